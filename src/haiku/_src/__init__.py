@@ -1,0 +1,1 @@
+"""Paths that pickles of old programs name. New code imports nothing from here."""

@@ -1,0 +1,39 @@
+"""Short text for dtypes, arrays and byte counts, as tables and errors show them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+
+_LETTERS = {"bfloat": "bf", "float": "f", "uint": "u", "int": "s", "complex": "c"}
+_BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+def dtype_text(dtype: Any) -> str:
+    """Shortens a dtype's name: `f32`, `bf16`, `s8`, `u32`, `c64`, `pred`."""
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+        return str(dtype)
+    name = np.dtype(dtype).name
+    if name == "bool":
+        return "pred"
+    match = re.fullmatch(r"([a-z]+)(\d+\w*)", name)
+    if match is None or match[1] not in _LETTERS:
+        return name
+    return _LETTERS[match[1]] + match[2]
+
+
+def array_text(array: Any) -> str:
+    """Writes an array's dtype and shape: `f32[2,3]`."""
+    return dtype_text(array.dtype) + f"[{','.join(str(d) for d in array.shape)}]"
+
+
+def bytes_text(count: float) -> str:
+    """Writes a number of bytes with its decimal unit: `1.23 KB`."""
+    for unit in _BYTE_UNITS:
+        if count < 1000 or unit == _BYTE_UNITS[-1]:
+            return f"{count:.2f} {unit}"
+        count /= 1000
+    raise AssertionError("the loop above always returns")
