@@ -1,0 +1,307 @@
+"""Frame: one run of a transformed function, and what it reads and writes."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from haiku import config
+from haiku._core.keys import KeyState, PRNGSequence
+from haiku._core.naming import Scope
+from haiku._core.stack import Stack
+
+Values = dict[str, dict[str, Any]]
+
+
+class Contents(NamedTuple):
+    """The traceable part of a frame: a pytree.
+
+    Attributes:
+      params: Parameters by module path and name.
+      state: State as it is now, likewise.
+      initial_state: State as it was first, likewise.
+      keys: The state of the key sequence; None without keys.
+    """
+
+    params: Values
+    state: Values
+    initial_state: Values
+    keys: KeyState | None
+
+
+class Frame:
+    """One run of a transformed function.
+
+    Attributes:
+      owner: The function that was transformed.
+      initialising: Whether parameters are made (`init`) or only read (`apply`).
+      params: Parameters by module path and name.
+      state: State as it is now, likewise.
+      initial_state: State as it was first, likewise.
+      keys: The key sequence; None without keys.
+      scopes: The module path, innermost last.
+      trace: The JAX trace that values are stored from; None where nobody asks.
+      strays: Paths whose values were made inside a JAX transformation, with its name.
+      sealed: The loop in whose body nothing new may be made, or None.
+      lifted_prefix: Where `lift` puts this frame's parameters in the one outside.
+      at_end: Called when the run has ended without an error.
+    """
+
+    def __init__(
+        self,
+        owner: Callable[..., Any] | None,
+        initialising: bool,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+        state: Mapping[str, Mapping[str, Any]] | None = None,
+        keys: PRNGSequence | None = None,
+        lifted_prefix: str | None = None,
+    ):
+        self.owner = owner
+        self.initialising = initialising
+        self.params: Any = {} if params is None else params
+        self.state: Values = copied(state or {})
+        self.initial_state: Values = copied(state or {})
+        self.keys = keys
+        self.scopes = [Scope(None, "__call__")]
+        self.trace: Any = None
+        if initialising or config.settings().check_jax_usage:
+            self.trace = trace_state()
+        self.strays: dict[str, str] = {}
+        self.sealed: str | None = None
+        self.lifted_prefix = lifted_prefix
+        self.at_end: list[Callable[[], None]] = []
+
+    def snapshot(self) -> Contents:
+        """The contents as they are now; later changes don't reach it."""
+        return Contents(
+            copied(self.params) if self.initialising else self.params,
+            copied(self.state),
+            copied(self.initial_state),
+            self.keys and self.keys.internal_state,
+        )
+
+    def replace(self, contents: Contents) -> None:
+        """Goes on from `contents`."""
+        self.params = copied(contents.params) if self.initialising else contents.params
+        self.state = copied(contents.state)
+        self.initial_state = copied(contents.initial_state)
+        if self.keys is not None and contents.keys is not None:
+            self.keys.replace_internal_state(contents.keys)
+
+    def absorb(self, changes: Contents, under: str = "") -> None:
+        """Writes `changes` over what is here.
+
+        Args:
+          changes: What to write; what it does not mention stays.
+          under: What to put before the module paths.
+        """
+        for mine, theirs in (
+            (self.params, changes.params),
+            (self.state, changes.state),
+            (self.initial_state, changes.initial_state),
+        ):
+            for path, values in theirs.items():
+                mine.setdefault(under + path, {}).update(values)
+        if changes.keys is not None and self.keys is not None:
+            self.keys.replace_internal_state(changes.keys)
+
+    @contextlib.contextmanager
+    def holding(self, contents: Contents, keep_names: bool = False) -> Iterator[None]:
+        """Works on `contents` while the block runs, then on what was there before.
+
+        Args:
+          contents: What the block reads and writes; read it back with `snapshot`.
+          keep_names: Whether the names that modules take in the block stay taken.
+        """
+        scope = self.scopes[-1]
+        names, before, keys = scope.names(), self.snapshot(), self.keys
+        outer_trace = self.trace
+        self.keys = PRNGSequence(contents.keys) if contents.keys and keys else None
+        if outer_trace is not None:
+            self.trace = trace_state()
+        try:
+            self.replace(contents)
+            yield
+        finally:
+            self.params, self.state, self.initial_state, _ = before
+            self.keys, self.trace = keys, outer_trace
+            if not keep_names:
+                scope.restore(names)
+
+
+def copied(values: Mapping[str, Mapping[str, Any]]) -> Values:
+    """The same values in new dicts."""
+    return {path: dict(named) for path, named in values.items()}
+
+
+def changes(before: Contents, after: Contents) -> Contents:
+    """What of `after` is not in `before`: new values, and keys where they moved on."""
+
+    def differing(old: Values, new: Values) -> Values:
+        if old is new:
+            return {}
+        missing = object()
+        found: Values = {}
+        for path, values in new.items():
+            known = old.get(path, {})
+            changed = {k: v for k, v in values.items() if known.get(k, missing) is not v}
+            if changed or path not in old:
+                found[path] = changed
+        return found
+
+    return Contents(
+        differing(before.params, after.params),
+        differing(before.state, after.state),
+        differing(before.initial_state, after.initial_state),
+        None if _same_keys(before.keys, after.keys) else after.keys,
+    )
+
+
+def _same_keys(a: KeyState | None, b: KeyState | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a[0] is b[0] and len(a[1]) == len(b[1])
+
+
+frames: Stack[Frame] = Stack("frames")
+
+
+def current_frame(what: str) -> Frame:
+    """The running frame.
+
+    Args:
+      what: The public name that needs it, for the error.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    running = frames.get()
+    if not running:
+        raise ValueError(
+            f"`{what}` must be used as part of an `hk.transform`: inside the function "
+            "that you transform, which runs when you call `init` or `apply`. Write "
+            "`net = hk.transform(lambda x: MyModule()(x))`, then "
+            "`params = net.init(key, x)` and `net.apply(params, key, x)`."
+        )
+    return running[-1]
+
+
+# ---- Which JAX transformation are we in? ------------------------------------------
+
+
+class JaxUsageError(ValueError):
+    """A plain JAX transformation around one of Haiku's side effects."""
+
+
+class LeakedTracerError(JaxUsageError, jax.errors.UnexpectedTracerError):
+    """A value from inside a JAX transformation would outlive it."""
+
+
+def trace_state() -> Any:
+    """What JAX is tracing at the moment, to be compared with `==`."""
+    # Imported here: it costs more than all of haiku, and many programs never trace
+    # inside `init`. Public, in JAX 0.10 and 0.12, though called opaque.
+    from jax.extend import core
+
+    return core.get_opaque_trace_state()
+
+
+# The functions of JAX that are on Python's stack while they trace the user's function.
+_HK_FOR = {
+    "cache_miss": ("jax.jit", "`jax.jit` around `init` or `apply` instead"),
+    "vmap_f": ("jax.vmap", "`hk.vmap`"),
+    "grad_f": ("jax.grad", "`hk.grad`"),
+    "value_and_grad_f": ("jax.value_and_grad", "`hk.value_and_grad`"),
+    "fun_remat": ("jax.remat", "`hk.remat`"),
+    "checkpoint": ("jax.remat", "`hk.remat`"),
+    "scan": ("jax.lax.scan", "`hk.scan`"),
+    "map": ("jax.lax.map", "`hk.map`"),
+    "fori_loop": ("jax.lax.fori_loop", "`hk.fori_loop`"),
+    "while_loop": ("jax.lax.while_loop", "`hk.while_loop`"),
+    "cond": ("jax.lax.cond", "`hk.cond`"),
+    "_cond": ("jax.lax.cond", "`hk.cond`"),
+    "switch": ("jax.lax.switch", "`hk.switch`"),
+    "eval_shape": ("jax.eval_shape", "`hk.eval_shape`"),
+    "make_jaxpr_f": ("jax.make_jaxpr", "`jax.make_jaxpr` around `init` or `apply`"),
+    "jvp": ("jax.jvp", "`jax.jvp` around `apply` instead"),
+    "vjp": ("jax.vjp", "`jax.vjp` around `apply` instead"),
+    "linearize": ("jax.linearize", "`jax.linearize` around `apply` instead"),
+}
+_NOT_STAGING = ("jax.vmap", "jax.grad", "jax.value_and_grad", "jax.jvp", "jax.vjp")
+_UNKNOWN = ("a JAX transformation", "the transformation of that name in `hk`")
+
+
+def running_transformations() -> list[str]:
+    """The JAX transformations between the running frame and here, innermost first.
+
+    Read from Python's stack, for messages: JAX has no public way to ask.
+    """
+    names: list[str] = []
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "run_in_frame":
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("jax."):
+            name = _HK_FOR.get(frame.f_code.co_name, (None,))[0]
+            if name and (not names or names[-1] != name):
+                names.append(name)
+        frame = frame.f_back
+    return names
+
+
+def advice_against(transformation: str) -> str:
+    """The `hk` function to write instead of a JAX transformation."""
+    return dict(_HK_FOR.values()).get(transformation, _UNKNOWN[1])
+
+
+def note_stray(frame: Frame, path: str, value: Any) -> None:
+    """Remembers that `value`, about to be stored, was traced deeper than its frame."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        frame.strays.pop(path, None)
+        if trace_state() != frame.trace:
+            inside = running_transformations()
+            staging = [name for name in inside if name not in _NOT_STAGING]
+            frame.strays[path] = (staging or inside or [_UNKNOWN[0]])[-1]
+
+
+def check_strays(frame: Frame) -> None:
+    """Raises LeakedTracerError if what `init` stores came from inside JAX's own."""
+    if not frame.strays:
+        return
+    for kind, store in (("parameter", frame.params), ("state", frame.initial_state)):
+        for module_path, values in store.items():
+            for name, value in values.items():
+                made_in = frame.strays.get(f"{module_path}/{name}")
+                if made_in and _is_dead(value, made_in):
+                    raise LeakedTracerError(
+                        f"The {kind} {module_path}/{name} was made inside {made_in}, "
+                        "and its value ends there: `init` can't return it. Inside a "
+                        f"transformed function write {advice_against(made_in)}, which "
+                        "knows of parameters, state and keys."
+                    )
+
+
+def _is_dead(value: Any, made_in: str) -> bool:
+    tracers = [x for x in jax.tree.leaves(value) if isinstance(x, jax.core.Tracer)]
+    if made_in not in _NOT_STAGING:
+        return bool(tracers)
+    try:  # Inside vmap and grad a value may well be one of an outer, living trace.
+        for tracer in tracers:
+            jax.numpy.add(tracer, 0)
+    except jax.errors.UnexpectedTracerError:
+        return True
+    return False
+
+
+def check_usage(frame: Frame, what: str) -> None:
+    """Under `config.check_jax_usage`, raises JaxUsageError inside a plain `jax.*`."""
+    if frame.trace is None or not config.settings().check_jax_usage:
+        return
+    if trace_state() != frame.trace:
+        inside = (running_transformations() or [_UNKNOWN[0]])[0]
+        raise JaxUsageError(
+            f"`{what}` inside {inside}: its side effect may be lost or happen a "
+            f"different number of times. Write {advice_against(inside)}, or switch "
+            "this check off with `hk.experimental.check_jax_usage(False)`."
+        )

@@ -1,0 +1,393 @@
+"""Module: a class whose methods know where they stand, so that parameters have paths."""
+
+import contextlib
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import jax
+
+from haiku import config
+from haiku._core import hooks
+from haiku._core.frame import Frame, current_frame, frames
+from haiku._core.naming import ForcedName, Scope, check_name, snake_case
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def transparent(method: F) -> F:
+    """Makes a method's parameters and modules belong to whoever calls it.
+
+    Args:
+      method: A method of a module.
+
+    Returns:
+      The method, without a scope of its own: what it makes is named as if its body stood
+      where it is called.
+    """
+    method._is_transparent = True  # type: ignore[attr-defined]
+    return method
+
+
+def name_like(method_name: str) -> Callable[[F], F]:
+    """Makes a method name what it makes as another method does.
+
+    Args:
+      method_name: The other method's name, `"__call__"` for instance.
+
+    Returns:
+      A decorator.
+
+    Example:
+      >>> class Net(hk.Module):
+      ...     @hk.name_like("__call__")
+      ...     def encode(self, x):  # net/linear, not net/~encode/linear
+      ...         return hk.Linear(3)(x)
+    """
+
+    def named(method: F) -> F:
+        method._named_like = method_name  # type: ignore[attr-defined]
+        return method
+
+    return named
+
+
+def _scoped(method: Callable[..., Any], name: str, cls: type) -> Callable[..., Any]:
+    """`method` with its module on the path while it runs."""
+    if getattr(method, "_is_transparent", False):
+        return method
+    naming = getattr(method, "_named_like", name)
+    suffix = "" if name == "__call__" else f"{name}/"
+
+    @functools.wraps(method)
+    def scoped(self, *args, **kwargs):
+        running = frames.get()
+        if not running:
+            current_frame(f"{type(self).__name__}.{name}")
+        frame = running[-1]
+        if self._owner is not frame.owner:
+            _check_owner(self, frame, name)
+        scopes = frame.scopes
+        scopes.append(Scope(self, naming))
+        try:
+            with jax.named_scope(suffix + self._label):
+                intercepting = hooks.interceptors.get()
+                if not intercepting:
+                    return method(self, *args, **kwargs)
+                bound = functools.partial(method, self)
+                context = hooks.MethodContext(self, name, bound, cls)
+                return hooks.run_intercepted(intercepting, bound, args, kwargs, context)
+        finally:
+            scopes.pop()
+            _report_to_parent(self, scopes)
+
+    return scoped
+
+
+def _report_to_parent(module: "Module", scopes: list[Scope]) -> None:
+    """Tells the module around this one which modules are inside it."""
+    parent = scopes[-1].module
+    if parent is not None and parent is not module:
+        inside = parent.__dict__.get("_submodules")
+        if inside is not None:
+            inside.add(module.module_name)
+            inside |= module._submodules
+
+
+def _check_owner(module: "Module", frame: Frame, method: str) -> None:
+    """Raises ValueError if the module was made by another transformed function."""
+    if "module_name" not in module.__dict__ or any(
+        module._owner is running.owner for running in frames.get()
+    ):
+        return
+    made, runs = (getattr(f, "__name__", f) for f in (module._owner, frame.owner))
+    raise ValueError(
+        f"{type(module).__name__} {module.module_name!r} was built inside the "
+        f"transformed function `{made}`, and `{method}` was called inside `{runs}`: a "
+        "module belongs to the function that built it, since its name is only unique "
+        "there. Build it inside the function that uses it; to share parameters pass the "
+        "same params to both `apply`s, or transform both with `hk.multi_transform`."
+    )
+
+
+class ModuleMetaclass(type(typing.Protocol)):
+    """Puts a scope around the methods and properties of modules.
+
+    It extends the metaclass of protocols so that modules can implement them.
+    """
+
+    def __new__(mcs, class_name, bases, namespace, **kwargs):
+        """Makes the class; its methods get their scope once it is known."""
+        cls = super().__new__(mcs, class_name, bases, namespace, **kwargs)
+        for name, value in namespace.items():
+            if name.startswith("__") and name != "__call__":
+                continue
+            if inspect.isfunction(value):
+                type.__setattr__(cls, name, _scoped(value, name, cls))
+            elif type(value) is property and name not in _UNSCOPED:
+                accessors = (
+                    f and _scoped(f, name, cls) for f in (value.fget, value.fset, value.fdel)
+                )
+                type.__setattr__(cls, name, property(*accessors, doc=value.__doc__))
+        cls._default_name = snake_case(class_name)
+        return cls
+
+    def __call__(cls, *args, **kwargs):
+        """Builds a module on the path of the one that builds it."""
+        running = frames.get()
+        if not running:
+            raise ValueError(
+                "All `hk.Module`s must be initialized inside an `hk.transform`, and "
+                f"{cls.__name__} was built outside. Write `net = hk.transform(lambda x: "
+                f"{cls.__name__}(...)(x))`, then `params = net.init(key, x)` and "
+                "`net.apply(params, key, x)`."
+            )
+        new = cls.__new__
+        module = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+        fields = module.__dict__
+        fields["_arguments"] = args, kwargs
+        init = cls.__init__
+        scopes = running[-1].scopes
+        scopes.append(Scope(module, getattr(init, "_named_like", "__init__")))
+        try:
+            intercepting = hooks.interceptors.get()
+            if intercepting:
+                bound = functools.partial(init, module)
+                context = hooks.MethodContext(module, "__init__", bound, cls)
+                hooks.run_intercepted(intercepting, bound, args, kwargs, context)
+            else:
+                init(module, *args, **kwargs)
+        finally:
+            scopes.pop()
+        if "module_name" not in fields:
+            raise ValueError(
+                "Constructing an hk.Module without calling the super constructor is not "
+                f"supported. As the first line of `{cls.__name__}.__init__` write "
+                "`super().__init__(name=name)`; in a dataclass with `__post_init__`, "
+                "`super().__post_init__()`."
+            )
+        _report_to_parent(module, scopes)
+        return module
+
+
+_UNSCOPED = ("submodules",)
+
+
+class Module(metaclass=ModuleMetaclass):
+    """Base class of everything that has parameters or state.
+
+    A subclass calls `super().__init__(name=name)` first, builds modules or asks for
+    parameters in any method, and is built and called inside a function given to
+    `hk.transform`. Dataclasses work too.
+
+    Args:
+      name: Its name; the class's name in `snake_case` by default. A number is added
+        where it is taken.
+
+    Attributes:
+      module_name: The full path: `mlp/~/linear_0`.
+      name: The last part of it.
+      submodules: The paths of the modules built or called inside so far.
+
+    Raises:
+      ValueError: It is built outside a transformed function, or `name` is no valid name
+        or carries a number that is taken.
+
+    Example:
+      >>> class Scale(hk.Module):
+      ...     def __call__(self, x):
+      ...         return x * hk.get_parameter("scale", x.shape[-1:], init=jnp.ones)
+      >>> net = hk.transform(lambda x: Scale()(x))
+    """
+
+    AUTO_REPR: ClassVar[bool] = True
+    _is_protocol: ClassVar[bool] = False
+    _owner: ClassVar[Any] = None
+    _label: ClassVar[str] = "unnamed"
+    _default_name: ClassVar[str] = "module"
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _submodules: set[str]
+    module_name: str
+    name: Any
+
+    def __init__(self, name: str | None = None):
+        self._take_name(name)
+
+    def __post_init__(self):
+        """Takes the name that a dataclass's field `name` gives."""
+        self._take_name(self.__dict__.get("name"))
+
+    def __repr__(self) -> str:
+        if not (self.AUTO_REPR and config.settings().module_auto_repr):
+            return object.__repr__(self)
+        args, kwargs = self.__dict__.get("_arguments", ((), {}))
+        parameters = iter(inspect.signature(type(self).__init__).parameters.values())
+        next(parameters)  # self
+        shown = []
+        for value in args:
+            parameter = next(parameters, None)
+            if parameter is None or parameter.kind is parameter.VAR_POSITIONAL:
+                parameters = iter(())
+                shown.append(repr(value))
+            else:
+                shown.append(f"{parameter.name}={value!r}")
+        shown += [f"{key}={value!r}" for key, value in kwargs.items()]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def submodules(self) -> tuple[str, ...]:
+        """The paths of the modules built or called inside this one so far."""
+        return tuple(sorted(self._submodules))
+
+
+def _take_name(self: Module, name: str | None) -> None:
+    name = self._default_name if name is None else name
+    check_name(name)
+    frame = current_frame(type(self).__name__)
+    depth = len(frame.scopes) - 1
+    while frame.scopes[depth].module is self:
+        depth -= 1
+    path = frame.scopes[depth].claim(name)
+    fields = self.__dict__
+    fields["module_name"] = path
+    fields["name"] = fields["_label"] = path.rpartition("/")[2]
+    fields["_submodules"] = set()
+    fields["_owner"] = frame.owner
+
+
+def _values_inside(self: Module, stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    paths = {self.module_name, *self._submodules}
+    return {
+        f"{path}/{name}": value
+        for path, values in stored.items()
+        if path in paths
+        for name, value in values.items()
+    }
+
+
+def params_dict(self: Module) -> dict[str, jax.Array]:
+    """The parameters of this module and of those inside it: `{path/name: array}`."""
+    return _values_inside(self, current_frame("params_dict").params)
+
+
+def state_dict(self: Module) -> dict[str, Any]:
+    """The state of this module and of those inside it: `{path/name: value}`."""
+    return _values_inside(self, current_frame("state_dict").state)
+
+
+# Set from outside, so that they get no scope: they ask about the path as it is.
+for _method in (params_dict, state_dict, _take_name):
+    type.__setattr__(Module, _method.__name__, _method)
+
+
+class NameScopeModule(Module):
+    """What `name_scope` puts on the path."""
+
+
+class _NameScope:
+    """See `name_scope`."""
+
+    def __init__(self, name: str, method_name: str):
+        self._names = [name] if isinstance(name, ForcedName) else name.split("/")
+        self._method_name = method_name
+        self._held: contextlib.ExitStack | None = None
+
+    def __enter__(self) -> None:
+        if self._held is not None:
+            raise ValueError(
+                "A name_scope is not reusable: entered twice, it would give the same "
+                "names twice. Write `with hk.name_scope(...)` again; for the same path "
+                "on purpose use `hk.force_name`."
+            )
+        self._held = contextlib.ExitStack()
+        frame = current_frame("hk.name_scope")
+        last = len(self._names) - 1
+        try:
+            for i, name in enumerate(self._names):
+                module = NameScopeModule(name=name)
+                method = self._method_name if i == last else "__call__"
+                frame.scopes.append(Scope(module, method))
+                self._held.callback(_leave, frame, module)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def __exit__(self, *exception: Any) -> None:
+        assert self._held is not None
+        self._held.close()
+
+
+def _leave(frame: Frame, module: Module) -> None:
+    frame.scopes.pop()
+    _report_to_parent(module, frame.scopes)
+
+
+def name_scope(
+    name: str, *, method_name: str = "__call__"
+) -> contextlib.AbstractContextManager[None]:
+    """Names what is made in a `with` block as if a module of that name made it.
+
+    Args:
+      name: One name, several with `/` between them, or `hk.force_name(path)`.
+      method_name: The method whose naming it follows.
+
+    Returns:
+      A context manager for a single use.
+
+    Raises:
+      ValueError: No transformed function is running, or `name` starts with `/`, or the
+        scope is entered a second time.
+
+    Example:
+      >>> def f(x):
+      ...     with hk.name_scope("head"):
+      ...         return hk.Linear(3)(x)  # head/linear
+    """
+    current_frame("hk.name_scope")
+    if name.startswith("/"):
+        raise ValueError(
+            f"Name scopes must not start with /, got {name!r}: write {name.lstrip('/')!r}, "
+            f"or `hk.force_name({name.lstrip('/')!r})` for a path from the root."
+        )
+    return _NameScope(name, method_name)
+
+
+def current_name() -> str:
+    """The path of the module whose method is running; `~` outside all modules.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    return current_frame("hk.current_name").scopes[-1].path
+
+
+def to_module(f: Callable[..., Any]) -> type[Module]:
+    """A module class whose `__call__` is `f`.
+
+    Args:
+      f: A function that may build modules and ask for parameters.
+
+    Returns:
+      A subclass of `hk.Module`; its default name is that of `f`.
+
+    Example:
+      >>> head = hk.to_module(lambda x: hk.Linear(3)(x))  # in a transformed function:
+      >>> # head("head")(x) has the parameters head/linear
+    """
+
+    class ToModuleWrapper(Module):
+        """A module around a function."""
+
+        def __init__(self, name: str | None = None):
+            super().__init__(name or getattr(f, "__name__", None))
+
+        def __call__(self, *args, **kwargs):
+            return f(*args, **kwargs)
+
+    if hasattr(f, "__doc__"):
+        ToModuleWrapper.__call__.__doc__ = f.__doc__
+    return ToModuleWrapper
+
+

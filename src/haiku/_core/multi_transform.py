@@ -1,0 +1,182 @@
+"""multi_transform: several functions that share their modules."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import jax
+
+from haiku._core.transform import (
+    Transformed,
+    TransformedWithState,
+    _check_not_passed,
+    _sign_like,
+    check_function,
+    transform_with_state,
+    without_state,
+)
+from haiku.typing import MutableParams, MutableState
+
+
+class MultiTransformed(NamedTuple):
+    """Pure functions that share parameters.
+
+    Attributes:
+      init: `init(rng, *args, **kwargs) -> params`.
+      apply: A pytree of `apply(params, rng, *args, **kwargs) -> output`.
+    """
+
+    init: Callable[..., MutableParams]
+    apply: Any
+
+
+class MultiTransformedWithState(NamedTuple):
+    """Pure functions that share parameters and state.
+
+    Attributes:
+      init: `init(rng, *args, **kwargs) -> (params, state)`.
+      apply: A pytree of `apply(params, state, rng, *args, **kwargs) -> (output, state)`.
+    """
+
+    init: Callable[..., tuple[MutableParams, MutableState]]
+    apply: Any
+
+
+T = TypeVar(
+    "T", Transformed, TransformedWithState, MultiTransformed, MultiTransformedWithState
+)
+
+
+def multi_transform_with_state(
+    f: Callable[[], tuple[Callable[..., Any], Any]],
+) -> MultiTransformedWithState:
+    """Makes several functions that share modules into pure functions.
+
+    Args:
+      f: Takes nothing, builds modules, and returns `(init, functions)`: `init` calls
+        everything that has parameters or state, `functions` is a pytree of functions.
+
+    Returns:
+      `init(rng, *args) -> (params, state)`, with the arguments of the function `init`,
+      and a pytree like `functions` of `apply(params, state, rng, *args) -> (output,
+      state)`.
+
+    Raises:
+      TypeError: `f` is no function or returns something else.
+
+    Example:
+      >>> def f():
+      ...     encoder, decoder = hk.Linear(2, name="enc"), hk.Linear(8, name="dec")
+      ...     return lambda x: decoder(encoder(x)), (encoder, decoder)
+      >>> params, state = hk.multi_transform_with_state(f).init(0, jnp.ones([1, 8]))
+    """
+    check_function(f, "hk.multi_transform")
+    treedef = _structure(f)
+
+    def init(*args: Any, **kwargs: Any) -> Any:
+        return f()[0](*args, **kwargs)
+
+    def apply_fn(i: int) -> Callable[..., Any]:
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            return jax.tree.leaves(f()[1])[i](*args, **kwargs)
+
+        return apply
+
+    functions = [transform_with_state(apply_fn(i)) for i in range(treedef.num_leaves)]
+    return MultiTransformedWithState(
+        transform_with_state(init).init,
+        treedef.unflatten([function.apply for function in functions]),
+    )
+
+
+def _structure(f: Callable[[], Any]) -> Any:
+    """The tree of functions that `f` returns, found by running it abstractly."""
+    found: list[Any] = []
+
+    def run(key: jax.Array) -> None:
+        transformed = transform_with_state(lambda: found.append(f()))
+        transformed.init(key)
+
+    jax.eval_shape(run, jax.eval_shape(lambda: jax.random.PRNGKey(0)))
+    returned = found[0]
+    if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[0])):
+        raise TypeError(
+            "The function given to `hk.multi_transform` must return a pair (init, "
+            f"functions), got {type(returned).__name__} {returned!r}. Write `return init, "
+            "(encode, decode)`, where `init` is a function that calls both."
+        )
+    leaves, treedef = jax.tree.flatten(returned[1])
+    for leaf in leaves:
+        if not callable(leaf):
+            raise TypeError(
+                "The second of the pair returned to `hk.multi_transform` is a pytree of "
+                f"functions; one of its leaves is {type(leaf).__name__} {leaf!r}."
+            )
+    return treedef
+
+
+def multi_transform(
+    f: Callable[[], tuple[Callable[..., Any], Any]],
+) -> MultiTransformed:
+    """Makes several functions that share modules into pure functions.
+
+    Args:
+      f: Takes nothing, builds modules, and returns `(init, functions)`: `init` calls
+        everything that has parameters, `functions` is a pytree of functions.
+
+    Returns:
+      `init(rng, *args) -> params`, with the arguments of the function `init`, and a
+      pytree like `functions` of `apply(params, rng, *args) -> output`.
+
+    Raises:
+      TypeError: `f` is no function or returns something else.
+
+    Example:
+      >>> def f():
+      ...     encoder, decoder = hk.Linear(2, name="enc"), hk.Linear(8, name="dec")
+      ...     return lambda x: decoder(encoder(x)), (encoder, decoder)
+      >>> encode, decode = hk.multi_transform(f).apply
+    """
+    with_state = multi_transform_with_state(f)
+    without = jax.tree.map(
+        lambda apply: without_state(TransformedWithState(with_state.init, apply)).apply,
+        with_state.apply,
+    )
+    first = TransformedWithState(with_state.init, lambda *args, **kwargs: None)
+    return MultiTransformed(without_state(first).init, without)
+
+
+def without_apply_rng(f: T) -> T:
+    """Takes `rng` out of the signature of `apply`, for functions that need no key there.
+
+    Args:
+      f: What `hk.transform`, `hk.transform_with_state` or their `multi_` forms returned.
+
+    Returns:
+      The same kind of pair; `apply` takes no `rng` and passes None.
+
+    Raises:
+      ValueError: `f` is none of these.
+    """
+    if isinstance(f, (Transformed, MultiTransformed)):
+        added = 1  # params
+    elif isinstance(f, (TransformedWithState, MultiTransformedWithState)):
+        added = 2  # params, state
+    else:
+        raise ValueError(
+            "`hk.without_apply_rng` takes what `hk.transform`, `hk.transform_with_state` "
+            f"or their multi_ forms return, got {type(f).__name__}. Write "
+            "`hk.without_apply_rng(hk.transform(f))`."
+        )
+
+    def without(apply: Callable[..., Any]) -> Callable[..., Any]:
+        def apply_fn(*args: Any, **kwargs: Any) -> Any:
+            _check_not_passed(kwargs, "rng")
+            before = [kwargs.pop(n) for n in ("params", "state")[:added] if n in kwargs]
+            own = [*before, *args]
+            return apply(*own[:added], None, *own[added:], **kwargs)
+
+        _sign_like(apply_fn, apply, ("rng",), lambda out: out)
+        return apply_fn
+
+    return cast(T, type(f)(f.init, jax.tree.map(without, f.apply)))
+

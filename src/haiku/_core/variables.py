@@ -1,0 +1,320 @@
+"""Parameters and state: made at `init`, read and written by path afterwards."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import hooks
+from haiku._core.frame import (
+    Frame,
+    Values,
+    check_usage,
+    copied,
+    current_frame,
+    note_stray,
+)
+from haiku._core.hooks import GetterContext, SetterContext
+
+
+class DoNotStore:
+    """What a creator or setter returns to keep a value out of what is stored."""
+
+    def __repr__(self) -> str:
+        return "hk.DO_NOT_STORE"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("shape", "dtype"):
+            raise ValueError(
+                f"hk.DO_NOT_STORE is no array and has no {name}: a creator kept this "
+                "value out of the parameters. Give it one in a custom getter, with "
+                "`context.original_init(context.original_shape, context.original_dtype)`."
+            )
+        raise AttributeError(name)
+
+
+DO_NOT_STORE = DoNotStore()
+_MISSING = object()
+
+
+def get_parameter(
+    name: str,
+    shape: Sequence[int],
+    dtype: Any = None,
+    init: Callable[[Sequence[int], Any], Any] | None = None,
+) -> jax.Array:
+    """A parameter of the current module: made at `init`, read at `apply`.
+
+    Args:
+      name: Its name within the module.
+      shape: Its shape.
+      dtype: Its dtype, float32 by default.
+      init: `init(shape, dtype) -> array`, needed where the parameter is made. See
+        `hk.initializers`.
+
+    Returns:
+      The parameter, the same array at every call of the same name: `[*shape]`.
+
+    Raises:
+      ValueError: No transformed function is running; there is no such parameter at
+        `apply`; its shape is another one; `init` is needed and missing.
+    """
+    frame = current_frame("hk.get_parameter")
+    if frame.trace is not None:
+        check_usage(frame, "hk.get_parameter")
+    path = frame.scopes[-1].path
+    values = frame.params.get(path)
+    value = _MISSING if values is None else values.get(name, _MISSING)
+    if dtype is None:
+        dtype = jnp.float32
+    context = None
+    if value is _MISSING or value is None:
+        context = _context(frame, path, name, dtype, shape, init or _no_init)
+        value = _create_parameter(frame, path, name, shape, dtype, init, context)
+    getters = hooks.param_getters.get()
+    if getters:
+        context = context or _context(frame, path, name, dtype, shape, init or _no_init)
+        value = hooks.run_chain(getters, _identity, (value,), context)
+    if getattr(value, "shape", None) != tuple(shape):
+        raise ValueError(_wrong_shape(frame, path, name, value, shape, dtype))
+    return value
+
+
+def _create_parameter(frame, path, name, shape, dtype, init, context):
+    def create(shape, dtype, init):
+        if not frame.initialising:
+            raise ValueError(_missing_parameter(frame, path, name, shape))
+        if init is None or init is _no_init:
+            raise ValueError(
+                f"Initializer must be specified. {path}/{name} does not exist yet: write "
+                f"`hk.get_parameter({name!r}, {list(shape)}, init=jnp.zeros)` or one of "
+                "`hk.initializers`."
+            )
+        if frame.sealed:
+            raise ValueError(_new_in_loop(frame, path, name))
+        return init(shape, dtype)
+
+    creators = hooks.param_creators.get()
+    value = hooks.run_chain(creators, create, (shape, dtype, init), context)
+    if value is not DO_NOT_STORE:
+        if not frame.initialising:
+            raise ValueError(_missing_parameter(frame, path, name, shape))
+        note_stray(frame, f"{path}/{name}", value)
+        frame.params.setdefault(path, {})[name] = value
+    return value
+
+
+def get_state(
+    name: str,
+    shape: Sequence[int] | None = None,
+    dtype: Any = jnp.float32,
+    init: Callable[[Sequence[int], Any], Any] | None = None,
+) -> Any:
+    """State of the current module as it is now; made where it is not there yet.
+
+    Args:
+      name: Its name within the module.
+      shape: Its shape, needed with `init`.
+      dtype: Its dtype.
+      init: `init(shape, dtype) -> array`, needed where the state is made.
+
+    Returns:
+      What `set_state` wrote last, or what `init` made.
+
+    Raises:
+      ValueError: No transformed function is running, or there is no such state and
+        `init` or `shape` is missing.
+    """
+    frame = current_frame("hk.get_state")
+    if frame.trace is not None:
+        check_usage(frame, "hk.get_state")
+    path = frame.scopes[-1].path
+    value = frame.state.get(path, {}).get(name, _MISSING)
+    context = None
+    if value is _MISSING:
+        context = _context(frame, path, name, dtype, shape, init)
+        value = _create_state(frame, path, name, shape, dtype, init, context)
+    getters = hooks.state_getters.get()
+    if getters:
+        context = context or _context(frame, path, name, dtype, shape, init)
+        value = hooks.run_chain(getters, _identity, (value,), context)
+    return value
+
+
+def _create_state(frame, path, name, shape, dtype, init, context):
+    if init is None:
+        raise ValueError(
+            f"There is no state {path}/{name} yet and nothing to make it from; set an "
+            f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or "
+            f"call `hk.set_state` before.{_known('state', frame.state)}"
+        )
+    if shape is None or dtype is None:
+        raise ValueError(
+            f"To make the state {path}/{name} you must provide shape and dtype besides "
+            f"init: `hk.get_state({name!r}, shape=(), dtype=jnp.float32, init=...)`."
+        )
+
+    def create(shape, dtype, init):
+        if frame.sealed:
+            raise ValueError(_new_in_loop(frame, path, name))
+        return init(shape, dtype)
+
+    creators = hooks.state_creators.get()
+    value = hooks.run_chain(creators, create, (shape, dtype, init), context)
+    if value is not DO_NOT_STORE:
+        _write_state(frame, path, name, value)
+    return value
+
+
+def set_state(name: str, value: Any) -> None:
+    """Writes state of the current module.
+
+    `apply` returns it; `init` returns what was written first, or what `get_state` made.
+
+    Args:
+      name: Its name within the module.
+      value: An array or a pytree of arrays.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    frame = current_frame("hk.set_state")
+    if frame.trace is not None:
+        check_usage(frame, "hk.set_state")
+    path = frame.scopes[-1].path
+    setters = hooks.state_setters.get()
+    if setters:
+        shape = jax.tree.map(jnp.shape, value)
+        dtype = jax.tree.map(lambda x: jnp.result_type(x), value)
+        context = SetterContext(
+            f"{path}/{name}",
+            frame.scopes[-1].module,
+            dtype,
+            shape,
+            frame.lifted_prefix,
+        )
+        value = hooks.run_chain(setters, _identity, (value,), context)
+    if value is not DO_NOT_STORE:
+        _write_state(frame, path, name, value)
+
+
+def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
+    if frame.initialising:
+        note_stray(frame, f"{path}/{name}", value)
+    frame.state.setdefault(path, {})[name] = value
+    initial = frame.initial_state.setdefault(path, {})
+    if name not in initial:
+        initial[name] = value
+
+
+def get_params() -> Values:
+    """All parameters so far, in new dicts: `{module path: {name: array}}`.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    return copied(current_frame("hk.get_params").params)
+
+
+def get_initial_state() -> Values:
+    """All state as it was first, in new dicts: `{module path: {name: value}}`.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    return copied(current_frame("hk.get_initial_state").initial_state)
+
+
+def get_current_state() -> Values:
+    """All state as it is now, in new dicts: `{module path: {name: value}}`.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    return copied(current_frame("hk.get_current_state").state)
+
+
+def running_init() -> bool:
+    """Whether `init` is running, not `apply`.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+    return current_frame("hk.running_init").initialising
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _no_init(shape: Any, dtype: Any) -> Any:
+    del shape, dtype
+    raise ValueError(
+        "This parameter was asked for without an initialiser: "
+        "write `hk.get_parameter(name, shape, init=...)`."
+    )
+
+
+def _context(frame, path, name, dtype, shape, init) -> GetterContext:
+    module = frame.scopes[-1].module
+    full_name = f"{path}/{name}"
+    return GetterContext(full_name, module, dtype, shape, init, frame.lifted_prefix)
+
+
+# ---- What the errors say ----------------------------------------------------------
+
+
+def _known(kind: str, values: Mapping[str, Mapping[str, Any]]) -> str:
+    if not values:
+        return f" No {kind} was given."
+    paths = [f"{path}/{name}" for path, named in values.items() for name in named]
+    shown = ", ".join(paths[:8]) + (", ..." if len(paths) > 8 else "")
+    return f" There is: {shown}." if paths else f" No {kind} was given."
+
+
+def _missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
+    wanted = f"{path}/{name}"
+    given = {
+        f"{p}/{n}": value for p, named in frame.params.items() for n, value in named.items()
+    }
+    near = difflib.get_close_matches(wanted, given, n=1, cutoff=0.0)
+    nearest = (
+        f" The nearest that was given is {near[0]} "
+        f"{list(getattr(given[near[0]], 'shape', ()))}."
+        if near
+        else " No parameters were given."
+    )
+    where = frame.sealed or "a branch or loop body"
+    return (
+        f"There is no parameter {wanted} {list(shape)} in the params given to `apply`: "
+        f"parameters must be created as part of `init`.{nearest} Pass what `init` "
+        "returned; if names differ, the function builds other modules, or builds them in "
+        f"another order, than when `init` ran. What only {where} asks for must be asked "
+        "for at `init` too: `if hk.running_init(): ...`."
+    )
+
+
+def _wrong_shape(frame, path, name, value, shape, dtype) -> str:
+    have = list(value.shape) if hasattr(value, "shape") else type(value).__name__
+    near = [
+        f"{p}/{n}"
+        for p, named in frame.params.items()
+        for n, other in named.items()
+        if getattr(other, "shape", None) == tuple(shape) and (p, n) != (path, name)
+    ]
+    others = f" Of that shape there is {near[0]}." if near else ""
+    return (
+        f"Parameter {path}/{name} has shape {have}, which does not match shape "
+        f"{list(shape)} (dtype {jnp.dtype(dtype).name}) that the module asks for.{others}"
+        " Pass params made by `init` for inputs of this shape, or name the modules apart."
+    )
+
+
+def _new_in_loop(frame: Frame, path: str, name: str) -> str:
+    return (
+        f"{path}/{name} is new in a later step of {frame.sealed}, which can't make it: "
+        "its first step made other ones. Build modules before the loop, or let every "
+        "step ask for the same ones."
+    )
