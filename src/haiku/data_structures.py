@@ -204,9 +204,9 @@ def _copied_unless_flat(value: Any) -> Any:
 
 def restored(content: Mapping) -> Mapping:
     """Makes what a pickle or copy of an immutable mapping loads as."""
-    from haiku import config
+    from haiku.config import settings
 
-    return FlatMap(content) if config.get("restore_flatmap") else dict(content)
+    return FlatMap(content) if settings().restore_flatmap else dict(content)
 
 
 def _flatten_with_keys(mapping: FlatMap):

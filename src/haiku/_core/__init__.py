@@ -41,6 +41,7 @@ from haiku._core.randomness import (
 )
 from haiku._core.randomness import reserve_rng_keys as reserve_rng_keys
 from haiku._core.randomness import with_rng as with_rng
+from haiku._core.signatures import original_function as original_function
 from haiku._core.transform import Transformed as Transformed
 from haiku._core.transform import TransformedWithState as TransformedWithState
 from haiku._core.transform import transform as transform

@@ -22,7 +22,7 @@ def sign(
     added: tuple[str, ...],
     returns: Callable[[Any], Any],
 ) -> None:
-    """Gives `wrapper` the signature of `f` with parameters before it.
+    """Gives `wrapper` the signature of `f` with parameters before it, and remembers `f`.
 
     Args:
       wrapper: `init` or `apply`.
@@ -30,6 +30,7 @@ def sign(
       added: Names among `ADDED`, in order.
       returns: From the annotation of what `f` returns to what `wrapper` returns.
     """
+    wrapper.original_function = f  # type: ignore[attr-defined]
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):  # Some builtins have none.
@@ -56,3 +57,16 @@ def sign(
     wrapper.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [*parameters, *own], return_annotation=returns(output)
     )
+
+
+def original_function(f: Any) -> Any:
+    """The function that was given to `hk.transform`, whatever of it one has.
+
+    Args:
+      f: What `hk.transform` returned, its `init` or `apply`, jitted or not; or any other
+        function.
+
+    Returns:
+      The function before `hk.transform`; `f` itself if there is none.
+    """
+    return getattr(getattr(f, "apply", f), "original_function", f)

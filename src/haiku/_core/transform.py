@@ -218,6 +218,8 @@ def with_empty_state(f: Transformed) -> TransformedWithState:
 
 def _sign_like(wrapper, wrapped, without: tuple[str, ...], returns) -> None:
     """Gives `wrapper` the signature of `wrapped`, without some parameters."""
+    if hasattr(wrapped, "original_function"):
+        wrapper.original_function = wrapped.original_function
     signature = getattr(wrapped, "__signature__", None)
     if signature is not None:
         parameters = [p for p in signature.parameters.values() if p.name not in without]
@@ -250,9 +252,7 @@ def check_function(f: Any, what: str) -> None:
         )
 
 
-_INIT = (
-    "Init must be called with an RNG as the first argument, `init(rng, *args, **kwargs)`"
-)
+_INIT = "Init must be called with an RNG as the first argument, `init(rng, *args, **kwargs)`"
 _APPLY = (
     "Apply must be called with an RNG as the second argument, "
     "`apply(params, rng, *args, **kwargs)`"
@@ -316,4 +316,3 @@ def _check_empty(state: Mapping[str, Any]) -> None:
             f"({', '.join(f'{m}/{n}' for m, named in state.items() for n in named)}), "
             "which hk.transform would lose: use hk.transform_with_state."
         )
-

@@ -1,0 +1,22 @@
+"""What a function computes, module by module, as text and as a web page."""
+
+from haiku.views.costs import (
+    Expression,
+    Module,
+    flops,
+    format_module,
+    make_model_info,
+)
+from haiku.views.page import as_html, as_html_page, css, js
+
+__all__ = [
+    "Expression",
+    "Module",
+    "as_html",
+    "as_html_page",
+    "css",
+    "flops",
+    "format_module",
+    "js",
+    "make_model_info",
+]

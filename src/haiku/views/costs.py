@@ -1,0 +1,312 @@
+"""What a function computes, module by module: its operations, FLOPs and parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+
+from haiku._core import MethodContext
+from haiku.data_structures import tree_size
+from haiku.views.jaxprs import (
+    Group,
+    Letters,
+    aval_text,
+    called,
+    grouped,
+    name_of,
+    named,
+    scopes,
+    traced,
+)
+from haiku.views.summary import ModuleDetails
+
+__all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
+
+
+@dataclasses.dataclass
+class Expression:
+    """One operation, or a group of them: a module, a jitted function, a loop.
+
+    Attributes:
+      primitive: The operation's name; `name_scope` for a module or a
+        `jax.named_scope`.
+      invars: Names of its inputs.
+      outvars: Names of its outputs.
+      flops: How many floating point operations it takes; None if not counted.
+      details: Shapes and dtypes: `in f32[2,5], f32[5,4], out f32[2,4]`.
+      params: The operation's options.
+      submodule: The group, if it is one.
+      first_outvar: Name of its first output.
+      name_stack: The named scopes around it, outermost first.
+    """
+
+    primitive: str
+    invars: str
+    outvars: str
+    flops: int | None = None
+    details: str = ""
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    submodule: Module | None = None
+    first_outvar: str = ""
+    name_stack: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Module:
+    """A group of operations: a module, a jitted function, a loop's body.
+
+    Attributes:
+      name: What it is called.
+      flops: Floating point operations of one run; None if not counted.
+      expressions: What it runs, in order.
+      total_param_size: How many numbers its parameters hold.
+      param_info: Shape and dtype of each parameter, by path from here:
+        `{"./linear_0/w": "f32[5,4]"}`.
+      total_state_size: How many numbers its state holds.
+      state_info: Shape and dtype of each state, by path from here.
+    """
+
+    name: str
+    flops: int | None = None
+    expressions: list[Expression] = dataclasses.field(default_factory=list)
+    total_param_size: int = 0
+    param_info: dict[str, str] = dataclasses.field(default_factory=dict)
+    total_state_size: int = 0
+    state_info: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+ComputeFlops = Callable[[Any, Expression], int | None]
+
+
+def make_model_info(
+    f: Callable[..., Any],
+    name: str | None = None,
+    include_module_info: bool = True,
+    compute_flops: ComputeFlops | None = None,
+    axis_env: Sequence[tuple[Any, int]] | None = None,
+) -> Callable[..., Module]:
+    """Makes a function that says what a function computes, module by module.
+
+    Args:
+      f: A function of arrays: `apply` of what `hk.transform` returned, a loss, a
+        gradient, jitted or not.
+      name: What to call it. Default: its own name.
+      include_module_info: Whether to tell each module's parameters and state. Default
+        True.
+      compute_flops: Takes a JAX equation (`jax.extend.core.JaxprEqn`) and its
+        `Expression`, returns how many floating point operations it takes; `flops` is
+        one. Groups are summed, a scan's body times its length. Default: don't count.
+      axis_env: Names and sizes of axes that `f` uses, `[("batch", 8)]`, if it is to run
+        inside `jax.pmap` or `jax.vmap`. Default None.
+
+    Returns:
+      A function of the arguments of `f`, arrays or `jax.ShapeDtypeStruct`s, that
+      returns a `Module`. Nothing is computed.
+
+    Example:
+      >>> f = hk.without_apply_rng(hk.transform(hk.Linear(3)))
+      >>> x = jnp.ones([2, 4])
+      >>> params = f.init(jax.random.key(0), x)
+      >>> info = hk.experimental.jaxpr_info.make_model_info(f.apply)(params, x)
+      >>> print(hk.experimental.jaxpr_info.format_module(info))
+    """
+    if not callable(f):
+        raise TypeError(
+            f"make_model_info takes a function, got {type(f).__name__}: {f!r}."
+        )
+
+    def model_info(*args: Any, **kwargs: Any) -> Module:
+        modules: dict[str, ModuleDetails] = {}
+        jaxpr, _ = traced(f, _module_recorder(modules), args, kwargs, axis_env)
+        outline = _Outline(modules if include_module_info else {}, compute_flops)
+        return outline.program(name or name_of(f), jaxpr, ())
+
+    return model_info
+
+
+def format_module(module: Module, depth: int = 0) -> str:
+    """Writes a `Module` as indented text, one line per operation.
+
+    Args:
+      module: What `make_model_info` gave.
+      depth: How far to indent, in steps of two spaces. Default 0.
+
+    Returns:
+      Lines such as `linear_0 1.8 kparams` and
+      `dot_general in f32[2,5], f32[5,300], out f32[2,300]`.
+    """
+    counts = (
+        (module.flops, "flops"),
+        (module.total_param_size, "params"),
+        (module.total_state_size, "state"),
+    )
+    words = [module.name, *(count_text(n, unit) for n, unit in counts if n)]
+    out = "  " * depth + " ".join(words) + "\n"
+    for expression in module.expressions:
+        if expression.submodule is not None:
+            out += format_module(expression.submodule, depth + 1)
+            continue
+        words = [expression.primitive]
+        if expression.flops:
+            words.append(count_text(expression.flops, "flops"))
+        out += "  " * (depth + 1) + " ".join((*words, expression.details)) + "\n"
+    return out
+
+
+def flops(eqn: Any, expression: Expression) -> int:
+    """Counts an equation's floating point operations, for `compute_flops`.
+
+    Products of matrices and convolutions count a multiplication and an addition for
+    each pair of numbers; a reduction counts its inputs; whatever else makes or keeps
+    floating point numbers, one for each number it returns; moving data counts nothing.
+
+    Args:
+      eqn: A `jax.extend.core.JaxprEqn`.
+      expression: Its `Expression`; not used.
+
+    Returns:
+      How many floating point operations one run of it takes.
+    """
+    del expression
+    name = eqn.primitive.name
+    shapes = [getattr(v.aval, "shape", ()) for v in eqn.invars]
+    size = sum(math.prod(v.aval.shape) for v in eqn.outvars if _is_float(v.aval))
+    if name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        return 2 * size * math.prod(shapes[0][d] for d in contracted)
+    if name == "conv_general_dilated":
+        # Each output sums over the kernel's window and input channels.
+        out_channels = eqn.params["dimension_numbers"].rhs_spec[0]
+        return 2 * size * math.prod(shapes[1]) // max(1, shapes[1][out_channels])
+    if name in _MOVES:
+        return 0
+    if name.startswith(("reduce_", "cum", "arg")):
+        return math.prod(shapes[0]) if _is_float(eqn.invars[0].aval) else 0
+    return size
+
+
+_MOVES = frozenset(
+    "bitcast_convert_type broadcast broadcast_in_dim concatenate convert_element_type "
+    "copy copy_p device_put dynamic_slice dynamic_update_slice expand_dims gather iota "
+    "pad reshape rev scatter select_n slice split squeeze stop_gradient "
+    "optimization_barrier transpose".split()
+)
+
+
+def _is_float(aval: Any) -> bool:
+    dtype = getattr(aval, "dtype", None)
+    return dtype is not None and jax.numpy.issubdtype(dtype, jax.numpy.inexact)
+
+
+def count_text(count: int, unit: str) -> str:
+    number, prefix = float(count), ""
+    for prefix in ("", "k", "M", "G", "T", "P"):  # noqa: B007
+        if number <= 1000:
+            break
+        number /= 1000
+    return f"{number:.4g} {prefix}{unit}"
+
+
+def _module_recorder(modules: dict[str, ModuleDetails]) -> Callable[..., Any]:
+    def record(next_f, args, kwargs, context: MethodContext):
+        out = next_f(*args, **kwargs)
+        details = ModuleDetails.of(context.module, context.method_name)
+        modules["/".join(named(context.module.module_name))] = details
+        return out
+
+    return record
+
+
+class _Outline:
+    """Turns equations into `Module`s; holds what is the same for all of them."""
+
+    def __init__(
+        self, modules: dict[str, ModuleDetails], compute_flops: ComputeFlops | None
+    ):
+        self._modules = modules
+        self._compute_flops = compute_flops
+
+    def program(self, name: str, jaxpr: Any, around: tuple[str, ...]) -> Module:
+        """The module of a whole program, in the named scopes `around`."""
+        letters = Letters()
+        for variable in (*jaxpr.constvars, *jaxpr.invars):
+            letters(variable)
+        return self._filled(Module(name), grouped(jaxpr), around, letters)
+
+    def _filled(
+        self,
+        module: Module,
+        items: list[Any],
+        around: tuple[str, ...],
+        letters: Letters,
+    ) -> Module:
+        for item in items:
+            if isinstance(item, Group):
+                group = Module(item.name, **self._info((*around, *item.path)))
+                self._filled(group, item.items, around, letters)
+                expression = Expression("name_scope", "", "", group.flops)
+                expression.submodule = group
+            else:
+                expression = self._expression(item, around, letters)
+            module.expressions.append(expression)
+        if self._compute_flops is not None:
+            module.flops = sum(e.flops or 0 for e in module.expressions)
+        return module
+
+    def _expression(
+        self, eqn: Any, around: tuple[str, ...], letters: Letters
+    ) -> Expression:
+        stack = scopes(eqn)
+        ins = [letters(v) for v in eqn.invars]
+        outs = [letters(v) for v in eqn.outvars]
+        expression = Expression(
+            primitive=eqn.primitive.name,
+            invars=_listed(ins, "inputs"),
+            outvars=_listed(outs, "outputs"),
+            first_outvar=outs[0] if outs else "",
+            name_stack=stack,
+        )
+        inner = called(eqn)
+        if inner is not None:
+            program = self.program(inner.title, inner.jaxpr, (*around, *stack))
+            expression.submodule = program
+            if program.flops is not None:
+                expression.flops = program.flops * inner.times
+            return expression
+        details = (
+            f"{word} {', '.join(aval_text(v) for v in variables)}"
+            for word, variables in (("in", eqn.invars), ("out", eqn.outvars))
+            if variables
+        )
+        expression.details = ", ".join(details)
+        expression.params = dict(eqn.params)
+        if self._compute_flops is not None:
+            expression.flops = self._compute_flops(eqn, expression) or 0
+        return expression
+
+    def _info(self, path: Iterable[str]) -> dict[str, Any]:
+        details = self._modules.get("/".join(path))
+        if details is None:
+            return {}
+        start = len(named(details.module.module_name))
+
+        def texts(specs):
+            return {
+                "./" + "/".join(named(name)[start:]): str(spec)
+                for name, spec in specs.items()
+            }
+
+        return {
+            "total_param_size": tree_size(dict(details.params)),
+            "param_info": texts(details.params),
+            "total_state_size": tree_size(dict(details.state)),
+            "state_info": texts(details.state),
+        }
+
+
+def _listed(names: list[str], what: str) -> str:
+    return " ".join(names) if len(names) <= 10 else f"{len(names)} {what}"

@@ -1,0 +1,235 @@
+"""What a view needs to know of JAX's equations, the same for every JAX version."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+from haiku._core import intercept_methods
+from haiku._core.frame import frames
+
+
+def traced(
+    f: Callable[..., Any],
+    interceptor: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    axis_env: Sequence[tuple[Any, int]] | None = None,
+) -> tuple[Any, Any]:
+    """Traces a function, and keeps nothing of what it would store.
+
+    Args:
+      f: The function.
+      interceptor: Sees every module method, though JAX may have traced `f` before.
+      args: Positional arguments, arrays or `jax.ShapeDtypeStruct`s.
+      kwargs: Keyword arguments.
+      axis_env: Names and sizes of axes that `f` uses.
+
+    Returns:
+      The program, and the shapes and dtypes of what `f` returns.
+    """
+
+    def fresh(function: Callable[..., Any]) -> Callable[..., Any]:
+        # JAX remembers what it traced by the function: a new one is traced again.
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with contextlib.ExitStack() as stack:
+                if running := frames.get():
+                    stack.enter_context(running[-1].holding(running[-1].snapshot()))
+                return function(*args, **kwargs)
+
+        return call
+
+    with intercept_methods(interceptor):
+        if isinstance(f, jax.stages.Wrapped) and hasattr(f, "__wrapped__"):
+            jax.make_jaxpr(fresh(f.__wrapped__), axis_env=axis_env)(*args, **kwargs)
+        program = jax.make_jaxpr(fresh(f), axis_env=axis_env, return_shape=True)
+        closed, out = program(*args, **kwargs)
+    return open_jaxpr(closed), out
+
+
+# Primitives that stand for "run this inner program", by the name a reader knows.
+_CALLS = {
+    "closed_call": "call",
+    "core_call": "call",
+    "custom_jvp_call": "custom_jvp",
+    "custom_vjp_call": "custom_vjp",
+    "custom_vjp_call_jaxpr": "custom_vjp",
+    "checkpoint": "remat",
+    "remat": "remat",
+    "remat2": "remat",
+    "shard_map": "shard_map",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A program inside an equation.
+
+    Attributes:
+      title: What a reader calls it: a jitted function's name, `scan length=3 unroll=1`.
+      jaxpr: The inner program.
+      invars: The equation's inputs that its inputs stand for, one for one.
+      times: How often it runs, where that is known.
+    """
+
+    title: str
+    jaxpr: Any
+    invars: Sequence[Any]
+    times: int = 1
+
+
+def open_jaxpr(jaxpr: Any) -> Any:
+    """The part of a program that has `eqns`, `invars` and `outvars`."""
+    # One step only: in newer JAX the two classes are one, and each has `.jaxpr`.
+    return getattr(jaxpr, "jaxpr", jaxpr)
+
+
+def called(eqn: Any) -> Inner | None:
+    """The program that an equation stands for, if it stands for exactly one."""
+    name, params = eqn.primitive.name, eqn.params
+    if name == "while":
+        return _inner("while", params["body_jaxpr"], eqn)
+    if name == "scan":
+        length = params["length"]
+        title = f"scan length={length} unroll={params['unroll']}"
+        return _inner(title, params["jaxpr"], eqn, length)
+    if name in ("jit", "pjit", "xla_pmap"):
+        jaxpr = params.get("jaxpr", params.get("call_jaxpr"))
+        return _inner(str(params.get("name", name)), jaxpr, eqn)
+    if name in _CALLS:
+        jaxpr = next((v for v in params.values() if _is_jaxpr(v)), None)
+        return _inner(_CALLS[name], jaxpr, eqn)
+    return None
+
+
+def branches(eqn: Any) -> list[Inner]:
+    """The programs that an equation chooses between: those of `cond` and `switch`."""
+    if eqn.primitive.name != "cond":
+        return []
+    inner = (
+        _inner(f"branch {i}", jaxpr, eqn)
+        for i, jaxpr in enumerate(eqn.params["branches"])
+    )
+    return [b for b in inner if b is not None]
+
+
+def _inner(title: str, jaxpr: Any, eqn: Any, times: int = 1) -> Inner | None:
+    if jaxpr is None:
+        return None
+    jaxpr = open_jaxpr(jaxpr)
+    # What comes before belongs to the equation: the index of `cond`, the constants of
+    # `while`'s condition.
+    first = len(eqn.invars) - len(jaxpr.invars)
+    if first < 0 or len(jaxpr.outvars) != len(eqn.outvars):
+        return None
+    return Inner(title, jaxpr, eqn.invars[first:], times)
+
+
+def _is_jaxpr(value: Any) -> bool:
+    from jax.extend import core  # Slow to import, and rarely needed.
+
+    return isinstance(value, (core.Jaxpr, core.ClosedJaxpr))
+
+
+def is_literal(variable: Any) -> bool:
+    """Whether an equation's input is a number written into the program."""
+    return hasattr(variable, "val")
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while not hasattr(f, "__name__") and hasattr(f, "func"):
+        f = f.func  # A functools.partial.
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def scopes(eqn: Any) -> list[str]:
+    """The named scopes around an equation, outermost first: `["mlp", "linear_0"]`."""
+    text = str(eqn.source_info.name_stack)
+    # A slash inside of parentheses is part of a name: `jvp(a/b)`.
+    names, depth, start = [], 0, 0
+    for i, letter in enumerate(text + "/"):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "/" and depth <= 0:
+            names.append(text[start:i])
+            start = i + 1
+    return [n for n in names if n]
+
+
+def named(path: str) -> list[str]:
+    """A module's path as named scopes show it: they leave out `~`."""
+    return [part for part in path.split("/") if part != "~"]
+
+
+@dataclasses.dataclass
+class Group:
+    """Equations in a row that share a named scope.
+
+    Attributes:
+      name: The scope's name.
+      path: The names of the scopes around it, and its own, outermost first.
+      items: Equations, and groups of those in a further scope.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    items: list[Any] = dataclasses.field(default_factory=list)
+
+
+def grouped(jaxpr: Any) -> list[Any]:
+    """A program's equations, with those in named scopes put into `Group`s."""
+    root = Group("", ())
+    open_groups = [root]  # Outermost first.
+    for eqn in jaxpr.eqns:
+        path = tuple(scopes(eqn))
+        # Close the groups that this equation isn't in, then open those it is in.
+        while open_groups[-1].path != path[: len(open_groups[-1].path)]:
+            open_groups.pop()
+        for depth in range(len(open_groups[-1].path), len(path)):
+            group = Group(path[depth], path[: depth + 1])
+            open_groups[-1].items.append(group)
+            open_groups.append(group)
+        open_groups[-1].items.append(eqn)
+    return root.items
+
+
+def aval_text(variable: Any) -> str:
+    """Writes a variable's dtype and shape: `f32[2,3]`, `int32[]`."""
+    aval = variable.aval
+    if not hasattr(aval, "shape") or not hasattr(aval, "dtype"):
+        return str(aval)
+    dtype = re.sub(r"^(b?)float", r"\1f", str(aval.dtype))
+    return f"{dtype}[{','.join(str(d) for d in aval.shape)}]"
+
+
+class Letters:
+    """Gives each variable of a program a short name: a, b, ..., z, ba, bb, ..."""
+
+    def __init__(self) -> None:
+        self._names: dict[Any, str] = {}
+        self._fresh = _letters()
+
+    def __call__(self, variable: Any) -> str:
+        if is_literal(variable):
+            return str(variable.val)
+        if type(variable).__name__ == "DropVar":
+            return "_"
+        if variable not in self._names:
+            self._names[variable] = next(self._fresh)
+        return self._names[variable]
+
+
+def _letters() -> Iterator[str]:
+    number = 0
+    while True:
+        digits, rest = "", number
+        while rest or not digits:
+            rest, digit = divmod(rest, 26)
+            digits = chr(ord("a") + digit) + digits
+        yield digits
+        number += 1

@@ -1,0 +1,210 @@
+"""A record of every module method that ran: what the table is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from haiku._core import (
+    MethodContext,
+    Module,
+    intercept_methods,
+    original_function,
+    transform_with_state,
+)
+from haiku._text import array_text
+
+__all__ = ["ArraySpec", "MethodInvocation", "ModuleDetails", "eval_summary"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ArraySpec:
+    """The shape and dtype of an array; its text is `f32[2,3]`.
+
+    Attributes:
+      shape: The array's shape.
+      dtype: Its dtype.
+    """
+
+    shape: Sequence[int]
+    dtype: Any
+
+    @classmethod
+    def from_array(cls, array: Any) -> ArraySpec:
+        """The spec of anything that has a shape and a dtype."""
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            # An AttributeError, since that is what programs may catch here.
+            raise AttributeError(
+                "ArraySpec.from_array takes an array, got "
+                f"{type(array).__name__}: {array!r}."
+            )
+        return cls(tuple(array.shape), array.dtype)
+
+    @property
+    def size(self) -> int:
+        """How many numbers the array holds."""
+        return math.prod(self.shape)
+
+    def __repr__(self) -> str:
+        return array_text(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModuleDetails:
+    """A module, one of its methods, and what the module and its submodules own.
+
+    Attributes:
+      module: The module.
+      method_name: The method that ran: `__call__`.
+      params: Parameters by full name, `{"mlp/~/linear_0/w": f32[5,4]}`, sorted.
+      state: State by full name, sorted.
+    """
+
+    module: Module
+    method_name: str
+    params: Mapping[str, ArraySpec]
+    state: Mapping[str, ArraySpec]
+
+    @classmethod
+    def of(cls, module: Module, method_name: str) -> ModuleDetails:
+        """The details of a module as it is now, inside a transformed function."""
+        return cls(
+            module=module,
+            method_name=method_name,
+            params=_specs(module.params_dict()),
+            state=_specs(module.state_dict()),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodInvocation:
+    """One run of a module's method.
+
+    Attributes:
+      module_details: The module, the method, its parameters and state.
+      args_spec: Positional arguments, arrays as `ArraySpec`.
+      kwargs_spec: Keyword arguments, arrays as `ArraySpec`.
+      output_spec: What the method returned, arrays as `ArraySpec`.
+      context: What an interceptor of `hk.intercept_methods` got.
+      call_stack: Details of this method and of those that it ran inside of, innermost
+        first.
+    """
+
+    module_details: ModuleDetails
+    args_spec: tuple[Any, ...]
+    kwargs_spec: dict[str, Any]
+    output_spec: Any
+    context: MethodContext
+    call_stack: Sequence[ModuleDetails]
+
+
+def eval_summary(
+    f: Callable[..., Any] | Any,
+) -> Callable[..., Sequence[MethodInvocation]]:
+    """Makes a function that lists every method call of modules in a function.
+
+    Nothing is computed: shapes and dtypes are all that the list is made of.
+
+    Args:
+      f: A function that uses modules, before or after `hk.transform`: the function
+        itself, what `hk.transform` returned, its `init` or `apply`, jitted or not; or
+        any function that calls one of those.
+
+    Returns:
+      A function of the arguments of `f` as it was before `hk.transform`, arrays or
+      `jax.ShapeDtypeStruct`s, that returns one `MethodInvocation` per method run, in
+      the order in which they began. Constructors are left out.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([300, 100])(x)
+      >>> for i in hk.experimental.eval_summary(f)(jnp.ones([8, 28])):
+      ...     print(i.module_details.module.module_name, i.output_spec)
+      mlp f32[8,100]
+      mlp/~/linear_0 f32[8,300]
+      mlp/~/linear_1 f32[8,100]
+    """
+    f = original_function(f)
+
+    def summary(*args: Any, **kwargs: Any) -> Sequence[MethodInvocation]:
+        transformed = transform_with_state(f)
+        invocations: list[MethodInvocation] = []
+
+        def init_and_apply(key, *args, **kwargs):
+            # Only once `init` is over does each module know all that it owns.
+            params, state = transformed.init(key, *args, **kwargs)
+            with intercept_methods(_recorder(invocations)):
+                transformed.apply(params, state, key, *args, **kwargs)
+
+        # A jitted function that has run before would not run its modules again.
+        with jax.disable_jit():
+            jax.eval_shape(init_and_apply, jax.random.PRNGKey(42), *args, **kwargs)
+        return invocations
+
+    return summary
+
+
+@dataclasses.dataclass(eq=False)
+class _Call:
+    """A method call, as far as it is known while it runs."""
+
+    context: MethodContext
+    args_spec: Any
+    kwargs_spec: Any
+    around: tuple[_Call, ...]
+    output_spec: Any = None
+
+
+def _recorder(invocations: list[MethodInvocation]) -> Callable[..., Any]:
+    begun: list[_Call] = []
+    running: list[_Call] = []  # Innermost first.
+
+    def record(next_f, args, kwargs, context: MethodContext):
+        if context.method_name == "__init__":
+            return next_f(*args, **kwargs)
+        call = _Call(context, _spec(args), _spec(kwargs), tuple(running))
+        begun.append(call)
+        running.insert(0, call)
+        try:
+            out = next_f(*args, **kwargs)
+        finally:
+            running.remove(call)
+        call.output_spec = _spec(out)
+        # A module knows what it owns once the outermost call is over.
+        if not running:
+            invocations.extend(_invocations(begun))
+            begun.clear()
+        return out
+
+    return record
+
+
+def _invocations(calls: Sequence[_Call]) -> list[MethodInvocation]:
+    details = {
+        id(call): ModuleDetails.of(call.context.module, call.context.method_name)
+        for call in calls
+    }
+    return [
+        MethodInvocation(
+            module_details=details[id(call)],
+            args_spec=call.args_spec,
+            kwargs_spec=call.kwargs_spec,
+            output_spec=call.output_spec,
+            context=call.context,
+            call_stack=tuple(details[id(c)] for c in (call, *call.around)),
+        )
+        for call in calls
+    ]
+
+
+def _spec(tree: Any) -> Any:
+    return jax.tree.map(
+        lambda x: ArraySpec.from_array(x) if isinstance(x, jax.Array) else x, tree
+    )
+
+
+def _specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
+    return {name: ArraySpec.from_array(arrays[name]) for name in sorted(arrays)}

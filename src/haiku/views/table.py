@@ -1,0 +1,154 @@
+"""A table of a model: one row per method call, with shapes and sizes."""
+
+from __future__ import annotations
+
+import pprint
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from haiku._text import bytes_text
+from haiku.data_structures import tree_bytes, tree_size
+from haiku.views.grid import written
+from haiku.views.summary import MethodInvocation, ModuleDetails, eval_summary
+
+__all__ = ["tabulate"]
+
+
+def tabulate(
+    f: Callable[..., Any] | Any,
+    *,
+    columns: Sequence[str] | None = (
+        "module",
+        "config",
+        "owned_params",
+        "input",
+        "output",
+        "params_size",
+        "params_bytes",
+    ),
+    filters: Sequence[str] | None = ("has_output",),
+    tabulate_kwargs: Mapping[str, Any] | None = {"tablefmt": "grid"},  # noqa: B006
+) -> Callable[..., str]:
+    """Makes a function that writes a table of every module call in a function.
+
+    Args:
+      f: A function that uses modules, before or after `hk.transform`; see
+        `hk.experimental.eval_summary`.
+      columns: Which columns, in order: `module` (path, class, and the modules around
+        it), `config` (the constructor's arguments), `owned_params` (the module's own
+        parameters, largest first), `input`, `output`, `params_size` and `params_bytes`
+        (of the module and those inside it). None is all of them.
+      filters: Which calls: those that `has_output`, those of a module that
+        `has_params`. Several must all hold; empty is every call, None the default.
+      tabulate_kwargs: Options for the `tabulate` package: `{"tablefmt": "html"}`. The
+        formats `grid` and `plain` work without that package.
+
+    Returns:
+      A function of the arguments of `f` as it was before `hk.transform`, arrays or
+      `jax.ShapeDtypeStruct`s, that returns the table as text.
+
+    Raises:
+      ValueError: An unknown column or filter.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([300, 100])(x)
+      >>> print(hk.experimental.tabulate(f, columns=["module", "output"])(jnp.ones([8])))
+      +-------------------------+----------+
+      | Module                  | Output   |
+      +=========================+==========+
+      | mlp (MLP)               | f32[100] |
+      +-------------------------+----------+
+      | mlp/~/linear_0 (Linear) | f32[300] |
+      |  └ mlp (MLP)            |          |
+      +-------------------------+----------+
+      | mlp/~/linear_1 (Linear) | f32[100] |
+      |  └ mlp (MLP)            |          |
+      +-------------------------+----------+
+    """
+    columns = tuple(_COLUMNS) if columns is None else tuple(columns)
+    filters = ("has_output",) if filters is None else tuple(filters)
+    _check_known("column", columns, _COLUMNS)
+    _check_known("filter", filters, _FILTERS)
+    if tabulate_kwargs is None:
+        tabulate_kwargs = {"tablefmt": "grid"}
+    headers = [_COLUMNS[c][0] for c in columns]
+    alignments = [_COLUMNS[c][1] for c in columns]
+
+    def table(*args: Any, **kwargs: Any) -> str:
+        calls = [
+            call
+            for call in eval_summary(f)(*args, **kwargs)
+            if all(_FILTERS[name](call) for name in filters)
+        ]
+        if not calls:
+            return "No modules matching filters."
+        rows = [[_COLUMNS[c][2](call) for c in columns] for call in calls]
+        return written(rows, headers, alignments, tabulate_kwargs)
+
+    return table
+
+
+def _check_known(kind: str, given: Sequence[str], known: Mapping[str, Any]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(
+            f"Invalid {kind}(s) {unknown}, valid {kind}s are {list(known)}."
+        )
+
+
+def _module(call: MethodInvocation) -> str:
+    around = (f"\n └ {_title(details)}" for details in call.call_stack[1:])
+    return _title(call.module_details) + "".join(around)
+
+
+def _title(details: ModuleDetails) -> str:
+    text = type(details.module).__name__
+    if details.method_name != "__call__":
+        text += f".{details.method_name}"
+    return f"{details.module.module_name} ({text})"
+
+
+def _owned_params(call: MethodInvocation) -> str:
+    prefix = call.module_details.module.module_name + "/"
+    params = call.module_details.params
+    owned = {
+        name.removeprefix(prefix): spec
+        for name, spec in params.items()
+        if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
+    }
+    order = sorted(owned, key=lambda name: (-owned[name].size, name))
+    return "\n".join(f"{name}: {owned[name]}" for name in order)
+
+
+def _input(call: MethodInvocation) -> str:
+    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
+    keywords = ", ".join(
+        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
+        for name in sorted(call.kwargs_spec)
+    )
+    return "\n".join(text for text in (positional, keywords) if text)
+
+
+# Name: header, alignment, text of a call.
+_COLUMNS: dict[str, tuple[str, str, Callable[[MethodInvocation], str]]] = {
+    "module": ("Module", "left", _module),
+    "config": ("Config", "left", lambda call: repr(call.module_details.module)),
+    "owned_params": ("Module params", "left", _owned_params),
+    "input": ("Input", "left", _input),
+    "output": ("Output", "left", lambda call: pprint.pformat(call.output_spec)),
+    "params_size": (
+        "Param count",
+        "right",
+        lambda call: f"{tree_size(dict(call.module_details.params)):,}",
+    ),
+    "params_bytes": (
+        "Param bytes",
+        "right",
+        lambda call: bytes_text(tree_bytes(dict(call.module_details.params))),
+    ),
+}
+
+_FILTERS: dict[str, Callable[[MethodInvocation], bool]] = {
+    "has_output": lambda call: call.output_spec is not None,
+    "has_params": lambda call: bool(call.module_details.params),
+}
