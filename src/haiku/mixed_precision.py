@@ -158,7 +158,7 @@ def _parsed_dtype(text: str) -> Any:
         return jnp.bfloat16 if jax.default_backend() == "tpu" else jnp.float16
     if text not in _DTYPES:
         raise ValueError(
-            f"{text!r} is not a policy's dtype: write one of {', '.join(_DTYPES)}, half."
+            f"{text!r} is no dtype of a policy: wanted {', '.join(_DTYPES)} or half."
         )
     return _DTYPES[text]
 
@@ -296,8 +296,8 @@ def _checked(function: str, policy: Any) -> Any:
     if policy is None:
         # An AssertionError, since that is what programs may catch here.
         raise AssertionError(
-            f"hk.mixed_precision.{function} takes a policy, got None: to take a class's "
-            "policy away, write hk.mixed_precision.clear_policy(cls)."
+            f"hk.mixed_precision.{function} takes a policy, got None: to take away the "
+            "policy of a class, write hk.mixed_precision.clear_policy(cls)."
         )
     if isinstance(policy, str):
         return Policy.parse(policy)

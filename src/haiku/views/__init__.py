@@ -2,5 +2,6 @@
 
 All of them watch a model run on shapes alone, through hooks and through JAX's own
 record of what it traced; none computes, keeps or changes anything, and no layer knows
-of them. `table` stands on `summary`; `costs` and `graph` on `jaxprs`; `page` on `costs`.
+of them. `table` stands on `summary`; `costs` and `graph` on `jaxprs`; `page` on
+`costs`.
 """

@@ -190,10 +190,32 @@ def flops(eqn: Any, expression: Expression) -> int:
 
 
 _MOVES = frozenset(
-    "bitcast_convert_type broadcast broadcast_in_dim concatenate convert_element_type "
-    "copy copy_p device_put dynamic_slice dynamic_update_slice expand_dims gather iota "
-    "pad reshape rev scatter select_n slice split squeeze stop_gradient "
-    "optimization_barrier transpose".split()
+    (
+        "bitcast_convert_type",
+        "broadcast",
+        "broadcast_in_dim",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "device_put",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "expand_dims",
+        "gather",
+        "iota",
+        "optimization_barrier",
+        "pad",
+        "reshape",
+        "rev",
+        "scatter",
+        "select_n",
+        "slice",
+        "split",
+        "squeeze",
+        "stop_gradient",
+        "transpose",
+    )
 )
 
 

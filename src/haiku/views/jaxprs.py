@@ -215,6 +215,7 @@ class Letters:
         self._fresh = _letters()
 
     def __call__(self, variable: Any) -> str:
+        """The variable's name; a number written into the program is its own."""
         if is_literal(variable):
             return str(variable.val)
         if type(variable).__name__ == "DropVar":

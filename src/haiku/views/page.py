@@ -176,7 +176,9 @@ body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem; }
 .hk-names { font: 12px/1.5 ui-monospace, monospace; color: #888; }
 .hk-row code { font: 13px/1.5 ui-monospace, monospace; color: var(--accent); }
 .hk-shape { font: 12px/1.5 ui-monospace, monospace; opacity: .8; }
-.hk-badge { font-size: 12px; padding: 0 .6em; border-radius: 1em; background: #2a6fdb22; }
+.hk-badge {
+  font-size: 12px; padding: 0 .6em; border-radius: 1em; background: #2a6fdb22;
+}
 .hk-badge.hk-state { background: #c9861a33; }
 .hk-flops {
   position: relative; margin-left: auto; min-width: 11em; padding: 0 .5em;

@@ -27,7 +27,7 @@ def tabulate(
         "params_bytes",
     ),
     filters: Sequence[str] | None = ("has_output",),
-    tabulate_kwargs: Mapping[str, Any] | None = {"tablefmt": "grid"},  # noqa: B006
+    tabulate_kwargs: Mapping[str, Any] | None = {"tablefmt": "grid"},
 ) -> Callable[..., str]:
     """Makes a function that writes a table of every module call in a function.
 
@@ -52,7 +52,8 @@ def tabulate(
 
     Example:
       >>> f = lambda x: hk.nets.MLP([300, 100])(x)
-      >>> print(hk.experimental.tabulate(f, columns=["module", "output"])(jnp.ones([8])))
+      >>> table = hk.experimental.tabulate(f, columns=["module", "output"])
+      >>> print(table(jnp.ones([8])))
       +-------------------------+----------+
       | Module                  | Output   |
       +=========================+==========+

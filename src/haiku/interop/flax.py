@@ -1,0 +1,273 @@
+"""Flax modules inside Haiku functions, and Haiku functions inside Flax modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+from flax.core import meta
+
+from haiku import _core as hk
+from haiku.typing import SupportsCall
+
+__all__ = ["Module", "flatten_flax_to_haiku", "lift"]
+
+
+class Module(nn.Module):
+    """A Haiku function as a module of `flax.linen`.
+
+    Parameters are the collection `params`, state is the collection `state`, both nested
+    by the parts of Haiku's paths. `init` uses the key `params`; a function that draws
+    keys when it is applied uses the key `apply`.
+
+    Attributes:
+      transformed: What `hk.transform` or `hk.transform_with_state` returned.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.Linear(3)(x))
+      >>> module = hk.experimental.flax.Module(net)
+      >>> variables = module.init(jax.random.key(0), x)
+      >>> out, updates = module.apply(variables, x, mutable=["state"])
+    """
+
+    transformed: hk.Transformed | hk.TransformedWithState
+
+    @classmethod
+    def create(
+        cls, hk_cls: type[SupportsCall], *init_args: Any, **init_kwargs: Any
+    ) -> Module:
+        """Makes a Flax module from a class of Haiku modules.
+
+        Args:
+          hk_cls: A subclass of `hk.Module`.
+          *init_args: Arguments of its constructor.
+          **init_kwargs: Keyword arguments of its constructor.
+
+        Returns:
+          A Flax module that builds the Haiku module and calls it.
+        """
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return hk_cls(*init_args, **init_kwargs)(*args, **kwargs)  # type: ignore
+
+        return cls(hk.transform_with_state(call))
+
+    @nn.compact
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the function; its arguments are those before `hk.transform`."""
+        f = _with_state(self.transformed)
+        if self.is_initializing():
+            params, state = f.init(self.make_rng("params"), *args, **kwargs)
+            self._put("params", params)
+            self._put("state", state)
+        params = flatten_flax_to_haiku(self.variables.get("params", {}))
+        state = flatten_flax_to_haiku(self.variables.get("state", {}))
+        key = self.make_rng("apply") if self.has_rng("apply") else None
+        try:
+            out, after = f.apply(params, state, key, *args, **kwargs)
+        except ValueError as error:
+            if key is None:
+                error.add_note(
+                    "If the function draws keys, give Flax one by the name `apply`: "
+                    'module.init({"params": key, "apply": key}, ...) and '
+                    'module.apply(variables, ..., rngs={"apply": key}).'
+                )
+            raise
+        # What `init` stores is the state before the first step.
+        if not self.is_initializing():
+            self._put("state", _differing(state, after))
+        return out
+
+    def _put(self, collection: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+        for path, named in values.items():
+            scope = self.scope
+            assert scope is not None  # Flax runs `__call__` inside one.
+            for part in path.split("/"):
+                scope = scope.push(part, reuse=True)
+            for name, value in named.items():
+                scope.put_variable(collection, name, value)
+
+
+def _with_state(transformed: Any) -> hk.TransformedWithState:
+    if isinstance(transformed, hk.TransformedWithState):
+        return transformed
+    if isinstance(transformed, hk.Transformed):
+        return hk.with_empty_state(transformed)
+    raise TypeError(
+        "hk.experimental.flax.Module takes what hk.transform (or "
+        f"hk.transform_with_state) returned, got {type(transformed).__name__}: {transformed!r}. For a class of "
+        "modules write Module.create(hk.Linear, 10)."
+    )
+
+
+def _differing(before: Mapping, after: Mapping) -> dict[str, dict[str, Any]]:
+    """What of a state changed: Flax must be told of no other write."""
+    absent = object()
+    return {
+        path: {
+            name: value
+            for name, value in named.items()
+            if before.get(path, {}).get(name, absent) is not value
+        }
+        for path, named in after.items()
+    }
+
+
+def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
+    """Makes a Flax module part of a Haiku function.
+
+    Its parameters become the function's parameters, at `name/Dense_0`, or `name/~` for
+    those of the module itself; every other collection becomes state, at
+    `name/batch_stats/Dense_0`.
+
+    Args:
+      mod: A module of `flax.linen`.
+      name: Its name among Haiku's modules; numbered if it is taken.
+
+    Returns:
+      A function with the arguments of `mod`, and `rngs`: the keys that Flax gets, by
+      name. At `init` the key `params` is `hk.next_rng_key()` if it isn't there.
+
+    Raises:
+      ValueError: Outside of a transformed function.
+      TypeError: `mod` isn't a Flax module.
+
+    Example:
+      >>> def f(x):
+      ...     x = hk.experimental.flax.lift(nn.Dense(300), name="dense")(x)
+      ...     return hk.Linear(10)(jax.nn.relu(x))
+    """
+    if not isinstance(mod, nn.Module):
+        raise TypeError(
+            "hk.experimental.flax.lift takes a module of flax.linen, got "
+            f"{type(mod).__name__}: {mod!r}."
+        )
+    lifted = _Lifted(mod, name)
+
+    def call(*args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+        return lifted(args, kwargs, rngs)
+
+    return call
+
+
+class _Lifted(hk.Module):
+    """A Flax module whose variables are Haiku's, read and written as any other."""
+
+    def __init__(self, mod: nn.Module, name: str):
+        super().__init__(name=name)
+        self._mod = mod
+        self._made = False
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> Any:
+        if hk.running_init():
+            self._make(args, kwargs, rngs)
+        variables = self._read()
+        states = [collection for collection in variables if collection != "params"]
+        out = self._mod.apply(
+            variables, *args, rngs=rngs, mutable=states or False, **kwargs
+        )
+        if not states:
+            return out
+        out, updates = out  # type: ignore
+        self._write(states, updates)
+        return out
+
+    def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> None:
+        if rngs is None or (isinstance(rngs, Mapping) and "params" not in rngs):
+            rngs = {**(rngs or {}), "params": hk.next_rng_key()}
+        if self._made:  # Called before: the variables are there, and in use.
+            return
+        self._made = True
+        made = self._mod.init(rngs, *args, **kwargs)
+        for collection, path, name, value in _walked(made):
+            with self._at(collection, path):
+                if collection == "params":
+                    hk.get_parameter(
+                        name, value.shape, value.dtype, init=_returning(value)
+                    )
+                else:
+                    hk.get_state(name, value.shape, value.dtype, init=_returning(value))
+
+    def _read(self) -> dict[str, Any]:
+        variables: dict[str, Any] = {}
+        prefix = f"{self.module_name}/"
+        for path, values in hk.get_params().items():
+            if path.startswith(prefix):
+                inside = _nest(variables, "params", path.removeprefix(prefix))
+                with hk.name_scope(hk.force_name(path)):
+                    for name, value in values.items():
+                        inside[name] = hk.get_parameter(name, value.shape, value.dtype)
+        for path, values in hk.get_current_state().items():
+            if path.startswith(prefix):
+                collection, _, rest = path.removeprefix(prefix).partition("/")
+                inside = _nest(variables, collection, rest)
+                with hk.name_scope(hk.force_name(path)):
+                    for name in values:
+                        inside[name] = hk.get_state(name)
+        return variables
+
+    def _write(self, states: list[str], updates: Mapping[str, Any]) -> None:
+        for collection, path, name, value in _walked(updates):
+            if collection in states:
+                with self._at(collection, path):
+                    hk.set_state(name, value)
+
+    def _at(self, collection: str, path: str) -> Any:
+        parts = [self.module_name, path]
+        if collection != "params":
+            parts.insert(1, collection)
+        return hk.name_scope(hk.force_name("/".join(parts)))
+
+
+def _returning(value: Any) -> Callable[..., Any]:
+    return lambda shape, dtype: value
+
+
+def _walked(variables: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
+    """Each variable: its collection, Haiku's path to it, its name and value."""
+    for collection, nested in variables.items():
+        for path, named in flatten_flax_to_haiku(nested).items():
+            for name, value in named.items():
+                yield collection, path, name, meta.unbox(value)
+
+
+def _nest(variables: dict[str, Any], collection: str, path: str) -> dict[str, Any]:
+    inside = variables.setdefault(collection, {})
+    for part in path.split("/"):
+        if part != "~":
+            inside = inside.setdefault(part, {})
+    return inside
+
+
+def flatten_flax_to_haiku(
+    collection: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Turns a collection of Flax's variables into Haiku's `{path: {name: array}}`.
+
+    Args:
+      collection: Nested by module: `variables["params"]`.
+
+    Returns:
+      The same arrays by path; those of no module are at `~`.
+
+    Example:
+      >>> flatten_flax_to_haiku({"mlp": {"linear": {"w": 1}}, "scale": 2})
+      {'mlp/linear': {'w': 1}, '~': {'scale': 2}}
+    """
+    if not isinstance(collection, Mapping):
+        raise TypeError(
+            "flatten_flax_to_haiku takes a collection of Flax variables, such as "
+            f'variables["params"], got {type(collection).__name__}: {collection!r}.'
+        )
+    out: dict[str, dict[str, Any]] = {}
+
+    def walk(nested: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        for name, value in nested.items():
+            if isinstance(value, Mapping):
+                walk(value, (*path, name))
+            else:
+                out.setdefault("/".join(path) or "~", {})[name] = value
+
+    walk(collection, ())
+    return out
