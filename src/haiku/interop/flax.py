@@ -96,7 +96,8 @@ def _with_state(transformed: Any) -> hk.TransformedWithState:
         return hk.with_empty_state(transformed)
     raise TypeError(
         "hk.experimental.flax.Module takes what hk.transform (or "
-        f"hk.transform_with_state) returned, got {type(transformed).__name__}: {transformed!r}. For a class of "
+        "hk.transform_with_state) returned, got "
+        f"{type(transformed).__name__}: {transformed!r}. For a class of "
         "modules write Module.create(hk.Linear, 10)."
     )
 

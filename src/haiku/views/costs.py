@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,11 +18,11 @@ from haiku.views.jaxprs import (
     called,
     grouped,
     name_of,
-    named,
     scopes,
     traced,
+    watching,
 )
-from haiku.views.summary import ModuleDetails
+from haiku.views.summary import ArraySpec, ModuleDetails
 
 __all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
 
@@ -120,8 +120,12 @@ def make_model_info(
         )
 
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        modules: dict[str, ModuleDetails] = {}
-        jaxpr, _ = traced(f, _module_recorder(modules), args, kwargs, axis_env)
+        modules: dict[tuple[str, ...], ModuleDetails] = {}
+
+        def seen(path: tuple[str, ...], context: MethodContext) -> None:
+            modules[path] = ModuleDetails.of(context.module, context.method_name)
+
+        jaxpr, _ = traced(f, watching(seen), args, kwargs, axis_env)
         outline = _Outline(modules if include_module_info else {}, compute_flops)
         return outline.program(name or name_of(f), jaxpr, ())
 
@@ -233,21 +237,13 @@ def count_text(count: int, unit: str) -> str:
     return f"{number:.4g} {prefix}{unit}"
 
 
-def _module_recorder(modules: dict[str, ModuleDetails]) -> Callable[..., Any]:
-    def record(next_f, args, kwargs, context: MethodContext):
-        out = next_f(*args, **kwargs)
-        details = ModuleDetails.of(context.module, context.method_name)
-        modules["/".join(named(context.module.module_name))] = details
-        return out
-
-    return record
-
-
 class _Outline:
     """Turns equations into `Module`s; holds what is the same for all of them."""
 
     def __init__(
-        self, modules: dict[str, ModuleDetails], compute_flops: ComputeFlops | None
+        self,
+        modules: dict[tuple[str, ...], ModuleDetails],
+        compute_flops: ComputeFlops | None,
     ):
         self._modules = modules
         self._compute_flops = compute_flops
@@ -310,24 +306,29 @@ class _Outline:
             expression.flops = self._compute_flops(eqn, expression) or 0
         return expression
 
-    def _info(self, path: Iterable[str]) -> dict[str, Any]:
-        details = self._modules.get("/".join(path))
-        if details is None:
+    def _info(self, path: tuple[str, ...]) -> dict[str, Any]:
+        details = self._modules.get(path)
+        if details is None or details.method_name != "__call__":
             return {}
-        start = len(named(details.module.module_name))
-
-        def texts(specs):
-            return {
-                "./" + "/".join(named(name)[start:]): str(spec)
-                for name, spec in specs.items()
-            }
-
+        prefix = details.module.module_name + "/"
         return {
             "total_param_size": tree_size(dict(details.params)),
-            "param_info": texts(details.params),
+            "param_info": _texts(details.params, prefix),
             "total_state_size": tree_size(dict(details.state)),
-            "state_info": texts(details.state),
+            "state_info": _texts(details.state, prefix),
         }
+
+
+def _texts(specs: Mapping[str, ArraySpec], prefix: str) -> dict[str, str]:
+    return {_relative(name, prefix): str(spec) for name, spec in specs.items()}
+
+
+def _relative(name: str, prefix: str) -> str:
+    """A path seen from the module at `prefix`, if it is inside."""
+    if not name.startswith(prefix):
+        return name
+    parts = name.removeprefix(prefix).split("/")
+    return "/".join([".", *(part for part in parts if part != "~")])
 
 
 def _listed(names: list[str], what: str) -> str:

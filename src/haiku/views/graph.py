@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from haiku._core import MethodContext
+from haiku._core import MethodContext, Module
 from haiku.views.jaxprs import (
     Group,
     Inner,
@@ -25,8 +25,9 @@ from haiku.views.jaxprs import (
     grouped,
     is_literal,
     name_of,
-    named,
+    scopes,
     traced,
+    watching,
 )
 
 __all__ = ["abstract_to_dot", "to_dot"]
@@ -57,9 +58,13 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
         )
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        classes: dict[tuple[str, ...], str] = {}
-        jaxpr, out = traced(fun, _class_recorder(classes), args, kwargs)
-        drawing = _Drawing(classes)
+        modules: dict[tuple[str, ...], Module] = {}
+
+        def seen(path: tuple[str, ...], context: MethodContext) -> None:
+            modules[path] = context.module
+
+        jaxpr, out = traced(fun, watching(seen), args, kwargs)
+        drawing = _Drawing(modules)
         drawing.draw(jaxpr, _input_titles(fun, args, kwargs), out)
         return drawing.text(name_of(fun))
 
@@ -79,18 +84,6 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       language.
     """
     return to_dot(fun)
-
-
-def _class_recorder(classes: dict[tuple[str, ...], str]) -> Callable[..., Any]:
-    """Remembers which class of module stands behind each named scope."""
-
-    def record(next_f, args, kwargs, context: MethodContext):
-        out = next_f(*args, **kwargs)
-        path = tuple(named(context.module.module_name))
-        classes[path] = type(context.module).__name__
-        return out
-
-    return record
 
 
 def _input_titles(
@@ -139,8 +132,7 @@ class _Box:
 
     title: str
     path: tuple[int, ...]
-    scope: tuple[str, ...] = ()
-    kind: str = ""
+    module: Module | None = None
     nodes: list[str] = dataclasses.field(default_factory=list)
     boxes: list[_Box] = dataclasses.field(default_factory=list)
 
@@ -148,8 +140,8 @@ class _Box:
 class _Drawing:
     """A graph as it grows: boxes with nodes, and arrows between nodes."""
 
-    def __init__(self, classes: dict[tuple[str, ...], str]):
-        self._classes = classes
+    def __init__(self, modules: dict[tuple[str, ...], Module]):
+        self._modules = modules
         self._root = _Box("", ())
         self._nodes: dict[str, _Node] = {}
         self._arrows: list[tuple[str, str]] = []
@@ -206,10 +198,8 @@ class _Drawing:
             self._arrows.append((source, to))
             self._users.setdefault(source, []).append(box)
 
-    def _box(
-        self, title: str, around: _Box, scope: tuple[str, ...], kind: str = ""
-    ) -> _Box:
-        box = _Box(title, (*around.path, len(around.boxes)), scope, kind)
+    def _box(self, title: str, around: _Box, module: Module | None = None) -> _Box:
+        box = _Box(title, (*around.path, len(around.boxes)), module)
         around.boxes.append(box)
         return box
 
@@ -224,8 +214,7 @@ class _Drawing:
         for item in items:
             if isinstance(item, Group):
                 path = (*scope, *item.path)
-                kind = self._classes.get(path, "")
-                inside = self._box(item.name, box, path, kind)
+                inside = self._box(item.name, box, self._modules.get(path))
                 self._items(item.items, inside, scope, sources)
             else:
                 self._equation(item, box, scope, sources)
@@ -238,7 +227,7 @@ class _Drawing:
         if inner is not None and _is_wrapper(inner):
             self._call(inner, eqn, box, scope, sources)
         elif inner is not None and not _is_simple(inner, eqn):
-            self._call(inner, eqn, self._box(inner.title, box, scope), scope, sources)
+            self._call(inner, eqn, self._box(inner.title, box), scope, sources)
         elif any(c.jaxpr.eqns for c in choices):
             self._choice(choices, eqn, box, scope, sources)
         else:
@@ -249,7 +238,7 @@ class _Drawing:
     ) -> None:
         """Draws a program that an equation runs in place of the equation."""
         own = self._entered(inner, box, sources)
-        self._program(inner.jaxpr, box, scope, own)
+        self._program(inner.jaxpr, box, (*scope, *scopes(eqn)), own)
         for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
             if not is_literal(variable) and variable in own:
                 sources[outer] = own[variable]
@@ -266,9 +255,9 @@ class _Drawing:
         chosen = self._operation("", eqn, box, sources, arrows=False)
         self._arrow(eqn.invars[0], chosen, box, sources)
         for inner in choices:
-            inside = self._box(inner.title, box, scope)
+            inside = self._box(inner.title, box)
             own = self._entered(inner, inside, sources)
-            self._program(inner.jaxpr, inside, scope, own)
+            self._program(inner.jaxpr, inside, (*scope, *scopes(eqn)), own)
             for variable in inner.jaxpr.outvars:
                 self._arrow(variable, chosen, inside, own)
 
@@ -310,9 +299,9 @@ class _Drawing:
                 for step in _common([user.path for user in users]):
                     box = box.boxes[step]
                 # The boxes around it say where it belongs.
-                path = named(node.title)
-                if box.scope and tuple(path[: len(box.scope)]) == box.scope:
-                    node.title = "/".join(path[len(box.scope) :])
+                if box.module is not None:
+                    prefix = box.module.module_name + "/"
+                    node.title = node.title.removeprefix(prefix)
             box.nodes.append(name)
 
     # How it is written.
@@ -321,7 +310,7 @@ class _Drawing:
         lines = [self._node_line(name) for name in box.nodes]
         for inside in box.boxes:
             number = "_".join(str(step) for step in inside.path)
-            kind = f"  {html.escape(inside.kind)}" if inside.kind else ""
+            kind = f"  {type(inside.module).__name__}" if inside.module else ""
             fill = ("#F4F6F8", "#E9EDF1", "#DEE4EA")[(len(inside.path) - 1) % 3]
             lines += [
                 f"subgraph cluster_{number} {{",

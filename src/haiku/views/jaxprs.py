@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from haiku._core import intercept_methods
+from haiku._core import MethodContext, intercept_methods
 from haiku._core.frame import frames
 
 
@@ -50,6 +50,37 @@ def traced(
         program = jax.make_jaxpr(fresh(f), axis_env=axis_env, return_shape=True)
         closed, out = program(*args, **kwargs)
     return open_jaxpr(closed), out
+
+
+def watching(
+    seen: Callable[[tuple[str, ...], MethodContext], None],
+) -> Callable[..., Any]:
+    """An interceptor that tells which named scopes each module method ran in.
+
+    Args:
+      seen: Called when a method is over, with the names of the scopes around its
+        equations, outermost first, and the interceptor's context.
+
+    Returns:
+      The interceptor.
+    """
+    running: list[str] = []
+
+    def watch(next_f, args, kwargs, context: MethodContext):
+        name = context.method_name
+        if name == "__init__":  # It has no scope.
+            return next_f(*args, **kwargs)
+        before = len(running)
+        running.extend([name] if name != "__call__" else [])
+        running.append(context.module.name)
+        try:
+            out = next_f(*args, **kwargs)
+            seen(tuple(running), context)
+        finally:
+            del running[before:]
+        return out
+
+    return watch
 
 
 # Primitives that stand for "run this inner program", by the name a reader knows.
@@ -159,11 +190,6 @@ def scopes(eqn: Any) -> list[str]:
             names.append(text[start:i])
             start = i + 1
     return [n for n in names if n]
-
-
-def named(path: str) -> list[str]:
-    """A module's path as named scopes show it: they leave out `~`."""
-    return [part for part in path.split("/") if part != "~"]
 
 
 @dataclasses.dataclass
