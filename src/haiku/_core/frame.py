@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from haiku import config
 from haiku._core.keys import KeyState, PRNGSequence
@@ -42,10 +43,14 @@ class Frame:
       initial_state: State as it was first, likewise.
       keys: The key sequence; None without keys.
       scopes: The module path, innermost last.
-      trace: The JAX trace that values are stored from; None where nobody asks.
+      trace: The JAX trace that values are stored from.
       strays: Paths whose values were made inside a JAX transformation, with its name.
       sealed: The loop in whose body nothing new may be made, or None.
       lifted_prefix: Where `lift` puts this frame's parameters in the one outside.
+      closed: Whether modules of the frames outside must not be used.
+      creating: How many initialisers are running.
+      runs_differ: Whether another run may give other values: keys were drawn outside
+        initialisers, or the function asked whether `init` runs.
       at_end: Called when the run has ended without an error.
     """
 
@@ -56,7 +61,6 @@ class Frame:
         params: Mapping[str, Mapping[str, Any]] | None = None,
         state: Mapping[str, Mapping[str, Any]] | None = None,
         keys: PRNGSequence | None = None,
-        lifted_prefix: str | None = None,
     ):
         self.owner = owner
         self.initialising = initialising
@@ -65,12 +69,16 @@ class Frame:
         self.initial_state: Values = copied(state or {})
         self.keys = keys
         self.scopes = [Scope(None, "__call__")]
-        self.trace: Any = None
-        if initialising or config.settings().check_jax_usage:
-            self.trace = trace_state()
+        self.trace = trace_state()
         self.strays: dict[str, str] = {}
         self.sealed: str | None = None
-        self.lifted_prefix = lifted_prefix
+        self.lifted_prefix: str | None = None
+        self.closed = False
+        around = lifting.get()
+        if around and around[-1].depth == len(frames.get()):
+            self.lifted_prefix, self.closed = around[-1].prefix, around[-1].closed
+        self.creating = 0
+        self.runs_differ = False
         self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:
@@ -119,8 +127,7 @@ class Frame:
         names, before, keys = scope.names(), self.snapshot(), self.keys
         outer_trace = self.trace
         self.keys = PRNGSequence(contents.keys) if contents.keys and keys else None
-        if outer_trace is not None:
-            self.trace = trace_state()
+        self.trace = trace_state()
         try:
             self.replace(contents)
             yield
@@ -168,6 +175,23 @@ def _same_keys(a: KeyState | None, b: KeyState | None) -> bool:
 frames: Stack[Frame] = Stack("frames")
 
 
+class Lifting(NamedTuple):
+    """What `lift` tells the frame that runs next.
+
+    Attributes:
+      prefix: Where its values will be kept in the frame outside.
+      closed: Whether modules of the frames outside must not be used.
+      depth: How many frames are around it; deeper ones are not meant.
+    """
+
+    prefix: str
+    closed: bool
+    depth: int
+
+
+lifting: Stack[Lifting] = Stack("lifting")
+
+
 def current_frame(what: str) -> Frame:
     """The running frame.
 
@@ -209,28 +233,38 @@ def trace_state() -> Any:
 
 
 # The functions of JAX that are on Python's stack while they trace the user's function.
-_HK_FOR = {
-    "cache_miss": ("jax.jit", "`jax.jit` around `init` or `apply` instead"),
-    "vmap_f": ("jax.vmap", "`hk.vmap`"),
-    "grad_f": ("jax.grad", "`hk.grad`"),
-    "value_and_grad_f": ("jax.value_and_grad", "`hk.value_and_grad`"),
-    "fun_remat": ("jax.remat", "`hk.remat`"),
-    "checkpoint": ("jax.remat", "`hk.remat`"),
-    "scan": ("jax.lax.scan", "`hk.scan`"),
-    "map": ("jax.lax.map", "`hk.map`"),
-    "fori_loop": ("jax.lax.fori_loop", "`hk.fori_loop`"),
-    "while_loop": ("jax.lax.while_loop", "`hk.while_loop`"),
-    "cond": ("jax.lax.cond", "`hk.cond`"),
-    "_cond": ("jax.lax.cond", "`hk.cond`"),
-    "switch": ("jax.lax.switch", "`hk.switch`"),
-    "eval_shape": ("jax.eval_shape", "`hk.eval_shape`"),
-    "make_jaxpr_f": ("jax.make_jaxpr", "`jax.make_jaxpr` around `init` or `apply`"),
-    "jvp": ("jax.jvp", "`jax.jvp` around `apply` instead"),
-    "vjp": ("jax.vjp", "`jax.vjp` around `apply` instead"),
-    "linearize": ("jax.linearize", "`jax.linearize` around `apply` instead"),
+_IN_HK = "inside a transformed function write `hk.{}`, which knows of parameters, state "
+_IN_HK += "and keys"
+_AROUND = "put `{}` around `init` or `apply` instead"
+_ADVICE = {
+    "jax.jit": _AROUND,
+    "jax.make_jaxpr": _AROUND,
+    "jax.jvp": _AROUND,
+    "jax.vjp": _AROUND,
+    "jax.linearize": _AROUND,
+    "a JAX transformation": "put it around `init` or `apply` instead",
+}
+_NAMES = {
+    "cache_miss": "jax.jit",
+    "vmap_f": "jax.vmap",
+    "grad_f": "jax.grad",
+    "value_and_grad_f": "jax.value_and_grad",
+    "fun_remat": "jax.remat",
+    "scan": "jax.lax.scan",
+    "map": "jax.lax.map",
+    "fori_loop": "jax.lax.fori_loop",
+    "while_loop": "jax.lax.while_loop",
+    "cond": "jax.lax.cond",
+    "_cond": "jax.lax.cond",
+    "switch": "jax.lax.switch",
+    "eval_shape": "jax.eval_shape",
+    "make_jaxpr_f": "jax.make_jaxpr",
+    "jvp": "jax.jvp",
+    "vjp": "jax.vjp",
+    "linearize": "jax.linearize",
 }
 _NOT_STAGING = ("jax.vmap", "jax.grad", "jax.value_and_grad", "jax.jvp", "jax.vjp")
-_UNKNOWN = ("a JAX transformation", "the transformation of that name in `hk`")
+_UNKNOWN = "a JAX transformation"
 
 
 def running_transformations() -> list[str]:
@@ -243,7 +277,7 @@ def running_transformations() -> list[str]:
     while frame is not None and frame.f_code.co_name != "run_in_frame":
         module = frame.f_globals.get("__name__", "")
         if module.startswith("jax."):
-            name = _HK_FOR.get(frame.f_code.co_name, (None,))[0]
+            name = _NAMES.get(frame.f_code.co_name)
             if name and (not names or names[-1] != name):
                 names.append(name)
         frame = frame.f_back
@@ -251,8 +285,11 @@ def running_transformations() -> list[str]:
 
 
 def advice_against(transformation: str) -> str:
-    """The `hk` function to write instead of a JAX transformation."""
-    return dict(_HK_FOR.values()).get(transformation, _UNKNOWN[1])
+    """What to write instead of a JAX transformation, as a clause."""
+    name = transformation.rpartition(".")[2]
+    return _ADVICE.get(transformation, _IN_HK).format(
+        transformation if transformation in _ADVICE else name
+    )
 
 
 def note_stray(frame: Frame, path: str, value: Any) -> None:
@@ -262,7 +299,7 @@ def note_stray(frame: Frame, path: str, value: Any) -> None:
         if trace_state() != frame.trace:
             inside = running_transformations()
             staging = [name for name in inside if name not in _NOT_STAGING]
-            frame.strays[path] = (staging or inside or [_UNKNOWN[0]])[-1]
+            frame.strays[path] = (staging or inside or [_UNKNOWN])[-1]
 
 
 def check_strays(frame: Frame) -> None:
@@ -273,22 +310,25 @@ def check_strays(frame: Frame) -> None:
         for module_path, values in store.items():
             for name, value in values.items():
                 made_in = frame.strays.get(f"{module_path}/{name}")
-                if made_in and _is_dead(value, made_in):
+                if made_in and is_dead(value, made_in):
                     raise LeakedTracerError(
                         f"The {kind} {module_path}/{name} was made inside {made_in}, "
-                        "and its value ends there: `init` can't return it. Inside a "
-                        f"transformed function write {advice_against(made_in)}, which "
-                        "knows of parameters, state and keys."
+                        "and its value ends there: `init` can't return it. To make it, "
+                        f"{advice_against(made_in)}."
                     )
 
 
-def _is_dead(value: Any, made_in: str) -> bool:
+def is_dead(value: Any, made_in: str) -> bool:
+    """Whether a value made in that transformation, which has ended, ended with it."""
     tracers = [x for x in jax.tree.leaves(value) if isinstance(x, jax.core.Tracer)]
     if made_in not in _NOT_STAGING:
         return bool(tracers)
     try:  # Inside vmap and grad a value may well be one of an outer, living trace.
         for tracer in tracers:
-            jax.numpy.add(tracer, 0)
+            if jnp.issubdtype(tracer.dtype, jax.dtypes.prng_key):
+                jax.random.key_data(tracer)
+            else:
+                jnp.add(tracer, 0)
     except jax.errors.UnexpectedTracerError:
         return True
     return False
@@ -296,12 +336,10 @@ def _is_dead(value: Any, made_in: str) -> bool:
 
 def check_usage(frame: Frame, what: str) -> None:
     """Under `config.check_jax_usage`, raises JaxUsageError inside a plain `jax.*`."""
-    if frame.trace is None or not config.settings().check_jax_usage:
-        return
-    if trace_state() != frame.trace:
-        inside = (running_transformations() or [_UNKNOWN[0]])[0]
+    if config.settings().check_jax_usage and trace_state() != frame.trace:
+        inside = (running_transformations() or [_UNKNOWN])[0]
         raise JaxUsageError(
             f"`{what}` inside {inside}: its side effect may be lost or happen a "
-            f"different number of times. Write {advice_against(inside)}, or switch "
+            f"different number of times. Instead, {advice_against(inside)}; or switch "
             "this check off with `hk.experimental.check_jax_usage(False)`."
         )

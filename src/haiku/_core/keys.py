@@ -171,6 +171,12 @@ class PRNGSequence(Iterator[jax.Array]):
         """Fills what was split off to `config.rng_reserve_size` keys."""
         self.reserve(config.settings().rng_reserve_size - len(self._reserved))
 
+    def reserve_exactly(self, num: int) -> None:
+        """Splits keys off, or drops some, until `num` are reserved."""
+        self.reserve(num - len(self._reserved))
+        while len(self._reserved) > num:
+            self._reserved.pop()
+
     def next(self) -> jax.Array:
         """The next key."""
         return self.__next__()

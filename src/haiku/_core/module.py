@@ -134,6 +134,13 @@ class ModuleMetaclass(type(typing.Protocol)):
         cls._default_name = snake_case(class_name)
         return cls
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What the constructor takes, for `inspect` and `help`."""
+        signature = inspect.signature(cls.__init__)
+        parameters = list(signature.parameters.values())[1:]  # without self
+        return signature.replace(parameters=parameters)
+
     def __call__(cls, *args, **kwargs):
         """Builds a module on the path of the one that builds it."""
         running = frames.get()

@@ -12,6 +12,7 @@ from haiku._core.frame import (
     advice_against,
     check_usage,
     current_frame,
+    is_dead,
     note_stray,
     trace_state,
 )
@@ -26,12 +27,16 @@ class MissingRNGError(ValueError):
 
 def _sequence(frame: Frame, what: str) -> PRNGSequence:
     if frame.keys is not None:
-        if _KEYS in frame.strays and trace_state() == frame.trace:
-            made_in = frame.strays[_KEYS]
+        made_in = frame.strays.get(_KEYS)
+        if (
+            made_in
+            and trace_state() == frame.trace
+            and is_dead(frame.keys.internal_state, made_in)
+        ):
             raise LeakedTracerError(
                 f"A random key was asked for inside {made_in} before, so the next key "
                 "depends on a value that ended there. You may want to use the Haiku "
-                f"version: inside a transformed function write {advice_against(made_in)}."
+                f"version: {advice_against(made_in)}."
             )
         return frame.keys
     if frame.initialising:
@@ -46,8 +51,9 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
 
 
 def _note_keys(frame: Frame, sequence: PRNGSequence) -> None:
-    if frame.trace is not None:
-        note_stray(frame, _KEYS, sequence.internal_state[0])
+    if not frame.creating:
+        frame.runs_differ = True
+    note_stray(frame, _KEYS, sequence.internal_state[0])
 
 
 def next_rng_key() -> jax.Array:

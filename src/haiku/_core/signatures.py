@@ -22,7 +22,7 @@ def sign(
     added: tuple[str, ...],
     returns: Callable[[Any], Any],
 ) -> None:
-    """Gives `wrapper` the signature of `f` with parameters before it, and remembers `f`.
+    """Gives `wrapper` the signature of `f` with parameters before it.
 
     Args:
       wrapper: `init` or `apply`.
@@ -63,8 +63,8 @@ def original_function(f: Any) -> Any:
     """The function that was given to `hk.transform`, whatever of it one has.
 
     Args:
-      f: What `hk.transform` returned, its `init` or `apply`, jitted or not; or any other
-        function.
+      f: What `hk.transform` returned, its `init` or `apply`, jitted or not; or any
+        other function.
 
     Returns:
       The function before `hk.transform`; `f` itself if there is none.

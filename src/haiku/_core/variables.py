@@ -62,8 +62,7 @@ def get_parameter(
         `apply`; its shape is another one; `init` is needed and missing.
     """
     frame = current_frame("hk.get_parameter")
-    if frame.trace is not None:
-        check_usage(frame, "hk.get_parameter")
+    check_usage(frame, "hk.get_parameter")
     path = frame.scopes[-1].path
     values = frame.params.get(path)
     value = _MISSING if values is None else values.get(name, _MISSING)
@@ -83,6 +82,8 @@ def get_parameter(
 
 
 def _create_parameter(frame, path, name, shape, dtype, init, context):
+    _check_not_closed_over(frame)
+
     def create(shape, dtype, init):
         if not frame.initialising:
             raise ValueError(_missing_parameter(frame, path, name, shape))
@@ -94,7 +95,11 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
             )
         if frame.sealed:
             raise ValueError(_new_in_loop(frame, path, name))
-        return init(shape, dtype)
+        frame.creating += 1
+        try:
+            return init(shape, dtype)
+        finally:
+            frame.creating -= 1
 
     creators = hooks.param_creators.get()
     value = hooks.run_chain(creators, create, (shape, dtype, init), context)
@@ -128,8 +133,7 @@ def get_state(
         `init` or `shape` is missing.
     """
     frame = current_frame("hk.get_state")
-    if frame.trace is not None:
-        check_usage(frame, "hk.get_state")
+    check_usage(frame, "hk.get_state")
     path = frame.scopes[-1].path
     value = frame.state.get(path, {}).get(name, _MISSING)
     context = None
@@ -144,6 +148,7 @@ def get_state(
 
 
 def _create_state(frame, path, name, shape, dtype, init, context):
+    _check_not_closed_over(frame)
     if init is None:
         raise ValueError(
             f"There is no state {path}/{name} yet and nothing to make it from; set an "
@@ -159,7 +164,11 @@ def _create_state(frame, path, name, shape, dtype, init, context):
     def create(shape, dtype, init):
         if frame.sealed:
             raise ValueError(_new_in_loop(frame, path, name))
-        return init(shape, dtype)
+        frame.creating += 1
+        try:
+            return init(shape, dtype)
+        finally:
+            frame.creating -= 1
 
     creators = hooks.state_creators.get()
     value = hooks.run_chain(creators, create, (shape, dtype, init), context)
@@ -181,8 +190,7 @@ def set_state(name: str, value: Any) -> None:
       ValueError: No transformed function is running.
     """
     frame = current_frame("hk.set_state")
-    if frame.trace is not None:
-        check_usage(frame, "hk.set_state")
+    check_usage(frame, "hk.set_state")
     path = frame.scopes[-1].path
     setters = hooks.state_setters.get()
     if setters:
@@ -242,7 +250,21 @@ def running_init() -> bool:
     Raises:
       ValueError: No transformed function is running.
     """
-    return current_frame("hk.running_init").initialising
+    frame = current_frame("hk.running_init")
+    frame.runs_differ = True
+    return frame.initialising
+
+
+def _check_not_closed_over(frame: Frame) -> None:
+    """Raises ValueError if a module from outside makes values that will be moved."""
+    module = frame.scopes[-1].module
+    if frame.closed and module is not None and module._owner is not frame.owner:
+        raise ValueError(
+            "You can't close over a module that was built outside of the function given "
+            "to hk.transparent_lift or hk.layer_stack: its parameters would be shared or "
+            f"stacked by accident. Build {module.module_name!r} inside that function, or "
+            "call it outside and pass the result in."
+        )
 
 
 def _identity(value: Any) -> Any:
@@ -277,7 +299,10 @@ def _known(kind: str, values: Mapping[str, Mapping[str, Any]]) -> str:
 def _missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
     wanted = f"{path}/{name}"
     given = {
-        f"{p}/{n}": value for p, named in frame.params.items() for n, value in named.items()
+        f"{p}/{n}": value
+        for p, named in frame.params.items()
+        for n, value in named.items()
+        if value is not None
     }
     near = difflib.get_close_matches(wanted, given, n=1, cutoff=0.0)
     nearest = (
@@ -297,7 +322,9 @@ def _missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
 
 
 def _wrong_shape(frame, path, name, value, shape, dtype) -> str:
-    have = list(value.shape) if hasattr(value, "shape") else type(value).__name__
+    have = "no shape"
+    if hasattr(value, "shape"):
+        have = f"shape {list(value.shape)}"
     near = [
         f"{p}/{n}"
         for p, named in frame.params.items()
@@ -306,7 +333,7 @@ def _wrong_shape(frame, path, name, value, shape, dtype) -> str:
     ]
     others = f" Of that shape there is {near[0]}." if near else ""
     return (
-        f"Parameter {path}/{name} has shape {have}, which does not match shape "
+        f"Parameter {path}/{name} has {have}, which does not match shape "
         f"{list(shape)} (dtype {jnp.dtype(dtype).name}) that the module asks for.{others}"
         " Pass params made by `init` for inputs of this shape, or name the modules apart."
     )

@@ -1,0 +1,157 @@
+"""Transformations that call a function once: grad, remat, eval_shape."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from haiku._core.frame import current_frame
+from haiku._lifted.pure import changing
+
+
+def value_and_grad(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[..., Any]:
+    """`jax.value_and_grad` for a function that uses modules.
+
+    The gradient is with respect to arguments of `fun`; for the parameters' gradient
+    apply `jax.grad` to `apply`.
+
+    Args:
+      fun: Returns a scalar, or `(scalar, aux)` with `has_aux`.
+      argnums: Which positional arguments to differentiate by.
+      has_aux: Whether `fun` returns something besides.
+      holomorphic: Whether `fun` is promised to be holomorphic.
+
+    Returns:
+      A function like `fun` that returns `(value, gradient)`, or
+      `((value, aux), gradient)`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.value_and_grad`.
+    """
+    current_frame("hk.value_and_grad")
+
+    @functools.wraps(fun)
+    def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame("hk.value_and_grad")
+        before = frame.snapshot()
+
+        def with_changes(*args: Any, **kwargs: Any) -> Any:
+            out, changed = changing(fun, before)(*args, **kwargs)
+            value, aux = out if has_aux else (out, None)
+            return value, (aux, changed)
+
+        differentiated = jax.value_and_grad(with_changes, argnums, True, holomorphic)
+        (value, (aux, changed)), gradient = differentiated(*args, **kwargs)
+        frame.absorb(changed)
+        return ((value, aux) if has_aux else value), gradient
+
+    return value_and_grad_f
+
+
+def grad(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[..., Any]:
+    """`jax.grad` for a function that uses modules.
+
+    Args:
+      fun: Returns a scalar, or `(scalar, aux)` with `has_aux`.
+      argnums: Which positional arguments to differentiate by.
+      has_aux: Whether `fun` returns something besides.
+      holomorphic: Whether `fun` is promised to be holomorphic.
+
+    Returns:
+      A function like `fun` that returns the gradient, or `(gradient, aux)`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.grad`.
+    """
+    differentiated = value_and_grad(fun, argnums, has_aux, holomorphic)
+
+    @functools.wraps(fun)
+    def grad_f(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = differentiated(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return grad_f
+
+
+class _Deprecated:
+    def __repr__(self) -> str:
+        return "Deprecated"
+
+
+_DEPRECATED = _Deprecated()
+
+
+def remat(
+    fun: Callable[..., Any],
+    *,
+    prevent_cse: bool = True,
+    policy: Callable[..., Any] | None = None,
+    static_argnums: int | tuple[int, ...] = (),
+    concrete: Any = _DEPRECATED,
+) -> Callable[..., Any]:
+    """`jax.remat` for a function that uses modules: recompute instead of remember.
+
+    Args:
+      fun: The function whose intermediate values are computed again for the gradient.
+      prevent_cse: Whether to keep XLA from merging the two computations.
+      policy: Which intermediate values are remembered; see `jax.checkpoint_policies`.
+      static_argnums: Which positional arguments are not traced.
+      concrete: Gone from JAX; give `static_argnums` instead.
+
+    Returns:
+      A function like `fun`. Modules built inside it are named as they are without.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.remat`; or `concrete` is
+        given.
+    """
+    current_frame("hk.remat")
+    if concrete is not _DEPRECATED:
+        raise ValueError(
+            "`concrete` is gone from jax.remat: arguments that must not be traced are "
+            "named by `static_argnums`, hk.remat(f, static_argnums=(1,))."
+        )
+
+    @functools.wraps(fun)
+    def remat_f(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame("hk.remat")
+        checkpointed = jax.checkpoint(
+            changing(fun, frame.snapshot(), keep_names=True),
+            prevent_cse=prevent_cse,
+            policy=policy,
+            static_argnums=static_argnums,
+        )
+        out, changed = checkpointed(*args, **kwargs)
+        frame.absorb(changed)
+        return out
+
+    return remat_f
+
+
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`jax.eval_shape` for a function that uses modules; it has no side effects.
+
+    Args:
+      fun: A function.
+      *args: Its arguments: arrays, or anything with a shape and a dtype.
+      **kwargs: Likewise.
+
+    Returns:
+      A pytree of `jax.ShapeDtypeStruct` like what `fun` returns.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.eval_shape`.
+    """
+    before = current_frame("hk.eval_shape").snapshot()
+    return jax.eval_shape(lambda *a, **k: changing(fun, before)(*a, **k)[0], *args, **kwargs)

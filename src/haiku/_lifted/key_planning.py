@@ -1,0 +1,71 @@
+"""optimize_rng_use: all keys of a function from one split."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from haiku._core.frame import current_frame
+from haiku._core.keys import PRNGSequence
+from haiku._lifted.pure import changing
+
+
+class _Counting(PRNGSequence):
+    """Counts the keys that it splits off."""
+
+    __slots__ = ("count",)
+
+    def reserve(self, num: int) -> None:
+        self.count += max(num, 0)
+        super().reserve(num)
+
+    def draw(self, sample, arguments):
+        self.count += not self._reserved
+        return super().draw(sample, arguments)
+
+
+def optimize_rng_use(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function split all its keys at once.
+
+    It runs `fun` abstractly to count the keys, then reserves as many. The keys are other
+    keys than without it.
+
+    Args:
+      fun: A function that asks for keys.
+
+    Returns:
+      A function like `fun`.
+
+    Raises:
+      ValueError: No transformed function is running.
+    """
+
+    @functools.wraps(fun)
+    def with_one_split(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame("hk.experimental.optimize_rng_use")
+        if frame.keys is not None:
+            frame.keys.reserve(_keys_used(fun, args, kwargs))
+        return fun(*args, **kwargs)
+
+    return with_one_split
+
+
+def _keys_used(fun: Callable[..., Any], args: Any, kwargs: Any) -> int:
+    """How many keys `fun` needs beyond those that are reserved."""
+    frame = current_frame("hk.experimental.optimize_rng_use")
+    before = frame.snapshot()
+    count = []
+
+    def run(args: Any, kwargs: Any) -> None:
+        def counted() -> None:
+            counting = _Counting(before.keys)
+            counting.count = 0
+            frame.keys = counting
+            fun(*args, **kwargs)
+            count.append(counting.count - len(counting.internal_state[1]))
+
+        changing(counted, before)()
+
+    jax.eval_shape(run, args, kwargs)
+    return max(count[0], 0)

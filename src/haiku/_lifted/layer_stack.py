@@ -1,0 +1,339 @@
+"""layer_stack: the same function many times, with parameters of its own each time."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core.frame import Contents, Frame, Values, current_frame
+from haiku._core.keys import PRNGSequence, split
+from haiku._core.module import Module
+from haiku._core.randomness import next_rng_key
+from haiku._core.transform import run_in_frame
+from haiku._lifted.lift import inside, under
+
+
+@runtime_checkable
+class LayerStackTransparencyMapping(Protocol):
+    """How the paths of a stack and those of its single layers belong together."""
+
+    def stacked_to_flat(self, stacked_module_name: str, scan_idx: int) -> str:
+        """The path of one layer.
+
+        Args:
+          stacked_module_name: The path inside the stack's function.
+          scan_idx: Which layer, from 0.
+
+        Returns:
+          The path to store it under.
+        """
+        ...
+
+    def flat_to_stacked(self, unstacked_module_name: str) -> tuple[str, int] | None:
+        """The inverse of `stacked_to_flat`.
+
+        Args:
+          unstacked_module_name: A path among the parameters.
+
+        Returns:
+          The path inside the stack's function and which layer; None if it is not of
+          this stack.
+        """
+        ...
+
+
+class _Layers(NamedTuple):
+    """What one pass over all layers needs to know."""
+
+    f: Callable[..., Any]
+    num_layers: int
+    unroll: int
+    with_per_layer_inputs: bool
+    kwargs: dict[str, Any]
+    reverse: bool
+
+
+def layer_stack(
+    num_layers: int,
+    with_per_layer_inputs: bool = False,
+    unroll: int = 1,
+    pass_reverse_to_layer_fn: bool = False,
+    transparent: bool = False,
+    transparency_map: LayerStackTransparencyMapping | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Stacks a function: traced and compiled once, run `num_layers` times.
+
+    Every layer has parameters and state of its own, stored with a leading axis
+    `[num_layers, ...]`.
+
+    Args:
+      num_layers: How many layers.
+      with_per_layer_inputs: Whether `f` takes, after the value that goes from layer to
+        layer, inputs of each layer's own, and returns `(value, output)`.
+      unroll: How many layers are compiled as one step.
+      pass_reverse_to_layer_fn: Whether `f` is given the keyword `reverse`.
+      transparent: Whether parameters are stored layer by layer, under the paths that
+        `transparency_map` gives.
+      transparency_map: Needed with `transparent`.
+      name: What is put before the paths.
+
+    Returns:
+      A decorator for `f`, a function of positional arguments that returns as many values
+      as it takes (one as itself, several as a tuple). The decorated function is called as
+      `g(*values, reverse=False)` and returns the last values; with per-layer inputs as
+      `g(value, *inputs, reverse=False)`, `inputs` being `[num_layers, ...]` each, and
+      returns `(value, outputs)`, `outputs` being `[num_layers, ...]`. `reverse` begins
+      with the last layer.
+
+    Raises:
+      ValueError: No transformed function is running; `f` takes `*args`; there is no
+        `transparency_map` for `transparent`; per-layer inputs have another length; `f`
+        uses a module that was built outside of it.
+      TypeError: `f` returns other shapes than it is given.
+
+    Example:
+      >>> @hk.transform
+      ... def f(x):
+      ...     block = hk.layer_stack(12)(lambda x: x + hk.Linear(x.shape[-1])(x))
+      ...     return block(x)  # parameters [12, D, D] and [12, D]
+    """
+    if num_layers < 0:
+        raise ValueError(f"hk.layer_stack takes at least 0 layers, got {num_layers}.")
+    if transparent and transparency_map is None:
+        raise ValueError(
+            "transparency_map must be provided with transparent=True: an object with the "
+            "methods of hk.LayerStackTransparencyMapping."
+        )
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        _check_no_varargs(f)
+
+        @functools.wraps(f)
+        def stacked(*args: Any, reverse: bool = False) -> Any:
+            current_frame("hk.layer_stack")
+            kwargs = {"reverse": reverse} if pass_reverse_to_layer_fn else {}
+            layers = _Layers(
+                f, num_layers, unroll, with_per_layer_inputs, kwargs, reverse
+            )
+            if transparent:
+                return _run(layers, args, transparency_map)
+            kind = _WithPerLayer if with_per_layer_inputs else _NoPerLayer
+            return kind(name)(layers, args)
+
+        return stacked
+
+    return decorate
+
+
+class _Stack(Module):
+    """Gives the layers' paths their first part."""
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name or self.prefix)
+
+    def __call__(self, layers: _Layers, args: tuple[Any, ...]) -> Any:
+        return _run(layers, args, None)
+
+
+class _NoPerLayer(_Stack):
+    prefix = "__layer_stack_no_per_layer"
+
+
+class _WithPerLayer(_Stack):
+    prefix = "__layer_stack_with_per_layer"
+
+
+def _check_no_varargs(f: Callable[..., Any]) -> None:
+    parameters = inspect.signature(f).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise ValueError(
+            "The function `f` should not have any `varargs`: hk.layer_stack must know "
+            f"which values go from layer to layer. Name the arguments of {f!r}."
+        )
+
+
+def _run(
+    layers: _Layers,
+    args: tuple[Any, ...],
+    mapping: LayerStackTransparencyMapping | None,
+) -> Any:
+    frame = current_frame("hk.layer_stack")
+    value, inputs = _values_and_inputs(layers, args)
+    prefix = frame.scopes[-1].prefix
+    differ, frame.runs_differ = frame.runs_differ, False
+    keys = [None if frame.keys is None else next_rng_key() for _ in range(2)]
+    frame.runs_differ = differ
+    load, store = _stored_layers(layers.num_layers, frame, prefix, mapping)
+    out = None
+    if frame.initialising:
+        there = load()
+        with inside(frame, prefix, closed=True):
+            out, made, differs = _make(layers, value, inputs, keys[0])
+        store(*made)
+        frame.runs_differ |= differs
+        if differs or any(there):
+            out = None  # The values that the reference gives come from a second pass.
+    if out is None:
+        out, state = _apply(layers, *load(), value, inputs, keys[1])
+        if state:
+            store({}, state)
+    value, outputs = out
+    if layers.with_per_layer_inputs:
+        return value, outputs
+    return value[0] if len(value) == 1 else value
+
+
+def _values_and_inputs(layers: _Layers, args: tuple[Any, ...]) -> tuple[Any, Any]:
+    if not layers.with_per_layer_inputs:
+        return args, ()
+    if not args:
+        raise ValueError("hk.layer_stack needs at least the value to begin with.")
+    for i, x in enumerate(args[1:]):
+        for leaf in jax.tree.leaves(x):
+            if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != layers.num_layers:
+                raise ValueError(
+                    f"Per-layer input {i} of hk.layer_stack has shape {jnp.shape(leaf)}: "
+                    f"its first axis must be num_layers, {layers.num_layers}."
+                )
+    return args[0], args[1:]
+
+
+def _call(layers: _Layers, frame: Frame, value: Any, inputs: Any) -> tuple[Any, Any]:
+    """One layer in a frame of its own."""
+    if layers.with_per_layer_inputs:
+        out = run_in_frame(frame, layers.f, (value, *inputs), layers.kwargs)
+        if not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(
+                "With per-layer inputs the function given to hk.layer_stack returns a "
+                f"pair (value, output of this layer), got {type(out).__name__}. Where "
+                "there is no output return `value, None`."
+            )
+        return out
+    out = run_in_frame(frame, layers.f, value, layers.kwargs)
+    return (out,) if len(value) == 1 else out, None
+
+
+def _sequence(key: Any) -> PRNGSequence | None:
+    return None if key is None else PRNGSequence(key)
+
+
+def _make(layers: _Layers, value: Any, inputs: Any, key: Any) -> tuple[Any, Any, bool]:
+    """All layers at `init`.
+
+    Returns:
+      What the stack returns, the stacked (params, state), and whether another run may
+      give other values.
+    """
+    differs = []
+
+    def layer(carry, inputs):
+        value, key = carry
+        init_key = apply_key = None
+        if key is not None:
+            init_key, key, apply_key = split(key, 3)
+        frame = Frame(layers.f, True, keys=_sequence(init_key))
+        out, output = _call(layers, frame, value, inputs)
+        params, state = frame.params, frame.state
+        if frame.runs_differ:
+            state = frame.initial_state
+            frame = Frame(layers.f, False, params, state, _sequence(apply_key))
+            out, output = _call(layers, frame, value, inputs)
+            state = frame.state
+            differs.append(True)
+        return (out, key), (output, params, state)
+
+    (value, _), (outputs, params, state) = jax.lax.scan(
+        layer, (value, key), inputs, layers.num_layers, layers.reverse, layers.unroll
+    )
+    return (value, outputs), (params, state), bool(differs)
+
+
+def _apply(
+    layers: _Layers, params: Any, state: Any, value: Any, inputs: Any, key: Any
+) -> tuple[Any, Any]:
+    """All layers with the parameters they have; also returns the stacked state."""
+    keys = None
+    if key is not None:
+        keys = jax.random.split(key, layers.num_layers)
+
+    def layer(value, own):
+        params, state, key, inputs = own
+        frame = Frame(layers.f, False, params, state, _sequence(key))
+        out, output = _call(layers, frame, value, inputs)
+        return out, (output, frame.state)
+
+    value, (outputs, state) = jax.lax.scan(
+        layer,
+        value,
+        (params, state, keys, inputs),
+        layers.num_layers,
+        layers.reverse,
+        layers.unroll,
+    )
+    return (value, outputs), state
+
+
+def _stored_layers(
+    num_layers: int,
+    frame: Frame,
+    prefix: str,
+    mapping: LayerStackTransparencyMapping | None,
+) -> tuple[Callable[[], tuple[Values, Values]], Callable[[Values, Values], None]]:
+    """Reads and writes the stacked parameters and state in `frame`."""
+
+    def load() -> tuple[Values, Values]:
+        both = under(frame.params, prefix), under(frame.state, prefix)
+        if mapping is None:
+            return both
+        return _stacked(both[0], mapping, num_layers), _stacked(both[1], mapping, num_layers)
+
+    def store(params: Values, state: Values) -> None:
+        if mapping is not None:
+            params = _flat(params, mapping, num_layers)
+            state = _flat(state, mapping, num_layers)
+        params = {
+            path: {k: v for k, v in named.items() if k not in there}
+            for path, named in params.items()
+            for there in [frame.params.get(prefix + path, {})]
+        }
+        initial = {
+            path: {k: v for k, v in named.items() if k not in there}
+            for path, named in state.items()
+            for there in [frame.initial_state.get(prefix + path, {})]
+        }
+        frame.absorb(Contents(params, state, initial, None), under=prefix)
+
+    return load, store
+
+
+def _flat(values: Mapping[str, Any], mapping: Any, num_layers: int) -> Values:
+    return {
+        mapping.stacked_to_flat(path, i): jax.tree.map(lambda x, i=i: x[i], dict(named))
+        for path, named in values.items()
+        for i in range(num_layers)
+    }
+
+
+def _stacked(values: Mapping[str, Any], mapping: Any, num_layers: int) -> Values:
+    layers: dict[str, dict[int, Any]] = {}
+    for path, named in values.items():
+        place = mapping.flat_to_stacked(path)
+        if place is not None:
+            layers.setdefault(place[0], {})[place[1]] = named
+    for path, by_index in layers.items():
+        if set(by_index) != set(range(num_layers)):
+            raise ValueError(
+                f"hk.layer_stack of {num_layers} layers found layers "
+                f"{sorted(by_index)} of {path}: its transparency_map, or the params, are "
+                "those of another stack."
+            )
+    return {
+        path: jax.tree.map(
+            lambda *xs: jnp.stack(xs), *(by_index[i] for i in range(num_layers))
+        )
+        for path, by_index in layers.items()
+    }

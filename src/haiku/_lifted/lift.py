@@ -1,0 +1,272 @@
+"""lift: parameters of a pure function, kept among those of the function around it."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from haiku._core.frame import Contents, Frame, Lifting, Values, current_frame, frames, lifting
+from haiku._core.naming import check_name
+from haiku._core.transform import NonEmptyStateError
+from haiku.typing import MutableParams, MutableState
+
+
+def prefix_of(frame: Frame, name: str | None) -> str:
+    """What lifted paths begin with: `outer/lifted/`; None adds nothing to `outer/`."""
+    scope = frame.scopes[-1]
+    if name is None:
+        return scope.prefix
+    check_name(name)
+    return scope.claim(name) + "/"
+
+
+def under(values: Mapping[str, Mapping[str, Any]], prefix: str) -> Values:
+    """What is stored under `prefix`, as the inner function names it."""
+    return {
+        path[len(prefix) :]: dict(named)
+        for path, named in values.items()
+        if path.startswith(prefix)
+    }
+
+
+def inside(
+    frame: Frame, prefix: str, closed: bool
+) -> contextlib.AbstractContextManager[Lifting]:
+    """Tells the next frame where its values will be kept.
+
+    Args:
+      frame: The frame that keeps them.
+      prefix: Where.
+      closed: Whether modules of the frames outside must not be used.
+    """
+    full = (frame.lifted_prefix or "") + prefix
+    return lifting.push(Lifting(full, closed, len(frames.get())))
+
+
+def _store(
+    kind: str, destination: Values, values: Values, what: str, allow_reuse: bool
+) -> None:
+    for path, named in values.items():
+        if path in destination and not allow_reuse:
+            raise ValueError(
+                f"Key {path!r} already exists in the destination {kind}: {what} would "
+                "overwrite what is there. Give the lifted function a `name` of its own, "
+                "or share with `allow_reuse=True`."
+            )
+        destination[path] = {**named, **destination.get(path, {})}
+
+
+def _lifted(
+    init_fn: Callable[..., Any], what: str, prefix: str, closed: bool, allow_reuse: bool
+) -> Callable[..., tuple[MutableParams, MutableState]]:
+    """`init_fn`, its values stored at `init` and read at `apply`."""
+
+    def lifted(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame(what)
+        if not frame.initialising:
+            return under(frame.params, prefix), under(frame.state, prefix)
+        with inside(frame, prefix, closed):
+            made = init_fn(*args, **kwargs)
+        params, state = made if isinstance(made, tuple) else (made, {})
+        if what in _STATELESS and state:
+            raise NonEmptyStateError(
+                f"{what} was given a function that uses state ({sorted(state)}): use "
+                f"{what}_with_state, which hands the state out and back."
+            )
+        for kind, destination, values in (
+            ("params", frame.params, params),
+            ("state", frame.state, state),
+            ("state", frame.initial_state, state),
+        ):
+            values = {prefix + path: named for path, named in values.items()}
+            _store(kind, destination, values, what, allow_reuse)
+
+        def stored(destination: Values, values: Mapping[str, Any]) -> Values:
+            return {
+                path: {name: destination[prefix + path][name] for name in named}
+                for path, named in values.items()
+            }
+
+        return stored(frame.params, params), stored(frame.state, state)
+
+    return lifted
+
+
+_STATELESS = ("hk.lift", "hk.transparent_lift")
+
+
+def lift(
+    init_fn: Callable[..., MutableParams],
+    *,
+    allow_reuse: bool = False,
+    name: str = "lifted",
+) -> Callable[..., MutableParams]:
+    """Keeps the parameters of an inner, pure function among those of the outer one.
+
+    At `init` it calls `init_fn` and stores what it returns under `name`; at `apply` it
+    reads it there, and `init_fn` does not run. The inner function's `apply` is then pure,
+    and any plain `jax.*` transformation may go around it.
+
+    Args:
+      init_fn: `hk.transform(f).init`.
+      allow_reuse: Whether a second call at the same place shares the parameters.
+      name: What is put before their paths.
+
+    Returns:
+      A function like `init_fn`.
+
+    Raises:
+      ValueError: No transformed function is running; the inner function uses state; or a
+        second call would overwrite the parameters of the first.
+
+    Example:
+      >>> def f(x):
+      ...     inner = hk.transform(hk.Linear(3))
+      ...     params = hk.lift(inner.init, name="inner")(hk.maybe_next_rng_key(), x[0])
+      ...     return jax.vmap(inner.apply, (None, None, 0))(params, None, x)
+    """
+    prefix = prefix_of(current_frame("hk.lift"), name)
+    lifted = _lifted(init_fn, "hk.lift", prefix, False, allow_reuse)
+    return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
+
+
+def transparent_lift(
+    init_fn: Callable[..., MutableParams], *, allow_reuse: bool = False
+) -> Callable[..., MutableParams]:
+    """`lift` with the paths that the inner function's modules would have without it.
+
+    Args:
+      init_fn: `hk.transform(f).init`. `f` must not use modules built outside of it.
+      allow_reuse: Whether paths that are there already are shared.
+
+    Returns:
+      A function like `init_fn`.
+
+    Raises:
+      ValueError: No transformed function is running; the inner function uses state, or a
+        module from outside; or a path is there already.
+    """
+    prefix = prefix_of(current_frame("hk.transparent_lift"), None)
+    lifted = _lifted(init_fn, "hk.transparent_lift", prefix, True, allow_reuse)
+    return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
+
+
+class LiftWithStateUpdater:
+    """Writes the inner function's state back; must be used exactly once.
+
+    Args:
+      name: What the state's paths are put under.
+    """
+
+    __slots__ = ("_frame", "_prefix", "_used")
+
+    def __init__(self, name: str | None):
+        frame = current_frame("hk.lift_with_state")
+        self._prefix = prefix_of(frame, name)
+        self._frame = frame
+        self._used = False
+        frame.at_end.append(self.assert_used)
+
+    def assert_used(self) -> None:
+        """Raises ValueError unless `update` or `ignore_update` was called."""
+        if not self._used:
+            raise ValueError(
+                "The StateUpdater returned by hk.lift_with_state must be used: call "
+                "`updater.update(state)` with the state that the inner `apply` returned, "
+                "or `updater.ignore_update()` to drop it."
+            )
+
+    def _use(self) -> None:
+        if self._used:
+            raise ValueError(
+                "The StateUpdater returned by hk.lift_with_state must only be used once: "
+                "call `hk.lift_with_state` again for a second update."
+            )
+        if current_frame("hk.lift_with_state") is not self._frame:
+            raise ValueError(
+                "The StateUpdater returned by hk.lift_with_state must be used within the "
+                "same call to init/apply that made it."
+            )
+        self._used = True
+
+    def ignore_update(self) -> None:
+        """Keeps the state as it is.
+
+        Raises:
+          ValueError: It was used before, or belongs to another call of `init` or `apply`.
+        """
+        self._use()
+
+    def update(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes the inner function's state.
+
+        Args:
+          state: What the inner function's `apply` returned.
+
+        Raises:
+          ValueError: It was used before, or belongs to another call of `init` or `apply`.
+        """
+        self._use()
+        initial = {
+            self._prefix + path: {
+                name: value
+                for name, value in named.items()
+                if name not in self._frame.initial_state.get(self._prefix + path, {})
+            }
+            for path, named in state.items()
+        }
+        now = {self._prefix + path: dict(named) for path, named in state.items()}
+        self._frame.absorb(Contents({}, now, initial, None))
+
+
+def lift_with_state(
+    init_fn: Callable[..., tuple[MutableParams, MutableState]],
+    *,
+    allow_reuse: bool = False,
+    name: str = "lifted",
+) -> tuple[
+    Callable[..., tuple[MutableParams, MutableState]],
+    LiftWithStateUpdater,
+]:
+    """`lift` for an inner function with state.
+
+    Args:
+      init_fn: `hk.transform_with_state(f).init`.
+      allow_reuse: Whether a second call at the same place shares parameters and state.
+      name: What is put before their paths.
+
+    Returns:
+      A function like `init_fn`, and an updater: give its `update` the state that the
+      inner `apply` returned, or call its `ignore_update`.
+
+    Raises:
+      ValueError: No transformed function is running; a second call would overwrite what
+        the first made; or the updater was not used by the end of the run.
+    """
+    updater = LiftWithStateUpdater(name)
+    prefix, what = updater._prefix, "hk.lift_with_state"
+    return _lifted(init_fn, what, prefix, False, allow_reuse), updater
+
+
+def transparent_lift_with_state(
+    init_fn: Callable[..., tuple[MutableParams, MutableState]],
+    *,
+    allow_reuse: bool = False,
+) -> tuple[
+    Callable[..., tuple[MutableParams, MutableState]],
+    LiftWithStateUpdater,
+]:
+    """`lift_with_state` with the paths that the inner modules would have without it.
+
+    Args:
+      init_fn: `hk.transform_with_state(f).init`. `f` must not use modules from outside.
+      allow_reuse: Whether paths that are there already are shared.
+
+    Returns:
+      A function like `init_fn`, and an updater as `lift_with_state` returns it.
+
+    Raises:
+      ValueError: As for `lift_with_state`; or a module from outside is used.
+    """
+    updater = LiftWithStateUpdater(None)
+    prefix, what = updater._prefix, "hk.transparent_lift_with_state"
+    return _lifted(init_fn, what, prefix, True, allow_reuse), updater

@@ -1,0 +1,261 @@
+"""Loops: scan, map, fori_loop, while_loop.
+
+At `init` the first step runs before the loop, since it makes the parameters and the
+state; the loop carries state and keys, and closes over the parameters.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core.frame import Contents, Frame, changes, current_frame
+from haiku._lifted.pure import pure, settle_keys
+
+Carry = TypeVar("Carry")
+
+
+def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` as `((state, keys), *args) -> (output, (state, keys))`, and where it starts."""
+    if frame.keys is not None:
+        frame.keys.reserve_up_to_full()
+    before = frame.snapshot()
+
+    def step(carried: tuple[Any, Any], *args: Any) -> tuple[Any, tuple[Any, Any]]:
+        def run() -> Any:
+            out = f(*args)
+            settle_keys(frame, before)
+            return out
+
+        sealed, frame.sealed = frame.sealed, what
+        try:
+            start = before._replace(state=carried[0], keys=carried[1])
+            out, after = pure(run)(start)
+        finally:
+            frame.sealed = sealed
+        _check_same_state(what, start.state, after.state)
+        return out, (after.state, after.keys)
+
+    step.start = (before.state, before.keys)  # type: ignore[attr-defined]
+    return step
+
+
+def _check_same_state(what: str, before: Any, after: Any) -> None:
+    paths = [
+        {f"{path}/{name}" for path, named in state.items() for name in named}
+        for state in (before, after)
+    ]
+    if paths[0] != paths[1]:
+        raise ValueError(
+            f"State {sorted(paths[1] - paths[0])} is new inside {what}, whose steps can "
+            "only change what is there. Let `init` see it, and pass `apply` the state "
+            "that `init` returned."
+        )
+
+
+def _absorb(frame: Frame, carried: tuple[Any, Any]) -> None:
+    state, keys = carried
+    frame.absorb(Contents({}, state, {}, keys))
+
+
+def _first_step(f: Callable[..., Any], frame: Frame) -> Callable[..., Any]:
+    """`f`, run once for what it makes; the names in it are free again afterwards."""
+
+    def run(*args: Any) -> Any:
+        out, after = pure(f)(frame.snapshot(), *args)
+        frame.absorb(after)
+        return out
+
+    return run
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """`jax.lax.scan` for a function that uses modules.
+
+    All steps share the parameters; state and keys go from step to step.
+
+    Args:
+      f: `f(carry, x) -> (carry, y)`.
+      init: The first carry.
+      xs: A pytree of arrays, `[T, ...]` each, or None with `length`.
+      length: `T`, needed where `xs` has no arrays.
+      reverse: Whether to begin with the last `x`.
+      unroll: How many steps are compiled as one, or whether all are.
+
+    Returns:
+      `(carry, ys)`: the last carry and a pytree of `[T, ...]`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.lax.scan`; or lengths
+        disagree or are unknown; or a later step asks for new parameters or state.
+      TypeError: The carry changes its structure, shape or dtype.
+    """
+    frame = current_frame("hk.scan")
+    length = _length(xs, length)
+    if frame.initialising and length:
+        first, rest = (-1, slice(None, -1)) if reverse else (0, slice(1, None))
+        one_step = _first_step(f, frame)
+        carry, y = one_step(init, jax.tree.map(lambda x: x[first], xs))
+        xs = jax.tree.map(lambda x: x[rest], xs)
+        carry, ys = _scan(frame, f, carry, xs, length - 1, reverse, unroll)
+        return carry, jax.tree.map(lambda y, ys: _joined(y, ys, reverse), y, ys)
+    if frame.initialising:
+        _make_without_running(frame, f, init, xs)
+    return _scan(frame, f, init, xs, length, reverse, unroll)
+
+
+def _length(xs: Any, length: int | None) -> int:
+    lengths = {len(x) for x in jax.tree.leaves(xs)}
+    if length is not None:
+        lengths.add(length)
+    if len(lengths) == 1:
+        return lengths.pop()
+    if not lengths:
+        raise ValueError("hk.scan needs `xs` with arrays or `length`, and got neither.")
+    raise ValueError(
+        f"hk.scan got lengths that differ: {sorted(lengths)}, of the leading axes of `xs` "
+        f"({[jnp.shape(x) for x in jax.tree.leaves(xs)]}) and length={length}."
+    )
+
+
+def _joined(one: Any, several: Any, at_end: bool) -> Any:
+    one = jnp.asarray(one)[None]
+    return jnp.concatenate([several, one] if at_end else [one, several])
+
+
+def _make_without_running(frame: Frame, f: Any, init: Any, xs: Any) -> None:
+    """Makes the parameters and the state of a loop that makes no step."""
+    x = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x)), xs)
+    before = frame.snapshot()
+    _, after = pure(f)(before, init, x)
+    made = changes(before, after)
+    frame.absorb(made._replace(state=made.initial_state))
+
+
+def _scan(frame, f, init, xs, length, reverse, unroll):
+    step = _step(frame, "hk.scan", f)
+
+    def body(carry, x):
+        (carry, y), carried = step(carry[1], carry[0], x)
+        return (carry, carried), y
+
+    (carry, carried), ys = jax.lax.scan(
+        body, (init, step.start), xs, length, reverse, unroll
+    )
+    _absorb(frame, carried)
+    return carry, ys
+
+
+def map(f: Callable[[Any], Any], xs: Any) -> Any:  # noqa: A001 - as in jax.lax
+    """`jax.lax.map` for a function that uses modules: one element after the other.
+
+    Args:
+      f: `f(x) -> y`.
+      xs: A pytree of arrays, `[N, ...]` each.
+
+    Returns:
+      A pytree of `[N, ...]`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.lax.map`.
+    """
+    current_frame("hk.map")
+    return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Carry], Carry], init_val: Carry
+) -> Carry:
+    """`jax.lax.fori_loop` for a function that uses modules.
+
+    Args:
+      lower: The first index: an integer scalar.
+      upper: One past the last index.
+      body_fun: `body_fun(i, value) -> value`.
+      init_val: The first value.
+
+    Returns:
+      The last value.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.lax.fori_loop`; or a later
+        step asks for new parameters or state.
+      TypeError: The value changes its structure, shape or dtype.
+    """
+    frame = current_frame("hk.fori_loop")
+    if frame.initialising:
+        before = frame.snapshot()
+        value = _first_step(body_fun, frame)(lower, init_val)
+        if isinstance(lower, int) and isinstance(upper, int) and lower >= upper:
+            made = changes(before, frame.snapshot())
+            frame.replace(before)
+            frame.absorb(made._replace(state=made.initial_state))
+            return init_val
+        init_val, lower = value, lower + 1
+    step = _step(frame, "hk.fori_loop", body_fun)
+
+    def body(i, carry):
+        return step(carry[1], i, carry[0])
+
+    value, carried = jax.lax.fori_loop(lower, upper, body, (init_val, step.start))
+    _absorb(frame, carried)
+    return value
+
+
+def while_loop(
+    cond_fun: Callable[[Carry], Any], body_fun: Callable[[Carry], Carry], init_val: Carry
+) -> Carry:
+    """`jax.lax.while_loop` for functions that use modules; at `apply` only.
+
+    Args:
+      cond_fun: `cond_fun(value) -> bool`: whether to go on. It reads state as it is at
+        that step, and can't write any nor ask for a key.
+      body_fun: `body_fun(value) -> value`.
+      init_val: The first value.
+
+    Returns:
+      The last value.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.lax.while_loop`; or `init`
+        is running; or `cond_fun` has side effects; or `body_fun` asks for new parameters
+        or state.
+      TypeError: The value changes its structure, shape or dtype.
+    """
+    frame = current_frame("hk.while_loop")
+    if frame.initialising:
+        raise ValueError(
+            "hk.while_loop does not support initialization: whether its body ever runs "
+            "is not known. Write `if hk.running_init(): value = body_fun(value)`, "
+            "`else: value = hk.while_loop(cond_fun, body_fun, value)`."
+        )
+    step = _step(frame, "hk.while_loop", body_fun)
+    before = frame.snapshot()
+
+    def cond_step(carry):
+        value, (state, keys) = carry
+        start = before._replace(state=state, keys=keys)
+        out, after = pure(cond_fun)(start, value)
+        changed = changes(start, after)
+        if changed.state or changed.keys is not None:
+            raise ValueError(
+                "hk.while_loop does not support hk.set_state, hk.next_rng_key or a first "
+                "hk.get_state in `cond_fun`: its effects would be lost. Do it in "
+                "`body_fun` and carry the result."
+            )
+        return out
+
+    def body(carry):
+        return step(carry[1], carry[0])
+
+    value, carried = jax.lax.while_loop(cond_step, body, (init_val, step.start))
+    _absorb(frame, carried)
+    return value

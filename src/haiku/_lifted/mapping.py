@@ -1,0 +1,158 @@
+"""vmap: one function over a batch."""
+
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core.frame import Frame, changes, current_frame
+from haiku._core.keys import split
+from haiku._lifted.pure import pure
+
+
+class _Required:
+    """Says that `split_rng` must be given."""
+
+
+_REQUIRED: Any = _Required()
+
+
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Hashable | None = None,
+    axis_size: int | None = None,
+    *,
+    split_rng: bool = _REQUIRED,
+    spmd_axis_name: Hashable | tuple[Hashable, ...] | None = None,
+) -> Callable[..., Any]:
+    """`jax.vmap` for a function that uses modules.
+
+    Parameters and state are shared by the whole batch.
+
+    Args:
+      fun: A function of one example.
+      in_axes: Which axis of each argument is the batch; None shares the argument.
+      out_axes: Where the batch axis of each output goes.
+      axis_name: A name for the batch axis, for collectives such as `jax.lax.pmean`.
+      axis_size: The size of the batch, where no argument tells.
+      split_rng: Whether each example gets random keys of its own, or all the same ones.
+        Must be False where parameters are made: write `split_rng=not
+        hk.running_init()`.
+      spmd_axis_name: As in `jax.vmap`.
+
+    Returns:
+      A function like `fun` over a batch.
+
+    Raises:
+      TypeError: `split_rng` is not given.
+      ValueError: No transformed function is running: use `jax.vmap`; or no axis is
+        mapped; or axis sizes disagree; or state differs between examples; or parameters
+        are made from keys of each example's own.
+    """
+    if split_rng is _REQUIRED:
+        if vmap.require_split_rng:  # type: ignore[attr-defined]
+            raise TypeError(
+                "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
+                "own for each example, `split_rng=False` for the same keys for all. For "
+                "code that you can't change, set `hk.vmap.require_split_rng = False`."
+            )
+        split_rng = False
+    in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+    if axis_size is None and not jax.tree.leaves(in_axes):
+        name = getattr(fun, "__name__", type(fun).__name__)
+        raise ValueError(
+            f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
+            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to call "
+            "it that many times."
+        )
+
+    @functools.wraps(fun)
+    def vmap_f(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame("hk.vmap")
+        keys = None
+        if split_rng and frame.keys is not None:
+            keys = _lane_keys(frame, _axis_size(axis_size, in_axes, args, kwargs))
+        before = frame.snapshot()
+
+        def lane(args: Any, kwargs: Any, key: Any) -> Any:
+            start = before if key is None else before._replace(keys=(key, ()))
+            out, after = pure(fun)(start, *args, **kwargs)
+            changed = changes(start, after)
+            return out, changed if key is None else changed._replace(keys=None)
+
+        def mapped(out_axes: Any) -> Any:
+            return jax.vmap(
+                lane,
+                in_axes=(in_axes, 0, 0 if keys is not None else None),
+                out_axes=out_axes,
+                axis_name=axis_name,
+                axis_size=axis_size,
+                spmd_axis_name=spmd_axis_name,
+            )(args, kwargs, keys)
+
+        try:
+            out, changed = mapped((out_axes, None))
+        except ValueError as error:
+            _explain(frame, error, mapped, split_rng)
+            raise
+        frame.absorb(changed)
+        return out
+
+    return vmap_f
+
+
+vmap.require_split_rng = True  # type: ignore[attr-defined]
+
+
+def _lane_keys(frame: Frame, size: int) -> jax.Array:
+    assert frame.keys is not None
+    key, reserved = frame.keys.internal_state
+    key, *lanes = split(key, size + 1)
+    frame.keys.replace_internal_state((key, reserved))
+    return jnp.stack(lanes)
+
+
+def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> int:
+    if axis_size is not None:
+        return axis_size
+    is_none = lambda x: x is None  # noqa: E731
+    axes = jax.tree.broadcast(in_axes, args, is_leaf=is_none)
+    sizes = jax.tree.leaves(
+        jax.tree.map(
+            lambda axis, x: None if axis is None else jnp.shape(x)[axis],
+            axes,
+            args,
+            is_leaf=is_none,
+        )
+    )
+    sizes += [jnp.shape(x)[0] for x in jax.tree.leaves(kwargs)]
+    # Where sizes disagree jax.vmap says so.
+    return sizes[0] if sizes else 1
+
+
+def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> None:
+    """Raises what the error means if state or parameters differ between examples."""
+    if "out_axes" not in str(error):
+        return
+    try:
+        _, changed = jax.eval_shape(lambda: mapped((0, 0)))
+    except Exception:  # It is about something else: JAX's error stands.
+        return
+    if frame.initialising and split_rng and changed.params:
+        paths = [f"{p}/{n}" for p, named in changed.params.items() for n in named]
+        raise ValueError(
+            "hk.vmap does not support setting split_rng to True during initialization: "
+            f"{paths} would be different for each example. Write "
+            "`hk.vmap(f, split_rng=not hk.running_init())`."
+        ) from error
+    if changed.state:
+        paths = [f"{p}/{n}" for p, named in changed.state.items() for n in named]
+        raise ValueError(
+            f"hk.vmap can't store state that differs between examples: among {paths}. "
+            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'), or "
+            "return it as an output."
+        ) from error

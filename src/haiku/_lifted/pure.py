@@ -1,0 +1,57 @@
+"""pure: the one mechanism. A function with side effects as one without.
+
+Every transformation here is: take a snapshot of the frame, give JAX's own transformation
+a pure function of it, absorb what came out.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from haiku._core.frame import Contents, Frame, changes, current_frame
+
+
+def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:
+    """`f` as `(contents, *args, **kwargs) -> (output, contents afterwards)`.
+
+    Args:
+      f: A function that reads and writes the running frame.
+      keep_names: Whether the names that modules take in `f` stay taken afterwards.
+
+    Returns:
+      A function that leaves the frame as it was.
+    """
+
+    def pure_f(contents: Contents, *args: Any, **kwargs: Any) -> tuple[Any, Contents]:
+        frame = current_frame("hk")
+        with frame.holding(contents, keep_names):
+            out = f(*args, **kwargs)
+            return out, frame.snapshot()
+
+    return pure_f
+
+
+def changing(
+    f: Callable[..., Any], before: Contents, keep_names: bool = False
+) -> Callable[..., Any]:
+    """`f` as `(*args, **kwargs) -> (output, what it changes of before)`.
+
+    JAX closes over `before`; only what differs comes out.
+
+    Args:
+      f: A function that reads and writes the running frame.
+      before: The contents that it starts from.
+      keep_names: Whether the names that modules take in `f` stay taken afterwards.
+    """
+    pure_f = pure(f, keep_names)
+
+    def changing_f(*args: Any, **kwargs: Any) -> tuple[Any, Contents]:
+        out, after = pure_f(before, *args, **kwargs)
+        return out, changes(before, after)
+
+    return changing_f
+
+
+def settle_keys(frame: Frame, before: Contents) -> None:
+    """Leaves as many keys reserved as `before` had, so that structures agree."""
+    if frame.keys is not None and before.keys is not None:
+        frame.keys.reserve_exactly(len(before.keys[1]))
