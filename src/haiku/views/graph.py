@@ -91,20 +91,24 @@ def _input_titles(
 ) -> list[tuple[str, bool]]:
     """A title for each array among the arguments, and whether it is a parameter."""
     try:
-        names = list(inspect.signature(fun).bind(*args, **kwargs).signature.parameters)
+        parameters = inspect.signature(fun).parameters.values()
     except (TypeError, ValueError):
-        names = []
+        parameters = ()
+    names = [
+        p.name
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     titles = []
     for path, _ in jax.tree_util.tree_leaves_with_path((args, kwargs)):
         _, first, *rest = [_key_text(key) for key in path]
         if path[0].idx == 0:
             first = names[int(first)] if int(first) < len(names) else f"args[{first}]"
-        is_parameter = len(rest) > 1
-        inside = "/".join(rest)
-        title = inside if is_parameter and first == "params" else first
-        if not is_parameter or first != "params":
-            title += f": {inside}" if inside else ""
-        titles.append((title, is_parameter))
+        inside, is_parameter = "/".join(rest), len(rest) > 1
+        if is_parameter and first == "params":
+            titles.append((inside, True))
+        else:
+            titles.append((f"{first}: {inside}" if rest else first, is_parameter))
     return titles
 
 

@@ -131,11 +131,26 @@ def called(eqn: Any) -> Inner | None:
         return _inner(title, params["jaxpr"], eqn, length)
     if name in ("jit", "pjit", "xla_pmap"):
         jaxpr = params.get("jaxpr", params.get("call_jaxpr"))
-        return _inner(str(params.get("name", name)), jaxpr, eqn)
+        inner = _inner(str(params.get("name", name)), jaxpr, eqn)
+        return inner and _without_repetition(inner)
     if name in _CALLS:
         jaxpr = next((v for v in params.values() if _is_jaxpr(v)), None)
         return _inner(_CALLS[name], jaxpr, eqn)
     return None
+
+
+def _without_repetition(inner: Inner) -> Inner:
+    """For `relu` that is only `custom_jvp` that is only `relu`: what is inside it."""
+    # Haiku's layers jit JAX's activations, which are jitted already.
+    if len(inner.jaxpr.eqns) == 1:
+        middle = called(inner.jaxpr.eqns[0])
+        if middle and middle.title == "custom_jvp" and len(middle.jaxpr.eqns) == 1:
+            last = called(middle.jaxpr.eqns[0])
+            if last and last.title == inner.title:
+                outside = dict(zip(inner.jaxpr.invars, inner.invars))
+                invars = [v if is_literal(v) else outside[v] for v in middle.invars]
+                return dataclasses.replace(middle, invars=invars)
+    return inner
 
 
 def branches(eqn: Any) -> list[Inner]:

@@ -1,0 +1,50 @@
+"""Short text for dtypes, arrays and byte counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from haiku import _text
+
+
+@pytest.mark.parametrize(
+    "dtype, text",
+    [
+        (np.float32, "f32"),
+        (np.float16, "f16"),
+        (jnp.bfloat16, "bf16"),
+        (np.int8, "s8"),
+        (np.uint32, "u32"),
+        (np.complex64, "c64"),
+        (np.bool_, "pred"),
+        (jnp.float8_e4m3fn, "f8_e4m3fn"),
+        (np.dtype("<U3"), "str96"),
+        (np.dtype(object), "object"),
+        (jax.random.key(0).dtype, "key<fry>"),
+    ],
+)
+def test_dtype_text(dtype, text):
+    assert _text.dtype_text(dtype) == text
+
+
+def test_array_text():
+    assert _text.array_text(np.ones([], np.float32)) == "f32[]"
+    assert _text.array_text(np.ones([1, 2], np.int8)) == "s8[1,2]"
+
+
+@pytest.mark.parametrize(
+    "count, text",
+    [
+        (0, "0.00 B"),
+        (999, "999.00 B"),
+        (1000, "1.00 KB"),
+        (1235, "1.24 KB"),
+        (2e6, "2.00 MB"),
+        (3e9, "3.00 GB"),
+        (4e12, "4.00 TB"),
+        (5e20, "500000000.00 TB"),
+    ],
+)
+def test_bytes_text(count, text):
+    assert _text.bytes_text(count) == text

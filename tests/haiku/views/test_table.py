@@ -1,0 +1,290 @@
+"""eval_summary and tabulate."""
+
+import builtins
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tabulate as tabulate_package
+
+import haiku as hk
+from haiku.views import grid
+
+ex = hk.experimental
+
+
+class Net(hk.Module):
+    """Everything a row can show."""
+
+    def __init__(self, size, name=None):
+        super().__init__(name=name)
+        self.size = size
+
+    def __call__(self, x, flag=True, *, scale=None):
+        count = hk.get_state("count", [], jnp.int32, init=jnp.zeros)
+        hk.set_state("count", count + 1)
+        y = hk.Linear(self.size)(x)
+        return {"y": self.helper(y), "z": [y, 1, None, "text"]}
+
+    def helper(self, x):
+        return x
+
+    def nothing(self):
+        return None
+
+
+def f(x):
+    net = Net(2)
+    net(x, scale=x)
+    net.nothing()
+    return hk.nets.MLP([3, 1])(x)
+
+
+X = jnp.ones([4, 5])
+
+
+def test_summary_of_a_call():
+    calls = ex.eval_summary(f)(X)
+    paths = [(c.context.module.module_name, c.context.method_name) for c in calls]
+    assert paths == [
+        ("net", "__call__"),
+        ("net/linear", "__call__"),
+        ("net", "helper"),
+        ("net", "nothing"),
+        ("mlp", "__call__"),
+        ("mlp/~/linear_0", "__call__"),
+        ("mlp/~/linear_1", "__call__"),
+    ]
+    call, linear, helper, *_ = calls
+    spec = ex.ArraySpec((4, 5), jnp.dtype("float32"))
+    assert call.args_spec == (spec,) and call.kwargs_spec == {"scale": spec}
+    assert str(call.output_spec) == "{'y': f32[4,2], 'z': [f32[4,2], 1, None, 'text']}"
+    details = call.module_details
+    assert str(details.params) == "{'net/linear/b': f32[2], 'net/linear/w': f32[5,2]}"
+    assert str(details.state) == "{'net/count': s32[]}"
+    assert linear.call_stack == (linear.module_details, details)
+    assert helper.call_stack == (helper.module_details, details)
+    assert helper.module_details.method_name == "helper"
+
+
+def test_array_spec():
+    spec = ex.ArraySpec.from_array(np.ones((2, 3), np.float32))
+    assert repr(spec) == str(spec) == "f32[2,3]" and spec.size == 6
+    assert spec == ex.ArraySpec((2, 3), np.dtype("float32"))
+    assert len({spec, ex.ArraySpec((2, 3), np.dtype("float32"))}) == 1
+    assert ex.ArraySpec.from_array(jnp.int8(1)).size == 1
+    with pytest.raises(AttributeError, match="takes an array, got int: 5"):
+        ex.ArraySpec.from_array(5)
+
+
+def test_details_of_a_module():
+    @hk.testing.transform_and_run
+    def of():
+        linear = hk.Linear(2)
+        linear(jnp.ones([1, 3]))
+        return str(ex.ModuleDetails.of(linear, "__call__").params)
+
+    assert of() == "{'linear/b': f32[2], 'linear/w': f32[3,2]}"
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda f: f,
+        hk.transform_with_state,
+        lambda f: hk.transform_with_state(f).init,
+        lambda f: hk.transform_with_state(f).apply,
+        lambda f: jax.jit(hk.transform_with_state(f).apply),
+        lambda f: hk.without_apply_rng(hk.transform_with_state(f)),
+        lambda f: hk.without_apply_rng(hk.transform_with_state(f)).apply,
+        lambda f: hk.without_state(hk.transform_with_state(f)).apply,
+    ],
+)
+def test_any_form_of_a_transformed_function(of):
+    assert ex.tabulate(of(f))(X) == ex.tabulate(f)(X)
+
+
+def test_inside_a_jitted_function_that_has_run():
+    net = hk.transform(lambda x: hk.Linear(1)(x))
+    params = net.init(jax.random.key(0), X)
+    apply = jax.jit(net.apply)
+    apply(params, None, X)
+    for _ in range(2):
+        (call,) = ex.eval_summary(lambda params, x: apply(params, None, x))(params, X)
+        assert (
+            str(call.module_details.params)
+            == "{'linear/b': f32[1], 'linear/w': f32[5,1]}"
+        )
+
+
+def test_nothing_is_computed_or_kept():
+    def fails(x):
+        assert isinstance(x, jax.core.Tracer)
+        return hk.Linear(2)(x)
+
+    (call,) = ex.eval_summary(fails)(jax.ShapeDtypeStruct((3, 4), jnp.float32))
+    assert str(call.output_spec) == "f32[3,2]"
+
+    @hk.testing.transform_and_run
+    def inside():
+        assert len(ex.eval_summary(lambda x: hk.Linear(2)(x))(X)) == 1
+        return hk.get_params()
+
+    assert not inside()
+
+
+def test_constructors_and_empty_functions():
+    assert ex.eval_summary(lambda: None)() == []
+    assert ex.eval_summary(lambda: Net(1) and None)() == []
+    assert ex.tabulate(lambda: None)() == "No modules matching filters."
+
+
+def test_errors_pass_through():
+    def fails(x):
+        Net(2)(x)
+        return hk.to_module(lambda x: 1 / 0)("fails")(x)
+
+    with pytest.raises(ZeroDivisionError):
+        ex.eval_summary(fails)(X)
+    with pytest.raises(ValueError, match="hk.transform"):
+        hk.get_params()
+
+
+# The table.
+
+HEADERS = [
+    "Module",
+    "Config",
+    "Module params",
+    "Input",
+    "Output",
+    "Param count",
+    "Param bytes",
+]
+
+
+def test_whole_table():
+    def small(x):
+        return hk.nets.MLP([40, 1])(x)
+
+    assert ex.tabulate(
+        small, columns=["module", "owned_params", "params_size", "params_bytes"]
+    )(X).splitlines() == [
+        "+-------------------------+-----------------+---------------+---------------+",
+        "| Module                  | Module params   |   Param count |   Param bytes |",
+        "+=========================+=================+===============+===============+",
+        "| mlp (MLP)               |                 |           281 |       1.12 KB |",
+        "+-------------------------+-----------------+---------------+---------------+",
+        "| mlp/~/linear_0 (Linear) | w: f32[5,40]    |           240 |      960.00 B |",
+        "|  └ mlp (MLP)            | b: f32[40]      |               |               |",
+        "+-------------------------+-----------------+---------------+---------------+",
+        "| mlp/~/linear_1 (Linear) | w: f32[40,1]    |            41 |      164.00 B |",
+        "|  └ mlp (MLP)            | b: f32[1]       |               |               |",
+        "+-------------------------+-----------------+---------------+---------------+",
+    ]
+
+
+def column(name, f=f, **kwargs):
+    table = ex.tabulate(
+        f, columns=(name,), tabulate_kwargs={"tablefmt": "plain"}, **kwargs
+    )
+    return table(X).splitlines()[1:]
+
+
+def test_columns():
+    assert column("config")[:2] == ["Net(size=2)", "Linear(output_size=2)"]
+    assert column("input")[:3] == ["f32[4,5]", "scale=f32[4,5]", "f32[4,5]"]
+    assert column("output")[1] == "f32[4,2]"
+    assert column("module")[3:5] == ["net (Net.helper)", " └ net (Net)"]
+
+
+def test_owned_params_are_sorted_by_size_then_name():
+    def owns():
+        for name, size in (("a", 1), ("b", 2), ("c", 2), ("d", 3)):
+            hk.get_parameter(name, [size], init=jnp.zeros)
+        return 0
+
+    rows = column("owned_params", lambda x: hk.to_module(owns)("m")())
+    assert rows == ["d: f32[3]", "b: f32[2]", "c: f32[2]", "a: f32[1]"]
+
+
+def test_default_columns_and_filters():
+    first = ex.tabulate(f)(X).splitlines()[1]
+    assert [text.strip() for text in first.strip("|").split("|")] == HEADERS
+    assert ex.tabulate(f, columns=None, filters=None, tabulate_kwargs=None)(
+        X
+    ) == ex.tabulate(f)(X)
+
+
+def test_filters():
+    def g(x):
+        hk.to_module(lambda: None)("quiet")()
+        hk.to_module(lambda: 0)("bare")()
+        return hk.Linear(1)(x)
+
+    def names(filters):
+        return [row.partition(" ")[0] for row in column("module", g, filters=filters)]
+
+    assert names(()) == ["quiet", "bare", "linear"]
+    assert names(("has_output",)) == ["bare", "linear"]
+    assert names(("has_params",)) == ["linear"]
+    assert names(("has_output", "has_params")) == ["linear"]
+
+
+@pytest.mark.parametrize("kind", ["column", "filter"])
+def test_unknown_names(kind):
+    with pytest.raises(ValueError, match=rf"Invalid {kind}\(s\) \['nonsense'\], valid"):
+        ex.tabulate(f, **{f"{kind}s": ("nonsense",)})
+
+
+# Writing it, with the tabulate package and without.
+
+
+@pytest.fixture
+def without_package(monkeypatch):
+    real = builtins.__import__
+
+    def no_tabulate(name, *args, **kwargs):
+        if name == "tabulate":
+            raise ModuleNotFoundError("No module named 'tabulate'", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "tabulate", raising=False)
+    monkeypatch.setattr(builtins, "__import__", no_tabulate)
+
+
+ROWS = [["a", "1,000"], ["long\n and longer", "2"]]
+
+
+@pytest.mark.parametrize("tablefmt", ["grid", "plain"])
+def test_same_text_without_the_package(tablefmt):
+    ours = {"grid": grid.grid, "plain": grid.plain}[tablefmt]
+    theirs = tabulate_package.tabulate(
+        ROWS, headers=["H", "Header"], tablefmt=tablefmt, colalign=("left", "right")
+    )
+    theirs = "\n".join(line.rstrip() for line in theirs.splitlines())
+    assert ours(ROWS, ["H", "Header"], ["left", "right"]) == theirs
+
+
+def test_whole_table_without_the_package(without_package, request):
+    ours = ex.tabulate(f)(X)
+    request.getfixturevalue("monkeypatch").undo()
+    assert ours == ex.tabulate(f)(X)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"tablefmt": "html"}, {}, {"tablefmt": "grid", "showindex": True}]
+)
+def test_other_formats_need_the_package(without_package, kwargs):
+    with pytest.raises(ModuleNotFoundError, match=r"renga\[views\]"):
+        ex.tabulate(f, tabulate_kwargs=kwargs)(X)
+
+
+def test_options_of_the_package():
+    assert "<table>" in ex.tabulate(f, tabulate_kwargs={"tablefmt": "html"})(X)
+    indexed = ex.tabulate(f, columns=["module"], tabulate_kwargs={"showindex": True})(X)
+    assert indexed.splitlines()[2].split()[:2] == ["0", "net"]
+    with pytest.raises(TypeError, match="dictionary of options"):
+        ex.tabulate(f, tabulate_kwargs="grid")(X)
