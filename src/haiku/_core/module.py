@@ -385,16 +385,15 @@ def to_module(f: Callable[..., Any]) -> type[Module]:
     """
 
     class ToModuleWrapper(Module):
-        """A module around a function."""
+        __doc__ = f.__doc__ or "Module produced by `hk.to_module`."
 
         def __init__(self, name: str | None = None):
-            super().__init__(name or getattr(f, "__name__", None))
+            super().__init__(getattr(f, "__name__", None) if name is None else name)
 
         def __call__(self, *args, **kwargs):
             return f(*args, **kwargs)
 
-    if hasattr(f, "__doc__"):
-        ToModuleWrapper.__call__.__doc__ = f.__doc__
+    ToModuleWrapper.__call__.__doc__ = f.__doc__
     return ToModuleWrapper
 
 

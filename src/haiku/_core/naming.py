@@ -30,17 +30,22 @@ def force_name(name: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError unless `name` can be a module's name."""
+    """Raises ValueError, or TypeError, unless `name` can be a module's name."""
+    if not isinstance(name, str):
+        raise TypeError(
+            f"Expected a string name for the module, got: {name!r}. If it is an input, "
+            "build the module first and call it then: `MyModule()(x)`."
+        )
     parts = name.split("/") if isinstance(name, ForcedName) else [name]
     for part in parts:
         # The paths of modules hold `~` and `~method` between the names.
         if isinstance(name, ForcedName) and part.startswith("~"):
             part = part[1:] or "_"
-        if not isinstance(part, str) or not _IDENTIFIER.fullmatch(part):
+        if not _IDENTIFIER.fullmatch(part):
             advice = (
                 " To nest it, build it inside `with hk.name_scope(...)`; to take a "
                 "whole path, write `hk.force_name(path)`."
-                if "/" in str(name)
+                if "/" in name
                 else ""
             )
             raise ValueError(

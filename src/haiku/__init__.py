@@ -1,0 +1,190 @@
+"""Haiku: neural networks on JAX, modules inside and pure functions outside.
+
+    net = hk.transform(lambda x: hk.nets.MLP([300, 100, 10])(x))
+    params = net.init(jax.random.key(0), x)
+    logits = net.apply(params, None, x)
+
+What is here, by idea:
+
+- From modules to pure functions: `transform`, `transform_with_state`, `multi_transform`.
+- Modules and their names: `Module`, `transparent`, `name_scope`, `to_module`.
+- What they keep: `get_parameter`, `get_state`, `set_state`, `next_rng_key`.
+- Hooks: `custom_creator`, `custom_getter`, `custom_setter`, `intercept_methods`.
+- JAX's transformations inside: `grad`, `remat`, `scan`, `cond`, `vmap`, `layer_stack`,
+  `lift`, ...
+- Layers: `Linear`, `Conv2D`, `LayerNorm`, `MultiHeadAttention`, `LSTM`, ...
+- Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.mixed_precision`,
+  `hk.data_structures`, `hk.testing`, `hk.config`, `hk.experimental`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from haiku import config as config
+from haiku import data_structures as data_structures
+from haiku import initializers as initializers
+from haiku import mixed_precision as mixed_precision
+from haiku import nets as nets
+from haiku import pad as pad
+from haiku import typing as typing
+
+# From modules to pure functions
+from haiku._core import MultiTransformed as MultiTransformed
+from haiku._core import MultiTransformedWithState as MultiTransformedWithState
+from haiku._core import Transformed as Transformed
+from haiku._core import TransformedWithState as TransformedWithState
+from haiku._core import multi_transform as multi_transform
+from haiku._core import multi_transform_with_state as multi_transform_with_state
+from haiku._core import running_init as running_init
+from haiku._core import transform as transform
+from haiku._core import transform_with_state as transform_with_state
+from haiku._core import with_empty_state as with_empty_state
+from haiku._core import without_apply_rng as without_apply_rng
+from haiku._core import without_state as without_state
+
+# Modules and their names
+from haiku._core import Module as Module
+from haiku._core import current_name as current_name
+from haiku._core import force_name as force_name
+from haiku._core import name_like as name_like
+from haiku._core import name_scope as name_scope
+from haiku._core import to_module as to_module
+from haiku._core import transparent as transparent
+
+# What they keep
+from haiku._core import DO_NOT_STORE as DO_NOT_STORE
+from haiku._core import PRNGSequence as PRNGSequence
+from haiku._core import get_current_state as get_current_state
+from haiku._core import get_initial_state as get_initial_state
+from haiku._core import get_parameter as get_parameter
+from haiku._core import get_params as get_params
+from haiku._core import get_state as get_state
+from haiku._core import maybe_get_rng_sequence_state as maybe_get_rng_sequence_state
+from haiku._core import maybe_next_rng_key as maybe_next_rng_key
+from haiku._core import next_rng_key as next_rng_key
+from haiku._core import next_rng_keys as next_rng_keys
+from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
+from haiku._core import reserve_rng_keys as reserve_rng_keys
+from haiku._core import set_state as set_state
+from haiku._core import with_rng as with_rng
+
+# Hooks
+from haiku._core import GetterContext as GetterContext
+from haiku._core import MethodContext as MethodContext
+from haiku._core import SetterContext as SetterContext
+from haiku._core import custom_creator as custom_creator
+from haiku._core import custom_getter as custom_getter
+from haiku._core import custom_setter as custom_setter
+from haiku._core import intercept_methods as intercept_methods
+
+# JAX's transformations, inside a transformed function
+from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
+from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
+from haiku._lifted import cond as cond
+from haiku._lifted import eval_shape as eval_shape
+from haiku._lifted import fori_loop as fori_loop
+from haiku._lifted import grad as grad
+from haiku._lifted import layer_stack as layer_stack
+from haiku._lifted import lift as lift
+from haiku._lifted import lift_with_state as lift_with_state
+from haiku._lifted import map as map
+from haiku._lifted import remat as remat
+from haiku._lifted import scan as scan
+from haiku._lifted import switch as switch
+from haiku._lifted import transparent_lift as transparent_lift
+from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
+from haiku._lifted import value_and_grad as value_and_grad
+from haiku._lifted import vmap as vmap
+from haiku._lifted import while_loop as while_loop
+
+# Layers
+from haiku._layers import AvgPool as AvgPool
+from haiku._layers import BatchApply as BatchApply
+from haiku._layers import BatchNorm as BatchNorm
+from haiku._layers import Bias as Bias
+from haiku._layers import Conv1D as Conv1D
+from haiku._layers import Conv1DLSTM as Conv1DLSTM
+from haiku._layers import Conv1DTranspose as Conv1DTranspose
+from haiku._layers import Conv2D as Conv2D
+from haiku._layers import Conv2DLSTM as Conv2DLSTM
+from haiku._layers import Conv2DTranspose as Conv2DTranspose
+from haiku._layers import Conv3D as Conv3D
+from haiku._layers import Conv3DLSTM as Conv3DLSTM
+from haiku._layers import Conv3DTranspose as Conv3DTranspose
+from haiku._layers import ConvND as ConvND
+from haiku._layers import ConvNDTranspose as ConvNDTranspose
+from haiku._layers import DeepRNN as DeepRNN
+from haiku._layers import Deferred as Deferred
+from haiku._layers import DepthwiseConv1D as DepthwiseConv1D
+from haiku._layers import DepthwiseConv2D as DepthwiseConv2D
+from haiku._layers import DepthwiseConv3D as DepthwiseConv3D
+from haiku._layers import EMAParamsTree as EMAParamsTree
+from haiku._layers import Embed as Embed
+from haiku._layers import EmbedLookupStyle as EmbedLookupStyle
+from haiku._layers import ExponentialMovingAverage as ExponentialMovingAverage
+from haiku._layers import Flatten as Flatten
+from haiku._layers import GRU as GRU
+from haiku._layers import GroupNorm as GroupNorm
+from haiku._layers import IdentityCore as IdentityCore
+from haiku._layers import InstanceNorm as InstanceNorm
+from haiku._layers import LSTM as LSTM
+from haiku._layers import LSTMState as LSTMState
+from haiku._layers import LayerNorm as LayerNorm
+from haiku._layers import Linear as Linear
+from haiku._layers import MaxPool as MaxPool
+from haiku._layers import MultiHeadAttention as MultiHeadAttention
+from haiku._layers import RMSNorm as RMSNorm
+from haiku._layers import RNNCore as RNNCore
+from haiku._layers import ResetCore as ResetCore
+from haiku._layers import Reshape as Reshape
+from haiku._layers import SNParamsTree as SNParamsTree
+from haiku._layers import SeparableDepthwiseConv2D as SeparableDepthwiseConv2D
+from haiku._layers import Sequential as Sequential
+from haiku._layers import SpectralNorm as SpectralNorm
+from haiku._layers import VanillaRNN as VanillaRNN
+from haiku._layers import avg_pool as avg_pool
+from haiku._layers import deep_rnn_with_skip_connections as deep_rnn_with_skip_connections
+from haiku._layers import dropout as dropout
+from haiku._layers import dynamic_unroll as dynamic_unroll
+from haiku._layers import expand_apply as expand_apply
+from haiku._layers import get_channel_index as get_channel_index
+from haiku._layers import max_pool as max_pool
+from haiku._layers import multinomial as multinomial
+from haiku._layers import one_hot as one_hot
+from haiku._layers import static_unroll as static_unroll
+
+# Types
+from haiku.typing import ModuleProtocol as ModuleProtocol
+from haiku.typing import MutableParams as MutableParams
+from haiku.typing import MutableState as MutableState
+from haiku.typing import Params as Params
+from haiku.typing import State as State
+from haiku.typing import SupportsCall as SupportsCall
+
+if TYPE_CHECKING:
+    from haiku import experimental as experimental
+    from haiku import testing as testing
+    from haiku.views.graph import to_dot as to_dot
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for: training needs none of them.
+_LAZY = {
+    "experimental": ("haiku.experimental", None),
+    "testing": ("haiku.testing", None),
+    "to_dot": ("haiku.views.graph", "to_dot"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'haiku' has no attribute {name!r}")
+    module_name, attribute = _LAZY[name]
+    module = importlib.import_module(module_name)
+    value = module if attribute is None else getattr(module, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
