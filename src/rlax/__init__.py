@@ -1,0 +1,185 @@
+"""RLax: reinforcement learning building blocks in JAX.
+
+Pure functions of one stream of data, to be vmapped, jitted and differentiated; no whole
+algorithms. Names follow the data: `_tm1` is the source state of a transition, `_t` its
+destination, so that a TD error reads `r_t + discount_t * v_t - v_tm1`. Functions of a
+sequence take time first, and any further axes as batch.
+"""
+
+# What every op stands on.
+from rlax._core.arrays import (
+    AllSum,
+    batched_index,
+    lhs_broadcast,
+    one_hot,
+    replace_masked,
+)
+from rlax._core.contracts import ContractError
+from rlax._core.gradients import clip_gradient
+from rlax._core.trees import (
+    transpose_first_axis_to_last,
+    transpose_last_axis_to_first,
+    tree_fn,
+    tree_map_zipped,
+    tree_replace_masked,
+    tree_select,
+    tree_split_key,
+    tree_split_leaves,
+)
+
+# What makes an agent try things.
+from rlax._exploration.curiosity import episodic_memory_intrinsic_rewards
+from rlax._exploration.episodic_memory import knn_query
+from rlax._exploration.noise import (
+    add_dirichlet_noise,
+    add_gaussian_noise,
+    add_ornstein_uhlenbeck_noise,
+)
+
+# What every learner needs.
+from rlax._learning.embedding import embed_oar
+from rlax._learning.interruptions import fix_step_type_on_interruptions
+from rlax._learning.losses import (
+    categorical_cross_entropy,
+    expectile_loss,
+    huber_loss,
+    l2_loss,
+    likelihood,
+    log_loss,
+)
+from rlax._learning.moving_averages import EmaMoments, EmaState, create_ema
+from rlax._learning.periodic_update import conditional_update, periodic_update
+from rlax._learning.popart import (
+    PopArtState,
+    art,
+    normalize,
+    pop,
+    popart,
+    unnormalize,
+    unnormalize_linear,
+)
+from rlax._learning.subsequences import extract_subsequences, sample_start_indices
+
+# How to act, and how to improve it.
+from rlax._policies.constraints import (
+    LagrangePenalty,
+    compute_parametric_kl_penalty_and_dual_loss,
+)
+from rlax._policies.continuous import gaussian_diagonal, squashed_gaussian
+from rlax._policies.discrete import (
+    categorical_sample,
+    clipped_entropy_softmax,
+    epsilon_greedy,
+    greedy,
+    softmax,
+)
+from rlax._policies.divergences import (
+    categorical_importance_sampling_ratios,
+    categorical_kl_divergence,
+    multivariate_normal_kl_divergence,
+)
+from rlax._policies.gradients import (
+    clipped_surrogate_pg_loss,
+    dpg_loss,
+    entropy_loss,
+    policy_gradient_loss,
+    qpg_loss,
+    rm_loss,
+    rpg_loss,
+)
+from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
+from rlax._policies.targets import (
+    PolicyTarget,
+    constant_policy_targets,
+    sampled_policy_distillation_loss,
+    zero_policy_targets,
+)
+from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
+
+# How far to look.
+from rlax._returns.multistep import (
+    discounted_returns,
+    lambda_returns,
+    n_step_bootstrapped_returns,
+    truncated_generalized_advantage_estimation,
+)
+from rlax._returns.off_policy import (
+    general_off_policy_returns_from_action_values,
+    general_off_policy_returns_from_q_and_v,
+    importance_corrected_td_errors,
+)
+from rlax._returns.vtrace import (
+    leaky_vtrace,
+    leaky_vtrace_td_error_and_advantage,
+    vtrace,
+    vtrace_td_error_and_advantage,
+)
+
+# What to learn.
+from rlax._values.categorical import (
+    categorical_double_q_learning,
+    categorical_l2_project,
+    categorical_q_learning,
+    categorical_td_learning,
+)
+from rlax._values.pixel_control import (
+    feature_control_rewards,
+    pixel_control_loss,
+    pixel_control_rewards,
+)
+from rlax._values.quantile import (
+    quantile_expected_sarsa,
+    quantile_q_learning,
+    quantile_regression_loss,
+)
+from rlax._values.scalar import (
+    double_q_learning,
+    expected_sarsa,
+    persistent_q_learning,
+    q_learning,
+    qv_learning,
+    qv_max,
+    sarsa,
+    td_learning,
+)
+from rlax._values.sequences import (
+    q_lambda,
+    retrace,
+    retrace_continuous,
+    sarsa_lambda,
+    td_lambda,
+)
+from rlax._values.squashed import (
+    transformed_general_off_policy_returns_from_action_values,
+    transformed_lambda_returns,
+    transformed_n_step_q_learning,
+    transformed_n_step_returns,
+    transformed_q_lambda,
+    transformed_retrace,
+)
+from rlax._values.transforms import (
+    DISCOUNT_TRANSFORM_PAIR,
+    HYPERBOLIC_SIN_PAIR,
+    IDENTITY_PAIR,
+    SIGNED_HYPERBOLIC_PAIR,
+    SIGNED_LOGP1_PAIR,
+    TxPair,
+    compose_tx,
+    identity,
+    logit,
+    power,
+    sigmoid,
+    signed_expm1,
+    signed_hyperbolic,
+    signed_logp1,
+    signed_parabolic,
+)
+from rlax._values.two_hot import (
+    muzero_pair,
+    transform_from_2hot,
+    transform_to_2hot,
+    twohot_pair,
+    unbiased_transform_pair,
+)
+
+__all__ = sorted(n for n in globals() if not n.startswith("_"))

@@ -1,0 +1,163 @@
+"""Indexing, broadcasting and masking; and a sum over a mapped axis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import contracts
+
+
+def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
+    """Encodes each index as a vector that is 1 there and 0 elsewhere.
+
+    Args:
+      indices: `[...]`, whole numbers of any dtype, in 0 .. num_classes - 1; all zeros
+        elsewhere.
+      num_classes: Length of the vectors.
+      dtype: Of the result.
+
+    Returns:
+      `[..., num_classes]`.
+    """
+    indices = jnp.asarray(indices)[..., None]
+    classes = jnp.arange(num_classes, dtype=indices.dtype)
+    return (indices == classes.reshape((1,) * (indices.ndim - 1) + (-1,))).astype(dtype)
+
+
+def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
+    """values[..., indices[...]]; NaN where an index is out of range.
+
+    A clamped or wrapped index would give a plausible number for a wrong action.
+    """
+    size = values.shape[-1]
+    picked = jnp.take_along_axis(values, indices[..., None], axis=-1, mode="clip")
+    inside = (indices >= 0) & (indices < size)
+    return jnp.where(inside, picked[..., 0], jnp.nan)
+
+
+def pick_along(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:
+    """values at one index of an axis; NaN where the index is out of range."""
+    picked = jnp.take(values, index, axis=axis, mode="clip")
+    inside = (index >= 0) & (index < values.shape[axis])
+    return jnp.where(inside, picked, jnp.nan)
+
+
+def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Array:
+    """Picks one element along the last axis for every leading position.
+
+    Args:
+      values: `[..., A]`.
+      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end.
+        Others give NaN (the lowest integer where values are integers).
+      keepdims: Whether the last axis stays, with size 1.
+
+    Returns:
+      `[...]`, or `[..., 1]` with keepdims.
+
+    Raises:
+      ContractError: Where indices do not fit values without its last axis.
+    """
+    values, indices = jnp.asarray(values), jnp.asarray(indices)
+    if not jnp.issubdtype(indices.dtype, jnp.integer):
+        raise contracts.DtypeContractError(
+            f"batched_index: indices must have an integer dtype, got {indices.dtype}; "
+            "pass indices.astype(jnp.int32)."
+        )
+    contracts.check(
+        values.shape[:-1] == indices.shape,
+        f"batched_index: indices {list(indices.shape)} must have the shape of values "
+        f"{list(values.shape)} without its last axis.",
+    )
+    picked = jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")
+    return picked if keepdims else picked[..., 0]
+
+
+def lhs_broadcast(source: Any, target: Any) -> jax.Array:
+    """Adds trailing axes to source until it has target's shape from the left.
+
+    Args:
+      source: `[A, B, ...]`; each size equals target's, or is 1.
+      target: `[A, B, ..., Z]`.
+
+    Returns:
+      source, with its axes and sizes for the leading axes of target, and 1 behind.
+
+    Raises:
+      ContractError: Where a size of source is neither 1 nor target's.
+    """
+    source, target = jnp.asarray(source), jnp.asarray(target)
+    leading = target.shape[: source.ndim]
+    fits = len(leading) == source.ndim and all(
+        s in (1, t) for s, t in zip(source.shape, leading)
+    )
+    contracts.check(
+        fits,
+        f"lhs_broadcast: source shape {list(source.shape)} must equal the leading "
+        f"axes of the target shape {list(target.shape)}, or be 1 there.",
+    )
+    return source.reshape(source.shape + (1,) * (target.ndim - source.ndim))
+
+
+def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
+    """Puts replacement where mask is set, along the leading axes.
+
+    Args:
+      data: `[..., *rest]`.
+      replacement: Of data's shape; None stands for zeros.
+      mask: `[...]`, numbers or booleans; set where not 0.
+
+    Returns:
+      Of data's shape.
+
+    Raises:
+      ContractError: Where the shapes do not fit.
+    """
+    data, mask = jnp.asarray(data), jnp.asarray(mask)
+    zeros = jnp.zeros((), data.dtype)
+    if replacement is not None:
+        replacement = jnp.asarray(replacement)
+        contracts.check(
+            replacement.shape == data.shape,
+            f"replace_masked: replacement {list(replacement.shape)} must have data's "
+            f"shape {list(data.shape)}.",
+        )
+    chosen = lhs_broadcast(mask, data) != 0
+    return jnp.where(chosen, zeros if replacement is None else replacement, data)
+
+
+def align(x: jax.Array, like: jax.Array) -> jax.Array:
+    """x [T] with trailing axes for like [T, B...]; numbers and equals unchanged."""
+    if x.ndim in (0, like.ndim):
+        return x
+    return x.reshape(x.shape + (1,) * (like.ndim - x.ndim))
+
+
+def mean_over_time(x: jax.Array, mask_t: jax.Array | None) -> jax.Array:
+    """The mean over the steps that mask_t keeps; 0 where it keeps none."""
+    if mask_t is None:
+        return jnp.mean(x, axis=0)
+    mask_t = jnp.broadcast_to(align(mask_t, x), x.shape)
+    count = jnp.maximum(mask_t.sum(0), 1).astype(x.dtype)
+    return jnp.where(mask_t, x, 0).sum(0) / count
+
+
+class AllSum:
+    """Sums over axes of an array, and over a mapped axis too if it has a name.
+
+    Args:
+      axis_name: The `vmap`, `pmap` or `shard_map` axis. Default: this device alone.
+    """
+
+    def __init__(self, axis_name: str | Sequence[str] | None = None):
+        self._axis_name = axis_name
+
+    def __call__(
+        self, x: jax.Array, axis: int | tuple[int, ...] | None = None
+    ) -> jax.Array:
+        """The sum of x over `axis` (default: all axes) and the mapped axis."""
+        total = jnp.sum(x, axis=axis)
+        if self._axis_name is None:
+            return total
+        return jax.lax.psum(total, axis_name=self._axis_name)

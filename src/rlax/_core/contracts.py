@@ -1,0 +1,241 @@
+"""One line that states an op's shapes and dtypes, and checks its arguments.
+
+    @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
+    def q_learning(q_tm1, a_tm1, r_t, discount_t, q_t): ...
+
+Grammar of one entry: `name:kind[dims]`, further shapes after `|`, `?` behind the
+name where None is allowed. Dims: a letter (the same size wherever it stands, at
+least 1), `T+1` or `T-1`, a number, and `...` for batch dimensions that all arguments
+share. Kinds (default `float`):
+
+    float     floating point; Python ints are fine
+    unit      float in [0, 1]            positive  float >= 0
+    probs     float in [0, 1]            number    any numeric dtype
+    int       integers, no booleans      index(A)  int in 0 .. A - 1
+    bool      booleans only              mask      bool, int or float; true where != 0
+
+Only what costs no device round trip is checked: shapes and dtypes always (they are
+static), values where they come as Python or NumPy numbers. Arguments reach the op as
+JAX arrays, a mask as booleans.
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ContractError(AssertionError, ValueError):
+    """An argument whose shape or value an op cannot work with."""
+
+
+class DtypeContractError(ContractError, TypeError):
+    """An argument whose dtype an op cannot work with."""
+
+
+class Entry(NamedTuple):
+    """One argument of a contract."""
+
+    name: str
+    optional: bool
+    kind: str
+    index_of: str | None  # the letter that an index must stay below
+    alternatives: tuple[tuple[str, ...], ...]
+
+
+_ENTRY = re.compile(r"(\w+)(\??)(?::(\w+)(?:\((\w+)\))?)?((?:\[[^\]]*\]\|?)+)")
+_RANGES = {"unit": (0.0, 1.0), "probs": (0.0, 1.0), "positive": (0.0, np.inf)}
+_FLOATS = ("float", "unit", "probs", "positive")
+_SLACK = 1e-5  # a softmax may round to a little above one
+
+
+def parse(spec: str) -> tuple[Entry, ...]:
+    """Reads a contract line."""
+    entries = []
+    for found in _ENTRY.finditer(spec):
+        name, optional, kind, index_of, dims = found.groups()
+        shapes_ = tuple(tuple(d.split()) for d in re.findall(r"\[([^\]]*)\]", dims))
+        entries.append(Entry(name, bool(optional), kind or "float", index_of, shapes_))
+    return tuple(entries)
+
+
+def is_host(x: Any) -> bool:
+    """Whether the values of x can be read without waiting for a device."""
+    return not isinstance(x, jax.Array)
+
+
+def check_range(op: str, name: str, value: Any, low: float, high: float) -> None:
+    """Raises where a Python or NumPy value leaves [low, high]; NaN may pass."""
+    if value is None or not is_host(value):
+        return
+    numbers = np.asarray(value)
+    outside = (numbers < low - _SLACK) | (numbers > high + _SLACK)
+    if outside.any():
+        worst = numbers[outside].flat[0] if numbers.ndim else numbers
+        limits = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"at least {low:g}"
+        raise ContractError(f"{op}: {name} must be {limits}, got {worst}.")
+
+
+def check(condition: bool, message: str) -> None:
+    """Raises ContractError with `message` unless the static condition holds."""
+    if not condition:
+        raise ContractError(message)
+
+
+def shapes(spec: str) -> Callable[[F], F]:
+    """Checks an op's arguments against a contract line; see the module."""
+    entries = parse(spec)
+
+    def decorate(op: F) -> F:
+        parameters = inspect.signature(op).parameters
+        position = {n: i for i, n in enumerate(parameters)}
+        places = [
+            (entry, position[entry.name], parameters[entry.name].default)
+            for entry in entries
+        ]
+
+        @functools.wraps(op)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            values: list[Any] = list(args)
+            given = []
+            for entry, i, default in places:
+                if i < len(values):
+                    value = values[i]
+                else:
+                    value = kwargs.get(entry.name, default)
+                if value is inspect.Parameter.empty:
+                    continue  # Python's own error will say so
+                if value is None and entry.optional:
+                    continue
+                array = _as_kind(op.__name__, entry, value)
+                if i < len(values):
+                    values[i] = array
+                else:
+                    kwargs[entry.name] = array
+                given.append((entry, value, array.shape))
+            sizes = _match(op.__name__, spec, given)
+            for entry, value, _ in given:
+                _check_values(op.__name__, entry, value, sizes)
+            return op(*values, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
+    """The argument as a JAX array of the kind that its entry asks for."""
+    kind = entry.kind
+    try:
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        is_integer = jnp.issubdtype(dtype, jnp.integer)
+        is_float = jnp.issubdtype(dtype, jnp.floating)
+    except (TypeError, ValueError) as error:
+        raise DtypeContractError(
+            f"{op}: {entry.name} must be an array or a number, got {value!r}."
+        ) from error
+    if kind in _FLOATS:
+        fits = is_float or (is_integer and isinstance(value, int))
+        wanted, remedy = "a floating dtype", f"{entry.name}.astype(jnp.float32)"
+    elif kind in ("int", "index"):
+        fits = is_integer
+        wanted, remedy = "an integer dtype", f"{entry.name}.astype(jnp.int32)"
+    elif kind == "bool":
+        fits = dtype == bool
+        wanted, remedy = "booleans", f"{entry.name} != 0"
+    else:
+        fits = is_integer or is_float or dtype == bool
+        wanted, remedy = "numbers or booleans", f"jnp.asarray({entry.name})"
+    if not fits:
+        raise DtypeContractError(
+            f"{op}: {entry.name} must have {wanted}, got {dtype}; pass {remedy}."
+        )
+    if kind in _FLOATS and is_integer:
+        return jnp.asarray(float(value))
+    array = jnp.asarray(value)
+    return array != 0 if kind == "mask" else array
+
+
+def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
+    """Binds every letter to a size, or says which arguments disagree."""
+    sizes: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for entry, _, shape in given:
+        problem = None
+        for dims in entry.alternatives:
+            bound, problem = _bind(dims, shape, sizes, owners)
+            if problem is None:
+                for letter, size in bound.items():
+                    sizes[letter] = size
+                    owners[letter] = f"{entry.name} {list(shape)}"
+                break
+        if problem is not None:
+            wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
+            raise ContractError(
+                f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
+                f"{problem}.\n  contract: {spec}"
+            )
+    return sizes
+
+
+def _bind(
+    dims: tuple[str, ...], shape: tuple[int, ...], sizes: dict, owners: dict
+) -> tuple[dict[str, Any], str | None]:
+    """New bindings that make `dims` fit `shape`; or what stands in the way."""
+    bound: dict[str, Any] = {}
+    rank = len(shape)
+    if "..." in dims:
+        before = dims.index("...")
+        after = len(dims) - before - 1
+        if rank < before + after:
+            return {}, f"rank {rank} is below {before + after}"
+        batch = shape[before : rank - after]
+        if sizes.get("...", batch) != batch:
+            known = f"{list(sizes['...'])} in {owners['...']}"
+            return {}, f"its batch dimensions are {list(batch)}, but {known}"
+        bound["..."] = batch
+        pairs = [*zip(dims[:before], shape), *zip(dims[before + 1 :], shape[-after:])]
+        if after == 0:
+            pairs = list(zip(dims[:before], shape))
+    elif rank != len(dims):
+        return {}, f"its rank is {rank}, not {len(dims)}"
+    else:
+        pairs = list(zip(dims, shape))
+    for dim, size in pairs:
+        if dim.isdigit():
+            if size != int(dim):
+                return {}, f"{size} is not {dim}"
+            continue
+        letter, offset = dim[0], int(dim[1:] or 0)
+        value = size - offset
+        if value < 1:
+            return {}, f"{letter} would be {value}, and it must be at least 1"
+        known = bound.get(letter, sizes.get(letter))
+        if known is not None and known != value:
+            where = owners.get(letter, "the same argument")
+            return {}, f"{letter} is {value} here, but {known} in {where}"
+        bound[letter] = value
+    return {k: v for k, v in bound.items() if k not in sizes}, None
+
+
+def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> None:
+    """The checks that read values: for Python and NumPy numbers alone."""
+    if entry.kind in _RANGES:
+        check_range(op, entry.name, value, *_RANGES[entry.kind])
+    elif entry.kind == "index" and is_host(value):
+        limit = sizes[entry.index_of]
+        indices = np.asarray(value)
+        outside = (indices < 0) | (indices >= limit)
+        if outside.any():
+            worst = indices[outside].flat[0] if indices.ndim else indices
+            raise ContractError(
+                f"{op}: {entry.name} must be in 0 .. {limit - 1} "
+                f"({entry.index_of} = {limit}), got {worst}."
+            )

@@ -1,0 +1,49 @@
+"""Where gradients stop, and how large they may be."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def stop_gradient_if(stop: bool, tree: Any) -> Any:
+    """The same values, through which no gradient flows if `stop`."""
+    return jax.lax.stop_gradient(tree) if stop else tree
+
+
+@jax.custom_vjp
+def _clipped(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
+    return x
+
+
+def _clipped_forward(x, gradient_min, gradient_max):
+    return x, (gradient_min, gradient_max)
+
+
+def _clipped_backward(limits, cotangent):
+    clip = lambda g: jnp.minimum(jnp.maximum(g, limits[0]), limits[1]).astype(g.dtype)
+    return jax.tree.map(clip, cotangent), None, None
+
+
+_clipped.defvjp(_clipped_forward, _clipped_backward)
+
+
+def clip_gradient(*args: Any, **kwargs: Any) -> Any:
+    """Returns its input unchanged, and clips the gradient that flows back to it.
+
+    Args:
+      *args: `x` (an array or a tree of them), `gradient_min`, `gradient_max`: the
+        limits of every component of the gradient.
+      **kwargs: The same by name.
+
+    Returns:
+      x.
+
+    Gradient:
+      Reaches x, clipped to [gradient_min, gradient_max]; a NaN stays NaN.
+    """
+    return _bound_clip_gradient(*args, **kwargs)
+
+
+def _bound_clip_gradient(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
+    return _clipped(x, gradient_min, gradient_max)

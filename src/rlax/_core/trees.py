@@ -1,0 +1,147 @@
+"""Functions on whole trees of arrays."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+
+
+def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
+    """Chooses one of two trees by a boolean.
+
+    Args:
+      pred: One boolean; or of every leaf's shape.
+      on_true: The tree where pred holds.
+      on_false: The other, of the same structure, shapes and dtypes.
+
+    Returns:
+      A tree of the same structure.
+    """
+    select = lambda a, b: jax.lax.select(jnp.asarray(pred), jnp.asarray(a), b)
+    return jax.tree.map(lambda a, b: select(a, jnp.asarray(b)), on_true, on_false)
+
+
+def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
+    """Applies fn to the corresponding leaves of many trees.
+
+    Args:
+      fn: Takes one leaf of each tree.
+      nests: Trees of one structure.
+
+    Returns:
+      A tree of that structure; nests itself where it is empty.
+
+    Raises:
+      ValueError: Where the structures differ.
+    """
+    if not nests:
+        return nests
+    structure = jax.tree.structure(nests[0])
+    for i, nest in enumerate(nests):
+        if jax.tree.structure(nest) != structure:
+            raise ValueError(
+                "tree_map_zipped: all nests must share the same tree structure; "
+                f"nests[0] is {structure}, nests[{i}] is {jax.tree.structure(nest)}."
+            )
+    leaves = [jax.tree.leaves(nest) for nest in nests]
+    return jax.tree.unflatten(structure, [fn(*same) for same in zip(*leaves)])
+
+
+def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
+    """Splits a random key into one for each leaf, and one to go on with.
+
+    Args:
+      rng_key: A key, typed or legacy.
+      tree_like: Any tree.
+
+    Returns:
+      (a fresh key, a tree of keys with tree_like's structure).
+    """
+    leaves, structure = jax.tree.flatten(tree_like)
+    key, *keys = jax.random.split(rng_key, len(leaves) + 1)
+    return key, jax.tree.unflatten(structure, keys)
+
+
+def tree_split_leaves(
+    tree_like: Any, axis: int = 0, keepdim: bool = False
+) -> tuple[Any, ...]:
+    """Takes a tree of stacked leaves apart into one tree for each index of an axis.
+
+    Args:
+      tree_like: A tree of arrays, all of one size along `axis`.
+      axis: The axis to split.
+      keepdim: Whether the axis stays, with size 1.
+
+    Returns:
+      As many trees as the axis is long.
+
+    Raises:
+      ValueError: Where the leaves differ in size along the axis.
+    """
+    leaves, structure = jax.tree.flatten(tree_like)
+    sizes = sorted({leaf.shape[axis] for leaf in leaves})
+    if len(sizes) != 1:
+        raise ValueError(
+            f"tree_split_leaves: every leaf must have the same size along axis {axis}, "
+            f"got {sizes or 'no leaves'}."
+        )
+
+    def at(leaf: Any, i: int) -> Any:
+        index: list[Any] = [slice(None)] * leaf.ndim
+        index[axis] = slice(i, i + 1) if keepdim else i
+        return leaf[tuple(index)]
+
+    return tuple(
+        jax.tree.unflatten(structure, [at(leaf, i) for leaf in leaves])
+        for i in range(sizes[0])
+    )
+
+
+def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any:
+    """Applies `replace_masked` to every leaf.
+
+    Args:
+      tree_data: A tree of arrays, the leading axes of all being mask's.
+      tree_replacement: A tree of the same structure; None stands for zeros.
+      mask: `[...]`, set where not 0.
+
+    Returns:
+      A tree of the same structure.
+    """
+    if tree_replacement is None:
+        replace = lambda data: arrays.replace_masked(data, None, mask)
+        return jax.tree.map(replace, tree_data)
+    replace = lambda data, new: arrays.replace_masked(data, new, mask)
+    return jax.tree.map(replace, tree_data, tree_replacement)
+
+
+def tree_fn(fn: Callable[..., Any], **unmapped_kwargs: Any) -> Callable[..., Any]:
+    """Turns a function of arrays into one of trees.
+
+    Args:
+      fn: A function of leaves.
+      **unmapped_kwargs: Passed to every call of fn as they are.
+
+    Returns:
+      A function of trees of one structure.
+    """
+    leaf_fn = functools.partial(fn, **unmapped_kwargs)
+
+    def mapped(*trees: Any) -> Any:
+        return jax.tree.map(leaf_fn, *trees)
+
+    return mapped
+
+
+def transpose_last_axis_to_first(tree: Any) -> Any:
+    """Moves the last axis of every leaf `[..., Z]` to the front: `[Z, ...]`."""
+    return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), tree)
+
+
+def transpose_first_axis_to_last(tree: Any) -> Any:
+    """Moves the first axis of every leaf `[A, ...]` to the end: `[..., A]`."""
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), tree)

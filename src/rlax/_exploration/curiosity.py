@@ -1,0 +1,113 @@
+"""Rewards for states unlike those seen before in the episode (Never Give Up)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._core.objects import Record, record
+from rlax._exploration.episodic_memory import knn_query
+
+Array = jax.Array
+
+
+@record
+class IntrinsicRewardState(Record):
+    """The memory of an episode, and what normalises distances.
+
+    Attributes:
+      memory: Embeddings, `[M, D]`; inf where free.
+      next_memory_index: Where to write next, modulo M.
+      distance_sum: Sum of minus all distances so far.
+      distance_count: How many they are.
+    """
+
+    memory: Any
+    next_memory_index: Any
+    distance_sum: Any = 0.0
+    distance_count: Any = 0
+
+
+@shapes("embeddings[N D]")
+def episodic_memory_intrinsic_rewards(
+    embeddings: Any,
+    num_neighbors: int,
+    reward_scale: float,
+    intrinsic_reward_state: IntrinsicRewardState | None = None,
+    constant: float = 1e-3,
+    epsilon: float = 1e-4,
+    cluster_distance: float = 8e-3,
+    max_similarity: float = 8.0,
+    max_memory_size: int = 30_000,
+) -> tuple[Array, IntrinsicRewardState]:
+    """Rewards embeddings by how far their nearest neighbours in a memory are.
+
+        d = max(distance / (mean distance - constant) - cluster_distance, 0)
+        s = √(Σ_neighbours epsilon / (d + epsilon)) + constant
+        reward = reward_scale / s, or 0 where s > max_similarity
+
+    Args:
+      embeddings: Controllable states, `[N, D]`.
+      num_neighbors: K, at most the size of the memory.
+      reward_scale: β.
+      intrinsic_reward_state: From the call before in the episode. Default: a memory
+        that holds K zeros.
+      constant: Added to the similarity, and taken off the mean distance; a mean below
+        it counts as no distance at all.
+      epsilon: Of the kernel.
+      cluster_distance: Normalised distance below which states count as the same.
+      max_similarity: Similarity above which there is no reward.
+      max_memory_size: Size M of a new memory; the oldest embeddings are overwritten.
+
+    Returns:
+      (rewards `[N]`, the state for the next call).
+
+    Raises:
+      ContractError: Where K exceeds the memory.
+
+    Source: Badia et al. 2020, Never Give Up: Learning Directed Exploration Strategies,
+    arXiv 2002.06038, equation 2 and algorithm 1.
+    """
+    name = "episodic_memory_intrinsic_rewards"
+    for argument, value in (("constant", constant), ("epsilon", epsilon)):
+        check_range(name, argument, value, 0, jnp.inf)
+    count, features = embeddings.shape
+    state = intrinsic_reward_state
+    if state is None:
+        size = max_memory_size
+    else:
+        size = jnp.shape(state.memory)[0]
+    if not 1 <= num_neighbors <= size:
+        raise ContractError(
+            f"{name}: num_neighbors must be in 1 .. {size}, the size of the memory, got "
+            f"{num_neighbors}."
+        )
+    if state is None:
+        memory = jnp.full((size, features), jnp.inf, embeddings.dtype)
+        memory = memory.at[:num_neighbors].set(0)
+        state = IntrinsicRewardState(memory=memory, next_memory_index=0)
+
+    neighbors = knn_query(state.memory, embeddings, num_neighbors)
+    distance_sum = state.distance_sum + neighbors.neighbor_neg_distances.sum()
+    distance_count = state.distance_count + num_neighbors * count
+
+    # Where all distances so far are next to nothing, nothing is new.
+    mean = -distance_sum / distance_count - constant
+    mean = jnp.where(mean <= 0, jnp.inf, mean)
+    distance = -neighbors.neighbor_neg_distances / mean
+    distance = jnp.maximum(distance - cluster_distance, 0)
+    similarity = jnp.sqrt(jnp.sum(epsilon / (distance + epsilon), axis=-1)) + constant
+    reward = jnp.where(similarity > max_similarity, 0, reward_scale / similarity)
+
+    # More embeddings than places: only the last ones would survive.
+    kept = min(count, size)
+    start = state.next_memory_index % size
+    places = (start + jnp.arange(count - kept, count)) % size
+    memory = jnp.asarray(state.memory).at[places].set(embeddings[count - kept :])
+    return reward, IntrinsicRewardState(
+        memory=memory,
+        next_memory_index=start + count % size,
+        distance_sum=distance_sum,
+        distance_count=distance_count,
+    )

@@ -1,0 +1,59 @@
+"""Nearest neighbours in a memory."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError, shapes
+
+Array = jax.Array
+
+
+class KNNQueryResult(NamedTuple):
+    """The nearest neighbours of every query, nearest first.
+
+    Attributes:
+      neighbors: `[Q, K, D]`.
+      neighbor_indices: Where they stand in the data, `[Q, K]`.
+      neighbor_neg_distances: Minus the distance to them, `[Q, K]`.
+    """
+
+    neighbors: Array
+    neighbor_indices: Array
+    neighbor_neg_distances: Array
+
+
+def _sqeuclidian(x: Array, y: Array) -> Array:
+    """The squared Euclidean distance of two vectors."""
+    return jnp.sum(jnp.square(x - y))
+
+
+@shapes("data[N D], query_points[Q D]")
+def knn_query(
+    data: Any,
+    query_points: Any,
+    num_neighbors: int,
+    metric: Callable[[Array, Array], Array] = _sqeuclidian,
+) -> KNNQueryResult:
+    """Finds the nearest neighbours of every query point, by comparing with all.
+
+    Args:
+      data: `[N, D]`.
+      query_points: `[Q, D]`.
+      num_neighbors: K, at least 1; where it exceeds N, all N are returned.
+      metric: From two vectors `[D]` to their distance. Default: squared Euclidean.
+
+    Returns:
+      A tuple (neighbors, neighbor_indices, neighbor_neg_distances).
+    """
+    if num_neighbors < 1:
+        raise ContractError(
+            f"knn_query: num_neighbors must be at least 1, got {num_neighbors}."
+        )
+    num_neighbors = min(num_neighbors, data.shape[0])
+    to_all = jax.vmap(metric, in_axes=(None, 0))
+    distances = jax.vmap(to_all, in_axes=(0, None))(query_points, data)
+    neg_distances, indices = jax.lax.top_k(-distances, num_neighbors)
+    return KNNQueryResult(data[indices], indices, neg_distances)

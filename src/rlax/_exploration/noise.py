@@ -1,0 +1,80 @@
+"""Noise on actions and priors."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import check_range, shapes
+
+Array = jax.Array
+
+
+@shapes("action[A]")
+def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
+    """Adds independent Gaussian noise to a continuous action.
+
+    Args:
+      key: A random key.
+      action: `[A]`.
+      stddev: Standard deviation, not negative.
+
+    Returns:
+      `[A]`.
+    """
+    check_range("add_gaussian_noise", "stddev", stddev, 0, jnp.inf)
+    return action + jax.random.normal(key, action.shape, action.dtype) * stddev
+
+
+@shapes("action[A], noise_tm1[A]")
+def add_ornstein_uhlenbeck_noise(
+    key: Array, action: Any, noise_tm1: Any, damping: float, stddev: float
+) -> Array:
+    """Adds noise that is correlated in time to a continuous action.
+
+        noise[t] = (1 - damping) noise[t-1] + stddev ε
+
+    Args:
+      key: A random key.
+      action: `[A]`.
+      noise_tm1: The noise of the step before, `[A]`: the last result minus its action.
+      damping: In [0, 1]; 1 forgets at once.
+      stddev: Standard deviation of the new part, not negative.
+
+    Returns:
+      `[A]`.
+
+    Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
+    arXiv 1509.02971, section 7.
+    """
+    check_range("add_ornstein_uhlenbeck_noise", "damping", damping, 0, 1)
+    check_range("add_ornstein_uhlenbeck_noise", "stddev", stddev, 0, jnp.inf)
+    fresh = jax.random.normal(key, action.shape, action.dtype) * stddev
+    return action + (1 - damping) * noise_tm1 + fresh
+
+
+@shapes("prior[B A]")
+def add_dirichlet_noise(
+    key: Array, prior: Any, dirichlet_alpha: float, dirichlet_fraction: float
+) -> Array:
+    """Mixes Dirichlet noise into a policy.
+
+        (1 - fraction) prior + fraction Dirichlet(alpha)
+
+    Args:
+      key: A random key.
+      prior: Action probabilities, `[B, A]`.
+      dirichlet_alpha: Concentration, above 0; small values pick few actions.
+      dirichlet_fraction: Weight of the noise, in [0, 1].
+
+    Returns:
+      `[B, A]`.
+
+    Source: Silver et al. 2017, Mastering the Game of Go without Human Knowledge.
+    """
+    check_range("add_dirichlet_noise", "dirichlet_alpha", dirichlet_alpha, 0, jnp.inf)
+    check_range("add_dirichlet_noise", "dirichlet_fraction", dirichlet_fraction, 0, 1)
+    batch, actions = prior.shape
+    alpha = jnp.full((actions,), dirichlet_alpha, prior.dtype)
+    noise = jax.random.dirichlet(key, alpha, (batch,), prior.dtype)
+    return (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise

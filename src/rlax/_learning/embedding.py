@@ -1,0 +1,30 @@
+"""What an agent saw, did and got, in one vector."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.arrays import one_hot
+from rlax._core.contracts import check, shapes
+
+
+@shapes("features[... B D], action:int[... B], reward[... B]")
+def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.Array:
+    """Joins features, the last action as one-hot, and tanh of the last reward.
+
+    Args:
+      features: `[B, D]` or `[T, B, D]`.
+      action: In 0 .. num_actions - 1, `[B]` or `[T, B]`; zeros stand for others.
+      reward: `[B]` or `[T, B]`.
+      num_actions: A.
+
+    Returns:
+      `[..., B, D + A + 1]`.
+
+    Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
+    Reinforcement Learning.
+    """
+    check(features.ndim <= 3, "embed_oar: features must be [B, D] or [T, B, D].")
+    encoded = one_hot(action, num_actions, features.dtype)
+    return jnp.concatenate([features, encoded, jnp.tanh(reward)[..., None]], axis=-1)

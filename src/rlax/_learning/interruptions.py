@@ -1,0 +1,27 @@
+"""Trajectories whose episodes were broken off without a last step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import shapes
+
+# The step types of dm_env.
+_FIRST, _LAST = 0, 2
+
+
+@shapes("step_type:int[T B]")
+def fix_step_type_on_interruptions(step_type: Any) -> jax.Array:
+    """Marks as last every step that a first step follows.
+
+    Args:
+      step_type: 0 first, 1 mid, 2 last, `[T, B]`.
+
+    Returns:
+      `[T, B]`.
+    """
+    before_first = jnp.concatenate(
+        [step_type[1:] == _FIRST, jnp.zeros_like(step_type[:1], bool)]
+    )
+    return jnp.where(before_first, jnp.asarray(_LAST, step_type.dtype), step_type)

@@ -1,0 +1,118 @@
+"""Losses of predictions against targets; elementwise but for the cross entropy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import check_range, shapes
+
+Array = jax.Array
+
+
+@shapes("predictions[...], targets?[...]")
+def l2_loss(predictions: Any, targets: Any = None) -> Array:
+    """Computes half the squared error, ½ (predictions - targets)².
+
+    Args:
+      predictions: `[...]`.
+      targets: `[...]`. Default: zeros, which regularises.
+
+    Returns:
+      `[...]`.
+    """
+    error = predictions if targets is None else predictions - targets
+    return 0.5 * jnp.square(error)
+
+
+@shapes("predictions[...], targets[...]")
+def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
+    """Computes a squared error that weighs its two signs differently.
+
+        |expectile - 1{δ < 0}| δ²,    δ = targets - predictions
+
+    Args:
+      predictions: `[...]`.
+      targets: `[...]`.
+      expectile: Weight of targets above predictions, in [0, 1]; 0.5 is the l2 loss.
+
+    Returns:
+      `[...]`.
+
+    Source: Kostrikov et al. 2022, Offline Reinforcement Learning with Implicit
+    Q-Learning, arXiv 2110.06169.
+    """
+    check_range("expectile_loss", "expectile", expectile, 0, 1)
+    delta = targets - predictions
+    weight = jnp.where(delta > 0, expectile, 1 - expectile)
+    return weight * jnp.square(delta)
+
+
+@shapes("predictions[...], targets[...]")
+def likelihood(predictions: Any, targets: Any) -> Array:
+    """Computes the probability that predictions give to binary targets.
+
+        predictions^targets (1 - predictions)^(1 - targets)
+
+    Args:
+      predictions: Probabilities of 1, `[...]`.
+      targets: 0 or 1, `[...]`.
+
+    Returns:
+      `[...]`.
+    """
+    return predictions**targets * (1 - predictions) ** (1 - targets)
+
+
+@shapes("predictions[...], targets[...]")
+def log_loss(predictions: Any, targets: Any) -> Array:
+    """Computes -log likelihood of binary targets.
+
+    Args:
+      predictions: Probabilities of 1, `[...]`.
+      targets: 0 or 1, `[...]`.
+
+    Returns:
+      `[...]`; NaN where a prediction is no probability.
+    """
+    return -jnp.log(likelihood(predictions, targets))
+
+
+@shapes("x[...]")
+def huber_loss(x: Any, delta: float = 1.0) -> Array:
+    """Computes ½ x² near 0 and delta (|x| - ½ delta) beyond delta.
+
+    Args:
+      x: `[...]`.
+      delta: Where the loss turns linear, not negative.
+
+    Returns:
+      `[...]`.
+
+    Gradient:
+      x clipped to [-delta, delta].
+    """
+    check_range("huber_loss", "delta", delta, 0, jnp.inf)
+    size = jnp.abs(x)
+    near = jnp.minimum(size, delta)
+    return 0.5 * jnp.square(near) + delta * (size - near)
+
+
+@shapes("labels[... A], logits[... A]")
+def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
+    """Computes -Σ labels log softmax(logits), of labels divided by their sum.
+
+    Args:
+      labels: Probabilities, not all 0, `[..., A]`.
+      logits: `[..., A]`.
+
+    Returns:
+      `[...]`; a label of 0 counts 0 at a logit of -inf.
+    """
+    labels = labels / jnp.sum(labels, axis=-1, keepdims=True)
+    return -jnp.sum(weighted_log(labels, jax.nn.log_softmax(logits)), axis=-1)
+
+
+def weighted_log(probs: Array, log: Array) -> Array:
+    """probs * log, where 0 * -inf counts as 0, in value and gradient."""
+    return probs * jnp.where((probs == 0) & jnp.isneginf(log), 0, log)

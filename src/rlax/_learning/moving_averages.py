@@ -1,0 +1,97 @@
+"""Exponential moving averages of mean and variance, debiased."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import check_range
+from rlax._core.objects import Record, record
+
+Array = jax.Array
+
+
+@record
+class EmaMoments(Record):
+    """Estimates of two moments.
+
+    Attributes:
+      mean: A tree of numbers.
+      variance: A tree of numbers.
+    """
+
+    mean: Any
+    variance: Any
+
+
+@record
+class EmaState(Record):
+    """What an exponential moving average remembers.
+
+    Attributes:
+      mu: Average of the values, biased towards 0; a tree of numbers.
+      nu: Average of their squares, likewise.
+      decay_product: decay to the power of the number of updates, `[]`.
+    """
+
+    mu: Any
+    nu: Any
+    decay_product: Any
+
+    def debiased_moments(self) -> EmaMoments:
+        """The estimates, as if the average had not begun at 0; 0 before any update."""
+        # Before the first update 1 - decay_product is 0, as mu and nu are.
+        share = 1 - jnp.asarray(self.decay_product)
+        share = jnp.where(share == 0, 1, share)
+        mean = jax.tree.map(lambda mu: mu / share, self.mu)
+        variance = jax.tree.map(
+            lambda nu, m: jnp.maximum(nu / share - jnp.square(m), 0), self.nu, mean
+        )
+        return EmaMoments(mean=mean, variance=variance)
+
+
+def create_ema(
+    decay: float = 0.999, pmean_axis_name: str | None = None
+) -> tuple[Callable[[Any], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
+    """Makes the two functions of a moving average of moments: init, and update.
+
+    Args:
+      decay: Weight of the past at every update, in [0, 1].
+      pmean_axis_name: Mapped axis to average the values over. Default: none.
+
+    Returns:
+      A tuple of init_state(template) -> EmaState, and update(values, state) ->
+      (EmaMoments, EmaState). Values and template are trees of arrays; every array
+      counts as one sample of numbers, and is averaged.
+
+    Source: Kingma and Ba 2015, Adam, arXiv 1412.6980, section 3 (debiasing).
+    """
+    check_range("create_ema", "decay", decay, 0, 1)
+
+    def init_state(template: Any) -> EmaState:
+        """Moments of nothing yet, for trees like template."""
+        zeros = lambda: jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
+        return EmaState(mu=zeros(), nu=zeros(), decay_product=jnp.ones([], jnp.float32))
+
+    def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
+        """Takes values in; returns the estimates with them, and the state."""
+
+        def mean(x: Array) -> Array:
+            average = jnp.mean(x)
+            if pmean_axis_name is not None:
+                average = jax.lax.pmean(average, axis_name=pmean_axis_name)
+            return average
+
+        def move(old: Any, x: Any) -> Any:
+            return decay * old + (1 - decay) * mean(x)
+
+        square = jax.tree.map(lambda x: jnp.square(jnp.asarray(x)), values)
+        new = EmaState(
+            mu=jax.tree.map(move, state.mu, values),
+            nu=jax.tree.map(move, state.nu, square),
+            decay_product=state.decay_product * decay,
+        )
+        return new.debiased_moments(), new
+
+    return init_state, update

@@ -1,0 +1,47 @@
+"""Updates of a tree that happen only sometimes: target networks."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError, is_host
+from rlax._core.trees import tree_select
+
+
+def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
+    """Takes the new tree if it is time, else keeps the old one.
+
+    Args:
+      new_tensors: A tree of arrays.
+      old_tensors: One of the same structure, shapes and dtypes.
+      is_time: One boolean.
+
+    Returns:
+      One of the two.
+    """
+    return tree_select(jnp.asarray(is_time) != 0, new_tensors, old_tensors)
+
+
+def periodic_update(
+    new_tensors: Any, old_tensors: Any, steps: Any, update_period: int
+) -> Any:
+    """Takes the new tree at every update_period-th step, else keeps the old one.
+
+    Args:
+      new_tensors: A tree of arrays.
+      old_tensors: One of the same structure, shapes and dtypes.
+      steps: Number of the step, `[]`.
+      update_period: At least 1.
+
+    Returns:
+      new_tensors where update_period divides steps, else old_tensors.
+
+    Source: Mnih et al. 2015, Human-level Control through Deep Reinforcement Learning.
+    """
+    if is_host(update_period) and update_period < 1:
+        raise ContractError(
+            f"periodic_update: update_period must be at least 1, got {update_period}."
+        )
+    return conditional_update(
+        new_tensors, old_tensors, jnp.mod(steps, update_period) == 0
+    )

@@ -1,0 +1,245 @@
+"""PopArt: targets normalised adaptively, with the outputs preserved precisely.
+
+Source of all: van Hasselt et al. 2016, Learning Values across Many Orders of Magnitude,
+arXiv 1602.07714; Hessel et al. 2019, Multi-task Deep Reinforcement Learning with PopArt,
+arXiv 1809.04474.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+from rlax._core.contracts import ContractError, check, check_range, shapes
+
+Array = jax.Array
+AxisNames = str | Sequence[str] | None
+
+
+class PopArtState(NamedTuple):
+    """Running statistics of the targets of every output.
+
+    Attributes:
+      shift: Mean, `[num_outputs]`.
+      scale: Standard deviation, within its bounds, `[num_outputs]`.
+      second_moment: Mean square, `[num_outputs]`.
+    """
+
+    shift: Array
+    scale: Array
+    second_moment: Array
+
+
+class PopArtOutput(NamedTuple):
+    """The outputs of a linear layer under PopArt.
+
+    Attributes:
+      normalized: What the layer computed, for the loss, `[...]`.
+      unnormalized: The value it stands for, `[...]`.
+    """
+
+    normalized: Array
+    unnormalized: Array
+
+
+def _of(statistic: Array, indices: Array) -> Array:
+    """The statistic of every index; NaN where one is out of range."""
+    return jnp.asarray(statistic).at[indices].get(
+        mode="fill", fill_value=jnp.nan, wrap_negative_indices=False
+    )
+
+
+@shapes("unnormalized[...], indices:int[...]")
+def _normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
+    return (unnormalized - _of(state.shift, indices)) / _of(state.scale, indices)
+
+
+@shapes("normalized[...], indices:int[...]")
+def _unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
+    return _of(state.scale, indices) * normalized + _of(state.shift, indices)
+
+
+def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
+    """Normalises values with the statistics of their outputs.
+
+        (x - shift[i]) / scale[i]
+
+    Args:
+      state: The statistics.
+      unnormalized: `[...]`.
+      indices: The output that each value belongs to, `[...]`; out of range gives NaN.
+        None: the last axis of the values is the outputs.
+
+    Returns:
+      `[...]`.
+    """
+    if indices is None:
+        return (jnp.asarray(unnormalized) - state.shift) / state.scale
+    return _normalize(state, unnormalized, indices)
+
+
+def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
+    """Undoes `normalize`.
+
+        scale[i] x + shift[i]
+
+    Args:
+      state: The statistics.
+      normalized: `[...]`.
+      indices: As in `normalize`.
+
+    Returns:
+      `[...]`.
+    """
+    if indices is None:
+        return state.scale * jnp.asarray(normalized) + state.shift
+    return _unnormalize(state, normalized, indices)
+
+
+@shapes("inputs[... N], indices:index(N)[...]")
+def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtOutput:
+    """Picks one output of a linear layer, normalised and not.
+
+    Args:
+      state: The statistics.
+      inputs: The layer's outputs, `[..., num_outputs]`.
+      indices: The output to pick, `[...]`; out of range gives NaN under jit.
+
+    Returns:
+      A tuple (normalized, unnormalized), each `[...]`.
+    """
+    check(
+        inputs.shape[-1] == jnp.shape(state.shift)[-1],
+        f"unnormalize_linear: inputs {list(inputs.shape)} must end in the number of "
+        f"outputs of the state, {jnp.shape(state.shift)[-1]}.",
+    )
+    normalized = arrays.pick(inputs, indices)
+    return PopArtOutput(normalized, _unnormalize(state, normalized, indices))
+
+
+@shapes("targets[...], indices:int[...]")
+def _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name):
+    size = jnp.shape(state.shift)[0]
+    targets, indices = targets.reshape(-1), indices.reshape(-1)
+    shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
+    # Three sums for each output, whatever the number of outputs. An index out of range
+    # belongs to none; it must not be taken for another.
+    outside = (indices < 0) | (indices >= size)
+    segments = jnp.where(outside, size, indices)
+    moments = jnp.stack([jnp.ones_like(targets), targets, jnp.square(targets)], axis=1)
+    sums = jnp.zeros((size + 1, 3), targets.dtype).at[segments].add(moments)[:size]
+    if axis_name:  # None and no names: this device alone
+        names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
+        sums = jax.lax.psum(sums, names)
+    count, total, square = sums.T
+    shift_new = shift + step_size * (total - count * shift)
+    moment_new = second_moment + step_size * (square - count * second_moment)
+    scale = jnp.sqrt(moment_new - jnp.square(shift_new))
+    return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
+
+
+def art(
+    state: PopArtState,
+    targets: Any,
+    indices: Any,
+    step_size: float,
+    scale_lb: float,
+    scale_ub: float,
+    axis_name: AxisNames = None,
+) -> PopArtState:
+    """Moves the statistics of every output towards its targets.
+
+        shift[i] += step_size Σ (target - shift[i]), over the targets of output i
+
+    Args:
+      state: The statistics.
+      targets: Unnormalised targets, `[...]`.
+      indices: The output that each belongs to, `[...]`; a target whose index is out of
+        range changes nothing.
+      step_size: Step for every single target, in [0, 1].
+      scale_lb: Lower bound of the scale, above 0.
+      scale_ub: Upper bound of the scale.
+      axis_name: Mapped axis or axes over which to sum the steps. Default: none.
+
+    Returns:
+      The new statistics.
+
+    Raises:
+      ContractError: Where targets and indices differ in shape.
+    """
+    check_range("art", "step_size", step_size, 0, 1)
+    _check_bounds(scale_lb, scale_ub)
+    return _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)
+
+
+def _check_bounds(scale_lb: float, scale_ub: float) -> None:
+    check_range("popart", "scale_lb", scale_lb, 0, jnp.inf)
+    check_range("popart", "scale_ub", scale_ub, scale_lb, jnp.inf)
+
+
+def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
+    """Changes a linear layer so that its unnormalised outputs stay the same.
+
+    Args:
+      params: `w`, `[..., num_outputs]`, and `b`, `[num_outputs]`, of the layer.
+      old: The statistics so far.
+      new: The statistics from now on.
+
+    Returns:
+      A dict of the new w and b.
+
+    Raises:
+      ContractError: Where w or b is missing.
+    """
+    missing = {"w", "b"} - set(params)
+    if missing:
+        raise ContractError(
+            f"pop: params must hold 'w' and 'b' of a linear layer, got "
+            f"{sorted(params)}; pass params['the_layer']."
+        )
+    ratio = old.scale / new.scale
+    w = jnp.asarray(params["w"])
+    return {
+        "w": w * jnp.broadcast_to(ratio, w.shape),
+        "b": (old.scale * params["b"] + old.shift - new.shift) / new.scale,
+    }
+
+
+def popart(
+    num_outputs: int,
+    step_size: float,
+    scale_lb: float,
+    scale_ub: float,
+    axis_name: AxisNames = None,
+) -> tuple[Callable[[], PopArtState], Callable[..., tuple[dict, PopArtState]]]:
+    """Makes the two functions of PopArt: initial state, and update.
+
+    Args:
+      num_outputs: Number of values, each with statistics of its own.
+      step_size: As in `art`.
+      scale_lb: As in `art`.
+      scale_ub: As in `art`.
+      axis_name: As in `art`.
+
+    Returns:
+      A tuple of initial_state() -> PopArtState, and update(params, state, targets,
+      indices) -> (params, state), with the params of the last linear layer.
+    """
+    check_range("popart", "step_size", step_size, 0, 1)
+    _check_bounds(scale_lb, scale_ub)
+
+    def initial_state() -> PopArtState:
+        """Statistics that normalise nothing: shift 0, scale 1."""
+        ones = jnp.ones([num_outputs])
+        return PopArtState(jnp.zeros([num_outputs]), ones, ones)
+
+    def popart_update(
+        params: Mapping[str, Any], state: PopArtState, targets: Any, indices: Any
+    ) -> tuple[dict, PopArtState]:
+        """Moves the statistics, and the last layer with them."""
+        new = art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)
+        return pop(params, state, new), new
+
+    return initial_state, popart_update

@@ -1,0 +1,96 @@
+"""Cutting windows out of trajectories."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlax._core.contracts import ContractError, is_host, shapes
+
+Array = jax.Array
+
+
+@shapes("trajectories:number[T B ...], start_indices:int[B N]")
+def _extract(trajectories: Any, start_indices: Any, subsequence_len: int) -> Array:
+    steps = jnp.arange(subsequence_len)[:, None, None] + start_indices  # [L, B, N]
+    # Behind the end the last step repeats.
+    steps = jnp.clip(steps, 0, trajectories.shape[0] - 1)
+    batch = jnp.arange(trajectories.shape[1])[None, :, None]
+    return trajectories[steps, batch]
+
+
+def extract_subsequences(
+    trajectories: Any,
+    start_indices: Any,
+    subsequence_len: int = 1,
+    max_valid_start_idx: int | None = None,
+) -> Array:
+    """Cuts windows out of each trajectory of a batch.
+
+    Args:
+      trajectories: `[T, B, ...]`.
+      start_indices: The first step of each window, in 0 .. T - 1, `[B, N]`.
+      subsequence_len: Length L of the windows, at least 1. Behind the end of a
+        trajectory its last step repeats.
+      max_valid_start_idx: The largest start that start_indices may hold; if given, T is
+        checked against it.
+
+    Returns:
+      `[L, B, N, ...]`.
+
+    Raises:
+      ContractError: Where T < max_valid_start_idx + subsequence_len; where NumPy
+        start_indices are out of range.
+
+    Source: Schrittwieser et al. 2020, arXiv 1911.08265.
+    """
+    length = jnp.shape(trajectories)[0]
+    if subsequence_len < 1:
+        raise ContractError(
+            f"extract_subsequences: subsequence_len must be at least 1, got "
+            f"{subsequence_len}."
+        )
+    if max_valid_start_idx is not None:
+        wanted = max_valid_start_idx + subsequence_len
+        if length < wanted:
+            raise ContractError(
+                f"Expected len >= {wanted} (max_valid_start_idx + subsequence_len), but "
+                f"the trajectories are {length} long."
+            )
+    if is_host(start_indices):
+        starts = np.asarray(start_indices)
+        if starts.size and (starts.min() < 0 or starts.max() >= length):
+            raise ContractError(
+                f"extract_subsequences: start_indices must be in 0 .. {length - 1}, got "
+                f"{starts.min()} .. {starts.max()}."
+            )
+    return _extract(trajectories, start_indices, subsequence_len)
+
+
+def sample_start_indices(
+    rng_key: Array, batch_size: int, num_start_indices: int, max_valid_start_idx: int
+) -> Array:
+    """Draws different starting points for every trajectory of a batch.
+
+    Args:
+      rng_key: A random key.
+      batch_size: B.
+      num_start_indices: N, at most max_valid_start_idx + 1.
+      max_valid_start_idx: The largest start to draw.
+
+    Returns:
+      `[B, N]`, in 0 .. max_valid_start_idx, without repetition in a row.
+
+    Raises:
+      ContractError: Where there are fewer starts than to be drawn.
+    """
+    if not 0 <= num_start_indices <= max_valid_start_idx + 1:
+        raise ContractError(
+            f"sample_start_indices: cannot draw {num_start_indices} different starts "
+            f"from 0 .. {max_valid_start_idx}."
+        )
+    draw = lambda key: jax.random.choice(
+        key, max_valid_start_idx + 1, (num_start_indices,), replace=False
+    )
+    return jax.vmap(draw)(jax.random.split(rng_key, batch_size))

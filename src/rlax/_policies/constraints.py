@@ -1,0 +1,100 @@
+"""Lagrange penalties: constraints whose multipliers are learned."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError
+from rlax._core.gradients import stop_gradient_if
+
+Array = jax.Array
+
+
+class LagrangePenalty(NamedTuple):
+    """A constraint KL <= epsilon with its multiplier.
+
+    Attributes:
+      alpha: The multiplier (for the temperature constraint: the temperature), one
+        number or of the KL's shape.
+      epsilon: The bound.
+      per_dimension: Whether the last axis of the KL is dimensions, each with a bound of
+        its own, over which the losses are summed.
+    """
+
+    alpha: Any
+    epsilon: Any
+    per_dimension: bool = False
+
+
+def kl_constraint_loss(
+    kl: Any,
+    penalty: LagrangePenalty,
+    projection_operator: Callable[[Any], Any],
+    use_stop_gradient: bool = True,
+) -> tuple[Array, Array, Array]:
+    """Computes the penalty of one constraint, and the loss of its multiplier.
+
+        kl_loss = α kl,    alpha_loss = α (ε - kl)
+
+    Args:
+      kl: `[...]`, or `[..., D]` with per_dimension.
+      penalty: The constraint.
+      projection_operator: Keeps α valid.
+      use_stop_gradient: Whether α is constant in the one, and kl in the other.
+
+    Returns:
+      (kl_loss `[...]`, alpha_loss `[...]`, the projected α).
+    """
+    kl = jnp.asarray(kl)
+    if penalty.per_dimension and kl.ndim == 0:
+        raise ContractError(
+            "kl_constraint_loss: per_dimension needs a KL [..., D], got one number."
+        )
+    alpha = projection_operator(jnp.asarray(penalty.alpha))
+    alpha = jnp.asarray(alpha)
+    if alpha.ndim > kl.ndim:
+        raise ContractError(
+            f"kl_constraint_loss: alpha {list(alpha.shape)} must be one number or fit "
+            f"the KL {list(kl.shape)}."
+        )
+    if alpha.ndim:
+        alpha_like = alpha.reshape((1,) * (kl.ndim - alpha.ndim) + alpha.shape)
+    else:
+        alpha_like = alpha
+    kl_loss = kl * stop_gradient_if(use_stop_gradient, alpha_like)
+    alpha_loss = alpha_like * (penalty.epsilon - stop_gradient_if(use_stop_gradient, kl))
+    if penalty.per_dimension:
+        kl_loss, alpha_loss = (jnp.sum(x, axis=-1) for x in (kl_loss, alpha_loss))
+    return kl_loss, alpha_loss, alpha
+
+
+def compute_parametric_kl_penalty_and_dual_loss(
+    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
+    projection_operator: Callable[[Any], Any],
+    use_stop_gradient: bool = True,
+) -> tuple[Any, Any]:
+    """Sums the penalties of all constraints, and the losses of their multipliers.
+
+    Args:
+      kl_constraints: Pairs of a KL, `[...]` or `[..., D]` with per_dimension, and its
+        penalty.
+      projection_operator: Keeps multipliers valid, such as `jnp.clip(x, min=1e-10)`.
+      use_stop_gradient: Whether multipliers are constant in the penalties, and KLs in
+        the losses of the multipliers.
+
+    Returns:
+      (kl_loss, alpha_loss), each `[...]`; 0 where there are no constraints.
+
+    Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
+    1806.06920; Song et al. 2019, arXiv 1909.12238.
+    """
+    kl_losses: Any = 0
+    alpha_losses: Any = 0
+    for kl, penalty in kl_constraints:
+        kl_loss, alpha_loss, _ = kl_constraint_loss(
+            kl, penalty, projection_operator, use_stop_gradient
+        )
+        kl_losses, alpha_losses = kl_losses + kl_loss, alpha_losses + alpha_loss
+    return kl_losses, alpha_losses

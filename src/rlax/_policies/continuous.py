@@ -1,0 +1,189 @@
+"""Gaussian distributions over continuous actions."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._policies.divergences import multivariate_normal_kl_divergence
+
+Array = jax.Array
+
+_LOG_2PI = math.log(2 * math.pi)
+_CONTRACT = "mu[... D], sigma[]|[... D]"
+
+
+class ContinuousDistribution(NamedTuple):
+    """The functions of one family of distributions over actions `[..., D]`.
+
+    Attributes:
+      sample: (key, mu, sigma) -> actions.
+      prob: (sample, mu, sigma) -> density.
+      logprob: (sample, mu, sigma) -> log density.
+      entropy: (mu, sigma) -> entropy.
+      kl_to_standard_normal: (mu, sigma) -> KL to N(0, 1).
+      kl: (mu_0, sigma_0, mu_1, sigma_1) -> KL of the first to the second.
+    """
+
+    sample: Callable[..., Array]
+    prob: Callable[..., Array]
+    logprob: Callable[..., Array]
+    entropy: Callable[..., Array]
+    kl_to_standard_normal: Callable[..., Array]
+    kl: Callable[..., Array]
+
+
+@shapes(_CONTRACT)
+def _normal_sample(key: Array, mu: Any, sigma: Any) -> Array:
+    dtype = jnp.result_type(mu, sigma)
+    return mu + sigma * jax.random.normal(key, mu.shape, dtype)
+
+
+@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]")
+def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
+    lead = (1,) * (sample.ndim - 1)
+    mu, sigma = (x.reshape(lead + x.shape) if x.ndim == 1 else x for x in (mu, sigma))
+    per_dimension = jnp.square((sample - mu) / sigma) + 2 * jnp.log(sigma) + _LOG_2PI
+    return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
+
+
+@shapes(_CONTRACT)
+def _normal_entropy(mu: Any, sigma: Any) -> Array:
+    per_dimension = 0.5 * (1 + _LOG_2PI) + jnp.log(jnp.broadcast_to(sigma, mu.shape))
+    return jnp.sum(per_dimension, axis=-1)
+
+
+@shapes(_CONTRACT)
+def _kl_to_standard_normal(mu: Any, sigma: Any) -> Array:
+    ones = jnp.ones_like(mu)
+    return multivariate_normal_kl_divergence(mu, sigma, 0 * ones, ones)
+
+
+def gaussian_diagonal(sigma: Any = None) -> ContinuousDistribution:
+    """Makes the Gaussian of independent dimensions.
+
+    Args:
+      sigma: Standard deviation, above 0: one number or `[..., D]`. Default: it is given
+        to every function.
+
+    Returns:
+      A `ContinuousDistribution`; a sigma given to its functions comes before this one.
+    """
+    fixed = sigma
+    check_range("gaussian_diagonal", "sigma", fixed, 0, jnp.inf)
+
+    def known(sigma: Any) -> Any:
+        sigma = fixed if sigma is None else sigma
+        if sigma is None:
+            raise TypeError(
+                "gaussian_diagonal: sigma is missing; write gaussian_diagonal(0.5) or "
+                "pass sigma=0.5 to its functions."
+            )
+        check_range("gaussian_diagonal", "sigma", sigma, 0, jnp.inf)
+        return sigma
+
+    def sample(key: Array, mu: Any, sigma: Any = None) -> Array:
+        return _normal_sample(key, mu, known(sigma))
+
+    def prob(sample: Any, mu: Any, sigma: Any = None) -> Array:
+        return jnp.exp(logprob(sample, mu, sigma))
+
+    def logprob(sample: Any, mu: Any, sigma: Any = None) -> Array:
+        return _normal_logprob(sample, mu, known(sigma))
+
+    def entropy(mu: Any, sigma: Any = None) -> Array:
+        return _normal_entropy(mu, known(sigma))
+
+    def kl_to_standard_normal(mu: Any, sigma: Any = None) -> Array:
+        return _kl_to_standard_normal(mu, known(sigma))
+
+    def kl(mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any) -> Array:
+        return multivariate_normal_kl_divergence(
+            mu_0, known(sigma_0), mu_1, known(sigma_1)
+        )
+
+    return ContinuousDistribution(
+        sample, prob, logprob, entropy, kl_to_standard_normal, kl
+    )
+
+
+def squashed_gaussian(
+    sigma_min: float = -4, sigma_max: float = 0.0
+) -> ContinuousDistribution:
+    """Makes the Gaussian that tanh squashes into the bounds of the actions.
+
+    What comes in are a network's outputs: the mean is tanh(mu), and the logarithm of the
+    standard deviation goes through tanh into [sigma_min, sigma_max].
+
+    Args:
+      sigma_min: Lower bound of the logarithm of the standard deviation.
+      sigma_max: Upper bound of it.
+
+    Returns:
+      A `ContinuousDistribution`, whose sample, prob and logprob take an action_spec with
+      `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and divergences
+      are those of the Gaussian before squashing.
+
+    Source: Haarnoja et al. 2018, Soft Actor-Critic, arXiv 1801.01290, appendix C.
+    """
+    if sigma_min > sigma_max:
+        raise ContractError(
+            f"squashed_gaussian: sigma_min must not exceed sigma_max, got {sigma_min} "
+            f"and {sigma_max}."
+        )
+
+    def mean(mu: Any) -> Array:
+        return jnp.tanh(jnp.asarray(mu))
+
+    def deviation(sigma: Any) -> Array:
+        unit = 0.5 * (jnp.tanh(jnp.asarray(sigma)) + 1)
+        return jnp.exp(sigma_min + (sigma_max - sigma_min) * unit)
+
+    def half_range(action_spec: Any, like: Array) -> Array:
+        if action_spec is None:
+            return jnp.ones((1,) * like.ndim, like.dtype)
+        half = 0.5 * (jnp.asarray(action_spec.maximum) - action_spec.minimum)
+        return half.astype(like.dtype).reshape((1,) * (like.ndim - half.ndim) + half.shape)
+
+    def lowest(action_spec: Any, like: Array) -> Array:
+        if action_spec is None:
+            return -jnp.ones((1,) * like.ndim, like.dtype)
+        low = jnp.asarray(action_spec.minimum, like.dtype)
+        return low.reshape((1,) * (like.ndim - low.ndim) + low.shape)
+
+    def sample(key: Array, mu: Any, sigma: Any, action_spec: Any) -> Array:
+        action = jnp.tanh(_normal_sample(key, mean(mu), deviation(sigma)))
+        return half_range(action_spec, action) * (action + 1) + lowest(
+            action_spec, action
+        )
+
+    def prob(sample: Any, mu: Any, sigma: Any, action_spec: Any) -> Array:
+        return jnp.exp(logprob(sample, mu, sigma, action_spec))
+
+    def logprob(sample: Any, mu: Any, sigma: Any, action_spec: Any) -> Array:
+        sample = jnp.asarray(sample)
+        half = half_range(action_spec, sample)
+        raw = jnp.arctanh((sample - lowest(action_spec, sample)) / half - 1)
+        # log of d action / d raw: half a range times 1 - tanh², kept from underflow.
+        log_slope = 2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw)) + jnp.log(half)
+        return _normal_logprob(raw, mean(mu), deviation(sigma)) - jnp.sum(
+            jnp.broadcast_to(log_slope, raw.shape), axis=-1
+        )
+
+    def entropy(mu: Any, sigma: Any) -> Array:
+        return _normal_entropy(mean(mu), deviation(sigma))
+
+    def kl_to_standard_normal(mu: Any, sigma: Any) -> Array:
+        return _kl_to_standard_normal(mean(mu), deviation(sigma))
+
+    def kl(mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any) -> Array:
+        return multivariate_normal_kl_divergence(
+            mean(mu_0), deviation(sigma_0), mean(mu_1), deviation(sigma_1)
+        )
+
+    return ContinuousDistribution(
+        sample, prob, logprob, entropy, kl_to_standard_normal, kl
+    )

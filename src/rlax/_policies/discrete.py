@@ -1,0 +1,191 @@
+"""Distributions over actions from logits or preferences."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.arrays import pick
+from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._policies.divergences import categorical_kl_divergence, entropy_of
+
+Array = jax.Array
+
+
+class DiscreteDistribution(NamedTuple):
+    """The functions of one family of distributions over A actions.
+
+    Attributes:
+      sample: (key, logits) -> actions.
+      probs: (logits) -> probabilities `[..., A]`.
+      logprob: (sample, logits) -> log probability.
+      entropy: (logits) -> entropy.
+      kl: (p_logits, q_logits) -> KL(p || q).
+    """
+
+    sample: Callable[..., Array]
+    probs: Callable[..., Array]
+    logprob: Callable[..., Array]
+    entropy: Callable[..., Array]
+    kl: Callable[..., Array]
+
+
+@shapes("probs[... A]")
+def categorical_sample(key: Array, probs: Any) -> Array:
+    """Draws from a categorical distribution; -1 where it is none.
+
+    Args:
+      key: A random key.
+      probs: `[..., A]`, not negative, of any positive and finite sum.
+
+    Returns:
+      Indices, `[...]`; -1 where a probability is negative, infinite or NaN, or all
+      are 0.
+    """
+    finite = jnp.isfinite(probs) & (probs >= 0)
+    valid = jnp.all(finite, axis=-1) & jnp.any(probs > 0, axis=-1)
+    index = jax.random.categorical(key, jnp.log(jnp.where(finite, probs, 0)), axis=-1)
+    return jnp.where(valid, index, -1).astype(jnp.int32)
+
+
+def softmax(temperature: float = 1.0) -> DiscreteDistribution:
+    """Makes the Boltzmann distribution of logits.
+
+        p(a) ∝ e^(logits[a] / temperature)
+
+    Args:
+      temperature: Above 0.
+
+    Returns:
+      A `DiscreteDistribution`.
+    """
+    return _softmax("softmax", temperature, None)
+
+
+def clipped_entropy_softmax(
+    temperature: float = 1.0, entropy_clip: float = 1.0
+) -> DiscreteDistribution:
+    """Makes the Boltzmann distribution with an entropy that is capped.
+
+    Past the cap, the entropy's gradient no longer drives the policy to be uniform.
+
+    Args:
+      temperature: Above 0.
+      entropy_clip: The cap, as a share of the largest entropy log A, in [0, 1].
+
+    Returns:
+      A `DiscreteDistribution`.
+    """
+    check_range("clipped_entropy_softmax", "entropy_clip", entropy_clip, 0, 1)
+    return _softmax("clipped_entropy_softmax", temperature, entropy_clip)
+
+
+def _softmax(name, temperature, entropy_clip):
+    if is_host(temperature) and not temperature > 0:
+        raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
+
+    @shapes("logits[... A]")
+    def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
+        probs = jax.nn.softmax(logits / temperature)
+        return categorical_sample(key, probs)
+
+    @shapes("logits[... A]")
+    def probs(logits: Any, action_spec: Any = None) -> Array:
+        return jax.nn.softmax(logits / temperature)
+
+    @shapes("logits[... A], sample:index(A)[...]")
+    def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
+        return pick(jax.nn.log_softmax(logits / temperature), sample)
+
+    @shapes("logits[... A]")
+    def entropy(logits: Any) -> Array:
+        value = entropy_of(jax.nn.softmax(logits / temperature))
+        if entropy_clip is None:
+            return value
+        return jnp.minimum(value, entropy_clip * jnp.log(logits.shape[-1]))
+
+    def kl(p_logits: Any, q_logits: Any) -> Array:
+        return categorical_kl_divergence(p_logits, q_logits, temperature)
+
+    return DiscreteDistribution(sample, probs, logprob, entropy, kl)
+
+
+def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
+    """Makes the policy that acts greedily, but uniformly with probability epsilon.
+
+    The best actions share 1 - epsilon evenly.
+
+    Args:
+      epsilon: In [0, 1]; default: it is given to every function as last argument.
+
+    Returns:
+      A `DiscreteDistribution` of preferences.
+    """
+
+    def known(value: Any) -> Any:
+        if value is None:
+            raise TypeError(
+                "epsilon_greedy: epsilon is missing; write epsilon_greedy(0.1) or pass "
+                "epsilon=0.1 to its functions."
+            )
+        check_range("epsilon_greedy", "epsilon", value, 0, 1)
+        return value
+
+    if epsilon is not None:
+        known(epsilon)
+
+    @shapes("preferences[... A]")
+    def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
+        best = preferences == jnp.max(preferences, axis=-1, keepdims=True)
+        share = best / jnp.sum(best, axis=-1, keepdims=True).astype(preferences.dtype)
+        epsilon = known(epsilon)
+        return (1 - epsilon) * share + epsilon / preferences.shape[-1]
+
+    def sample(key: Array, preferences: Any, epsilon: Any = epsilon) -> Array:
+        return categorical_sample(key, probs(preferences, epsilon))
+
+    def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
+        return _log_of(sample, probs(preferences, epsilon))
+
+    def entropy(preferences: Any, epsilon: Any = epsilon) -> Array:
+        return entropy_of(probs(preferences, epsilon))
+
+    def kl(p_logits: Any, q_logits: Any, epsilon: Any = epsilon) -> Array:
+        log_p, log_q = (jnp.log(probs(x, epsilon)) for x in (p_logits, q_logits))
+        return categorical_kl_divergence(log_p, log_q)
+
+    return DiscreteDistribution(sample, probs, logprob, entropy, kl)
+
+
+@shapes("probs[... A], sample:index(A)[...]")
+def _log_of(sample: Any, probs: Any) -> Array:
+    return jnp.log(pick(probs, sample))
+
+
+def greedy() -> DiscreteDistribution:
+    """Makes the policy that takes the action of highest preference.
+
+    Best actions share the probability evenly.
+
+    Returns:
+      A `DiscreteDistribution` of preferences.
+    """
+    always = epsilon_greedy(0.0)
+
+    def sample(key: Array, preferences: Any) -> Array:
+        return always.sample(key, preferences)
+
+    def probs(preferences: Any) -> Array:
+        return always.probs(preferences)
+
+    def logprob(sample: Any, preferences: Any) -> Array:
+        return always.logprob(sample, preferences)
+
+    def entropy(preferences: Any) -> Array:
+        return always.entropy(preferences)
+
+    def kl(p_logits: Any, q_logits: Any) -> Array:
+        return always.kl(p_logits, q_logits)
+
+    return DiscreteDistribution(sample, probs, logprob, entropy, kl)

@@ -1,0 +1,80 @@
+"""Divergences and ratios between policies."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.arrays import pick
+from rlax._core.contracts import check_range, shapes
+from rlax._learning.losses import weighted_log
+
+Array = jax.Array
+
+
+@shapes("pi_logits_t[... A], mu_logits_t[... A], a_t:index(A)[...]")
+def categorical_importance_sampling_ratios(
+    pi_logits_t: Any, mu_logits_t: Any, a_t: Any
+) -> Array:
+    """Computes π(a) / μ(a) from the logits of both policies.
+
+    Args:
+      pi_logits_t: Logits of the target policy, `[..., A]`.
+      mu_logits_t: Logits of the behaviour policy, `[..., A]`.
+      a_t: Action taken, in 0 .. A - 1, `[...]`; out of range gives NaN under jit.
+
+    Returns:
+      `[...]`.
+    """
+    log_pi = pick(jax.nn.log_softmax(pi_logits_t), a_t)
+    return jnp.exp(log_pi - pick(jax.nn.log_softmax(mu_logits_t), a_t))
+
+
+@shapes("p_logits[... A], q_logits[... A]")
+def categorical_kl_divergence(
+    p_logits: Any, q_logits: Any, temperature: float = 1.0
+) -> Array:
+    """Computes KL(p || q) of two categorical distributions.
+
+    Args:
+      p_logits: `[..., A]`.
+      q_logits: `[..., A]`.
+      temperature: Divides both logits, above 0.
+
+    Returns:
+      `[...]`; an action of probability 0 under p counts 0.
+    """
+    check_range("categorical_kl_divergence", "temperature", temperature, 0, jnp.inf)
+    log_p = jax.nn.log_softmax(p_logits / temperature)
+    log_q = jax.nn.log_softmax(q_logits / temperature)
+    p = jnp.exp(log_p)
+    # Where both are -inf their difference would be NaN.
+    gone = jnp.isneginf(log_p)
+    difference = jnp.where(gone, 0, log_p) - jnp.where(gone, 0, log_q)
+    return jnp.sum(p * difference, axis=-1)
+
+
+@shapes("mu_0[... D], sigma_0[]|[... D], mu_1[... D], sigma_1[]|[... D]")
+def multivariate_normal_kl_divergence(
+    mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any
+) -> Array:
+    """Computes KL(N(mu_0, sigma_0²) || N(mu_1, sigma_1²)) of diagonal Gaussians.
+
+    Args:
+      mu_0: `[..., D]`.
+      sigma_0: Standard deviation, one number or `[..., D]`, above 0.
+      mu_1: `[..., D]`.
+      sigma_1: Likewise.
+
+    Returns:
+      `[...]`.
+    """
+    ratio = sigma_0 / sigma_1
+    distance = (mu_1 - mu_0) / sigma_1
+    per_dimension = jnp.square(ratio) + jnp.square(distance) - 1 - 2 * jnp.log(ratio)
+    return 0.5 * jnp.sum(per_dimension, axis=-1)
+
+
+def entropy_of(probs: Array) -> Array:
+    """-Σ p log p over the last axis."""
+    return -jnp.sum(weighted_log(probs, jnp.log(probs)), axis=-1)

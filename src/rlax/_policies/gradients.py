@@ -1,0 +1,217 @@
+"""Policy gradient losses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.arrays import align, mean_over_time, pick
+from rlax._core.contracts import check_range, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._policies.divergences import entropy_of
+
+Array = jax.Array
+
+_MASK = ", mask_t?:mask[T ...]|[T]"
+
+
+@shapes("a_t[A], dqda_t[A]")
+def dpg_loss(
+    a_t: Any,
+    dqda_t: Any,
+    dqda_clipping: float | None = None,
+    use_stop_gradient: bool = True,
+) -> Array:
+    """Computes a loss whose gradient moves an action up the critic's gradient.
+
+        ½ (a + clip(dq/da) - a)²
+
+    Args:
+      a_t: The actor's action, `[A]`.
+      dqda_t: Gradient of the critic with respect to it, `[A]`.
+      dqda_clipping: Largest norm of that gradient, not negative. Default: none.
+      use_stop_gradient: Whether no gradient flows through the target a + dq/da.
+
+    Returns:
+      The loss of every dimension, `[A]`.
+
+    Gradient:
+      Reaches a_t: -clip(dq/da).
+
+    Source: Silver et al. 2014, Deterministic Policy Gradient Algorithms; Lillicrap et
+    al. 2016, arXiv 1509.02971.
+    """
+    if dqda_clipping is not None:
+        check_range("dpg_loss", "dqda_clipping", dqda_clipping, 0, jnp.inf)
+        square = jnp.sum(jnp.square(dqda_t), axis=-1)
+        # Safe at 0, where the norm has no derivative.
+        norm = jnp.sqrt(jnp.where(square == 0, 1, square))
+        dqda_t = dqda_t * jnp.minimum(1, dqda_clipping / norm)
+    target = stop_gradient_if(use_stop_gradient, dqda_t + a_t)
+    return 0.5 * jnp.square(target - a_t)
+
+
+@shapes("logits_t[T ... A], a_t:index(A)[T ...], adv_t[T ...], w_t[T ...]|[T]" + _MASK)
+def policy_gradient_loss(
+    logits_t: Any,
+    a_t: Any,
+    adv_t: Any,
+    w_t: Any,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: Any = None,
+) -> Array:
+    """Computes the policy gradient loss of a sequence.
+
+        -mean_t w[t] adv[t] log π(a[t])
+
+    Args:
+      logits_t: Logits of the policy, `[T, ..., A]`; axes between are batch.
+      a_t: Action taken, in 0 .. A - 1, `[T, ...]`; out of range gives NaN under jit.
+      adv_t: Advantage of it, `[T, ...]`.
+      w_t: Weight of each step, `[T, ...]` or `[T]`.
+      use_stop_gradient: Whether no gradient flows through adv_t.
+      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+
+    Returns:
+      The loss, `[...]`.
+
+    Gradient:
+      Reaches logits_t and w_t; adv_t too unless stopped.
+
+    Source: Williams 1992, Simple Statistical Gradient-following Algorithms.
+    """
+    log_pi = pick(jax.nn.log_softmax(logits_t), a_t)
+    adv_t = stop_gradient_if(use_stop_gradient, adv_t)
+    return mean_over_time(-log_pi * adv_t * align(w_t, adv_t), mask_t)
+
+
+@shapes("logits_t[T ... A], w_t[T ...]|[T]" + _MASK)
+def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
+    """Computes minus the mean entropy of the policy over a sequence.
+
+        -mean_t w[t] H(π[t])
+
+    Args:
+      logits_t: Logits of the policy, `[T, ..., A]`; axes between are batch.
+      w_t: Weight of each step, `[T, ...]` or `[T]`.
+      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+
+    Returns:
+      The loss, `[...]`.
+
+    Source: Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning, arXiv
+    1602.01783.
+    """
+    entropy = entropy_of(jax.nn.softmax(logits_t))
+    return mean_over_time(-entropy * align(w_t, entropy), mask_t)
+
+
+@shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
+def qpg_loss(
+    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+) -> Array:
+    """Computes the policy gradient loss over all actions.
+
+        -mean_t Σ_a π(a) adv(a),    adv(a) = q(a) - Σ_b π(b) q(b)
+
+    Args:
+      logits_t: Logits of the policy, `[B, ..., A]`; the mean is over the first axis.
+      q_t: Action values, `[B, ..., A]`.
+      use_stop_gradient: Whether no gradient flows through the advantages.
+      mask_t: True at the steps to average over, `[B, ...]` or `[B]`. Default: all.
+
+    Returns:
+      The loss, `[...]`.
+
+    Source: Srinivasan et al. 2018, Actor-Critic Policy Optimization in Partially
+    Observable Multiagent Environments, arXiv 1810.09026, equation 5.
+    """
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    adv_t = stop_gradient_if(use_stop_gradient, adv_t)
+    return mean_over_time(-jnp.sum(pi_t * adv_t, axis=-1), mask_t)
+
+
+@shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
+def rm_loss(
+    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+) -> Array:
+    """Computes the regret matching loss: the policy gradient of positive advantages.
+
+        -mean_t Σ_a π(a) max(adv(a), 0)
+
+    Args:
+      logits_t: As in `qpg_loss`.
+      q_t: As in `qpg_loss`.
+      use_stop_gradient: As in `qpg_loss`.
+      mask_t: As in `qpg_loss`.
+
+    Returns:
+      The loss, `[...]`.
+
+    Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 7.
+    """
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    regret_t = stop_gradient_if(use_stop_gradient, jax.nn.relu(adv_t))
+    return mean_over_time(-jnp.sum(pi_t * regret_t, axis=-1), mask_t)
+
+
+@shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
+def rpg_loss(
+    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+) -> Array:
+    """Computes the regret policy gradient loss: the sum of positive regrets.
+
+        mean_t Σ_a max(adv(a), 0)
+
+    Args:
+      logits_t: As in `qpg_loss`.
+      q_t: As in `qpg_loss`.
+      use_stop_gradient: Whether no gradient flows through q_t.
+      mask_t: As in `qpg_loss`.
+
+    Returns:
+      The loss, `[...]`.
+
+    Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 6.
+    """
+    _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t))
+    return mean_over_time(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t)
+
+
+def _advantages(logits_t: Array, q_t: Array) -> tuple[Array, Array]:
+    pi_t = jax.nn.softmax(logits_t)
+    return pi_t, q_t - jnp.sum(pi_t * q_t, axis=-1, keepdims=True)
+
+
+@shapes("prob_ratios_t:positive[T ...], adv_t[T ...]" + _MASK)
+def clipped_surrogate_pg_loss(
+    prob_ratios_t: Any,
+    adv_t: Any,
+    epsilon: float,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: Any = None,
+) -> Array:
+    """Computes the clipped surrogate loss of PPO.
+
+        -mean_t min(ρ adv, clip(ρ, 1 - ε, 1 + ε) adv)
+
+    Args:
+      prob_ratios_t: π(a) / π_old(a), `[T, ...]`; further axes are batch.
+      adv_t: Advantage of the action taken, `[T, ...]`.
+      epsilon: ε, not negative.
+      use_stop_gradient: Whether no gradient flows through adv_t.
+      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+
+    Returns:
+      The loss, `[...]`.
+
+    Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv
+    1707.06347, equation 7.
+    """
+    check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
+    adv_t = stop_gradient_if(use_stop_gradient, adv_t)
+    clipped_ratios_t = jnp.clip(prob_ratios_t, 1 - epsilon, 1 + epsilon)
+    objective = jnp.minimum(prob_ratios_t * adv_t, clipped_ratios_t * adv_t)
+    return mean_over_time(-objective, mask_t)

@@ -1,0 +1,147 @@
+"""Maximum a posteriori policy optimisation, from sampled actions and their values."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import check, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._policies.constraints import (
+    LagrangePenalty,
+    compute_parametric_kl_penalty_and_dual_loss,
+)
+
+Array = jax.Array
+
+at_least_tiny = functools.partial(jnp.clip, min=1e-10)
+
+
+class MpoOutputs(NamedTuple):
+    """The parts of an MPO or V-MPO loss.
+
+    Attributes:
+      temperature_loss: Loss of the temperature.
+      policy_loss: Weighted maximum likelihood.
+      kl_loss: Penalty of the KL constraints.
+      alpha_loss: Loss of their multipliers.
+      normalized_weights: Weights of the samples.
+      num_samples: How many samples the weights are spread over.
+    """
+
+    temperature_loss: Any
+    policy_loss: Any
+    kl_loss: Any
+    alpha_loss: Any
+    normalized_weights: Any
+    num_samples: Any
+
+
+@shapes("sample_q_values[...]")
+def mpo_compute_weights_and_temperature_loss(
+    sample_q_values: Any,
+    temperature_constraint: LagrangePenalty,
+    projection_operator: Callable[[Any], Any],
+    sample_axis: int = 0,
+) -> tuple[Array, Array, int]:
+    """Computes the weights of the E-step, and the loss of its temperature.
+
+        w = softmax(q / η),    loss = η (ε + log mean_samples e^(q / η))
+
+    Args:
+      sample_q_values: Values of sampled actions, `[N, ...]` along sample_axis.
+      temperature_constraint: The temperature η, and ε, the bound on the KL to the
+        sampling policy.
+      projection_operator: Keeps η valid.
+      sample_axis: Which axis the samples are on.
+
+    Returns:
+      (loss `[...]`, weights of sample_q_values' shape, N).
+
+    Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
+    1806.06920, section 4.1.
+    """
+    check(
+        -sample_q_values.ndim <= sample_axis < sample_q_values.ndim,
+        f"mpo: sample_axis {sample_axis} is no axis of sample_q_values "
+        f"{list(sample_q_values.shape)}.",
+    )
+    num_samples = sample_q_values.shape[sample_axis]
+    check(num_samples > 0, "mpo: sample_q_values holds no samples.")
+    temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
+    tempered = sample_q_values / temperature
+    # Weights and log-sum-exp share their exponentials.
+    highest = jnp.max(tempered, axis=sample_axis, keepdims=True)
+    exponentials = jnp.exp(tempered - jax.lax.stop_gradient(highest))
+    total = jnp.sum(exponentials, axis=sample_axis, keepdims=True)
+    weights = exponentials / total
+    log_mean = jnp.log(total) + jax.lax.stop_gradient(highest) - jnp.log(num_samples)
+    loss = temperature * temperature_constraint.epsilon + temperature * jnp.squeeze(
+        log_mean, axis=sample_axis
+    )
+    return loss, weights, num_samples
+
+
+@shapes("sample_log_probs[...], sample_q_values[...]")
+def mpo_loss(
+    sample_log_probs: Any,
+    sample_q_values: Any,
+    temperature_constraint: LagrangePenalty,
+    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
+    projection_operator: Callable[[Any], Any] = at_least_tiny,
+    policy_loss_weight: float = 1.0,
+    temperature_loss_weight: float = 1.0,
+    kl_loss_weight: float = 1.0,
+    alpha_loss_weight: float = 1.0,
+    sample_axis: int = 0,
+    use_stop_gradient: bool = True,
+) -> tuple[Array, MpoOutputs]:
+    """Computes the MPO loss: policy, temperature and constraints in one.
+
+    Args:
+      sample_log_probs: Log probabilities of sampled actions under the policy that
+        learns, `[N, ...]` along sample_axis.
+      sample_q_values: Their values, of the same shape.
+      temperature_constraint: As in `mpo_compute_weights_and_temperature_loss`.
+      kl_constraints: Pairs of a KL from the sampling policy to the learning one, `[...]`
+        (or `[..., D]` with per_dimension), and its penalty.
+      projection_operator: Keeps temperature and multipliers valid.
+      policy_loss_weight: Weight of its part, as the three after it.
+      temperature_loss_weight: Likewise.
+      kl_loss_weight: Likewise.
+      alpha_loss_weight: Likewise.
+      sample_axis: Which axis the samples are on.
+      use_stop_gradient: Whether weights are constant in the policy loss, and as in
+        `compute_parametric_kl_penalty_and_dual_loss`.
+
+    Returns:
+      (loss `[...]`, its parts).
+
+    Source: Abdolmaleki et al. 2018, arXiv 1806.06920.
+    """
+    temperature_loss, weights, num_samples = mpo_compute_weights_and_temperature_loss(
+        sample_q_values, temperature_constraint, projection_operator, sample_axis
+    )
+    weights = stop_gradient_if(use_stop_gradient, weights)
+    policy_loss = -jnp.sum(weights * sample_log_probs, axis=sample_axis)
+    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
+        kl_constraints, projection_operator, use_stop_gradient
+    )
+    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
+        check(
+            jnp.shape(part) in ((), policy_loss.shape),
+            f"mpo_loss: the {name} of kl_constraints gives a loss "
+            f"{list(jnp.shape(part))}, wanted {list(policy_loss.shape)}: the samples' "
+            "shape without sample_axis.",
+        )
+    loss = (
+        policy_loss_weight * policy_loss
+        + temperature_loss_weight * temperature_loss
+        + kl_loss_weight * kl_loss
+        + alpha_loss_weight * alpha_loss
+    )
+    return loss, MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )

@@ -1,0 +1,118 @@
+"""Targets for a policy: sampled actions with weights, and learning from them."""
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError
+from rlax._core.gradients import stop_gradient_if
+from rlax._core.objects import Record, record
+
+Array = jax.Array
+
+
+class Distribution(Protocol):
+    """What the ops here ask of a distribution; distrax's and TFP's have it."""
+
+    @property
+    def batch_shape(self) -> Any:
+        """Shape of the independent distributions."""
+        ...
+
+    def sample(self, *, seed: Any, sample_shape: Any) -> Any:
+        """Samples `[*sample_shape, *batch_shape, *event_shape]`."""
+        ...
+
+    def log_prob(self, value: Any, /) -> Any:
+        """Log probabilities of samples, without their event axes."""
+        ...
+
+
+@record
+class PolicyTarget(Record):
+    """Actions to imitate.
+
+    Attributes:
+      actions: `[N, ..., *event]`.
+      weights: How much each counts, `[N, ...]`.
+    """
+
+    actions: Any
+    weights: Any
+
+
+def constant_policy_targets(
+    distribution: Distribution,
+    rng_key: Array,
+    num_samples: int,
+    weights_scale: float = 1.0,
+) -> PolicyTarget:
+    """Samples actions, all of the same weight.
+
+    Args:
+      distribution: Of the actions.
+      rng_key: A random key.
+      num_samples: N, at least 1.
+      weights_scale: The weight.
+
+    Returns:
+      Targets with actions `[N, *batch, *event]` and weights `[N, *batch]`.
+    """
+    if num_samples < 1:
+        raise ContractError(f"num_samples must be at least 1, got {num_samples}.")
+    actions = distribution.sample(seed=rng_key, sample_shape=(num_samples,))
+    shape = (num_samples, *distribution.batch_shape)
+    weights = weights_scale * jnp.ones(shape, jnp.float32)
+    return PolicyTarget(actions=actions, weights=weights)
+
+
+def zero_policy_targets(
+    distribution: Distribution,
+    rng_key: Array,
+    num_samples: int,
+    weights_scale: float = 0.0,
+) -> PolicyTarget:
+    """Samples actions of weight 0: targets that change nothing.
+
+    Args:
+      distribution: As in `constant_policy_targets`.
+      rng_key: As in `constant_policy_targets`.
+      num_samples: As in `constant_policy_targets`.
+      weights_scale: The weight.
+
+    Returns:
+      As `constant_policy_targets`.
+    """
+    return constant_policy_targets(distribution, rng_key, num_samples, weights_scale)
+
+
+def sampled_policy_distillation_loss(
+    distribution: Distribution,
+    policy_targets: PolicyTarget,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the weighted negative log likelihood of target actions.
+
+        -mean w log π(a)
+
+    Args:
+      distribution: The policy that learns, of batch shape `[...]`.
+      policy_targets: Actions and weights.
+      stop_target_gradients: Whether no gradient flows through the targets.
+
+    Returns:
+      The loss, `[]`.
+
+    Gradient:
+      Reaches the distribution's parameters; the targets unless stopped.
+    """
+    targets = stop_gradient_if(stop_target_gradients, policy_targets)
+    log_probs = jnp.asarray(distribution.log_prob(targets.actions))
+    if log_probs.shape != jnp.shape(targets.weights):
+        raise ContractError(
+            f"sampled_policy_distillation_loss: log_prob of actions "
+            f"{list(jnp.shape(targets.actions))} has shape {list(log_probs.shape)}, but "
+            f"the weights {list(jnp.shape(targets.weights))}."
+        )
+    return -jnp.mean(log_probs * targets.weights)

@@ -1,0 +1,199 @@
+"""V-MPO: maximum a posteriori policy optimisation from on-policy advantages."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.arrays import AllSum
+from rlax._core.contracts import ContractError, check, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._policies.constraints import (
+    LagrangePenalty,
+    compute_parametric_kl_penalty_and_dual_loss,
+)
+from rlax._policies.mpo import MpoOutputs, at_least_tiny
+
+Array = jax.Array
+
+_TINY = 1e-10
+
+
+def top_k_weights(
+    top_k_fraction: float,
+    restarting_weights: Array,
+    scaled_advantages: Array,
+    axis_name: str | None = None,
+) -> Array:
+    """1 for the samples of highest advantage, 0 for the rest.
+
+    Args:
+      top_k_fraction: Their share of all samples, in (0, 1].
+      restarting_weights: 0 at samples to leave out, of scaled_advantages' shape.
+      scaled_advantages: `[...]`.
+      axis_name: Mapped axis over which the samples are spread. Default: none.
+
+    Returns:
+      Of scaled_advantages' shape; equals of the last one taken count too.
+
+    Raises:
+      ContractError: Where the fraction leaves no sample.
+    """
+    check(
+        0 < top_k_fraction <= 1,
+        f"vmpo: top_k_fraction must be in (0, 1], got {top_k_fraction}.",
+    )
+    valid = jnp.where(restarting_weights > 0, scaled_advantages, -jnp.inf)
+    valid = jnp.where(jnp.isnan(scaled_advantages), jnp.nan, valid)
+    everyone = valid.reshape(-1)
+    if axis_name is not None:
+        everyone = jax.lax.all_gather(everyone, axis_name=axis_name).reshape(-1)
+    k = int(top_k_fraction * everyone.size)
+    if k == 0:
+        raise ContractError(
+            f"vmpo: top_k_fraction {top_k_fraction} of {everyone.size} samples leaves "
+            f"none; it must be at least {1 / everyone.size:.3g}."
+        )
+    if k == everyone.size:
+        return jnp.ones_like(scaled_advantages)
+    lowest = jax.lax.top_k(everyone, k)[0][-1]
+    chosen = (valid >= lowest).astype(scaled_advantages.dtype)
+    return jax.lax.stop_gradient(jnp.where(jnp.isnan(lowest), jnp.nan, chosen))
+
+
+@shapes("advantages[...], restarting_weights[...], importance_weights[...]")
+def vmpo_compute_weights_and_temperature_loss(
+    advantages: Any,
+    restarting_weights: Any,
+    importance_weights: Any,
+    temperature_constraint: LagrangePenalty,
+    projection_operator: Callable[[Any], Any],
+    top_k_fraction: float,
+    axis_name: str | None = None,
+    use_stop_gradient: bool = True,
+) -> tuple[Array, Array, Array]:
+    """Computes the weights of the E-step, and the loss of its temperature.
+
+        u = restarting importance e^(A / η) on the best samples, else 0;  w = u / Σ u
+        loss = η (ε + log Σ u - log Σ restarting), the last sum over the best samples
+
+    Args:
+      advantages: Of the actions taken, `[...]`.
+      restarting_weights: 0 at steps that begin an episode anew, else 1, `[...]`.
+      importance_weights: Corrections for another behaviour policy, `[...]`.
+      temperature_constraint: The temperature η, and ε, its bound.
+      projection_operator: Keeps η valid.
+      top_k_fraction: Share of samples, the best, to learn from, in (0, 1].
+      axis_name: Mapped axis over which the samples are spread. Default: none.
+      use_stop_gradient: Whether no gradient flows through importance_weights.
+
+    Returns:
+      (loss `[]`, weights `[...]`, number of samples `[]`).
+
+    Source: Song et al. 2019, V-MPO, arXiv 1909.12238, section 4.1.
+    """
+    all_sum = AllSum(axis_name)
+    importance_weights = stop_gradient_if(use_stop_gradient, importance_weights)
+    temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
+    scaled = restarting_weights * advantages / temperature
+    top_k = top_k_weights(top_k_fraction, restarting_weights, scaled, axis_name)
+    used = top_k * restarting_weights
+
+    # The largest of those used: then none of their exponentials can all vanish.
+    highest = jnp.max(jnp.where(used == 0, -jnp.inf, jax.lax.stop_gradient(scaled)))
+    if axis_name is not None:
+        highest = jax.lax.pmax(highest, axis_name=axis_name)
+    highest = jnp.where(jnp.isneginf(highest), 0, highest)
+    # Unused samples may lie above it; theirs must not overflow.
+    exponent = jnp.where(used == 0, 0, scaled - highest)
+    unnormalized = used * importance_weights * jnp.exp(exponent)
+    total = all_sum(unnormalized) + _TINY
+    num_samples = all_sum(used) + _TINY
+
+    weights = unnormalized / total
+    log_mean = jnp.log(total) + highest - jnp.log(num_samples)
+    loss = temperature * (temperature_constraint.epsilon + log_mean)
+    return loss, weights, num_samples
+
+
+@shapes(
+    "sample_log_probs[...], advantages[...], restarting_weights?[...],"
+    "importance_weights?[...]"
+)
+def vmpo_loss(
+    sample_log_probs: Any,
+    advantages: Any,
+    temperature_constraint: LagrangePenalty,
+    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
+    projection_operator: Callable[[Any], Any] = at_least_tiny,
+    restarting_weights: Any = None,
+    importance_weights: Any = None,
+    top_k_fraction: float = 0.5,
+    policy_loss_weight: float = 1.0,
+    temperature_loss_weight: float = 1.0,
+    kl_loss_weight: float = 1.0,
+    alpha_loss_weight: float = 1.0,
+    axis_name: str | None = None,
+    use_stop_gradient: bool = True,
+) -> tuple[Array, MpoOutputs]:
+    """Computes the V-MPO loss: policy, temperature and constraints in one.
+
+    Args:
+      sample_log_probs: Log probabilities of the actions taken under the policy that
+        learns, `[...]`, such as `[T, B]`.
+      advantages: Of those actions, `[...]`.
+      temperature_constraint: As in `vmpo_compute_weights_and_temperature_loss`.
+      kl_constraints: Pairs of a KL from the acting policy to the learning one, `[...]`
+        (or `[..., D]` with per_dimension), and its penalty.
+      projection_operator: Keeps temperature and multipliers valid.
+      restarting_weights: As there. Default: ones.
+      importance_weights: As there. Default: ones.
+      top_k_fraction: As there.
+      policy_loss_weight: Weight of its part, as the three after it.
+      temperature_loss_weight: Likewise.
+      kl_loss_weight: Likewise.
+      alpha_loss_weight: Likewise.
+      axis_name: As there.
+      use_stop_gradient: Whether weights are constant in the policy loss, and as in
+        `compute_parametric_kl_penalty_and_dual_loss`.
+
+    Returns:
+      (loss of every sample `[...]`, its parts); its mean is the loss to minimise.
+
+    Source: Song et al. 2019, V-MPO, arXiv 1909.12238.
+    """
+    ones = jnp.ones_like(advantages)
+    temperature_loss, weights, num_samples = vmpo_compute_weights_and_temperature_loss(
+        advantages,
+        ones if restarting_weights is None else restarting_weights,
+        ones if importance_weights is None else importance_weights,
+        temperature_constraint,
+        projection_operator,
+        top_k_fraction,
+        axis_name,
+        use_stop_gradient,
+    )
+    # Times the number of all samples, so that the mean of the loss is Σ w log π.
+    devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
+    weights = stop_gradient_if(use_stop_gradient, weights)
+    policy_loss = -(math.prod(advantages.shape) * devices) * weights * sample_log_probs
+    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
+        kl_constraints, projection_operator, use_stop_gradient
+    )
+    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
+        check(
+            jnp.shape(part) in ((), policy_loss.shape),
+            f"vmpo_loss: the {name} of kl_constraints gives a loss "
+            f"{list(jnp.shape(part))}, wanted {list(policy_loss.shape)}, as the samples.",
+        )
+    loss = (
+        policy_loss_weight * policy_loss
+        + temperature_loss_weight * temperature_loss
+        + kl_loss_weight * kl_loss
+        + alpha_loss_weight * alpha_loss
+    )
+    return loss, MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )

@@ -1,0 +1,287 @@
+"""Returns that follow the policy which acted: discounted, n-step, lambda, and GAE."""
+
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays, recurrence
+from rlax._core.contracts import ContractError, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._returns import streams
+
+Array = jax.Array
+
+
+@shapes(
+    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...], lambda_:unit[]|[T ...]|[T],"
+    + streams.CONTRACT
+)
+def lambda_returns(
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    lambda_: Any = 1.0,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Blends every n-step return of a trajectory, weighting longer ones by lambda.
+
+        G[t] = r[t] + γ[t] ((1 - λ[t]) v[t] + λ[t] G[t+1]),    G[T] = v[T-1]
+
+    Args:
+      r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
+      discount_t: Discount per step, in [0, 1]; 0 ends the episode. `[T, ...]`.
+      v_t: Value of the state at step t, `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      truncation_t: True where an episode was cut short: the trace stops there and
+        bootstraps. Default: nowhere.
+      bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
+      parallel: Whether to compute all steps at once. Default: by backend and length.
+
+    Returns:
+      The return at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches all inputs, unless stopped.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, chapter 12.
+    """
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(v_t)
+    inputs = stop_gradient_if(stop_target_gradients, (r_t, discount_t, v_t, lambda_))
+    r_t, discount_t, v_t = stream.keep(*inputs[:3])
+    returns = recurrence.linear_recurrence(
+        _mix,
+        (r_t, arrays.align(discount_t, r_t), v_t, stream.uncut(inputs[3], r_t)),
+        v_t[-1],
+        cut=stream.cut,
+        parallel=parallel,
+    )
+    return stream.zero_padding(returns)
+
+
+def _mix(return_next, r_t, discount_t, v_t, lambda_):
+    return r_t + discount_t * ((1 - lambda_) * v_t + lambda_ * return_next)
+
+
+@shapes(
+    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT
+)
+def discounted_returns(
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Sums the discounted rewards to the end of a trajectory, and bootstraps there.
+
+        G[t] = r[t] + γ[t] G[t+1],    G[T] = v[T-1]
+
+    Args:
+      r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      v_t: Values `[T, ...]`, of which the last counts (and those at cuts); or the
+        last alone, `[...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: As in `lambda_returns`.
+      truncation_t: As in `lambda_returns`.
+      bootstrap_t: As in `lambda_returns`.
+      parallel: As in `lambda_returns`.
+
+    Returns:
+      The return at every step, `[T, ...]`; 0 where mask_t is false.
+    """
+    return lambda_returns(
+        r_t,
+        discount_t,
+        jnp.broadcast_to(v_t, r_t.shape),
+        1.0,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+@shapes(
+    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...], lambda_t:unit[]|[T ...]|[T],"
+    + streams.CONTRACT
+)
+def n_step_bootstrapped_returns(
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    n: int,
+    lambda_t: Any = 1.0,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+) -> Array:
+    """Sums n discounted rewards and bootstraps; near the end, fewer.
+
+        G[t] = r[t] + γ[t] r[t+1] + ... + γ[t] ... γ[t+n-1] v[t+n-1]
+
+    With `lambda_t` below 1 the shorter returns within the n steps are blended in, as in
+    `lambda_returns`. Takes log2 n vectorised passes, not n.
+
+    Args:
+      r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      v_t: Value of the state at step t, `[T, ...]`.
+      n: Number of steps, at least 1; a larger n than T acts as T.
+      lambda_t: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: As in `lambda_returns`.
+      truncation_t: As in `lambda_returns`.
+      bootstrap_t: As in `lambda_returns`.
+
+    Returns:
+      The return at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Raises:
+      ContractError: Where n is below 1 or no whole number.
+
+    Source: Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018,
+    chapter 7.
+    """
+    n = min(whole_steps("n_step_bootstrapped_returns", n), r_t.shape[0])
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(v_t)
+    inputs = stop_gradient_if(stop_target_gradients, (r_t, discount_t, v_t, lambda_t))
+    r_t, discount_t, v_t = stream.keep(*inputs[:3])
+    discount_t = arrays.align(discount_t, r_t)
+    lambda_t = stream.uncut(inputs[3], r_t)
+    term = r_t + discount_t * (1 - lambda_t) * v_t
+    decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
+    term, decay, cut = _n_fold((term, decay, stream.cut), n)
+    # Windows that reach behind the end bootstrap from the last value.
+    ends = jnp.concatenate([v_t[n - 1 :], jnp.repeat(v_t[-1:], n - 1, axis=0)])
+    return stream.zero_padding(term + decay * recurrence.unless(cut, ends))
+
+
+def _n_fold(step, n):
+    """The map of n successive steps from every t, by doubling: log2 n compositions."""
+    whole, covered, double, width = None, 0, step, 1
+    while n:
+        if n % 2:
+            whole = (
+                double
+                if whole is None
+                else recurrence.compose(whole, _ahead(double, covered))
+            )
+            covered += width
+        n //= 2
+        if n:
+            double = recurrence.compose(double, _ahead(double, width))
+            width *= 2
+    return whole
+
+
+def _ahead(maps, steps):
+    """The maps of `steps` later; the identity behind the end."""
+    term, decay, cut = maps
+
+    def shifted(x, fill):
+        return jnp.concatenate([x[steps:], jnp.full_like(x[:steps], fill)])
+
+    return (
+        shifted(term, 0),
+        shifted(decay, 1),
+        None if cut is None else shifted(cut, False),
+    )
+
+
+def whole_steps(op: str, n: Any) -> int:
+    """n as a Python int of at least 1."""
+    try:
+        steps = operator.index(n)
+    except TypeError as error:
+        raise ContractError(
+            f"{op}: n must be a whole number known at trace time, got {n!r}; under jit "
+            "make it a static argument."
+        ) from error
+    if steps < 1:
+        raise ContractError(f"{op}: n must be at least 1, got {steps}.")
+    return steps
+
+
+@shapes(
+    "r_t[T ...], discount_t:unit[T ...]|[T], lambda_:unit[]|[T ...]|[T],"
+    "values[T+1 ...]," + streams.CONTRACT
+)
+def truncated_generalized_advantage_estimation(
+    r_t: Any,
+    discount_t: Any,
+    lambda_: Any,
+    values: Any,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Estimates advantages by a decaying sum of TD errors, up to the end of the array.
+
+        A[t] = δ[t] + γ[t] λ[t] A[t+1],    δ[t] = r[t] + γ[t] v[t+1] - v[t]
+
+    Args:
+      r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      values: Value of the state before the first step and after every step,
+        `[T + 1, ...]`.
+      stop_target_gradients: Whether no gradient flows through the advantages.
+      mask_t: As in `lambda_returns`.
+      truncation_t: As in `lambda_returns`.
+      bootstrap_t: Value of the state in which a truncated step ended, `[T, ...]`.
+        Default: values[1:], right where the array keeps that state.
+      parallel: As in `lambda_returns`.
+
+    Returns:
+      The advantage at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized
+    Advantage Estimation, arXiv 1506.02438, equation 11 and 16.
+    """
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(values[1:])
+    inputs = stop_gradient_if(
+        stop_target_gradients, (r_t, discount_t, v_t, values[:-1], lambda_)
+    )
+    r_t, discount_t, v_t, v_tm1 = stream.keep(*inputs[:4])
+    advantages = recurrence.linear_recurrence(
+        _accumulate,
+        (
+            r_t,
+            arrays.align(discount_t, r_t),
+            v_t,
+            v_tm1,
+            stream.uncut(inputs[4], r_t),
+        ),
+        jnp.zeros_like(r_t[0]),
+        cut=stream.cut,
+        parallel=parallel,
+    )
+    return stream.zero_padding(advantages)
+
+
+def _accumulate(advantage_next, r_t, discount_t, v_t, v_tm1, lambda_):
+    delta = r_t + discount_t * v_t - v_tm1
+    return delta + discount_t * lambda_ * advantage_next

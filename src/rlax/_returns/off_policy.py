@@ -1,0 +1,202 @@
+"""Returns that correct for actions of another policy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays, recurrence
+from rlax._core.contracts import shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._returns import streams
+
+Array = jax.Array
+
+
+@shapes(
+    "r_t[T ...], q_t[T-1 ...], v_t[T ...], discount_t:unit[T ...]|[T],"
+    "c_t:positive[T-1 ...]," + streams.CONTRACT
+)
+def general_off_policy_returns_from_q_and_v(
+    q_t: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    c_t: Any,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Estimates returns of one policy from actions of another, cutting traces by c.
+
+        G[t] = r[t] + γ[t] (v[t] - c[t] q[t] + c[t] G[t+1]),
+        G[T-1] = r[T-1] + γ[T-1] v[T-1]
+
+    c is what distinguishes the algorithms: λ π(a) (tree backup), λ min(1, ρ) (Retrace),
+    λ ρ (importance sampling), λ (Q(λ)).
+
+    Args:
+      q_t: Value of the action taken at step t, `[T - 1, ...]`; further axes are batch.
+      v_t: Expected value under the target policy at step t, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      c_t: Trace coefficient, not negative, `[T - 1, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      truncation_t: True where an episode was cut short: the trace stops there and
+        bootstraps from v_t. Default: nowhere.
+      bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
+      parallel: Whether to compute all steps at once. Default: by backend and length.
+
+    Returns:
+      The return at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
+    arXiv 1606.02647, equation 3.
+    """
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(v_t)
+    q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(
+        stop_target_gradients, (q_t, v_t, r_t, discount_t, c_t)
+    )
+    # The last step has no successor: its trace coefficient is 0.
+    q_t, c_t = (jnp.concatenate([x, jnp.zeros_like(v_t[-1:])]) for x in (q_t, c_t))
+    r_t, discount_t, v_t, q_t, c_t = stream.keep(r_t, discount_t, v_t, q_t, c_t)
+    q_t, c_t = recurrence.unless(stream.cut, q_t), stream.uncut(c_t, r_t)
+    returns = recurrence.linear_recurrence(
+        _correct,
+        (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t),
+        jnp.zeros_like(v_t[-1]),
+        cut=stream.cut,
+        parallel=parallel,
+    )
+    return stream.zero_padding(returns)
+
+
+def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
+    return r_t + discount_t * (v_t - c_t * q_t + c_t * return_next)
+
+
+@shapes(
+    "q_t[T ... A], a_t:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "c_t:positive[T ...], pi_t:probs[T ... A]," + streams.CONTRACT
+)
+def general_off_policy_returns_from_action_values(
+    q_t: Any,
+    a_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    c_t: Any,
+    pi_t: Any,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Estimates off-policy returns from the values of all actions.
+
+    As `general_off_policy_returns_from_q_and_v`, with q[t] = q_t[t, a[t]] and
+    v[t] = Σ_a π(a) q_t[t, a].
+
+    Args:
+      q_t: Action values at step t, `[T, ..., A]`.
+      a_t: Action taken at step t, in 0 .. A - 1, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      c_t: Trace coefficient, not negative, `[T, ...]`; the last is not used.
+      pi_t: Target policy's probabilities at step t, `[T, ..., A]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: As in `general_off_policy_returns_from_q_and_v`.
+      truncation_t: As in `general_off_policy_returns_from_q_and_v`.
+      bootstrap_t: As in `general_off_policy_returns_from_q_and_v`.
+      parallel: As in `general_off_policy_returns_from_q_and_v`.
+
+    Returns:
+      The return at every step, `[T, ...]`; NaN reaches it from an action out of range.
+
+    Source: Munos et al. 2016, arXiv 1606.02647.
+    """
+    return general_off_policy_returns_from_q_and_v(
+        arrays.pick(q_t, a_t)[:-1],
+        jnp.sum(pi_t * q_t, axis=-1),
+        r_t,
+        discount_t,
+        c_t[:-1],
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+@shapes(
+    "r_t[T ...], discount_t:unit[T ...]|[T], rho_tm1:positive[T ...],"
+    "lambda_:unit[]|[T ...]|[T], values[T+1 ...]," + streams.CONTRACT
+)
+def importance_corrected_td_errors(
+    r_t: Any,
+    discount_t: Any,
+    rho_tm1: Any,
+    lambda_: Any,
+    values: Any,
+    stop_target_gradients: bool = False,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Sums TD errors, each weighted by the importance ratios up to it.
+
+        E[t] = ρ[t] (δ[t] + γ[t] λ[t] E[t+1]),    δ[t] = r[t] + γ[t] v[t+1] - v[t]
+
+    Args:
+      r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      rho_tm1: Importance ratio π(a) / μ(a) of the action before step t, `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      values: Value before the first step and after every step, `[T + 1, ...]`.
+      stop_target_gradients: Whether no gradient flows through the bootstrapped
+        targets: then it reaches values[:-1] alone.
+      mask_t: As in `lambda_returns`.
+      truncation_t: As in `lambda_returns`.
+      bootstrap_t: As in `truncated_generalized_advantage_estimation`.
+      parallel: As in `lambda_returns`.
+
+    Returns:
+      The error at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Precup et al. 2000, Eligibility Traces for Off-Policy Policy Evaluation.
+    """
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))
+    r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
+    inputs = (
+        r_t,
+        arrays.align(discount_t, r_t),
+        v_t,
+        v_tm1,
+        rho_tm1,
+        stream.uncut(lambda_, r_t),
+    )
+    errors = recurrence.linear_recurrence(
+        _weigh,
+        stop_gradient_if(stop_target_gradients, inputs),
+        jnp.zeros_like(r_t[0]),
+        cut=stream.cut,
+        parallel=parallel,
+    )
+    if stop_target_gradients:
+        errors = jax.lax.stop_gradient(errors + v_tm1) - v_tm1
+    return stream.zero_padding(errors)
+
+
+def _weigh(error_next, r_t, discount_t, v_t, v_tm1, rho_tm1, lambda_):
+    delta = r_t + discount_t * v_t - v_tm1
+    return rho_tm1 * (delta + discount_t * lambda_ * error_next)

@@ -1,0 +1,71 @@
+"""Where a stream of data ends: padding, truncation, and the end of the array.
+
+`mask_t` marks the steps that belong to the stream (variable length: padding is 0).
+`truncation_t` marks steps at which an episode was cut short though its state was not
+terminal: the next element belongs to another episode, so the trace stops there and
+bootstraps from the value of the state that was reached (Pardo et al. 2018, Time Limits
+in Reinforcement Learning, arXiv 1712.00378). A terminal state needs no mark: its
+discount is 0.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+
+# The contract of the three keywords, for every op that takes them.
+CONTRACT = (
+    "mask_t?:mask[T ...]|[T], truncation_t?:mask[T ...]|[T], bootstrap_t?[T ...]|[T]"
+)
+
+
+class Stream(NamedTuple):
+    """Which steps count, and behind which of them no trace may reach."""
+
+    mask: jax.Array | None  # [T, ...] booleans; None: all steps
+    truncation: jax.Array | None
+    bootstrap: jax.Array | None
+    cut: jax.Array | None  # y[t + 1] must not enter y[t]
+
+    def keep(self, *steps: jax.Array) -> tuple[jax.Array, ...]:
+        """The arrays with zeros in the padding, so that its NaN reach no gradient."""
+        return tuple(self.zero_padding(x) for x in steps)
+
+    def zero_padding(self, x: jax.Array) -> jax.Array:
+        """x, and 0 at steps that do not belong to the stream."""
+        if self.mask is None or x.ndim == 0:
+            return x
+        return jnp.where(arrays.align(self.mask, x), x, 0)
+
+    def bootstrapped(self, v_t: jax.Array) -> jax.Array:
+        """v_t, and the caller's bootstrap value at truncated steps."""
+        if self.truncation is None or self.bootstrap is None:
+            return v_t
+        truncation = arrays.align(self.truncation, v_t)
+        return jnp.where(truncation, arrays.align(self.bootstrap, v_t), v_t)
+
+    def uncut(self, trace_t: jax.Array, like: jax.Array) -> jax.Array:
+        """A trace coefficient (lambda, c), and 0 where the trace is cut."""
+        trace_t = arrays.align(trace_t, like)
+        return trace_t if self.cut is None else jnp.where(self.cut, 0, trace_t)
+
+
+def stream_of(
+    like: jax.Array,
+    mask_t: jax.Array | None,
+    truncation_t: jax.Array | None,
+    bootstrap_t: jax.Array | None = None,
+) -> Stream:
+    """The stream of arrays shaped like `like`, `[T, ...]`."""
+    mask = None if mask_t is None else arrays.align(mask_t, like)
+    truncation = None if truncation_t is None else arrays.align(truncation_t, like)
+    cut = truncation
+    if mask is not None:
+        # A step whose successor is padding is the end of its stream.
+        ends = jnp.concatenate([~mask[1:], jnp.zeros_like(mask[:1])]) | ~mask
+        cut = ends if cut is None else cut | ends
+    if cut is not None:
+        cut = jnp.broadcast_to(cut, like.shape)
+    return Stream(mask, truncation, bootstrap_t, cut)

@@ -1,0 +1,326 @@
+"""V-trace: importance-corrected value targets with clipped ratios."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays, recurrence
+from rlax._core.contracts import check_range, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._returns import streams
+
+Array = jax.Array
+
+_CONTRACT = (
+    "v_tm1[T ...], v_t[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "rho_tm1:positive[T ...], lambda_:unit[]|[T ...]|[T], sample_mask?:bool[T ...]|[T],"
+    + streams.CONTRACT
+)
+
+
+class VTraceOutput(NamedTuple):
+    """What a V-trace actor-critic learns from.
+
+    Attributes:
+      errors: Corrected target minus v_tm1, `[T, ...]`.
+      pg_advantage: Weighted advantage for the policy gradient, `[T, ...]`.
+      q_estimate: Estimate of the value of the action taken, `[T, ...]`.
+    """
+
+    errors: Array
+    pg_advantage: Array
+    q_estimate: Array
+
+
+def vtrace(
+    v_tm1: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    rho_tm1: Any,
+    lambda_: Any = 1.0,
+    clip_rho_threshold: float = 1.0,
+    stop_target_gradients: bool = True,
+    sample_mask: Any = None,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes V-trace errors: corrected value targets minus v_tm1.
+
+        E[t] = ρ̂[t] (r[t] + γ[t] v[t] - v_tm1[t]) + γ[t] c[t] E[t+1]
+        ρ̂ = min(clip, ρ),    c = λ min(1, ρ)
+
+    `leaky_vtrace` at alpha 1; the arguments are its.
+
+    Args:
+      v_tm1: Value of the state before step t, `[T, ...]`; further axes are batch.
+      v_t: Value of the state at step t, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      rho_tm1: Importance ratio π(a) / μ(a) of the action before step t, `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      clip_rho_threshold: Upper limit of the ratios on the TD errors.
+      stop_target_gradients: Whether the targets pass no gradient.
+      sample_mask: Booleans, `[T, ...]`: where false, the step is passed over (its
+        error is the next step's).
+      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      truncation_t: True where an episode was cut short: the trace stops there and
+        bootstraps from v_t. Default: nowhere.
+      bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
+      parallel: Whether to compute all steps at once. Default: by backend and length.
+
+    Returns:
+      The errors, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches v_tm1 alone where targets are stopped; else all inputs.
+
+    Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, equation 1.
+    """
+    return leaky_vtrace(
+        v_tm1,
+        v_t,
+        r_t,
+        discount_t,
+        rho_tm1,
+        1.0,
+        lambda_,
+        clip_rho_threshold,
+        stop_target_gradients,
+        sample_mask,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+@shapes(_CONTRACT)
+def leaky_vtrace(
+    v_tm1: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    rho_tm1: Any,
+    alpha_: float = 1.0,
+    lambda_: Any = 1.0,
+    clip_rho_threshold: float = 1.0,
+    stop_target_gradients: bool = True,
+    sample_mask: Any = None,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes V-trace errors whose clipped ratios leak a share of the full ones.
+
+        E[t] = ρ̂[t] (r[t] + γ[t] v[t] - v_tm1[t]) + γ[t] c[t] E[t+1]
+        ρ̂ = α min(clip, ρ) + (1 - α) ρ,    c = λ (α min(1, ρ) + (1 - α) ρ)
+
+    Args:
+      v_tm1: As in `vtrace`.
+      v_t: As in `vtrace`.
+      r_t: As in `vtrace`.
+      discount_t: As in `vtrace`.
+      rho_tm1: As in `vtrace`.
+      alpha_: Share of the clipped ratios, in [0, 1]; 1 is V-trace, 0 importance
+        sampling.
+      lambda_: As in `vtrace`.
+      clip_rho_threshold: As in `vtrace`.
+      stop_target_gradients: As in `vtrace`.
+      sample_mask: As in `vtrace`.
+      mask_t: As in `vtrace`.
+      truncation_t: As in `vtrace`.
+      bootstrap_t: As in `vtrace`.
+      parallel: As in `vtrace`.
+
+    Returns:
+      The errors, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
+    section 4.2.
+    """
+    check_range("leaky_vtrace", "alpha_", alpha_, 0, 1)
+    check_range("leaky_vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(v_t)
+    lambda_ = stream.uncut(lambda_, r_t)
+    v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
+    discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
+    inputs = (v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    if sample_mask is not None:
+        sample_mask = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
+        inputs = (*inputs, sample_mask)
+
+    def step(error_next, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, sampled=None):
+        rho = _leak(alpha_, clip_rho_threshold, rho_tm1)
+        delta = rho * (r_t + discount_t * v_t - v_tm1)
+        decay = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
+        if sampled is not None:
+            delta, decay = jnp.where(sampled, delta, 0), jnp.where(sampled, decay, 1)
+        return delta + decay * error_next
+
+    # Stopping the inputs, not the result, keeps the scan out of differentiation.
+    errors = recurrence.linear_recurrence(
+        step,
+        stop_gradient_if(stop_target_gradients, inputs),
+        jnp.zeros_like(r_t[0]),
+        cut=stream.cut,
+        parallel=parallel,
+    )
+    if stop_target_gradients:
+        errors = jax.lax.stop_gradient(errors + v_tm1) - v_tm1
+    return stream.zero_padding(errors)
+
+
+def _leak(alpha, limit, rho):
+    clipped = jnp.minimum(rho, limit)
+    if isinstance(alpha, float | int) and alpha == 1:
+        return clipped
+    return alpha * clipped + (1 - alpha) * rho
+
+
+def vtrace_td_error_and_advantage(
+    v_tm1: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    rho_tm1: Any,
+    lambda_: Any = 1.0,
+    clip_rho_threshold: float = 1.0,
+    clip_pg_rho_threshold: float = 1.0,
+    stop_target_gradients: bool = True,
+    sample_mask: Any = None,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> VTraceOutput:
+    """Computes V-trace errors, and the advantages for an actor-critic.
+
+    `leaky_vtrace_td_error_and_advantage` at alpha 1.
+
+    Args:
+      v_tm1: As in `vtrace`.
+      v_t: As in `vtrace`.
+      r_t: As in `vtrace`.
+      discount_t: As in `vtrace`.
+      rho_tm1: As in `vtrace`.
+      lambda_: As in `vtrace`.
+      clip_rho_threshold: As in `vtrace`.
+      clip_pg_rho_threshold: Upper limit of the ratios on the advantages.
+      stop_target_gradients: As in `vtrace`.
+      sample_mask: As in `vtrace`.
+      mask_t: As in `vtrace`.
+      truncation_t: As in `vtrace`.
+      bootstrap_t: As in `vtrace`.
+      parallel: As in `vtrace`.
+
+    Returns:
+      A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
+
+    Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, section 4.2.
+    """
+    return leaky_vtrace_td_error_and_advantage(
+        v_tm1,
+        v_t,
+        r_t,
+        discount_t,
+        rho_tm1,
+        1.0,
+        lambda_,
+        clip_rho_threshold,
+        clip_pg_rho_threshold,
+        stop_target_gradients,
+        sample_mask,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+@shapes(_CONTRACT)
+def leaky_vtrace_td_error_and_advantage(
+    v_tm1: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    rho_tm1: Any,
+    alpha: float = 1.0,
+    lambda_: Any = 1.0,
+    clip_rho_threshold: float = 1.0,
+    clip_pg_rho_threshold: float = 1.0,
+    stop_target_gradients: bool = True,
+    sample_mask: Any = None,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> VTraceOutput:
+    """Computes leaky V-trace errors, and the advantages for an actor-critic.
+
+        Q[t] = r[t] + γ[t] (λ[t] (E[t+1] + v_tm1[t+1]) + (1 - λ[t]) v_tm1[t+1])
+        A[t] = (α min(clip_pg, ρ[t]) + (1 - α) ρ[t]) (Q[t] - v_tm1[t])
+
+    At the last step, and where a trace is cut, Q bootstraps from v_t.
+
+    Args:
+      v_tm1: As in `vtrace`.
+      v_t: As in `vtrace`.
+      r_t: As in `vtrace`.
+      discount_t: As in `vtrace`.
+      rho_tm1: As in `vtrace`.
+      alpha: Share of the clipped ratios, in [0, 1].
+      lambda_: As in `vtrace`.
+      clip_rho_threshold: As in `vtrace`.
+      clip_pg_rho_threshold: Upper limit of the ratios on the advantages.
+      stop_target_gradients: As in `vtrace`.
+      sample_mask: As in `vtrace`.
+      mask_t: As in `vtrace`.
+      truncation_t: As in `vtrace`.
+      bootstrap_t: As in `vtrace`.
+      parallel: As in `vtrace`.
+
+    Returns:
+      A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
+    """
+    errors = leaky_vtrace(
+        v_tm1,
+        v_t,
+        r_t,
+        discount_t,
+        rho_tm1,
+        alpha,
+        lambda_,
+        clip_rho_threshold,
+        stop_target_gradients,
+        sample_mask,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+    check_range("vtrace", "clip_pg_rho_threshold", clip_pg_rho_threshold, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = stream.bootstrapped(v_t)
+    v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
+    discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
+    lambda_ = jnp.broadcast_to(arrays.align(lambda_, r_t), r_t.shape)[:-1]
+    targets_tm1 = errors + v_tm1
+    ahead = lambda_ * targets_tm1[1:] + (1 - lambda_) * v_tm1[1:]
+    if stream.cut is not None:
+        ahead = jnp.where(stream.cut[:-1], v_t[:-1], ahead)
+    q_estimate = r_t + discount_t * jnp.concatenate([ahead, v_t[-1:]])
+    pg_rho_tm1 = _leak(alpha, clip_pg_rho_threshold, rho_tm1)
+    pg_advantage = pg_rho_tm1 * (q_estimate - v_tm1)
+    return VTraceOutput(
+        errors, stream.zero_padding(pg_advantage), stream.zero_padding(q_estimate)
+    )

@@ -1,0 +1,1 @@
+"""Old paths, kept so that pickles of the reference load; import nothing from here."""

@@ -1,0 +1,198 @@
+"""Values as categorical distributions over fixed atoms (C51)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlax._core.arrays import pick_along
+from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.gradients import stop_gradient_if
+from rlax._learning.losses import categorical_cross_entropy
+from rlax._values import next_value
+
+Array = jax.Array
+
+
+def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
+    """Projects a categorical distribution onto other atoms.
+
+    The mass of every atom of z_p goes to the two atoms of z_q that enclose it, by the
+    distance to each; mass beyond the ends goes to the end.
+
+    Args:
+      z_p: Atoms, `[N]`, in any order.
+      probs: Weight of each atom, `[N]`.
+      z_q: Atoms to project onto, strictly increasing, `[K]`.
+
+    Returns:
+      Weight of each atom of z_q, `[K]`; NaN where z_q does not increase (an error where
+      it is a NumPy array).
+
+    Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
+    Learning, arXiv 1707.06887, equation 7.
+    """
+    if is_host(z_q) and not np.all(np.diff(np.asarray(z_q)) > 0):
+        raise ContractError(
+            "categorical_l2_project: z_q must be strictly increasing, got "
+            f"{np.asarray(z_q)}; pass jnp.sort(z_q)."
+        )
+    return _project(z_p, probs, z_q)
+
+
+@shapes("z_p[N], probs[N], z_q[K]")
+def _project(z_p: Any, probs: Any, z_q: Any) -> Array:
+    if z_q.shape[0] == 1:
+        return jnp.sum(probs, keepdims=True) + 0 * (z_q + z_p.sum())
+    gaps = jnp.diff(z_q)
+    slopes = jnp.where(gaps > 0, 1 / gaps, jnp.nan)
+    # A hat over every atom: it rises from the atom below, and falls to the one above.
+    # Beyond the ends nothing lies after clipping, so the outer slopes are free.
+    rise = jnp.concatenate([slopes[:1], slopes])
+    fall = jnp.concatenate([slopes, slopes[-1:]])
+    z_p = jnp.clip(z_p, z_q[0], z_q[-1])
+    distance = z_p[:, None] - z_q[None]  # [N, K]
+    hat = 1 + jnp.minimum(distance * rise, -distance * fall)
+    return jnp.sum(jnp.maximum(hat, 0) * probs[:, None], axis=0)
+
+
+@shapes(
+    "v_atoms_tm1[K], v_logits_tm1[K], r_t[], discount_t:unit[],"
+    "v_atoms_t[N], v_logits_t[N]"
+)
+def categorical_td_learning(
+    v_atoms_tm1: Any,
+    v_logits_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    v_atoms_t: Any,
+    v_logits_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the cross entropy of a state value distribution and its TD target.
+
+    The target puts softmax(v_logits_t) on the atoms r + γ v_atoms_t, projected onto
+    v_atoms_tm1.
+
+    Args:
+      v_atoms_tm1: Atoms of the prediction, strictly increasing, `[K]`.
+      v_logits_tm1: Logits of the prediction, `[K]`.
+      r_t: Reward for the transition, `[]`.
+      discount_t: Discount in [0, 1], `[]`.
+      v_atoms_t: Atoms at the destination, `[N]`.
+      v_logits_t: Logits at the destination, `[N]`.
+      stop_target_gradients: Whether no gradient flows through the target.
+
+    Returns:
+      The loss, `[]`.
+
+    Gradient:
+      Reaches v_logits_tm1; the target's inputs too unless stopped.
+
+    Source: Bellemare et al. 2017, arXiv 1707.06887.
+    """
+    return _loss(
+        v_atoms_tm1,
+        v_logits_tm1,
+        r_t + discount_t * v_atoms_t,
+        jax.nn.softmax(v_logits_t),
+        stop_target_gradients,
+    )
+
+
+def _loss(atoms, logits, target_atoms, target_probs, stop):
+    inputs = stop_gradient_if(stop, (target_atoms, target_probs, atoms))
+    return categorical_cross_entropy(_project(*inputs), logits)
+
+
+@shapes(
+    "q_atoms_tm1[K], q_logits_tm1[A K], a_tm1:index(A)[], r_t[], discount_t:unit[],"
+    "q_atoms_t[N], q_logits_t[B N]"
+)
+def categorical_q_learning(
+    q_atoms_tm1: Any,
+    q_logits_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_atoms_t: Any,
+    q_logits_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the cross entropy of an action value distribution and its greedy target.
+
+    Greedy with respect to the means of q_logits_t.
+
+    Args:
+      q_atoms_tm1: Atoms of the prediction, strictly increasing, `[K]`.
+      q_logits_tm1: Logits of the prediction for every action, `[A, K]`.
+      a_tm1: Action taken, in 0 .. A - 1, `[]`; out of range gives NaN under jit.
+      r_t: Reward for the transition, `[]`.
+      discount_t: Discount in [0, 1], `[]`.
+      q_atoms_t: Atoms at the destination, `[N]`.
+      q_logits_t: Logits at the destination for every action, `[A, N]`.
+      stop_target_gradients: Whether no gradient flows through the target.
+
+    Returns:
+      The loss, `[]`.
+
+    Gradient:
+      Reaches q_logits_tm1; the target's inputs too unless stopped.
+
+    Source: Bellemare et al. 2017, arXiv 1707.06887, algorithm 1.
+    """
+    probs_t = jax.nn.softmax(q_logits_t)
+    q_t = jnp.sum(probs_t * q_atoms_t[None], axis=-1)
+    return _loss(
+        q_atoms_tm1,
+        pick_along(q_logits_tm1, a_tm1, axis=0),
+        r_t + discount_t * q_atoms_t,
+        pick_along(probs_t, next_value.greedy_action(q_t), axis=0),
+        stop_target_gradients,
+    )
+
+
+@shapes(
+    "q_atoms_tm1[K], q_logits_tm1[A K], a_tm1:index(A)[], r_t[], discount_t:unit[],"
+    "q_atoms_t[N], q_logits_t[B N], q_t_selector[B]"
+)
+def categorical_double_q_learning(
+    q_atoms_tm1: Any,
+    q_logits_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_atoms_t: Any,
+    q_logits_t: Any,
+    q_t_selector: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the cross entropy against the action that other values select.
+
+    Args:
+      q_atoms_tm1: As in `categorical_q_learning`.
+      q_logits_tm1: As in `categorical_q_learning`.
+      a_tm1: As in `categorical_q_learning`.
+      r_t: As in `categorical_q_learning`.
+      discount_t: As in `categorical_q_learning`.
+      q_atoms_t: As in `categorical_q_learning`.
+      q_logits_t: As in `categorical_q_learning`.
+      q_t_selector: Action values that select, `[A]`.
+      stop_target_gradients: As in `categorical_q_learning`.
+
+    Returns:
+      The loss, `[]`; NaN where q_t_selector holds one.
+
+    Source: Bellemare et al. 2017, arXiv 1707.06887; van Hasselt et al. 2016, arXiv
+    1509.06461.
+    """
+    a_t = next_value.greedy_action(q_t_selector)
+    probs_t = jax.nn.softmax(pick_along(q_logits_t, a_t, axis=0))
+    return _loss(
+        q_atoms_tm1,
+        pick_along(q_logits_tm1, a_tm1, axis=0),
+        r_t + discount_t * q_atoms_t,
+        jnp.where(jnp.isnan(q_t_selector).any(), jnp.nan, probs_t),
+        stop_target_gradients,
+    )

@@ -1,0 +1,171 @@
+"""Rewards for changing what is seen, or what a network represents of it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._values import sequences
+
+Array = jax.Array
+
+
+@shapes("observations:number[T+1 ... H W C]")
+def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
+    """Averages the absolute change between frames over square cells.
+
+    Args:
+      observations: Frames, `[T + 1, ..., H, W, C]`; axes between are batch.
+      cell_size: Side of a cell in pixels; divides H and W.
+
+    Returns:
+      `[T, ..., H / cell_size, W / cell_size]`.
+
+    Raises:
+      ContractError: Where cell_size does not divide H and W.
+
+    Source: Jaderberg et al. 2017, Reinforcement Learning with Unsupervised Auxiliary
+    Tasks, arXiv 1611.05397.
+    """
+    *lead, height, width, channels = observations.shape
+    if cell_size < 1 or height % cell_size or width % cell_size:
+        raise ContractError(
+            f"pixel_control_rewards: cell_size must divide height and width of the "
+            f"observations {list(observations.shape)}, got {cell_size}; crop them first."
+        )
+    if not jnp.issubdtype(observations.dtype, jnp.floating):
+        observations = observations.astype(jnp.float32)  # uint8 would wrap around
+    change = jnp.abs(observations[1:] - observations[:-1])
+    cells = change.reshape(
+        lead[0] - 1,
+        *lead[1:],
+        height // cell_size,
+        cell_size,
+        width // cell_size,
+        cell_size,
+        channels,
+    )
+    return jnp.mean(cells, axis=(-4, -2, -1))
+
+
+@shapes("features[T+1 ... D]")
+def feature_control_rewards(
+    features: Any,
+    cumulant_type: str = "absolute_change",
+    discount: float | None = None,
+) -> Array:
+    """Computes rewards for controlling the features of a network.
+
+    Args:
+      features: `[T + 1, ..., D]`; axes between are batch.
+      cumulant_type: `feature` (f[t]), `absolute_change` (|f[t] - f[t-1]|), `increase`
+        (f[t] - f[t-1]), `decrease` (f[t-1] - f[t]) or `potential`
+        (discount f[t] - f[t-1]).
+      discount: For `potential` alone, in [0, 1].
+
+    Returns:
+      `[T, ..., D]`.
+
+    Raises:
+      ContractError: Where cumulant_type is none of these, or `potential` comes without
+        a discount.
+
+    Source: Jaderberg et al. 2017, arXiv 1611.05397.
+    """
+    before, after = features[:-1], features[1:]
+    if cumulant_type == "feature":
+        return after
+    if cumulant_type == "absolute_change":
+        return jnp.abs(after - before)
+    if cumulant_type == "increase":
+        return after - before
+    if cumulant_type == "decrease":
+        return before - after
+    if cumulant_type == "potential":
+        if discount is None:
+            raise ContractError(
+                "feature_control_rewards: cumulant_type 'potential' needs a discount; "
+                "pass discount=0.99."
+            )
+        check_range("feature_control_rewards", "discount", discount, 0, 1)
+        return discount * after - before
+    raise ContractError(
+        "feature_control_rewards: cumulant_type must be 'feature', 'absolute_change', "
+        f"'increase', 'decrease' or 'potential', got {cumulant_type!r}."
+    )
+
+
+@shapes(
+    "observations:number[T+1 ... H W C], actions:index(A)[T ...],"
+    "action_values[T+1 ... Y X A]"
+)
+def pixel_control_loss(
+    observations: Any,
+    actions: Any,
+    action_values: Any,
+    discount_factor: Any,
+    cell_size: int,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes the squared errors of the action values of every cell.
+
+    Each cell is a stream of its own with its pixel control reward: ½ δ², δ the error of
+    Q(λ) with λ = 1.
+
+    Args:
+      observations: Frames, `[T + 1, ..., H, W, C]`; axes between are batch.
+      actions: Action taken before each step, in 0 .. A - 1, `[T, ...]`.
+      action_values: Values of every cell and action, `[T + 1, ..., Y, X, A]`, with Y and
+        X the cells along H and W.
+      discount_factor: In [0, 1]: one number, `[T]`, or `[T, ...]`; 0 ends the episode.
+      cell_size: Side of a cell in pixels; divides H and W.
+      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      truncation_t: True where an episode was cut short, `[T, ...]` or `[T]`.
+      parallel: Whether to compute all steps at once. Default: by backend and length.
+
+    Returns:
+      The loss of every step and cell, `[T, ..., Y, X]`.
+
+    Gradient:
+      Reaches action_values[:-1]; the targets are stopped.
+
+    Raises:
+      ContractError: Where action_values do not fit the cells, or discount_factor is
+        neither one number nor one for each step.
+
+    Source: Jaderberg et al. 2017, arXiv 1611.05397.
+    """
+    check_range("pixel_control_loss", "discount_factor", discount_factor, 0, 1)
+    rewards = pixel_control_rewards(observations, cell_size)
+    if action_values.shape[1:-1] != rewards.shape[1:]:
+        raise ContractError(
+            "pixel_control_loss: action_values "
+            f"{list(action_values.shape)} must be [T + 1, cells, A] for rewards [T, "
+            f"cells] = {list(rewards.shape)}."
+        )
+    discount = jnp.asarray(discount_factor, rewards.dtype)
+    if discount.shape not in ((), actions.shape[:1], actions.shape):
+        raise ContractError(
+            "pixel_control_loss: discount_factor must be one number, or of the shape "
+            f"[T] = {list(actions.shape[:1])} or {list(actions.shape)}, got "
+            f"{list(discount.shape)}."
+        )
+    over_cells = lambda x: jnp.broadcast_to(arrays.align(x, rewards), rewards.shape)
+    optional = lambda x: None if x is None else over_cells(jnp.asarray(x))
+    errors = sequences.q_lambda(
+        action_values[:-1],
+        over_cells(actions),
+        rewards,
+        over_cells(discount),
+        action_values[1:],
+        1.0,
+        mask_t=optional(mask_t),
+        truncation_t=optional(truncation_t),
+        parallel=parallel,
+    )
+    return 0.5 * jnp.square(errors)

@@ -1,0 +1,277 @@
+"""One-step TD errors of scalar values; `vmap` them for a batch."""
+
+from typing import Any
+
+import jax
+
+from rlax._core.contracts import check_range, shapes
+from rlax._values import next_value
+from rlax._values.td_error import one_step, td_error
+
+Array = jax.Array
+
+
+@shapes("v_tm1[], r_t[], discount_t:unit[], v_t[]")
+def td_learning(
+    v_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of a state value.
+
+        r + γ v_t - v_tm1
+
+    Args:
+      v_tm1: Value of the source state, `[]`.
+      r_t: Reward for the transition, `[]`.
+      discount_t: Discount in [0, 1]; 0 where the destination is terminal, `[]`.
+      v_t: Value of the destination, `[]`.
+      stop_target_gradients: Whether no gradient flows through the target.
+
+    Returns:
+      The TD error, `[]`.
+
+    Gradient:
+      Reaches v_tm1; r_t, discount_t and v_t too unless stopped.
+
+    Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
+    """
+    return td_error(one_step(r_t, discount_t, v_t), v_tm1, stop_target_gradients)
+
+
+@shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], a_t:index(A)[]")
+def sarsa(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    a_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of action values against the action taken next.
+
+        r + γ q_t[a_t] - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: Action values of the source state, `[A]`.
+      a_tm1: Action taken there, in 0 .. A - 1, `[]`; out of range gives NaN under jit.
+      r_t: Reward for the transition, `[]`.
+      discount_t: Discount in [0, 1], `[]`.
+      q_t: Action values of the destination, `[A]`.
+      a_t: Action taken there, in 0 .. A - 1, `[]`.
+      stop_target_gradients: Whether no gradient flows through the target.
+
+    Returns:
+      The TD error, `[]`.
+
+    Gradient:
+      Reaches q_tm1; the target's inputs too unless stopped.
+
+    Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
+    """
+    target = one_step(r_t, discount_t, next_value.chosen_value(q_t, a_t))
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    return td_error(target, prediction, stop_target_gradients)
+
+
+@shapes(
+    "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], probs_a_t:probs[A]"
+)
+def expected_sarsa(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    probs_a_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of action values against a policy's expectation.
+
+        r + γ Σ_a π(a) q_t[a] - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: As in `sarsa`.
+      a_tm1: As in `sarsa`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      q_t: As in `sarsa`.
+      probs_a_t: Action probabilities at the destination, `[A]`.
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`.
+
+    Source: van Seijen et al. 2009, A Theoretical and Empirical Analysis of Expected
+    Sarsa.
+    """
+    target = one_step(r_t, discount_t, next_value.expected_value(q_t, probs_a_t))
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    return td_error(target, prediction, stop_target_gradients)
+
+
+@shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
+def q_learning(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of action values against the greedy action.
+
+        r + γ max_a q_t[a] - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: As in `sarsa`.
+      a_tm1: As in `sarsa`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      q_t: As in `sarsa`.
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`.
+
+    Source: Watkins and Dayan 1992, Q-learning.
+    """
+    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    return td_error(target, prediction, stop_target_gradients)
+
+
+@shapes(
+    "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[],"
+    "q_t_value[A], q_t_selector[A]"
+)
+def double_q_learning(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t_value: Any,
+    q_t_selector: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error against an action that other values select.
+
+        r + γ q_t_value[argmax_a q_t_selector[a]] - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: As in `sarsa`.
+      a_tm1: As in `sarsa`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      q_t_value: Action values that evaluate (the target network's), `[A]`.
+      q_t_selector: Action values that select (the online network's), `[A]`.
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`; NaN where q_t_selector holds one.
+
+    Source: van Hasselt et al. 2016, Deep Reinforcement Learning with Double Q-learning,
+    arXiv 1509.06461.
+    """
+    v_t = next_value.selected_value(q_t_value, q_t_selector)
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    target = one_step(r_t, discount_t, v_t)
+    return td_error(target, prediction, stop_target_gradients)
+
+
+@shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
+def persistent_q_learning(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    action_gap_scale: float,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes a TD error that widens the action gap by favouring the same action.
+
+        r + γ ((1 - β) max_a q_t[a] + β q_t[a_tm1]) - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: As in `sarsa`.
+      a_tm1: As in `sarsa`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      q_t: As in `sarsa`.
+      action_gap_scale: β, the weight of persisting, in [0, 1].
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`.
+
+    Source: Bellemare et al. 2016, Increasing the Action Gap, arXiv 1512.04860.
+    """
+    check_range("persistent_q_learning", "action_gap_scale", action_gap_scale, 0, 1)
+    greedy = (1 - action_gap_scale) * next_value.greedy_value(q_t)
+    v_t = greedy + action_gap_scale * next_value.chosen_value(q_t, a_tm1)
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    target = one_step(r_t, discount_t, v_t)
+    return td_error(target, prediction, stop_target_gradients)
+
+
+@shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], v_t[]")
+def qv_learning(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of action values against a separate state value.
+
+        r + γ v_t - q_tm1[a_tm1]
+
+    Args:
+      q_tm1: As in `sarsa`.
+      a_tm1: As in `sarsa`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      v_t: Value of the destination, `[]`.
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`.
+
+    Source: Wiering 2005, QV(lambda)-learning.
+    """
+    prediction = next_value.chosen_value(q_tm1, a_tm1)
+    return td_error(one_step(r_t, discount_t, v_t), prediction, stop_target_gradients)
+
+
+@shapes("v_tm1[], r_t[], discount_t:unit[], q_t[A]")
+def qv_max(
+    v_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    stop_target_gradients: bool = True,
+) -> Array:
+    """Computes the TD error of a state value against the greedy action value.
+
+        r + γ max_a q_t[a] - v_tm1
+
+    Args:
+      v_tm1: Value of the source state, `[]`.
+      r_t: As in `sarsa`.
+      discount_t: As in `sarsa`.
+      q_t: As in `sarsa`.
+      stop_target_gradients: As in `sarsa`.
+
+    Returns:
+      The TD error, `[]`.
+
+    Source: Wiering and van Hasselt 2009, The QV Family Compared to Other Reinforcement
+    Learning Algorithms.
+    """
+    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
+    return td_error(target, v_tm1, stop_target_gradients)

@@ -1,0 +1,305 @@
+"""TD errors of whole sequences: lambda versions and Retrace."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+from rlax._core.contracts import shapes
+from rlax._returns import multistep, off_policy, streams
+from rlax._values import next_value, squashed
+from rlax._values.squashed import masked_td_error
+from rlax._values.transforms import IDENTITY_PAIR
+
+Array = jax.Array
+
+
+@shapes(
+    "v_tm1[T ...], r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...],"
+    "lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
+def td_lambda(
+    v_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    v_t: Any,
+    lambda_: Any,
+    stop_target_gradients: bool = True,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes the TD errors of state values against lambda returns.
+
+        G[t] - v_tm1[t],    G as in `lambda_returns`
+
+    Args:
+      v_tm1: Value of the state before step t, `[T, ...]`; further axes are batch.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      v_t: Value of the state at step t, `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      truncation_t: True where an episode was cut short: the trace stops there and
+        bootstraps. Default: nowhere.
+      bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
+      parallel: Whether to compute all steps at once. Default: by backend and length.
+
+    Returns:
+      The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches v_tm1; all inputs unless stopped.
+
+    Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
+    """
+    target = multistep.lambda_returns(
+        r_t,
+        discount_t,
+        v_t,
+        lambda_,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+    return masked_td_error(target, v_tm1, stop_target_gradients, mask_t)
+
+
+@shapes(
+    "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "q_t[T ... A], a_t:index(A)[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
+def sarsa_lambda(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    a_t: Any,
+    lambda_: Any,
+    stop_target_gradients: bool = True,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes the TD errors of action values against returns of the actions taken.
+
+        G[t] - q_tm1[t, a_tm1[t]],    G = lambda_returns(r, γ, q_t[a_t], λ)
+
+    Args:
+      q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      r_t: As in `td_lambda`.
+      discount_t: As in `td_lambda`.
+      q_t: Action values at step t, `[T, ..., A]`.
+      a_t: Action taken there, in 0 .. A - 1, `[T, ...]`.
+      lambda_: As in `td_lambda`.
+      stop_target_gradients: As in `td_lambda`.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
+    """
+    return td_lambda(
+        next_value.chosen_value(q_tm1, a_tm1),
+        r_t,
+        discount_t,
+        next_value.chosen_value(q_t, a_t),
+        lambda_,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+def q_lambda(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    lambda_: Any,
+    stop_target_gradients: bool = True,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes the TD errors of action values against greedy lambda returns.
+
+        G[t] - q_tm1[t, a_tm1[t]],    G = lambda_returns(r, γ, max_a q_t[a], λ)
+
+    `transformed_q_lambda` with the identity pair. Peng's version: traces are not cut
+    at exploratory actions; for Watkins' version set lambda_ to 0 there.
+
+    Args:
+      q_tm1: As in `sarsa_lambda`.
+      a_tm1: As in `sarsa_lambda`.
+      r_t: As in `td_lambda`.
+      discount_t: As in `td_lambda`.
+      q_t: As in `sarsa_lambda`.
+      lambda_: As in `td_lambda`.
+      stop_target_gradients: As in `td_lambda`.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Peng and Williams 1994, Incremental Multi-Step Q-Learning.
+    """
+    return squashed.transformed_q_lambda(
+        q_tm1,
+        a_tm1,
+        r_t,
+        discount_t,
+        q_t,
+        lambda_,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+def retrace(
+    q_tm1: Any,
+    q_t: Any,
+    a_tm1: Any,
+    a_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    pi_t: Any,
+    mu_t: Any,
+    lambda_: Any,
+    eps: float = 1e-8,
+    stop_target_gradients: bool = True,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes the TD errors of action values against Retrace returns.
+
+    Off-policy returns with trace coefficients c = λ min(1, π(a) / (μ(a) + eps)).
+    `transformed_retrace` with the identity pair.
+
+    Args:
+      q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
+      q_t: Action values at step t, `[T, ..., A]`.
+      a_tm1: Action taken before step t, in 0 .. A - 1, `[T, ...]`.
+      a_t: Action taken at step t, in 0 .. A - 1, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      pi_t: Target policy's probabilities at step t, `[T, ..., A]`.
+      mu_t: Behaviour policy's probability of a_t, `[T, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      eps: Added to mu_t before the division.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
+    arXiv 1606.02647.
+    """
+    return squashed.transformed_retrace(
+        q_tm1,
+        q_t,
+        a_tm1,
+        a_t,
+        r_t,
+        discount_t,
+        pi_t,
+        mu_t,
+        lambda_,
+        eps,
+        stop_target_gradients,
+        IDENTITY_PAIR,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+
+
+@shapes(
+    "q_tm1[T ...], q_t[T-1 ...], v_t[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "log_rhos[T-1 ...], lambda_:unit[]|[T-1 ...]|[T-1]," + streams.CONTRACT
+)
+def retrace_continuous(
+    q_tm1: Any,
+    q_t: Any,
+    v_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    log_rhos: Any,
+    lambda_: Any,
+    stop_target_gradients: bool = True,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes Retrace errors for continuous actions.
+
+    Off-policy returns with trace coefficients c = λ min(1, e^log_rho).
+
+    Args:
+      q_tm1: Value of the action taken before step t, `[T, ...]`; further axes are batch.
+      q_t: Value of the action taken at step t, `[T - 1, ...]`.
+      v_t: Expected value under the target policy at step t, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      log_rhos: log π(a) - log μ(a) of the action at step t, `[T - 1, ...]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T - 1]` or `[T - 1, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Source: Munos et al. 2016, arXiv 1606.02647.
+    """
+    lambda_ = arrays.align(lambda_, log_rhos)
+    target = off_policy.general_off_policy_returns_from_q_and_v(
+        q_t,
+        v_t,
+        r_t,
+        discount_t,
+        jnp.minimum(1.0, jnp.exp(log_rhos)) * lambda_,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+    return masked_td_error(target, q_tm1, stop_target_gradients, mask_t)

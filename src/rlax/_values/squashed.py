@@ -1,0 +1,269 @@
+"""Returns and TD errors of values that a network holds in a transformed space.
+
+    target = tx(return(r, γ, tx⁻¹(v)))
+
+Source of all: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; van
+Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core import arrays
+from rlax._core.contracts import check_range, shapes
+from rlax._returns import multistep, off_policy, streams
+from rlax._values import next_value
+from rlax._values.td_error import td_error
+from rlax._values.transforms import IDENTITY_PAIR, TxPair
+
+Array = jax.Array
+
+
+def _transformed(
+    returns: Callable[..., Array], name: str, *values: str
+) -> Callable[..., Array]:
+    """The same returns with a TxPair first, and the named arguments transformed."""
+    signature = inspect.signature(returns)
+
+    @functools.wraps(returns)
+    def wrapped(tx_pair: TxPair, *args: Any, **kwargs: Any) -> Array:
+        bound = signature.bind(*args, **kwargs)
+        for value in values:
+            if bound.arguments.get(value) is not None:
+                bound.arguments[value] = tx_pair.apply_inv(bound.arguments[value])
+        return tx_pair.apply(returns(*bound.args, **bound.kwargs))
+
+    wrapped.__name__ = wrapped.__qualname__ = name
+    wrapped.__doc__ = f"""Computes `{returns.__name__}` of values kept transformed.
+
+        tx(G(..., tx⁻¹({values[0]}), ...))
+
+    Args:
+      tx_pair: The transform and its inverse; comes before all others.
+      *args: As in `{returns.__name__}`.
+      **kwargs: As in `{returns.__name__}`.
+
+    Returns:
+      As `{returns.__name__}`, transformed.
+
+    Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
+    """
+    return wrapped
+
+
+transformed_lambda_returns = _transformed(
+    multistep.lambda_returns, "transformed_lambda_returns", "v_t", "bootstrap_t"
+)
+transformed_n_step_returns = _transformed(
+    multistep.n_step_bootstrapped_returns,
+    "transformed_n_step_returns",
+    "v_t",
+    "bootstrap_t",
+)
+transformed_general_off_policy_returns_from_action_values = _transformed(
+    off_policy.general_off_policy_returns_from_action_values,
+    "transformed_general_off_policy_returns_from_action_values",
+    "q_t",
+    "bootstrap_t",
+)
+
+
+@shapes(
+    "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
+def transformed_q_lambda(
+    q_tm1: Any,
+    a_tm1: Any,
+    r_t: Any,
+    discount_t: Any,
+    q_t: Any,
+    lambda_: Any,
+    stop_target_gradients: bool = True,
+    tx_pair: TxPair = IDENTITY_PAIR,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes `q_lambda` errors of values that are kept transformed.
+
+    Args:
+      q_tm1: Transformed action values before step t, `[T, ..., A]`.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      q_t: Transformed action values at step t, `[T, ..., A]`.
+      lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      tx_pair: The transform of the values.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`, transformed.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
+
+    Source: Pohlen et al. 2018, arXiv 1805.11593; Peng and Williams 1994.
+    """
+    target = transformed_lambda_returns(
+        tx_pair,
+        r_t,
+        discount_t,
+        next_value.greedy_value(q_t),
+        lambda_,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
+    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+
+
+@shapes(
+    "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
+    "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
+    "mu_t:probs[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
+def transformed_retrace(
+    q_tm1: Any,
+    q_t: Any,
+    a_tm1: Any,
+    a_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    pi_t: Any,
+    mu_t: Any,
+    lambda_: Any,
+    eps: float = 1e-8,
+    stop_target_gradients: bool = True,
+    tx_pair: TxPair = IDENTITY_PAIR,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+    parallel: bool | None = None,
+) -> Array:
+    """Computes `retrace` errors of values that are kept transformed.
+
+    Args:
+      q_tm1: Transformed action values before step t, `[T, ..., A]`.
+      q_t: Transformed action values at step t, `[T, ..., A]`.
+      a_tm1: As in `retrace`.
+      a_t: As in `retrace`.
+      r_t: As in `retrace`.
+      discount_t: As in `retrace`.
+      pi_t: As in `retrace`.
+      mu_t: As in `retrace`.
+      lambda_: As in `retrace`.
+      eps: As in `retrace`.
+      stop_target_gradients: As in `retrace`.
+      tx_pair: The transform of the values.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`, transformed.
+      parallel: As in `td_lambda`.
+
+    Returns:
+      The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
+
+    Source: Munos et al. 2016, arXiv 1606.02647.
+    """
+    check_range("retrace", "eps", eps, 0, jnp.inf)
+    pi_a_t = arrays.pick(pi_t, a_t)
+    ratio = jnp.minimum(1.0, pi_a_t / (mu_t + eps))
+    c_t = ratio * arrays.align(lambda_, r_t)
+    target = transformed_general_off_policy_returns_from_action_values(
+        tx_pair,
+        q_t,
+        a_t,
+        r_t,
+        discount_t,
+        c_t,
+        pi_t,
+        stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+        parallel=parallel,
+    )
+    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
+    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+
+
+@shapes(
+    "q_tm1[T ... A], a_tm1:index(A)[T ...], target_q_t[T ... A], a_t:index(A)[T ...],"
+    "r_t[T ...], discount_t:unit[T ...]|[T]," + streams.CONTRACT
+)
+def transformed_n_step_q_learning(
+    q_tm1: Any,
+    a_tm1: Any,
+    target_q_t: Any,
+    a_t: Any,
+    r_t: Any,
+    discount_t: Any,
+    n: int,
+    stop_target_gradients: bool = True,
+    tx_pair: TxPair = IDENTITY_PAIR,
+    *,
+    mask_t: Any = None,
+    truncation_t: Any = None,
+    bootstrap_t: Any = None,
+) -> Array:
+    """Computes n-step TD errors of action values that are kept transformed.
+
+        tx(G[t]) - q_tm1[t, a_tm1[t]],    G the n-step return of tx⁻¹(target_q_t[a_t])
+
+    With a_t the greedy action of other values this is double Q-learning.
+
+    Args:
+      q_tm1: Transformed action values before step t, `[T, ..., A]`.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      target_q_t: Transformed action values at step t, `[T, ..., A]`.
+      a_t: Action to bootstrap from, in 0 .. A - 1, `[T, ...]`.
+      r_t: Reward for arriving at step t, `[T, ...]`.
+      discount_t: Discount per step, in [0, 1], `[T, ...]`.
+      n: Number of steps, at least 1.
+      stop_target_gradients: Whether no gradient flows through the returns.
+      tx_pair: The transform of the values.
+      mask_t: As in `td_lambda`.
+      truncation_t: As in `td_lambda`.
+      bootstrap_t: As in `td_lambda`, transformed.
+
+    Returns:
+      The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
+
+    Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
+    Reinforcement Learning (R2D2).
+    """
+    target = transformed_n_step_returns(
+        tx_pair,
+        r_t,
+        discount_t,
+        next_value.chosen_value(target_q_t, a_t),
+        n,
+        stop_target_gradients=stop_target_gradients,
+        mask_t=mask_t,
+        truncation_t=truncation_t,
+        bootstrap_t=bootstrap_t,
+    )
+    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
+    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+
+
+def masked_td_error(
+    target: Array, prediction: Array, stop: bool, mask_t: Array | None
+) -> Array:
+    """The TD errors of a sequence, 0 in its padding."""
+    stream = streams.stream_of(target, mask_t, None)
+    error = td_error(target, stream.zero_padding(prediction), stop)
+    return stream.zero_padding(error)

@@ -1,0 +1,149 @@
+"""Elementwise value transforms, and the pairs of one and its inverse."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlax._core.contracts import ContractError, check_range, is_host, shapes
+
+Array = jax.Array
+
+
+@shapes("x[...]")
+def identity(x: Any) -> Array:
+    """Returns x."""
+    return x
+
+
+@shapes("x[...]")
+def sigmoid(x: Any) -> Array:
+    """1 / (1 + e^-x): from the real line to (0, 1)."""
+    return jax.nn.sigmoid(x)
+
+
+@shapes("x[...]")
+def logit(x: Any) -> Array:
+    """log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1]."""
+    return -jnp.log(1 / x - 1)
+
+
+@shapes("x[...]")
+def signed_logp1(x: Any) -> Array:
+    """sign(x) log(1 + |x|)."""
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+
+
+@shapes("x[...]")
+def signed_expm1(x: Any) -> Array:
+    """sign(x) (e^|x| - 1), the inverse of signed_logp1."""
+    return jnp.sign(x) * jnp.expm1(jnp.abs(x))
+
+
+@shapes("x[...]")
+def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
+    """sign(x) (√(|x| + 1) - 1) + eps x.
+
+    Args:
+      x: `[...]`.
+      eps: Slope that is left far from 0, above 0 for an invertible transform.
+
+    Returns:
+      `[...]`.
+
+    Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
+    """
+    check_range("signed_hyperbolic", "eps", eps, 0, jnp.inf)
+    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + eps * x
+
+
+@shapes("x[...]")
+def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
+    """The inverse of signed_hyperbolic with the same eps.
+
+    Args:
+      x: `[...]`.
+      eps: Above 0.
+
+    Returns:
+      `[...]`.
+    """
+    check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
+    root = jnp.sqrt(1 + 4 * eps * (eps + 1 + jnp.abs(x))) / 2 / eps - 1 / 2 / eps
+    return jnp.sign(x) * (jnp.square(root) - 1)
+
+
+@shapes("x[...]")
+def hyperbolic_sin(x: Any) -> Array:
+    """sinh(x)."""
+    return jnp.sinh(x)
+
+
+@shapes("x[...]")
+def hyperbolic_arcsin(x: Any) -> Array:
+    """arcsinh(x), the inverse of hyperbolic_sin."""
+    return jnp.arcsinh(x)
+
+
+@shapes("x[...]")
+def power(x: Any, p: float) -> Array:
+    """sign(x) ((|x| / √p + 1)^p - 1) / √p: a signed power with slope 1 at 0.
+
+    Args:
+      x: `[...]`.
+      p: The exponent, above 0; `power(_, 1 / p)` is the inverse.
+
+    Returns:
+      `[...]`.
+    """
+    if is_host(p) and not np.all(np.asarray(p) > 0):
+        raise ContractError(f"power: p must be above 0, got {p}.")
+    scale = jnp.sqrt(jnp.asarray(p, x.dtype))
+    return jnp.sign(x) * (jnp.power(jnp.abs(x) / scale + 1, p) - 1) / scale
+
+
+class TxPair(NamedTuple):
+    """A transform of values and its inverse.
+
+    Attributes:
+      apply: From values to what a network learns.
+      apply_inv: And back.
+    """
+
+    apply: Callable[[Any], Any]
+    apply_inv: Callable[[Any], Any]
+
+
+IDENTITY_PAIR = TxPair(identity, identity)
+SIGNED_LOGP1_PAIR = TxPair(signed_logp1, signed_expm1)
+SIGNED_HYPERBOLIC_PAIR = TxPair(signed_hyperbolic, signed_parabolic)
+HYPERBOLIC_SIN_PAIR = TxPair(hyperbolic_arcsin, hyperbolic_sin)
+# From a discount to the length of its horizon, in logarithms.
+DISCOUNT_TRANSFORM_PAIR = TxPair(
+    lambda x: -jnp.log(1 - jnp.asarray(x)), lambda x: 1 - jnp.exp(-jnp.asarray(x))
+)
+
+
+def compose_tx(*tx_list: TxPair) -> TxPair:
+    """Chains pairs: the first is applied first, and undone last.
+
+    Args:
+      *tx_list: Pairs; none gives the identity.
+
+    Returns:
+      The pair of both chains.
+    """
+
+    def apply_fn(x: Any) -> Any:
+        for tx in tx_list:
+            x = tx.apply(x)
+        return x
+
+    def apply_inv_fn(x: Any) -> Any:
+        for tx in reversed(tx_list):
+            x = tx.apply_inv(x)
+        return x
+
+    return TxPair(apply_fn, apply_inv_fn)

@@ -1,0 +1,177 @@
+"""Scalars as a distribution over bins, with weight on the two that enclose them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._values.transforms import IDENTITY_PAIR, TxPair
+
+Array = jax.Array
+
+# Added to a bin's width, which is 0 where a scalar lies on a bin.
+_WIDTH = 1e-5
+
+
+def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
+    if num_bins < 2:
+        raise ContractError(f"{op}: num_bins must be at least 2, got {num_bins}.")
+    if is_host(min_value) and is_host(max_value) and not min_value < max_value:
+        raise ContractError(
+            f"{op}: min_value must be below max_value, got {min_value} and {max_value}."
+        )
+
+
+def _two_hot(scalar: Array, bins: Array, position: Array) -> Array:
+    """Weight on bins floor(position) and ceil(position), by the distance to each."""
+    low, high = jnp.floor(position), jnp.ceil(position)
+    value_at = lambda index: jnp.take(bins, index.astype(jnp.int32), mode="clip")
+    low_value, high_value = value_at(low), value_at(high)
+    weight_low = (high_value - scalar) / (high_value - low_value + _WIDTH)
+    index = jnp.arange(bins.size, dtype=low.dtype)
+    index = index.reshape((1,) * scalar.ndim + (-1,))
+    at = lambda bin_: (index == bin_[..., None]).astype(scalar.dtype)
+    weight_low = weight_low[..., None]
+    return weight_low * at(low) + (1 - weight_low) * at(high)
+
+
+@shapes("scalar[...]")
+def transform_to_2hot(
+    scalar: Any, min_value: float, max_value: float, num_bins: int
+) -> Array:
+    """Spreads a scalar over the two of evenly spaced bins that enclose it.
+
+    Args:
+      scalar: `[...]`; clipped to [min_value, max_value].
+      min_value: The lowest bin.
+      max_value: The highest bin.
+      num_bins: Number of bins, at least 2.
+
+    Returns:
+      Probabilities, `[..., num_bins]`; NaN for NaN.
+    """
+    _check_bins("transform_to_2hot", min_value, max_value, num_bins)
+    scalar = jnp.clip(scalar, min_value, max_value)
+    bins = jnp.linspace(min_value, max_value, num_bins, dtype=scalar.dtype)
+    position = (scalar - min_value) / (max_value - min_value) * (num_bins - 1)
+    return _two_hot(scalar, bins, position)
+
+
+@shapes("probs[...]")
+def transform_from_2hot(
+    probs: Any, min_value: float, max_value: float, num_bins: int
+) -> Array:
+    """Computes the mean of a distribution over evenly spaced bins.
+
+    Args:
+      probs: `[..., num_bins]`.
+      min_value: The lowest bin.
+      max_value: The highest bin.
+      num_bins: Number of bins, at least 2.
+
+    Returns:
+      `[...]`; `[1]` where probs has one axis.
+    """
+    _check_bins("transform_from_2hot", min_value, max_value, num_bins)
+    bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
+    return _mean(probs, bins)
+
+
+def _mean(probs: Array, bins: Array) -> Array:
+    if probs.ndim == 0 or probs.shape[-1] != bins.size:
+        raise ContractError(
+            f"probs {list(probs.shape)} must end in num_bins = {bins.size}."
+        )
+    probs = probs[None] if probs.ndim == 1 else probs
+    return jnp.sum(probs * bins.reshape((1,) * (probs.ndim - 1) + (-1,)), axis=-1)
+
+
+def muzero_pair(
+    min_value: float, max_value: float, num_bins: int, tx: TxPair
+) -> TxPair:
+    """The pair of MuZero: transform a scalar, then two-hot encode it.
+
+    Args:
+      min_value: The lowest bin, in the transformed space.
+      max_value: The highest bin, in the transformed space.
+      num_bins: Number of bins, at least 2.
+      tx: The transform of the scalars.
+
+    Returns:
+      A pair from scalars `[...]` to probabilities `[..., num_bins]`.
+
+    Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
+    """
+    _check_bins("muzero_pair", min_value, max_value, num_bins)
+
+    def apply(scalar: Any) -> Array:
+        return transform_to_2hot(tx.apply(scalar), min_value, max_value, num_bins)
+
+    def apply_inv(probs: Any) -> Array:
+        return tx.apply_inv(transform_from_2hot(probs, min_value, max_value, num_bins))
+
+    return TxPair(apply, apply_inv)
+
+
+def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
+    """The pair of two-hot encoding alone.
+
+    Args:
+      min_value: The lowest bin.
+      max_value: The highest bin.
+      num_bins: Number of bins, at least 2.
+
+    Returns:
+      A pair from scalars `[...]` to probabilities `[..., num_bins]`.
+    """
+    return muzero_pair(min_value, max_value, num_bins, IDENTITY_PAIR)
+
+
+def unbiased_transform_pair(
+    min_value: float, max_value: float, num_bins: int, tx: TxPair
+) -> TxPair:
+    """The two-hot pair whose bins are evenly spaced in the transformed space only.
+
+    The encoding is linear in the scalar, so its mean is unbiased, which the mean of a
+    transformed scalar is not.
+
+    Args:
+      min_value: The lowest bin, in the transformed space.
+      max_value: The highest bin, in the transformed space.
+      num_bins: Number of bins, at least 2.
+      tx: The transform that spaces the bins.
+
+    Returns:
+      A pair from scalars `[...]` to probabilities `[..., num_bins]`.
+    """
+    _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
+
+    def bins_of(dtype: Any) -> Array:
+        bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
+        return tx.apply_inv(bins).astype(dtype)
+
+    def apply(scalar: Any) -> Array:
+        return _encode(scalar, bins_of)
+
+    def apply_inv(probs: Any) -> Array:
+        return _decode(probs, bins_of)
+
+    return TxPair(apply, apply_inv)
+
+
+@shapes("scalar[...]")
+def _encode(scalar: Any, bins_of: Callable[[Any], Array]) -> Array:
+    bins = bins_of(scalar.dtype)
+    scalar = jnp.clip(scalar, bins[0], bins[-1])
+    above = jnp.searchsorted(bins, scalar, side="left")
+    below = jnp.searchsorted(bins, scalar, side="right") - 1
+    # Half way between two bins stands for "between": floor and ceil find both.
+    position = (above + below).astype(scalar.dtype) / 2
+    return _two_hot(scalar, bins, position)
+
+
+@shapes("probs[...]")
+def _decode(probs: Any, bins_of: Callable[[Any], Array]) -> Array:
+    return _mean(probs, bins_of(probs.dtype))
