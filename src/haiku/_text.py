@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 _LETTERS = {"bfloat": "bf", "float": "f", "uint": "u", "int": "s", "complex": "c"}
-_BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 def dtype_text(dtype: Any) -> str:
@@ -32,8 +31,8 @@ def array_text(array: Any) -> str:
 
 def bytes_text(count: float) -> str:
     """Writes a number of bytes with its decimal unit: `1.23 KB`."""
-    for unit in _BYTE_UNITS:
-        if count < 1000 or unit == _BYTE_UNITS[-1]:
-            return f"{count:.2f} {unit}"
+    units = ["B", "KB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
         count /= 1000
-    raise AssertionError("the loop above always returns")
+        del units[0]
+    return f"{count:.2f} {units[0]}"

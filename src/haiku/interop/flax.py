@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
+from flax import errors
 from flax.core import meta
 
 from haiku import _core as hk
@@ -133,6 +135,7 @@ def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
     Raises:
       ValueError: Outside of a transformed function.
       TypeError: `mod` isn't a Flax module.
+      flax.errors.InvalidRngError: `rngs` isn't a dictionary.
 
     Example:
       >>> def f(x):
@@ -161,6 +164,11 @@ class _Lifted(hk.Module):
         self._made = False
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> Any:
+        if rngs is not None and not isinstance(rngs, Mapping):
+            raise errors.InvalidRngError(
+                "rngs should be a dictionary of keys by name, such as "
+                f'{{"dropout": hk.next_rng_key()}}, got {type(rngs).__name__}.'
+            )
         if hk.running_init():
             self._make(args, kwargs, rngs)
         variables = self._read()
@@ -175,8 +183,9 @@ class _Lifted(hk.Module):
         return out
 
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> None:
-        if rngs is None or (isinstance(rngs, Mapping) and "params" not in rngs):
-            rngs = {**(rngs or {}), "params": hk.next_rng_key()}
+        rngs = dict(rngs or {})
+        if "params" not in rngs:
+            rngs["params"] = hk.next_rng_key()
         if self._made:  # Called before: the variables are there, and in use.
             return
         self._made = True
@@ -185,10 +194,13 @@ class _Lifted(hk.Module):
             with self._at(collection, path):
                 if collection == "params":
                     hk.get_parameter(
-                        name, value.shape, value.dtype, init=_returning(value)
+                        name,
+                        jnp.shape(value),
+                        jnp.result_type(value),
+                        init=_returning(value),
                     )
                 else:
-                    hk.get_state(name, value.shape, value.dtype, init=_returning(value))
+                    hk.set_state(name, value)
 
     def _read(self) -> dict[str, Any]:
         variables: dict[str, Any] = {}
@@ -198,7 +210,9 @@ class _Lifted(hk.Module):
                 inside = _nest(variables, "params", path.removeprefix(prefix))
                 with hk.name_scope(hk.force_name(path)):
                     for name, value in values.items():
-                        inside[name] = hk.get_parameter(name, value.shape, value.dtype)
+                        inside[name] = hk.get_parameter(
+                            name, jnp.shape(value), jnp.result_type(value)
+                        )
         for path, values in hk.get_current_state().items():
             if path.startswith(prefix):
                 collection, _, rest = path.removeprefix(prefix).partition("/")

@@ -229,12 +229,11 @@ def _is_float(aval: Any) -> bool:
 
 
 def count_text(count: int, unit: str) -> str:
-    number, prefix = float(count), ""
-    for prefix in ("", "k", "M", "G", "T", "P"):  # noqa: B007
-        if number <= 1000:
-            break
+    number, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
+    while number > 1000 and len(prefixes) > 1:
         number /= 1000
-    return f"{number:.4g} {prefix}{unit}"
+        del prefixes[0]
+    return f"{number:.4g} {prefixes[0]}{unit}"
 
 
 class _Outline:

@@ -101,7 +101,7 @@ def _input_titles(
     ]
     titles = []
     for path, _ in jax.tree_util.tree_leaves_with_path((args, kwargs)):
-        _, first, *rest = [_key_text(key) for key in path]
+        _, first, *rest = [jax.tree_util.keystr((key,), simple=True) for key in path]
         if path[0].idx == 0:
             first = names[int(first)] if int(first) < len(names) else f"args[{first}]"
         inside, is_parameter = "/".join(rest), len(rest) > 1
@@ -110,13 +110,6 @@ def _input_titles(
         else:
             titles.append((f"{first}: {inside}" if rest else first, is_parameter))
     return titles
-
-
-def _key_text(key: Any) -> str:
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
 
 
 @dataclasses.dataclass
@@ -298,14 +291,15 @@ class _Drawing:
             node, users = self._nodes[name], self._users.get(name, [])
             if node.kind not in ("parameter", "input", "constant") or not users:
                 continue
-            box = self._root
+            box, title = self._root, node.title
             if node.kind != "input":
                 for step in _common([user.path for user in users]):
                     box = box.boxes[step]
-                # The boxes around it say where it belongs.
-                if box.module is not None:
-                    prefix = box.module.module_name + "/"
-                    node.title = node.title.removeprefix(prefix)
+                    # The boxes around it say where it belongs.
+                    if box.module is not None:
+                        prefix = box.module.module_name + "/"
+                        title = node.title.replace(prefix, "", 1)
+                node.title = title
             box.nodes.append(name)
 
     # How it is written.

@@ -259,8 +259,6 @@ class Letters:
         """The variable's name; a number written into the program is its own."""
         if is_literal(variable):
             return str(variable.val)
-        if type(variable).__name__ == "DropVar":
-            return "_"
         if variable not in self._names:
             self._names[variable] = next(self._fresh)
         return self._names[variable]

@@ -132,7 +132,8 @@ def _arrays(title: str, info: dict[str, str]) -> str:
         for path, text in info.items()
     )
     return (
-        f'<details class="hk-arrays"><summary>{len(info)} arrays of {title}</summary>'
+        f'<details class="hk-arrays"><summary>{len(info)} '
+        f"{'array' if len(info) == 1 else 'arrays'} of {title}</summary>"
         f"<table>{rows}</table></details>\n"
     )
 
@@ -169,8 +170,8 @@ body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem; }
   display: flex; gap: .6em; align-items: baseline; padding: .1em .4em;
   border-radius: 4px; cursor: pointer;
 }
-.hk-group > summary::before { content: "\\25B8"; color: #888; }
-.hk-group[open] > summary::before { content: "\\25BE"; }
+details > summary::before { content: "\\25B8"; color: #888; }
+details[open] > summary::before { content: "\\25BE"; }
 .hk-group > summary:hover, .hk-row:hover { background: var(--soft); }
 .hk-row { margin-left: 2.4em; cursor: default; }
 .hk-names { font: 12px/1.5 ui-monospace, monospace; color: #888; }

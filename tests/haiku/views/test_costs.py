@@ -151,7 +151,13 @@ def test_flops_of_a_convolution():
 
 
 def test_large_numbers_are_short():
-    counts = {1000: "1000 ", 1001: "1.001 k", 1234567: "1.235 M", 5 * 10**15: "5 P"}
+    counts = {
+        1000: "1000 ",
+        1001: "1.001 k",
+        1234567: "1.235 M",
+        5 * 10**15: "5 P",
+        5 * 10**18: "5000 P",
+    }
     for count, number in counts.items():
         module = info.Module(
             "m", flops=count, total_param_size=count, total_state_size=count

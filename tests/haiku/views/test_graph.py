@@ -117,6 +117,29 @@ def test_constants():
     ) in graph.edges()
 
 
+def test_constants_of_a_jitted_function():
+    table = jnp.arange(5.0)
+    graph = draw(lambda x: jax.jit(lambda x: jnp.sin(x) * table)(x), X)
+    assert graph.box_of("constant") == ("&lt;lambda&gt;",)
+    assert any(a == "constant" for a, _ in graph.edges())
+
+
+def test_a_function_without_a_signature():
+    assert {"args[0]", "args[1]"} <= set(draw(Unsigned(), X, X).labels.values())
+
+
+class Unsigned:
+    __signature__ = "none"
+
+    def __call__(self, x, y):
+        return x + y
+
+
+def test_results_that_nobody_uses():
+    graph = draw(lambda x: jax.lax.top_k(x, 1)[0], X)
+    assert ("top_k", "output") in graph.edges()
+
+
 def test_nothing_to_draw():
     assert draw(lambda: None).labels == {}
 
