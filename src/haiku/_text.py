@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _LETTERS = {"bfloat": "bf", "float": "f", "uint": "u", "int": "s", "complex": "c"}
@@ -13,7 +14,7 @@ _LETTERS = {"bfloat": "bf", "float": "f", "uint": "u", "int": "s", "complex": "c
 
 def dtype_text(dtype: Any) -> str:
     """Shortens a dtype's name: `f32`, `bf16`, `s8`, `u32`, `c64`, `pred`."""
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
         return str(dtype)
     name = np.dtype(dtype).name
     if name == "bool":

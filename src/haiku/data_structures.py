@@ -109,6 +109,8 @@ class FlatMap(Mapping[K, V]):
     """
 
     __slots__ = ("_items", "_hash")
+    _items: dict[K, V]
+    _hash: int | None
 
     def __init__(self, *args: Any, **kwargs: Any):
         content = dict(*args, **kwargs)
@@ -151,10 +153,12 @@ class FlatMap(Mapping[K, V]):
         return NotImplemented
 
     def __hash__(self) -> int:
-        if self._hash is None:
+        known = self._hash
+        if known is None:
             leaves, treedef = jax.tree.flatten(self)
-            object.__setattr__(self, "_hash", hash((tuple(leaves), treedef)))
-        return self._hash
+            known = hash((tuple(leaves), treedef))
+            object.__setattr__(self, "_hash", known)
+        return known
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(

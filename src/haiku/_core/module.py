@@ -218,6 +218,8 @@ class Module(metaclass=ModuleMetaclass):
     _submodules: set[str]
     module_name: str
     name: Any
+    params_dict: Callable[[], dict[str, jax.Array]]
+    state_dict: Callable[[], dict[str, Any]]
 
     def __init__(self, name: str | None = None):
         self._take_name(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -174,7 +174,7 @@ class _Lifted(hk.Module):
         variables = self._read()
         states = [collection for collection in variables if collection != "params"]
         out = self._mod.apply(
-            variables, *args, rngs=rngs, mutable=states or False, **kwargs
+            variables, *args, rngs=cast(Any, rngs), mutable=states or False, **kwargs
         )
         if not states:
             return out

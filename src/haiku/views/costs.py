@@ -177,7 +177,7 @@ def flops(eqn: Any, expression: Expression) -> int:
     """
     del expression
     name = eqn.primitive.name
-    shapes = [getattr(v.aval, "shape", ()) for v in eqn.invars]
+    shapes: list[Any] = [getattr(v.aval, "shape", ()) for v in eqn.invars]
     size = sum(math.prod(v.aval.shape) for v in eqn.outvars if _is_float(v.aval))
     if name == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]

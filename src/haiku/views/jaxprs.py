@@ -45,8 +45,9 @@ def traced(
         return call
 
     with intercept_methods(interceptor):
-        if isinstance(f, jax.stages.Wrapped) and hasattr(f, "__wrapped__"):
-            jax.make_jaxpr(fresh(f.__wrapped__), axis_env=axis_env)(*args, **kwargs)
+        if isinstance(f, jax.stages.Wrapped):
+            unjitted = fresh(getattr(f, "__wrapped__", f))
+            jax.make_jaxpr(unjitted, axis_env=axis_env)(*args, **kwargs)
         program = jax.make_jaxpr(fresh(f), axis_env=axis_env, return_shape=True)
         closed, out = program(*args, **kwargs)
     return open_jaxpr(closed), out
