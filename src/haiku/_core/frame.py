@@ -267,6 +267,14 @@ _NOT_STAGING = ("jax.vmap", "jax.grad", "jax.value_and_grad", "jax.jvp", "jax.vj
 _UNKNOWN = "a JAX transformation"
 
 
+_MADE_OF = {
+    "jax.grad": ("jax.value_and_grad", "jax.linearize", "jax.jvp", "jax.vjp"),
+    "jax.value_and_grad": ("jax.linearize", "jax.jvp", "jax.vjp"),
+    "jax.lax.fori_loop": ("jax.lax.scan", "jax.lax.while_loop"),
+    "jax.lax.map": ("jax.lax.scan",),
+}
+
+
 def running_transformations() -> list[str]:
     """The JAX transformations between the running frame and here, innermost first.
 
@@ -275,10 +283,11 @@ def running_transformations() -> list[str]:
     names: list[str] = []
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "run_in_frame":
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith("jax."):
+        if frame.f_globals.get("__name__", "").startswith("jax."):
             name = _NAMES.get(frame.f_code.co_name)
-            if name and (not names or names[-1] != name):
+            if name is not None:
+                while names and names[-1] in (name, *_MADE_OF.get(name, ())):
+                    names.pop()
                 names.append(name)
         frame = frame.f_back
     return names

@@ -1,6 +1,7 @@
 """vmap: one function over a batch."""
 
 import functools
+import inspect
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -106,6 +107,14 @@ def vmap(
 
 
 vmap.require_split_rng = True  # type: ignore[attr-defined]
+# Readers of the signature see that `split_rng` is required, as it is unless switched off.
+_signature = inspect.signature(vmap)
+vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
+    parameters=[
+        p.replace(default=p.empty) if p.name == "split_rng" else p
+        for p in _signature.parameters.values()
+    ]
+)
 
 
 def _lane_keys(frame: Frame, size: int) -> jax.Array:
