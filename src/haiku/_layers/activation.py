@@ -1,0 +1,43 @@
+"""JAX's own activations, traced once and not at every use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+__all__ = ["traced_once"]
+
+# Elementwise, and the same number compiled or not. A function of the user's is never
+# compiled: it may read parameters, keys or state.
+_ACTIVATIONS = (
+    "celu",
+    "elu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_sign",
+    "softplus",
+    "swish",
+)
+
+_traced_once = {
+    activation: jax.jit(activation)
+    for activation in (getattr(jax.nn, name, None) for name in _ACTIVATIONS)
+    if activation is not None
+}
+
+
+def traced_once(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled `f` if it is an activation of ``jax.nn``, else `f` itself."""
+    try:
+        return _traced_once.get(f, f)
+    except TypeError:  # a callable that cannot be hashed is none of JAX's
+        return f

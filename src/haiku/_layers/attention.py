@@ -1,0 +1,166 @@
+"""`MultiHeadAttention`."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from haiku._core import Module, transparent
+from haiku._layers.linear import Linear
+from haiku.initializers import Initializer, VarianceScaling
+
+__all__ = ["MultiHeadAttention"]
+
+# What a masked logit becomes: as good as minus infinity, without its NaNs.
+_MASKED = -1e30
+
+
+class MultiHeadAttention(Module):
+    """Attends from every query to the values, by how its key matches theirs.
+
+        head_h = softmax(Q_h K_h^T / sqrt(key_size)) V_h
+        y = [head_1, ..., head_H] w_o + b_o
+
+    where ``Q_h``, ``K_h`` and ``V_h`` are learned linear maps of query, key and value.
+
+    Args:
+      num_heads: Number of heads, ``H``.
+      key_size: Size of the keys and queries of a head.
+      w_init_scale: Scale of a :class:`VarianceScaling` for all weights; `w_init` instead
+        is the better choice.
+      w_init: Initializer of all weights.
+      with_bias: Whether the linear maps have biases.
+      b_init: Initializer of the biases. Default: zeros.
+      value_size: Size of the values of a head. Default: `key_size`.
+      model_size: Size of the output. Default: ``key_size * num_heads``.
+      name: Name of the module.
+
+    Raises:
+      ValueError: Neither or both of `w_init` and `w_init_scale` are given.
+
+    Source:
+      Vaswani et al., 2017, Attention Is All You Need, arXiv:1706.03762.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_size: int,
+        w_init_scale: float | None = None,
+        *,
+        w_init: Initializer | None = None,
+        with_bias: bool = True,
+        b_init: Initializer | None = None,
+        value_size: int | None = None,
+        model_size: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.num_heads = num_heads
+        self.key_size = key_size
+        self.value_size = value_size or key_size
+        self.model_size = model_size or key_size * num_heads
+        if w_init_scale is not None:
+            if w_init is not None:
+                raise ValueError("Please provide only `w_init`, not `w_init_scale`.")
+            w_init = VarianceScaling(w_init_scale)
+        if w_init is None:
+            raise ValueError(
+                "Please provide a weight initializer: `w_init`, for example "
+                "hk.initializers.VarianceScaling()."
+            )
+        self.w_init = w_init
+        self.with_bias = with_bias
+        self.b_init = b_init
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        """Attends.
+
+        Args:
+          query: ``[..., T', D_q]``.
+          key: ``[..., T, D_k]``.
+          value: ``[..., T, D_v]``.
+          mask: Which query attends to which value: nonzero where it does. Of the rank of
+            the logits ``[..., H, T', T]``, and broadcasts to them.
+
+        Returns:
+          ``[..., T', model_size]``.
+
+        Raises:
+          ValueError: A rank is too low, leading axes disagree, key and value do not have
+            the same length, or the mask does not have the rank of the logits.
+        """
+        _check_shapes(self, query, key, value, mask)
+        query_heads = self._linear_projection(query, self.key_size, "query")
+        key_heads = self._linear_projection(key, self.key_size, "key")
+        value_heads = self._linear_projection(value, self.value_size, "value")
+        attended = _attend(query_heads, key_heads, value_heads, mask)
+        final_projection = Linear(
+            self.model_size,
+            w_init=self.w_init,
+            with_bias=self.with_bias,
+            b_init=self.b_init,
+        )
+        return final_projection(attended)
+
+    @transparent
+    def _linear_projection(
+        self, x: jax.Array, head_size: int, name: str | None = None
+    ) -> jax.Array:
+        """A linear map of `x` for every head: ``[..., T, num_heads, head_size]``."""
+        y = Linear(
+            self.num_heads * head_size,
+            w_init=self.w_init,
+            with_bias=self.with_bias,
+            b_init=self.b_init,
+            name=name,
+        )(x)
+        return jnp.reshape(y, (*x.shape[:-1], self.num_heads, head_size))
+
+
+def _check_shapes(layer, query, key, value, mask) -> None:
+    shapes = query.shape, key.shape, value.shape
+    *leading, query_length, _ = query.shape if len(query.shape) > 1 else ((), 0, 0)
+    if min(map(len, shapes)) < 2 or len({len(shape) for shape in shapes}) > 1:
+        raise ValueError(
+            f"{layer.module_name!r} needs query, key and value of shape [..., length, "
+            f"features] and of one rank, got {shapes}."
+        )
+    if key.shape[:-1] != value.shape[:-1] or list(key.shape[:-2]) != leading:
+        raise ValueError(
+            f"{layer.module_name!r} needs query, key and value with the same leading "
+            f"axes, and key and value of the same length, got {shapes}."
+        )
+    if mask is None:
+        return
+    logits = (*leading, layer.num_heads, query_length, key.shape[-2])
+    if len(mask.shape) != len(logits):
+        raise ValueError(
+            f"Mask dimensionality {len(mask.shape)} must match logits dimensionality "
+            f"{len(logits)}: {layer.module_name!r} got a mask of shape {mask.shape} "
+            f"for logits of shape [..., heads, queries, keys] = {logits}."
+        )
+    if any(n not in (1, m) for n, m in zip(mask.shape, logits)):
+        raise ValueError(
+            f"{layer.module_name!r} got a mask of shape {mask.shape}, which does not "
+            f"broadcast to logits of shape [..., heads, queries, keys] = {logits}."
+        )
+
+
+@jax.jit
+def _attend(query, key, value, mask):
+    """The heads' outputs side by side, ``[..., T', H * V]``."""
+    logits = jnp.einsum("...thd,...Thd->...htT", query, key)
+    logits = logits / np.asarray(math.sqrt(key.shape[-1]), logits.dtype)
+    if mask is not None:
+        logits = jnp.where(mask, logits, _MASKED)
+    weights = jax.nn.softmax(logits)
+    attended = jnp.einsum("...htT,...Thd->...thd", weights, value)
+    return jnp.reshape(attended, (*query.shape[:-2], -1))

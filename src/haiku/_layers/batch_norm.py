@@ -1,0 +1,178 @@
+"""`BatchNorm`: every channel by the mean and variance of the batch."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module
+from haiku._layers.conv_shapes import get_channel_index
+from haiku._layers.moving_average import ExponentialMovingAverage
+from haiku._layers.scale_offset import (
+    check_axes,
+    check_given,
+    check_inits,
+    positive_axes,
+    scale_and_offset,
+)
+from haiku.initializers import Initializer
+
+__all__ = ["BatchNorm"]
+
+
+class BatchNorm(Module):
+    """Normalises each channel by the mean and variance of the batch.
+
+        y = (x - mean) / sqrt(var + eps) * scale + offset
+
+    In training mean and variance are those of the batch, and moving averages of them
+    are kept as state, in the submodules `mean_ema` and `var_ema`; outside of training
+    the averages take their place.
+
+    Args:
+      create_scale: Whether there is a parameter `scale`.
+      create_offset: Whether there is a parameter `offset`.
+      decay_rate: Decay of the averages, see :class:`ExponentialMovingAverage`.
+      eps: Added to the variance.
+      scale_init: Initializer of `scale`. Default: ones.
+      offset_init: Initializer of `offset`. Default: zeros.
+      axis: The axes over which mean and variance are taken. Default: all but the
+        channels'.
+      cross_replica_axis: Name of a mapped axis (of pmap, vmap or shard_map) over which
+        mean and variance are taken as well.
+      cross_replica_axis_index_groups: Groups of indices along that axis, each of which
+        has a mean and variance of its own.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+
+    Raises:
+      ValueError: An option has none of the values above.
+
+    Source:
+      Ioffe and Szegedy, 2015, Batch Normalization, arXiv:1502.03167.
+    """
+
+    def __init__(
+        self,
+        create_scale: bool,
+        create_offset: bool,
+        decay_rate: float,
+        eps: float = 1e-5,
+        scale_init: Initializer | None = None,
+        offset_init: Initializer | None = None,
+        axis: Sequence[int] | None = None,
+        cross_replica_axis: str | None = None,
+        cross_replica_axis_index_groups: Sequence[Sequence[int]] | None = None,
+        data_format: str = "channels_last",
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        check_inits(create_scale, create_offset, scale_init, offset_init)
+        if cross_replica_axis is None and cross_replica_axis_index_groups is not None:
+            raise ValueError(
+                "`cross_replica_axis` name must be specified if "
+                "`cross_replica_axis_index_groups` are used."
+            )
+        self.create_scale = create_scale
+        self.create_offset = create_offset
+        self.eps = eps
+        self.scale_init = scale_init or jnp.ones
+        self.offset_init = offset_init or jnp.zeros
+        self.axis = axis
+        self._axes = None if axis is None else check_axes(axis)
+        self.cross_replica_axis = cross_replica_axis
+        self.cross_replica_axis_index_groups = cross_replica_axis_index_groups
+        self.channel_index = get_channel_index(data_format)
+        self.mean_ema = ExponentialMovingAverage(decay_rate, name="mean_ema")
+        self.var_ema = ExponentialMovingAverage(decay_rate, name="var_ema")
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        is_training: bool | jax.Array,
+        test_local_stats: bool = False,
+        scale: jax.Array | None = None,
+        offset: jax.Array | None = None,
+    ) -> jax.Array:
+        """Normalises.
+
+        Args:
+          inputs: ``[B, ..., C]`` or ``[B, C, ...]``.
+          is_training: Whether to normalise by the batch and to update the averages.
+          test_local_stats: Whether to normalise by the batch outside of training too.
+          scale: Factor, if the module has none of its own. Broadcasts to `inputs`.
+          offset: Summand, if the module has none of its own. Broadcasts to `inputs`.
+
+        Returns:
+          An array of the shape of `inputs`.
+
+        Raises:
+          ValueError: There are no averages yet (initialise with ``is_training=True``),
+            `inputs` lacks one of the axes, or `scale` or `offset` is given and made as
+            well, or does not broadcast.
+        """
+        check_given(self, scale, offset)
+        axes = _reduced_axes(self, len(inputs.shape))
+        if is_training or test_local_stats:
+            mean, variance = _batch_statistics(self, inputs, axes)
+        else:
+            mean, variance = self.mean_ema.average, self.var_ema.average
+        if is_training:
+            self.mean_ema(mean)
+            self.var_ema(variance)
+        # Counted as given: parameters vary along an axis that was named from the end.
+        shared = axes if isinstance(self._axes, slice) else self._axes or axes
+        shape = [1 if i in shared else n for i, n in enumerate(inputs.shape)]
+        scale, offset = scale_and_offset(
+            self, inputs, shape, inputs.dtype, scale, offset
+        )
+        return _normalise(inputs, mean, variance, scale, offset, self.eps)
+
+
+def _reduced_axes(layer: BatchNorm, rank: int) -> tuple[int, ...]:
+    """The axes over which mean and variance are taken."""
+    where = repr(layer.module_name)
+    if layer._axes is not None:
+        return positive_axes(layer._axes, rank, where)
+    if layer.channel_index == 1 and rank < 2:
+        raise ValueError(
+            f"{where} needs an input of shape [batch, channels, ...], but its rank is "
+            f"{rank}."
+        )
+    channel = layer.channel_index % rank if rank else None
+    return tuple(axis for axis in range(rank) if axis != channel)
+
+
+def _batch_statistics(
+    layer: BatchNorm, inputs: jax.Array, axes: tuple[int, ...]
+) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance of the batch, on all replicas if there are any."""
+    if layer.cross_replica_axis is None:
+        return _moments(inputs, axes)
+    mean, mean_of_squares = jax.lax.pmean(
+        _raw_moments(inputs, axes),
+        axis_name=layer.cross_replica_axis,
+        axis_index_groups=layer.cross_replica_axis_index_groups,
+    )
+    return mean, mean_of_squares - jnp.square(mean)
+
+
+def _raw_moments(inputs, axes):
+    mean = jnp.mean(inputs, axes, keepdims=True)
+    return mean, jnp.mean(jnp.square(inputs), axes, keepdims=True)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _moments(inputs, axes):
+    mean, mean_of_squares = _raw_moments(inputs, axes)
+    return mean, mean_of_squares - jnp.square(mean)
+
+
+@jax.jit
+def _normalise(inputs, mean, variance, scale, offset, eps):
+    inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
+    if scale is not None:
+        inverse = scale * inverse
+    out = (inputs - mean) * inverse
+    return out if offset is None else out + offset

@@ -1,0 +1,134 @@
+"""LSTMs whose gates are convolutions."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from haiku._layers.convolution import ConvND
+from haiku._layers.cores import LSTMState, hidden_and_cell, lstm_gates
+from haiku._layers.recurrence import RNNCore, add_batch
+
+__all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM", "ConvNDLSTM"]
+
+
+class ConvNDLSTM(RNNCore):
+    """An :class:`LSTM` on images: the gates are convolutions of input and state.
+
+    Args:
+      num_spatial_dims: Number of spatial axes.
+      input_shape: Sizes of the spatial axes of inputs and outputs.
+      output_channels: Channels of the state and the output.
+      kernel_shape: Size of both kernels, one for all spatial axes or one per axis.
+      name: Name of the module.
+
+    Source:
+      Shi et al., 2015, Convolutional LSTM Network: A Machine Learning Approach for
+      Precipitation Nowcasting, arXiv:1506.04214, without peepholes.
+    """
+
+    def __init__(
+        self,
+        num_spatial_dims: int,
+        input_shape: Sequence[int],
+        output_channels: int,
+        kernel_shape: int | Sequence[int],
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.num_spatial_dims = num_spatial_dims
+        self.input_shape = tuple(input_shape)
+        self.output_channels = output_channels
+        self.kernel_shape = kernel_shape
+
+    def __call__(
+        self, inputs: jax.Array, state: LSTMState
+    ) -> tuple[jax.Array, LSTMState]:
+        """One step on ``[B, *input_shape, channels]``, or without the batch axis.
+
+        Raises:
+          ValueError: `inputs` has another rank, or other spatial sizes than the state.
+        """
+        hidden, cell = hidden_and_cell(self, state)
+        from_input = _gates(self, inputs, "input_to_hidden")
+        from_hidden = _gates(self, hidden, "hidden_to_hidden")
+        if from_input.shape != from_hidden.shape:
+            raise ValueError(
+                f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
+                f"state of shape {jnp.shape(hidden)}: all axes but the channels must "
+                f"agree (input_shape is {self.input_shape})."
+            )
+        new_state = lstm_gates(from_input + from_hidden, cell)
+        return new_state.hidden, new_state
+
+    def initial_state(self, batch_size: int | None) -> LSTMState:
+        """Zeros, ``[B, *input_shape, output_channels]`` or without batch axis, each."""
+        zeros = jnp.zeros([*self.input_shape, self.output_channels])
+        return add_batch(LSTMState(zeros, zeros), batch_size)
+
+
+def _gates(core: ConvNDLSTM, x: jax.Array, name: str) -> jax.Array:
+    convolution = ConvND(
+        num_spatial_dims=core.num_spatial_dims,
+        output_channels=4 * core.output_channels,
+        kernel_shape=core.kernel_shape,
+        name=name,
+    )
+    return convolution(x)
+
+
+class Conv1DLSTM(ConvNDLSTM):
+    """:class:`ConvNDLSTM` over one spatial axis."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_channels: int,
+        kernel_shape: int | Sequence[int],
+        name: str | None = None,
+    ):
+        super().__init__(
+            num_spatial_dims=1,
+            input_shape=input_shape,
+            output_channels=output_channels,
+            kernel_shape=kernel_shape,
+            name=name,
+        )
+
+
+class Conv2DLSTM(ConvNDLSTM):
+    """:class:`ConvNDLSTM` over two spatial axes."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_channels: int,
+        kernel_shape: int | Sequence[int],
+        name: str | None = None,
+    ):
+        super().__init__(
+            num_spatial_dims=2,
+            input_shape=input_shape,
+            output_channels=output_channels,
+            kernel_shape=kernel_shape,
+            name=name,
+        )
+
+
+class Conv3DLSTM(ConvNDLSTM):
+    """:class:`ConvNDLSTM` over three spatial axes."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_channels: int,
+        kernel_shape: int | Sequence[int],
+        name: str | None = None,
+    ):
+        super().__init__(
+            num_spatial_dims=3,
+            input_shape=input_shape,
+            output_channels=output_channels,
+            kernel_shape=kernel_shape,
+            name=name,
+        )

@@ -1,0 +1,242 @@
+"""The recurrent cores: vanilla, LSTM, GRU, identity."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import get_parameter
+from haiku._layers.activation import traced_once
+from haiku._layers.linear import Linear
+from haiku._layers.recurrence import RNNCore, add_batch
+from haiku.initializers import Initializer, VarianceScaling
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "IdentityCore",
+    "LSTMState",
+    "VanillaRNN",
+    "hidden_and_cell",
+    "lstm_gates",
+]
+
+
+class VanillaRNN(RNNCore):
+    """The simplest core.
+
+        h' = relu(x w_i + b_i + h w_h + b_h)
+
+    The output is the new state.
+
+    Args:
+      hidden_size: Size of the state.
+      double_bias: Whether there is a `b_h` besides `b_i`.
+      name: Name of the module.
+    """
+
+    def __init__(
+        self, hidden_size: int, double_bias: bool = True, name: str | None = None
+    ):
+        super().__init__(name=name)
+        self.hidden_size = hidden_size
+        self.double_bias = double_bias
+
+    def __call__(
+        self, inputs: jax.Array, prev_state: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """One step on ``[B, features]`` or ``[features]``."""
+        from_input = Linear(self.hidden_size)(inputs)
+        from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(prev_state)
+        if from_input.shape[-2:] != from_hidden.shape[-2:] and from_hidden.ndim > 1:
+            raise ValueError(
+                f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
+                f"state of shape {jnp.shape(prev_state)}: their batch axes differ."
+            )
+        out = traced_once(jax.nn.relu)(from_input + from_hidden)
+        return out, out
+
+    def initial_state(self, batch_size: int | None) -> jax.Array:
+        """Zeros, ``[B, hidden_size]`` or ``[hidden_size]``."""
+        return add_batch(jnp.zeros([self.hidden_size]), batch_size)
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM remembers.
+
+    Attributes:
+      hidden: Its last output.
+      cell: Its cells.
+    """
+
+    hidden: jax.Array
+    cell: jax.Array
+
+
+@jax.jit
+def lstm_gates(gated: jax.Array, cell: jax.Array) -> LSTMState:
+    """The new state of an LSTM, from its gates and cells before.
+
+        c' = σ(f + 1) c + σ(i) tanh(g),  h' = σ(o) tanh(c')
+
+    Args:
+      gated: ``i, g, f, o`` side by side, before their nonlinearities, ``[..., 4 H]``.
+      cell: ``c``, ``[..., H]``.
+    """
+    i, g, f, o = jnp.split(gated, 4, axis=-1)
+    cell = jax.nn.sigmoid(f + 1) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)
+
+
+class LSTM(RNNCore):
+    """Long short-term memory.
+
+        i, g, f, o = [x, h] w + b
+        c' = σ(f + 1) c + σ(i) tanh(g),  h' = σ(o) tanh(c')
+
+    The output is ``h'``. The 1 keeps memories at the start of training.
+
+    Args:
+      hidden_size: Size of ``h`` and ``c``.
+      name: Name of the module.
+
+    Source:
+      Hochreiter and Schmidhuber, 1997, Long Short-Term Memory; without peepholes as in
+      Zaremba et al., 2014, arXiv:1409.2329; Jozefowicz et al., 2015, for the 1.
+    """
+
+    def __init__(self, hidden_size: int, name: str | None = None):
+        super().__init__(name=name)
+        self.hidden_size = hidden_size
+
+    def __call__(
+        self, inputs: jax.Array, prev_state: LSTMState
+    ) -> tuple[jax.Array, LSTMState]:
+        """One step on ``[B, features]`` or ``[features]``.
+
+        Raises:
+          ValueError: `inputs` has another rank, or another batch size than the state.
+        """
+        hidden, cell = hidden_and_cell(self, prev_state)
+        _check_step(self, "LSTM", inputs, hidden)
+        joined = jnp.concatenate([inputs, hidden], axis=-1)
+        state = lstm_gates(Linear(4 * self.hidden_size)(joined), cell)
+        return state.hidden, state
+
+    def initial_state(self, batch_size: int | None) -> LSTMState:
+        """Zeros, ``[B, hidden_size]`` or ``[hidden_size]`` each."""
+        zeros = jnp.zeros([self.hidden_size])
+        return add_batch(LSTMState(zeros, zeros), batch_size)
+
+
+class GRU(RNNCore):
+    """Gated recurrent unit.
+
+        z = σ(x w_iz + h w_hz + b_z),  r = σ(x w_ir + h w_hr + b_r)
+        a = tanh(x w_ia + (r h) w_ha + b_a)
+        h' = (1 - z) h + z a
+
+    The output is ``h'``. The weights stand side by side in the order z, r, a.
+
+    Args:
+      hidden_size: Size of ``h``.
+      w_i_init: Initializer of ``w_i``. Default: :class:`VarianceScaling`.
+      w_h_init: Initializer of ``w_h``. Default: :class:`VarianceScaling`.
+      b_init: Initializer of ``b``. Default: zeros.
+      name: Name of the module.
+
+    Source:
+      Chung et al., 2014, Empirical Evaluation of Gated Recurrent Neural Networks on
+      Sequence Modeling, arXiv:1412.3555.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        w_i_init: Initializer | None = None,
+        w_h_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.hidden_size = hidden_size
+        self.w_i_init = w_i_init or VarianceScaling()
+        self.w_h_init = w_h_init or VarianceScaling()
+        self.b_init = b_init or jnp.zeros
+
+    def __call__(
+        self, inputs: jax.Array, prev_state: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """One step on ``[B, features]`` or ``[features]``.
+
+        Raises:
+          ValueError: `inputs` has another rank, or another batch size than the state.
+        """
+        _check_step(self, "GRU", inputs, prev_state)
+        size, dtype = self.hidden_size, inputs.dtype
+        w_i = get_parameter(
+            "w_i", [inputs.shape[-1], 3 * size], dtype, init=self.w_i_init
+        )
+        w_h = get_parameter("w_h", [size, 3 * size], dtype, init=self.w_h_init)
+        b = get_parameter("b", [3 * size], dtype, init=self.b_init)
+        state = _gru_step(inputs, prev_state, w_i, w_h, b)
+        return state, state
+
+    def initial_state(self, batch_size: int | None) -> jax.Array:
+        """Zeros, ``[B, hidden_size]`` or ``[hidden_size]``."""
+        return add_batch(jnp.zeros([self.hidden_size]), batch_size)
+
+
+@jax.jit
+def _gru_step(x, h, w_i, w_h, b):
+    gates = 2 * h.shape[-1]
+    w_h_gates, w_h_candidate = jnp.split(w_h, [gates], axis=-1)
+    b_gates, b_candidate = jnp.split(b, [gates], axis=-1)
+    x_gates, x_candidate = jnp.split(jnp.matmul(x, w_i), [gates], axis=-1)
+    gate_logits = x_gates + jnp.matmul(h, w_h_gates)
+    gate_logits = gate_logits + jnp.broadcast_to(b_gates, gate_logits.shape)
+    z, r = jnp.split(jax.nn.sigmoid(gate_logits), 2, axis=-1)
+    candidate = x_candidate + jnp.matmul(r * h, w_h_candidate)
+    candidate = jnp.tanh(candidate + jnp.broadcast_to(b_candidate, candidate.shape))
+    return (1 - z) * h + z * candidate
+
+
+class IdentityCore(RNNCore):
+    """Returns its inputs, and whatever state it is given."""
+
+    def __call__(self, inputs: Any, state: Any) -> tuple[Any, Any]:
+        """Returns `inputs` and `state`."""
+        return inputs, state
+
+    def initial_state(self, batch_size: int | None) -> tuple[()]:
+        """Nothing."""
+        del batch_size
+        return ()
+
+
+def hidden_and_cell(core: RNNCore, state: Any) -> tuple[jax.Array, jax.Array]:
+    """Both parts of an LSTM's state, which may be a plain pair."""
+    if hasattr(state, "hidden") and hasattr(state, "cell"):
+        return state.hidden, state.cell
+    if isinstance(state, (tuple, list)) and len(state) == 2:
+        return state[0], state[1]
+    raise TypeError(
+        f"{core.module_name!r} needs a state hk.LSTMState(hidden, cell), as its "
+        f"initial_state returns it, got {type(state).__name__}."
+    )
+
+
+def _check_step(core: Any, kind: str, inputs: Any, state: Any) -> None:
+    if len(inputs.shape) not in (1, 2):
+        raise ValueError(
+            f"{kind} input must be rank-1 or rank-2, [features] or [batch, features]: "
+            f"{core.module_name!r} got shape {inputs.shape}. Sequences go through "
+            "hk.dynamic_unroll."
+        )
+    wanted = (*inputs.shape[:-1], core.hidden_size)
+    if state.shape != wanted:
+        raise ValueError(
+            f"{core.module_name!r} got inputs of shape {inputs.shape} and a state of "
+            f"shape {state.shape} instead of {wanted}: start from "
+            f"initial_state({wanted[0] if len(wanted) == 2 else None})."
+        )

@@ -1,0 +1,90 @@
+"""`Deferred`: a module that is built when it is first used."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from haiku._core.frame import current_frame
+
+__all__ = ["Deferred"]
+
+T = TypeVar("T")
+
+_OWN = ("_call_methods", "_factory", "_scopes", "_target")
+
+
+class Deferred(Generic[T]):
+    """Builds a module when its target is first asked for, and then stands for it.
+
+    The module is named as if it were built where the `Deferred` is. Attributes are read,
+    set and deleted on the module, once it is built.
+
+    Args:
+      factory: Function without arguments that builds the module.
+      call_methods: Names of the methods that build the module when they are called.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], T],
+        call_methods: Sequence[str] = ("__call__",),
+    ):
+        super().__init__()
+        self._factory: Callable[[], T] | None = factory
+        self._call_methods = tuple(call_methods)
+        self._scopes = list(current_frame("hk.Deferred").scopes)
+        self._target: T | None = None
+
+    @property
+    def target(self) -> T:
+        """The module, built now if it has not been."""
+        factory = self._factory
+        if factory is not None:
+            frame = current_frame("hk.Deferred")
+            here, frame.scopes = frame.scopes, list(self._scopes)
+            try:
+                self._target = factory()
+            finally:
+                frame.scopes = here
+            self._factory = None
+        return self._target  # type: ignore[return-value]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the module, which is built now if it has not been."""
+        return self.target(*args, **kwargs)  # type: ignore[operator]
+
+    def __str__(self) -> str:
+        return f"Deferred({self.target})"
+
+    def __repr__(self) -> str:
+        return f"Deferred({self.target!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:
+            raise AttributeError(name)
+        if name in self._call_methods:
+            return _calling(self, name)
+        if self._factory is not None:
+            raise AttributeError(
+                f"{name!r} belongs to the module of this Deferred, which is not built "
+                f"yet: call it, or read `.target`, before. ({self._call_methods} build "
+                "it.)"
+            )
+        return getattr(self.target, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.target, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.target, name)
+
+
+def _calling(deferred: Deferred[Any], name: str) -> Callable[..., Any]:
+    """The method `name` of the module, which is built when it is called."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(deferred.target, name)(*args, **kwargs)
+
+    return call

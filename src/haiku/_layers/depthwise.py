@@ -1,0 +1,288 @@
+"""Convolutions that keep the channels apart."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku import pad
+from haiku._core import Module
+from haiku._layers.conv_shapes import get_channel_index, one_per_axis
+from haiku._layers.convolution import (
+    IntOrSequence,
+    Padding,
+    check_padding_name,
+    convolve,
+)
+from haiku.initializers import Initializer
+
+__all__ = [
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "DepthwiseConv3D",
+    "DepthwiseConvND",
+    "SeparableDepthwiseConv2D",
+]
+
+_DIMENSION_NUMBERS = {
+    (1, -1): ("NWC", "WIO", "NWC"),
+    (1, 1): ("NCH", "HIO", "NCH"),
+    (2, -1): ("NHWC", "HWIO", "NHWC"),
+    (2, 1): ("NCHW", "HWIO", "NCHW"),
+    (3, -1): ("NDHWC", "DHWIO", "NDHWC"),
+    (3, 1): ("NCDHW", "DHWIO", "NCDHW"),
+}
+
+
+class DepthwiseConvND(Module):
+    """Slides kernels of their own over each input channel.
+
+    Args:
+      channel_multiplier: How many output channels each input channel has.
+      kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
+      num_spatial_dims: Number of spatial axes: 1, 2 or 3.
+      stride: Step of the kernel, one for all spatial axes or one per axis.
+      rate: Distance between the inputs that the kernel reads (dilation), one for all
+        spatial axes or one per axis.
+      padding: ``"SAME"``, ``"VALID"``, pairs ``(before, after)``, or a function of
+        :mod:`haiku.pad`.
+      with_bias: Whether to add a bias per channel.
+      w_init: Initializer of the kernel, shape ``[*kernel_shape, 1, channel_multiplier *
+        input channels]``. Default: a truncated normal with standard deviation
+        ``1 / sqrt(kernel size)``.
+      b_init: Initializer of the bias, one per output channel, followed by a 1 per
+        spatial axis if channels come first. Default: zeros.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+
+    Raises:
+      ValueError: An option has none of the values above.
+      TypeError: A size is neither one for all axes nor one per axis.
+    """
+
+    def __init__(
+        self,
+        channel_multiplier: int,
+        kernel_shape: IntOrSequence,
+        num_spatial_dims: int,
+        stride: IntOrSequence = 1,
+        rate: IntOrSequence = 1,
+        padding: Padding = "SAME",
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        data_format: str = "channels_last",
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        n = num_spatial_dims
+        self.num_spatial_dims = n
+        self.kernel_shape = one_per_axis(kernel_shape, n, "kernel_shape")
+        self.lhs_dilation = (1,) * n
+        self.rhs_dilation = one_per_axis(rate, n, "rhs_dilation")
+        self.channel_multiplier = channel_multiplier
+        if isinstance(padding, str):
+            self.padding: Any = check_padding_name(padding)
+        elif pad.is_padfn(padding) or isinstance(padding[0], int):
+            self.padding = pad.create(padding, self.kernel_shape, self.rhs_dilation, n)
+        else:
+            self.padding = padding
+        self.stride = one_per_axis(stride, n, "strides")
+        self.data_format = data_format
+        self.channel_index = get_channel_index(data_format)
+        self.with_bias = with_bias
+        self.w_init = w_init
+        self.b_init = b_init or jnp.zeros
+        self.dn = _DIMENSION_NUMBERS[n, self.channel_index]
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Applies the convolution.
+
+        Args:
+          inputs: ``[B, *space, C]`` or ``[*space, C]``, or with the channels first.
+
+        Returns:
+          ``[B, *space, channel_multiplier * C]``, laid out like `inputs`: the outputs
+          of the first channel, of the second, and so on.
+
+        Raises:
+          ValueError: `inputs` has the wrong rank.
+        """
+
+        def slide(x: jax.Array, w: jax.Array) -> jax.Array:
+            return jax.lax.conv_general_dilated(
+                x,
+                w,
+                self.stride,
+                self.padding,
+                lhs_dilation=self.lhs_dilation,
+                rhs_dilation=self.rhs_dilation,
+                dimension_numbers=self.dn,
+                feature_group_count=x.shape[self.channel_index],
+            )
+
+        return convolve(
+            self,
+            type(self).__name__,
+            inputs,
+            lambda channels: (
+                *self.kernel_shape,
+                1,
+                self.channel_multiplier * channels,
+            ),
+            lambda channels: math.prod(self.kernel_shape),
+            slide,
+        )
+
+
+class DepthwiseConv1D(DepthwiseConvND):
+    """:class:`DepthwiseConvND` over one spatial axis."""
+
+    def __init__(
+        self,
+        channel_multiplier: int,
+        kernel_shape: IntOrSequence,
+        stride: IntOrSequence = 1,
+        rate: IntOrSequence = 1,
+        padding: Padding = "SAME",
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        data_format: str = "NWC",
+        name: str | None = None,
+    ):
+        super().__init__(
+            channel_multiplier=channel_multiplier,
+            kernel_shape=kernel_shape,
+            num_spatial_dims=1,
+            stride=stride,
+            rate=rate,
+            padding=padding,
+            with_bias=with_bias,
+            w_init=w_init,
+            b_init=b_init,
+            data_format=data_format,
+            name=name,
+        )
+
+
+class DepthwiseConv2D(DepthwiseConvND):
+    """:class:`DepthwiseConvND` over two spatial axes."""
+
+    def __init__(
+        self,
+        channel_multiplier: int,
+        kernel_shape: IntOrSequence,
+        stride: IntOrSequence = 1,
+        rate: IntOrSequence = 1,
+        padding: Padding = "SAME",
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        data_format: str = "NHWC",
+        name: str | None = None,
+    ):
+        super().__init__(
+            channel_multiplier=channel_multiplier,
+            kernel_shape=kernel_shape,
+            num_spatial_dims=2,
+            stride=stride,
+            rate=rate,
+            padding=padding,
+            with_bias=with_bias,
+            w_init=w_init,
+            b_init=b_init,
+            data_format=data_format,
+            name=name,
+        )
+
+
+class DepthwiseConv3D(DepthwiseConvND):
+    """:class:`DepthwiseConvND` over three spatial axes."""
+
+    def __init__(
+        self,
+        channel_multiplier: int,
+        kernel_shape: IntOrSequence,
+        stride: IntOrSequence = 1,
+        rate: IntOrSequence = 1,
+        padding: Padding = "SAME",
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        data_format: str = "NDHWC",
+        name: str | None = None,
+    ):
+        super().__init__(
+            channel_multiplier=channel_multiplier,
+            kernel_shape=kernel_shape,
+            num_spatial_dims=3,
+            stride=stride,
+            rate=rate,
+            padding=padding,
+            with_bias=with_bias,
+            w_init=w_init,
+            b_init=b_init,
+            data_format=data_format,
+            name=name,
+        )
+
+
+class SeparableDepthwiseConv2D(Module):
+    """A depthwise convolution of two kernels, one along each spatial axis.
+
+    A ``[h, 1]`` kernel with `channel_multiplier` and no bias comes first, a ``[1, w]``
+    kernel with the bias second.
+
+    Args:
+      channel_multiplier: How many output channels each input channel has.
+      kernel_shape: Sizes of the two kernels, one for both or one each.
+      stride: Step of the first kernel, one for both axes or one per axis.
+      padding: As for :class:`DepthwiseConv2D`, for both kernels.
+      with_bias: Whether to add a bias per channel.
+      w_init: Initializer of both kernels.
+      b_init: Initializer of the bias.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+    """
+
+    def __init__(
+        self,
+        channel_multiplier: int,
+        kernel_shape: IntOrSequence,
+        stride: IntOrSequence = 1,
+        padding: str | Sequence[tuple[int, int]] = "SAME",
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        data_format: str = "NHWC",
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        height, width = one_per_axis(kernel_shape, 2, "kernel_shape")
+        self._conv1 = DepthwiseConv2D(
+            channel_multiplier=channel_multiplier,
+            kernel_shape=[height, 1],
+            stride=stride,
+            padding=padding,
+            with_bias=False,
+            w_init=w_init,
+            b_init=b_init,
+            data_format=data_format,
+        )
+        self._conv2 = DepthwiseConv2D(
+            channel_multiplier=1,
+            kernel_shape=[1, width],
+            stride=1,
+            padding=padding,
+            with_bias=with_bias,
+            w_init=w_init,
+            b_init=b_init,
+            data_format=data_format,
+        )
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Applies both; shapes are those of :class:`DepthwiseConv2D`."""
+        return self._conv2(self._conv1(inputs))

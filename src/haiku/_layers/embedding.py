@@ -1,0 +1,142 @@
+"""`Embed`: a learned vector for each of a number of tokens."""
+
+import enum
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module, get_parameter
+from haiku.initializers import Initializer, TruncatedNormal
+
+__all__ = ["Embed", "EmbedLookupStyle"]
+
+
+class EmbedLookupStyle(enum.Enum):
+    """How :class:`Embed` finds the vectors."""
+
+    ARRAY_INDEX = 1  #: by indexing
+    ONE_HOT = 2  #: by a matrix multiplication with one-hot vectors
+
+
+class Embed(Module):
+    """Looks up a vector for every token.
+
+    Args:
+      vocab_size: Number of tokens.
+      embed_dim: Size of the vectors.
+      embedding_matrix: The vectors to start from, ``[vocab_size, embed_dim]``, instead
+        of the sizes and an initializer.
+      w_init: Initializer of the vectors. Default: a truncated normal.
+      lookup_style: :class:`EmbedLookupStyle`, or its name.
+      name: Name of the module.
+      precision: Precision of the multiplication of ``ONE_HOT``.
+
+    Raises:
+      ValueError: There is neither a matrix nor both sizes, or the sizes are not those
+        of the matrix.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int | None = None,
+        embed_dim: int | None = None,
+        embedding_matrix: Any = None,
+        w_init: Initializer | None = None,
+        lookup_style: str | EmbedLookupStyle = "ARRAY_INDEX",
+        name: str | None = None,
+        precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
+    ):
+        super().__init__(name=name)
+        if embedding_matrix is None and not (vocab_size and embed_dim):
+            raise ValueError(
+                "hk.Embed must be supplied either with an initial `embedding_matrix` or "
+                f"with `embed_dim` and `vocab_size`. Got: {vocab_size=}, {embed_dim=}"
+            )
+        if embedding_matrix is not None:
+            embedding_matrix = jnp.asarray(embedding_matrix)
+            if embedding_matrix.ndim != 2:
+                raise ValueError(
+                    "`embedding_matrix` must have shape [vocab_size, embed_dim], got "
+                    f"{embedding_matrix.shape}."
+                )
+            rows, columns = embedding_matrix.shape
+            if vocab_size and vocab_size != rows:
+                raise ValueError(
+                    "An `embedding_matrix` has been supplied but the `vocab_size` of "
+                    f"{vocab_size} is not its first size {rows}."
+                )
+            if embed_dim and embed_dim != columns:
+                raise ValueError(
+                    "An `embedding_matrix` has been supplied but the `embed_dim` of "
+                    f"{embed_dim} is not its second size {columns}."
+                )
+            vocab_size, embed_dim = rows, columns
+            w_init = _value(embedding_matrix)
+        self.vocab_size = vocab_size
+        self.embed_dim = embed_dim
+        self.lookup_style = lookup_style
+        self.precision = precision
+        self.w_init = w_init or TruncatedNormal()
+
+    @property
+    def embeddings(self) -> jax.Array:
+        """The vectors, ``[vocab_size, embed_dim]``."""
+        return get_parameter(
+            "embeddings", [self.vocab_size, self.embed_dim], init=self.w_init
+        )
+
+    def __call__(
+        self,
+        ids: Any,
+        lookup_style: str | EmbedLookupStyle | None = None,
+        precision: jax.lax.Precision | None = None,
+    ) -> jax.Array:
+        """Looks the vectors up.
+
+        Args:
+          ids: Tokens in ``[0, vocab_size)``, of any shape and an integer dtype. One
+            outside is clamped by ``ARRAY_INDEX`` and gives zeros by ``ONE_HOT``.
+          lookup_style: Overrides the module's.
+          precision: Overrides the module's.
+
+        Returns:
+          ``[..., embed_dim]``.
+
+        Raises:
+          ValueError: `ids` are not integers.
+          AttributeError: There is no such `lookup_style`.
+        """
+        ids = jnp.asarray(ids)
+        if not jnp.issubdtype(ids.dtype, jnp.integer):
+            raise ValueError(
+                "hk.Embed's __call__ method must take an array of integer dtype but was "
+                f"called with an array of {ids.dtype}: {self.module_name!r}"
+            )
+        style = _lookup_style(lookup_style or self.lookup_style)
+        if style is EmbedLookupStyle.ARRAY_INDEX:
+            return jnp.asarray(self.embeddings)[ids]
+        rows = jax.nn.one_hot(ids, self.vocab_size)
+        return jnp.dot(rows, self.embeddings, precision=precision or self.precision)
+
+
+def _value(matrix: jax.Array) -> Initializer:
+    """An initializer that has the value already."""
+
+    def init(shape: Any, dtype: Any) -> jax.Array:
+        del shape, dtype
+        return matrix
+
+    return init
+
+
+def _lookup_style(style: str | EmbedLookupStyle) -> EmbedLookupStyle:
+    if isinstance(style, EmbedLookupStyle):
+        return style
+    try:
+        return EmbedLookupStyle[str(style).upper()]
+    except KeyError:
+        raise AttributeError(
+            f"Unknown lookup_style {style!r}: choose one of "
+            f"{[choice.name for choice in EmbedLookupStyle]}."
+        ) from None

@@ -1,0 +1,96 @@
+"""Functions that many networks need and that hold no parameters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["dropout", "multinomial", "one_hot"]
+
+
+def dropout(
+    rng: Any,
+    rate: float | jax.Array,
+    x: jax.Array,
+    broadcast_dims: Sequence[int] = (),
+) -> jax.Array:
+    """Sets elements to zero at random, and scales the others up to keep the mean.
+
+    Args:
+      rng: A key.
+      rate: Probability in [0, 1) that an element is dropped.
+      x: Array of any shape.
+      broadcast_dims: Axes along which all elements share one fate.
+
+    Returns:
+      An array of the shape of `x`.
+
+    Raises:
+      ValueError: `rate` is outside of [0, 1), `broadcast_dims` names an axis that `x`
+        lacks, or there is no key.
+
+    Source:
+      Srivastava et al., 2014, Dropout: A Simple Way to Prevent Neural Networks from
+      Overfitting.
+    """
+    # Under a transformation the rate is not known, and is taken at its word.
+    known = not isinstance(rate, jax.core.Tracer)
+    if known and not 0 <= rate < 1:
+        raise ValueError(f"rate must be in [0, 1). Got: {rate}")
+    if known and rate == 0:
+        return x
+    if rng is None:
+        raise TypeError(
+            "hk.dropout needs a key, got None: pass hk.next_rng_key(), and a key to "
+            "apply."
+        )
+    mask_shape = list(x.shape)
+    for dim in broadcast_dims:
+        if not -x.ndim <= dim < x.ndim:
+            raise ValueError(
+                "Broadcast dimension does not exist. Got dimension "
+                f"{dim} for shape {list(x.shape)}."
+            )
+        mask_shape[dim] = 1
+    keep_rate = 1.0 - rate
+    keep = jax.random.bernoulli(rng, keep_rate, shape=tuple(mask_shape))
+    return jnp.broadcast_to(keep, x.shape) * x / keep_rate
+
+
+def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:
+    """Draws from categorical distributions.
+
+    Args:
+      rng: A key.
+      logits: Unnormalised log probabilities, ``[..., A]``.
+      num_samples: How many draws, ``N``.
+
+    Returns:
+      Draws in ``[0, A)``, ``[..., N]``, of an integer dtype.
+
+    Raises:
+      ValueError: `logits` is a scalar.
+    """
+    if jnp.ndim(logits) < 1:
+        raise ValueError(
+            "hk.multinomial needs logits of shape [..., classes], got a scalar."
+        )
+    samples = jax.random.categorical(
+        rng, logits, shape=(num_samples, *logits.shape[:-1])
+    )
+    return jnp.moveaxis(samples, 0, -1)
+
+
+def one_hot(x: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
+    """Marks each index by a one in a row of zeros.
+
+    Args:
+      x: Indices, of any shape. One outside of ``[0, num_classes)`` gives zeros only.
+      num_classes: Length of the new last axis.
+      dtype: Dtype of the result.
+
+    Returns:
+      ``[..., num_classes]``.
+    """
+    return jax.nn.one_hot(x, num_classes, dtype=dtype)

@@ -1,0 +1,159 @@
+"""`GroupNorm`: every group of channels by its own mean and variance."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module
+from haiku._layers.conv_shapes import get_channel_index
+from haiku._layers.scale_offset import (
+    AxisOrAxes,
+    check_axes,
+    check_given,
+    check_inits,
+    positive_axes,
+    scale_and_offset,
+)
+from haiku.initializers import Initializer
+
+__all__ = ["GroupNorm"]
+
+
+class GroupNorm(Module):
+    """Normalises groups of channels by their mean and variance.
+
+    The channels are split into `groups` of neighbours, which adds an axis after (or, with
+    channels first, before) the groups; mean and variance are taken over `axis` of the
+    array with that axis.
+
+    Args:
+      groups: Number of groups; it divides the number of channels.
+      axis: The axes over which mean and variance are taken. Default: all but the first
+        (the groups stay apart).
+      create_scale: Whether there is a parameter `scale`, one per channel.
+      create_offset: Whether there is a parameter `offset`, one per channel.
+      eps: Added to the variance.
+      scale_init: Initializer of `scale`. Default: ones.
+      offset_init: Initializer of `offset`. Default: zeros.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+
+    Raises:
+      ValueError: An option has none of the values above.
+
+    Source:
+      Wu and He, 2018, Group Normalization, arXiv:1803.08494.
+    """
+
+    def __init__(
+        self,
+        groups: int,
+        axis: AxisOrAxes = slice(1, None),
+        create_scale: bool = True,
+        create_offset: bool = True,
+        eps: float = 1e-5,
+        scale_init: Initializer | None = None,
+        offset_init: Initializer | None = None,
+        data_format: str = "channels_last",
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        check_inits(create_scale, create_offset, scale_init, offset_init)
+        if groups < 1:
+            raise ValueError(f"groups must be at least 1, got {groups}")
+        checked = check_axes(axis)
+        self.axis = (axis,) if isinstance(axis, int) else axis
+        self._axes = checked
+        self.groups = groups
+        self.eps = eps
+        self.data_format = data_format
+        self.channel_index = get_channel_index(data_format)
+        self.create_scale = create_scale
+        self.create_offset = create_offset
+        self.rank: int | None = None
+        self.scale_init = scale_init or jnp.ones
+        self.offset_init = offset_init or jnp.zeros
+
+    def __call__(
+        self,
+        x: jax.Array,
+        scale: jax.Array | None = None,
+        offset: jax.Array | None = None,
+    ) -> jax.Array:
+        """Normalises.
+
+        Args:
+          x: ``[B, ..., C]`` or ``[B, C, ...]``; of the same rank at every call.
+          scale: Factor, if the module has none of its own. Broadcasts to `x`.
+          offset: Summand, if the module has none of its own. Broadcasts to `x`.
+
+        Returns:
+          An array of the shape of `x`.
+
+        Raises:
+          ValueError: The number of channels is no multiple of `groups`, the rank has
+            changed, `x` lacks one of the axes, or `scale` or `offset` is given and made
+            as well, or does not broadcast.
+        """
+        check_given(self, scale, offset)
+        if self.rank is None:
+            _remember(self, x)
+        elif len(x.shape) != self.rank:
+            raise ValueError(
+                "The rank of the inputs cannot change between calls, the original call "
+                f"to {self.module_name!r} was rank={self.rank} but this call was rank="
+                f"{len(x.shape)}."
+            )
+        grouped = _grouped(self, x.shape)
+        channels = x.shape[self.channel_index]
+        if self.channel_index == -1:
+            shape: tuple[int, ...] = (channels,)
+        else:
+            shape = (channels, *(1,) * (len(x.shape) - 2))
+        scale, offset = scale_and_offset(self, x, shape, x.dtype, scale, offset)
+        return _normalise(x, scale, offset, self.eps, grouped=grouped, axes=self.axis)
+
+
+def _grouped(layer: GroupNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with the channels split in (groups, channels of a group)."""
+    channels = shape[layer.channel_index]
+    if channels % layer.groups:
+        raise ValueError(
+            "The number of channels must be divisible by the number of groups, was "
+            f"channels = {channels}, groups = {layer.groups} "
+            f"({layer.module_name!r}, input of shape {shape})"
+        )
+    split = (layer.groups, channels // layer.groups)
+    if layer.channel_index == -1:
+        return (*shape[:-1], *split)
+    return (shape[0], *split, *shape[2:])
+
+
+def _remember(layer: GroupNorm, x: jax.Array) -> None:
+    """Settles the axes for inputs of the rank of the first one."""
+    rank = len(x.shape)
+    where = repr(layer.module_name)
+    if rank < 2 and layer.channel_index == 1:
+        raise ValueError(
+            f"{where} needs an input of shape [batch, channels, ...], got {x.shape}."
+        )
+    axes = positive_axes(layer._axes, rank, where)
+    # Splitting the channels moves the axes after the groups on by one.
+    last_before = rank - 2 if layer.channel_index == -1 else 0
+    layer.axis = tuple(axis + (axis > last_before) for axis in axes)
+    layer.group_shape = (-1, *_grouped(layer, x.shape)[1:])
+    layer.first_input_shape = (-1, *x.shape[1:])
+    layer.rank = rank
+
+
+@functools.partial(jax.jit, static_argnames=("grouped", "axes"))
+def _normalise(x, scale, offset, eps, *, grouped, axes):
+    groups = jnp.reshape(x, grouped)
+    mean = jnp.mean(groups, axes, keepdims=True)
+    variance = jnp.var(groups, axes, keepdims=True)
+    inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
+    out = jnp.reshape((groups - mean) * inverse, x.shape)
+    if scale is not None:
+        out = out * scale
+    return out if offset is None else out + offset

@@ -1,0 +1,166 @@
+"""`LayerNorm` and `InstanceNorm`: every example by its own mean and variance."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module
+from haiku._layers.conv_shapes import get_channel_index
+from haiku._layers.scale_offset import (
+    Axes,
+    AxisOrAxes,
+    check_axes,
+    check_given,
+    check_inits,
+    positive_axes,
+    scale_and_offset,
+)
+from haiku.initializers import Initializer
+
+__all__ = ["InstanceNorm", "LayerNorm", "param_shape"]
+
+
+class LayerNorm(Module):
+    """Normalises each example by the mean and variance over some of its axes.
+
+        y = (x - mean(x)) / sqrt(var(x) + eps) * scale + offset
+
+    Args:
+      axis: The axes over which mean and variance are taken: an integer, several, or a
+        slice. ``-1`` takes them over the features.
+      create_scale: Whether there is a parameter `scale`.
+      create_offset: Whether there is a parameter `offset`.
+      eps: Added to the variance.
+      scale_init: Initializer of `scale`. Default: ones.
+      offset_init: Initializer of `offset`. Default: zeros.
+      use_fast_variance: Takes the variance as ``mean(x²) - mean(x)²``: faster, and less
+        exact where the mean is large.
+      name: Name of the module.
+      param_axis: The axes along which `scale` and `offset` vary. Default: the last.
+
+    Raises:
+      ValueError: An axis is no integer, or there is an initializer for a parameter that
+        is not made.
+
+    Source:
+      Ba et al., 2016, Layer Normalization, arXiv:1607.06450.
+    """
+
+    def __init__(
+        self,
+        axis: AxisOrAxes,
+        create_scale: bool,
+        create_offset: bool,
+        eps: float = 1e-5,
+        scale_init: Initializer | None = None,
+        offset_init: Initializer | None = None,
+        use_fast_variance: bool = False,
+        name: str | None = None,
+        *,
+        param_axis: AxisOrAxes | None = None,
+    ):
+        super().__init__(name=name)
+        check_inits(create_scale, create_offset, scale_init, offset_init)
+        self.axis = check_axes(axis)
+        self.eps = eps
+        self.create_scale = create_scale
+        self.create_offset = create_offset
+        self.scale_init = scale_init or jnp.ones
+        self.offset_init = offset_init or jnp.zeros
+        self.use_fast_variance = use_fast_variance
+        self.param_axis = (-1,) if param_axis is None else check_axes(param_axis)
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        scale: jax.Array | None = None,
+        offset: jax.Array | None = None,
+    ) -> jax.Array:
+        """Normalises.
+
+        Args:
+          inputs: An array that has the axes.
+          scale: Factor, if the module has none of its own. Broadcasts to `inputs`.
+          offset: Summand, if the module has none of its own. Broadcasts to `inputs`.
+
+        Returns:
+          An array of the shape of `inputs`.
+
+        Raises:
+          ValueError: `inputs` lacks one of the axes, or `scale` or `offset` is given
+            and made as well, or does not broadcast.
+        """
+        check_given(self, scale, offset)
+        axes = positive_axes(self.axis, len(inputs.shape), repr(self.module_name))
+        shape = param_shape(self.param_axis, inputs.shape, repr(self.module_name))
+        scale, offset = scale_and_offset(
+            self, inputs, shape, inputs.dtype, scale, offset
+        )
+        return _normalise(
+            inputs, scale, offset, self.eps, axes=axes, fast=self.use_fast_variance
+        )
+
+
+@functools.partial(jax.jit, static_argnames=("axes", "fast"))
+def _normalise(inputs, scale, offset, eps, *, axes, fast):
+    mean = jnp.mean(inputs, axes, keepdims=True)
+    if fast:
+        mean_of_squares = jnp.mean(jnp.square(inputs), axes, keepdims=True)
+        variance = mean_of_squares - jnp.square(mean)
+    else:
+        variance = jnp.var(inputs, axes, keepdims=True)
+    inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
+    if scale is not None:
+        inverse = scale * inverse
+    out = inverse * (inputs - mean)
+    return out if offset is None else out + offset
+
+
+def param_shape(
+    param_axis: Axes, shape: tuple[int, ...], where: str
+) -> tuple[int, ...]:
+    """Shape of parameters that vary along `param_axis` of an input of `shape`."""
+    axes = positive_axes(param_axis, len(shape), where)
+    if axes == (len(shape) - 1,):
+        return shape[-1:]
+    return tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
+
+
+class InstanceNorm(LayerNorm):
+    """Normalises every channel of each example over space.
+
+    Args:
+      create_scale: Whether there is a parameter `scale`, one per channel.
+      create_offset: Whether there is a parameter `offset`, one per channel.
+      eps: Added to the variance.
+      scale_init: Initializer of `scale`. Default: ones.
+      offset_init: Initializer of `offset`. Default: zeros.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+
+    Source:
+      Ulyanov et al., 2016, Instance Normalization, arXiv:1607.08022.
+    """
+
+    def __init__(
+        self,
+        create_scale: bool,
+        create_offset: bool,
+        eps: float = 1e-5,
+        scale_init: Initializer | None = None,
+        offset_init: Initializer | None = None,
+        data_format: str = "channels_last",
+        name: str | None = None,
+    ):
+        channel = get_channel_index(data_format)
+        super().__init__(
+            axis=slice(2, None) if channel == 1 else slice(1, -1),
+            create_scale=create_scale,
+            create_offset=create_offset,
+            eps=eps,
+            scale_init=scale_init,
+            offset_init=offset_init,
+            param_axis=channel,
+            name=name,
+        )

@@ -1,0 +1,191 @@
+"""Affine layers: `Linear` and `Bias`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module, get_parameter
+from haiku.initializers import Initializer, TruncatedNormal
+
+__all__ = ["Bias", "Linear"]
+
+
+class Linear(Module):
+    """Multiplies the last axis by a weight matrix and adds a bias.
+
+        y = x w + b
+
+    Args:
+      output_size: Size of the last axis of the output.
+      with_bias: Whether to add `b`.
+      w_init: Initializer of `w`, shape ``[input size, output_size]``. Default: a
+        truncated normal with standard deviation ``1 / sqrt(input size)``.
+      b_init: Initializer of `b`, shape ``[output_size]``. Default: zeros.
+      name: Name of the module.
+    """
+
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.input_size: int | None = None
+        self.output_size = output_size
+        self.with_bias = with_bias
+        self.w_init = w_init
+        self.b_init = b_init or jnp.zeros
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        precision: jax.lax.PrecisionLike = None,
+    ) -> jax.Array:
+        """Applies the layer.
+
+        Args:
+          inputs: ``[..., input size]``, of a float dtype.
+          precision: Precision of the multiplication, as in ``jax.numpy.dot``.
+
+        Returns:
+          ``[..., output_size]``.
+
+        Raises:
+          ValueError: `inputs` is a scalar.
+        """
+        shape = inputs.shape
+        if not shape:
+            raise ValueError(
+                f"Input must not be scalar. {self.module_name!r} is an hk.Linear and "
+                "needs an array of shape [..., features]."
+            )
+        input_size = self.input_size = shape[-1]
+        output_size = self.output_size
+        dtype = inputs.dtype
+
+        w_init = self.w_init
+        if w_init is None:
+            w_init = TruncatedNormal(1.0 / math.sqrt(input_size) if input_size else 0.0)
+        w = get_parameter("w", [input_size, output_size], dtype, init=w_init)
+        out = jnp.dot(inputs, w, precision=precision)
+        if self.with_bias:
+            b = get_parameter("b", [output_size], dtype, init=self.b_init)
+            out = out + jnp.broadcast_to(b, out.shape)
+        return out
+
+
+class Bias(Module):
+    """Adds a bias, shared over the axes that are not `bias_dims`.
+
+    =============== ===================================== ==============
+    `bias_dims`     one bias for every                    shape of `b`
+    =============== ===================================== ==============
+    ``None``        element of an example                 ``[H, W, C]``
+    ``()``          (a single one)                        ``[]``
+    ``[-1]``        channel                               ``[C]``
+    ``[-2, -3]``    pixel                                 ``[H, W, 1]``
+    =============== ===================================== ==============
+
+    for inputs of shape ``[B, H, W, C]``.
+
+    Args:
+      output_size: The shape of an example, if it is to be checked: ``(H, W, C)``.
+      bias_dims: Axes of the input that have a bias of their own, counted with the
+        batch axis, which cannot be one of them.
+      b_init: Initializer of `b`. Default: zeros.
+      name: Name of the module.
+    """
+
+    def __init__(
+        self,
+        output_size: Sequence[int] | None = None,
+        bias_dims: Sequence[int] | None = None,
+        b_init: Initializer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.output_size = output_size
+        self.bias_dims = bias_dims
+        self.b_init = b_init or jnp.zeros
+        self.bias_shape: tuple[int, ...] | None = None
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        multiplier: float | jax.Array | None = None,
+    ) -> jax.Array:
+        """Adds the bias to every example of a batch.
+
+        Args:
+          inputs: ``[B, ...]``.
+          multiplier: Factor of the bias, a scalar or an array that broadcasts to
+            `inputs`: -1 subtracts it.
+
+        Returns:
+          An array of the shape of `inputs`.
+
+        Raises:
+          ValueError: `inputs` has no example axes, does not have the shape
+            `output_size`, or lacks one of `bias_dims`.
+        """
+        if len(inputs.shape) < 2:
+            raise ValueError(
+                f"Input must have rank >= 2, [batch, ...]: {self.module_name!r} got "
+                f"shape {inputs.shape}."
+            )
+        self.input_size = inputs.shape[1:]
+        output_size = self.output_size
+        if output_size is not None and tuple(_sizes(output_size)) != self.input_size:
+            expected = (-1, *_sizes(output_size))
+            raise ValueError(
+                f"Input shape must be {expected} in {self.module_name!r}, not "
+                f"{inputs.shape}."
+            )
+        self.bias_shape = _bias_shape(inputs.shape, self.bias_dims)
+        b = get_parameter("b", self.bias_shape, inputs.dtype, init=self.b_init)
+        b = jnp.broadcast_to(b, inputs.shape)
+        if multiplier is not None:
+            b = b * multiplier
+        return inputs + b
+
+
+def _sizes(output_size: Any) -> tuple[int, ...]:
+    return (output_size,) if isinstance(output_size, int) else tuple(output_size)
+
+
+def _bias_shape(
+    shape: tuple[int, ...], bias_dims: Sequence[int] | None
+) -> tuple[int, ...]:
+    """The shape of a bias that varies along `bias_dims` of an input of `shape`."""
+    rank = len(shape)
+    if bias_dims is None:
+        return shape[1:]
+    if not bias_dims:
+        return ()
+    axes = set()
+    for dim in bias_dims:
+        axis = dim + rank if dim < 0 else dim
+        if axis == 0:
+            raise ValueError(
+                "Cannot apply bias across the minibatch dimension: bias_dims "
+                f"{tuple(bias_dims)} name axis 0 of {shape}."
+            )
+        if not 0 < axis < rank:
+            raise ValueError(
+                f"Dimension {dim} (in bias_dims {tuple(bias_dims)}) is out of range for "
+                f"input of rank {rank}."
+            )
+        axes.add(axis)
+    # Axes before the first biased one need no place: broadcasting adds them.
+    return tuple(
+        size if axis in axes else 1
+        for axis, size in enumerate(shape)
+        if axis >= min(axes)
+    )

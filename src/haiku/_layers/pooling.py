@@ -1,0 +1,167 @@
+"""Pooling: the maximum or the mean of every window."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from haiku._core import Module
+
+__all__ = ["AvgPool", "MaxPool", "avg_pool", "max_pool"]
+
+IntOrSequence = int | Sequence[int]
+
+
+def max_pool(
+    value: jax.Array,
+    window_shape: IntOrSequence,
+    strides: IntOrSequence,
+    padding: str,
+    channel_axis: int | None = -1,
+) -> jax.Array:
+    """The maximum of every window.
+
+    Args:
+      value: ``[B, *space, C]``; the batch axis, too, may be missing where sizes are
+        given per axis.
+      window_shape: Size of the window: one number for the spatial axes, or one per axis
+        of `value` (of its last axes, if it has more).
+      strides: Step of the window, likewise.
+      padding: ``"SAME"`` or ``"VALID"``.
+      channel_axis: The axis that a single number leaves out, besides the first. None
+        leaves out the first only.
+
+    Returns:
+      An array of the rank of `value`.
+
+    Raises:
+      ValueError: `padding` or `channel_axis` is unknown, or there are more sizes than
+        axes.
+    """
+    window, steps = _check(value, window_shape, strides, padding, channel_axis)
+    if jnp.issubdtype(value.dtype, jnp.integer):
+        lowest = np.asarray(jnp.iinfo(value.dtype).min, value.dtype)
+    else:
+        lowest = np.asarray(-np.inf, value.dtype)
+    return jax.lax.reduce_window(value, lowest, jax.lax.max, window, steps, padding)
+
+
+def avg_pool(
+    value: jax.Array,
+    window_shape: IntOrSequence,
+    strides: IntOrSequence,
+    padding: str,
+    channel_axis: int | None = -1,
+) -> jax.Array:
+    """The mean of every window; padded places do not count.
+
+    Args:
+      value: As for :func:`max_pool`.
+      window_shape: As for :func:`max_pool`.
+      strides: As for :func:`max_pool`.
+      padding: As for :func:`max_pool`.
+      channel_axis: As for :func:`max_pool`.
+
+    Returns:
+      An array of the rank of `value`, of a float dtype.
+    """
+    window, steps = _check(value, window_shape, strides, padding, channel_axis)
+    total = functools.partial(
+        jax.lax.reduce_window,
+        init_value=np.zeros((), value.dtype),
+        computation=jax.lax.add,
+        window_dimensions=window,
+        window_strides=steps,
+        padding=padding,
+    )
+    if padding == "VALID":
+        return total(value) / math.prod(window)
+    # Where the window is 1 nothing is padded, and one place counts for all.
+    places = [n if size != 1 else 1 for n, size in zip(value.shape, window)]
+    return total(value) / total(jnp.ones(places, value.dtype))
+
+
+def _check(
+    value: Any,
+    window_shape: IntOrSequence,
+    strides: IntOrSequence,
+    padding: str,
+    channel_axis: int | None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if padding not in ("SAME", "VALID"):
+        raise ValueError(f"Invalid padding '{padding}', must be 'SAME' or 'VALID'.")
+    window = _per_axis("window_shape", value, window_shape, channel_axis)
+    return window, _per_axis("strides", value, strides, channel_axis)
+
+
+def _per_axis(
+    name: str, value: Any, size: IntOrSequence, channel_axis: int | None
+) -> tuple[int, ...]:
+    """`size` along every axis of `value`."""
+    rank = len(value.shape)
+    if isinstance(size, Sequence):
+        if len(size) > rank:
+            raise ValueError(
+                f"{name} {tuple(size)} has more sizes than the input of shape "
+                f"{value.shape} has axes."
+            )
+        return (1,) * (rank - len(size)) + tuple(size)
+    # The first axis is the batch: it is never pooled by a single number.
+    if channel_axis is not None and not 0 <= abs(channel_axis) < rank:
+        raise ValueError(f"Invalid channel axis {channel_axis} for {value.shape}")
+    untouched = {0}
+    if channel_axis is not None:
+        untouched.add(channel_axis % rank)
+    return tuple(1 if axis in untouched else size for axis in range(rank))
+
+
+class MaxPool(Module):
+    """:func:`max_pool` as a module."""
+
+    def __init__(
+        self,
+        window_shape: IntOrSequence,
+        strides: IntOrSequence,
+        padding: str,
+        channel_axis: int | None = -1,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.window_shape = window_shape
+        self.strides = strides
+        self.padding = padding
+        self.channel_axis = channel_axis
+
+    def __call__(self, value: jax.Array) -> jax.Array:
+        """See :func:`max_pool`."""
+        return max_pool(
+            value, self.window_shape, self.strides, self.padding, self.channel_axis
+        )
+
+
+class AvgPool(Module):
+    """:func:`avg_pool` as a module."""
+
+    def __init__(
+        self,
+        window_shape: IntOrSequence,
+        strides: IntOrSequence,
+        padding: str,
+        channel_axis: int | None = -1,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.window_shape = window_shape
+        self.strides = strides
+        self.padding = padding
+        self.channel_axis = channel_axis
+
+    def __call__(self, value: jax.Array) -> jax.Array:
+        """See :func:`avg_pool`."""
+        return avg_pool(
+            value, self.window_shape, self.strides, self.padding, self.channel_axis
+        )

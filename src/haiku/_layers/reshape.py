@@ -1,0 +1,108 @@
+"""`Reshape` and `Flatten`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module
+
+__all__ = ["Flatten", "Reshape"]
+
+
+class Reshape(Module):
+    """Reshapes, leaving the leading axes as they are.
+
+    Args:
+      output_shape: The shape that the axes after the preserved ones are brought to.
+        At most one size may be -1, which takes what is left.
+      preserve_dims: How many leading axes stay. A negative number counts the axes
+        that do not stay, from the end. 0 is not allowed.
+      name: Name of the module.
+
+    Raises:
+      ValueError: `preserve_dims` is 0, or several sizes are -1.
+      TypeError: `output_shape` is no sequence of integers.
+    """
+
+    def __init__(
+        self,
+        output_shape: Sequence[int],
+        preserve_dims: int = 1,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if preserve_dims == 0:
+            raise ValueError(
+                "Argument preserve_dims should be non-zero. To reshape all axes use "
+                "jnp.reshape."
+            )
+        if not isinstance(output_shape, Sequence) or isinstance(output_shape, str):
+            raise TypeError(
+                f"output_shape must be a sequence of integers, got {output_shape!r}"
+            )
+        for size in output_shape:
+            if not _is_size(size):
+                raise TypeError(
+                    "output_shape must hold integers, got "
+                    f"{size!r} in {tuple(output_shape)!r}"
+                )
+        if sum(isinstance(size, int) and size == -1 for size in output_shape) > 1:
+            raise ValueError(
+                f"output_shape may hold -1 once, got {tuple(output_shape)!r}"
+            )
+        self.output_shape = tuple(output_shape)
+        self.preserve_dims = preserve_dims
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Returns `inputs` in the new shape, or as they are if all axes are preserved.
+
+        Raises:
+          TypeError: The sizes do not multiply to those of the input.
+        """
+        shape = inputs.shape
+        keep = self.preserve_dims
+        if len(shape) <= keep:
+            return inputs
+        if keep < 0:
+            keep = max(len(shape) + keep, 0)
+        kept, rest = shape[:keep], shape[keep:]
+        target = _fill_wildcard(self.output_shape, rest)
+        if target is None:
+            raise TypeError(
+                f"{self.module_name!r} cannot reshape {shape} to "
+                f"{(*kept, *self.output_shape)}: the axes after the {len(kept)} "
+                f"preserved hold {math.prod(rest)} elements."
+            )
+        return jnp.reshape(inputs, (*kept, *target))
+
+
+class Flatten(Reshape):
+    """Merges all axes after the leading ones into one.
+
+    Args:
+      preserve_dims: How many leading axes stay, see :class:`Reshape`.
+      name: Name of the module.
+    """
+
+    def __init__(self, preserve_dims: int = 1, name: str | None = None):
+        super().__init__(output_shape=(-1,), preserve_dims=preserve_dims, name=name)
+
+
+def _is_size(size: Any) -> bool:
+    return hasattr(size, "__index__") or jax.export.is_symbolic_dim(size)
+
+
+def _fill_wildcard(
+    wanted: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """`wanted` with its -1 replaced, or None if it cannot hold what `shape` holds."""
+    size = math.prod(shape)
+    if -1 not in wanted:
+        return wanted if math.prod(wanted) == size else None
+    known = math.prod(n for n in wanted if n != -1)
+    if known == 0 or min((n for n in wanted if n != -1), default=0) < 0 or size % known:
+        return None
+    return tuple(size // known if n == -1 else n for n in wanted)

@@ -1,0 +1,157 @@
+"""Division of weights by their largest singular value."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module, get_state, set_state
+from haiku._layers.moving_average import map_params_tree
+from haiku.initializers import RandomNormal
+
+__all__ = ["SNParamsTree", "SpectralNorm"]
+
+
+class SpectralNorm(Module):
+    """Divides a matrix by its largest singular value, found by power iteration.
+
+        v = u W^T / |u W^T|,  u = v W / |v W|,  σ = v W u^T,  out = W / σ
+
+    The vector `u` is state: each call goes on from where the last one ended. The
+    gradient reaches `W`, and takes `u` and `v` as constants.
+
+    Args:
+      eps: Added to squared norms before they divide.
+      n_steps: Steps of the iteration per call.
+      name: Name of the module.
+
+    Source:
+      Miyato et al., 2018, Spectral Normalization for Generative Adversarial Networks,
+      arXiv:1802.05957.
+    """
+
+    def __init__(self, eps: float = 1e-4, n_steps: int = 1, name: str | None = None):
+        super().__init__(name=name)
+        self.eps = eps
+        self.n_steps = n_steps
+
+    def __call__(
+        self,
+        value: Any,
+        update_stats: bool = True,
+        error_on_non_matrix: bool = False,
+    ) -> jax.Array:
+        """Normalises.
+
+        Args:
+          value: Weights ``[..., outputs]``; all axes but the last count as one.
+          update_stats: Whether to keep `u` and `sigma` for the next call.
+          error_on_non_matrix: Whether more than two axes are an error.
+
+        Returns:
+          An array of the shape of `value`.
+
+        Raises:
+          ValueError: `value` has fewer than two axes, or more and that is an error.
+        """
+        value = jnp.asarray(value)
+        shape = value.shape
+        if len(shape) < 2:
+            raise ValueError(
+                "Spectral normalization is not well defined for scalar or vector "
+                f"inputs: {self.module_name!r} got shape {shape}."
+            )
+        if len(shape) > 2 and error_on_non_matrix:
+            raise ValueError(
+                f"Input is {len(shape)}D but error_on_non_matrix is True "
+                f"({self.module_name!r}, shape {shape})."
+            )
+        u0 = get_state("u0", [1, shape[-1]], value.dtype, init=RandomNormal())
+        out, u0, sigma = _normalise(value, u0, self.eps, n_steps=self.n_steps)
+        if update_stats:
+            set_state("u0", u0)
+            set_state("sigma", sigma)
+        return out
+
+    @property
+    def u0(self) -> jax.Array:
+        """The vector the next call starts from, ``[1, outputs]``."""
+        return get_state("u0")
+
+    @property
+    def sigma(self) -> jax.Array:
+        """The singular value of the last call that kept it, or 1 before."""
+        return get_state("sigma", shape=(), init=jnp.ones)
+
+
+@functools.partial(jax.jit, static_argnames="n_steps")
+def _normalise(value, u0, eps, *, n_steps):
+    shape = value.shape
+    w = jnp.reshape(value, (math.prod(shape[:-1]), shape[-1]))
+
+    def unit(x):
+        return x * jax.lax.rsqrt(jnp.sum(x * x, keepdims=True) + eps)
+
+    # Without a step there is still a left vector to go with u0.
+    v0 = unit(jnp.matmul(u0, w.T)) if n_steps < 1 else None
+    for _ in range(n_steps):
+        v0 = unit(jnp.matmul(u0, w.T))
+        u0 = unit(jnp.matmul(v0, w))
+    u0, v0 = jax.lax.stop_gradient((u0, v0))
+    sigma = jnp.matmul(jnp.matmul(v0, w), u0.T)[0, 0]
+    return jnp.reshape(w / sigma, shape), u0, sigma
+
+
+class SNParamsTree(Module):
+    """Normalises every array of a tree of parameters, each in a submodule of its own.
+
+    The parameter ``w`` of ``mlp/~/linear`` is normalised in the submodule
+    ``mlp___tilde___linear__w``.
+
+    Args:
+      eps: See :class:`SpectralNorm`.
+      n_steps: See :class:`SpectralNorm`.
+      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are left
+        as they are: ``".*b$"`` leaves biases. Empty matches none.
+      name: Name of the module.
+    """
+
+    def __init__(
+        self,
+        eps: float = 1e-4,
+        n_steps: int = 1,
+        ignore_regex: str = "",
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.eps = eps
+        self.n_steps = n_steps
+        self.ignore_regex = ignore_regex
+
+    def __call__(
+        self,
+        tree: Mapping[str, Mapping[str, jax.Array]],
+        update_stats: bool = True,
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Normalises the parameters.
+
+        Args:
+          tree: Parameters, as ``init`` returns them.
+          update_stats: Whether to keep the vectors of the iteration.
+
+        Returns:
+          The normalised parameters, in a tree like `tree`.
+
+        Raises:
+          ValueError: A parameter has fewer than two axes; leave it out by
+            `ignore_regex`.
+        """
+
+        def normalise(name: str, value: jax.Array) -> jax.Array:
+            norm = SpectralNorm(self.eps, self.n_steps, name=name)
+            return norm(value, update_stats=update_stats)
+
+        return map_params_tree(normalise, tree, self.ignore_regex, self.module_name)

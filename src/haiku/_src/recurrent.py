@@ -1,0 +1,3 @@
+"""Where old pickles look for `LSTMState`."""
+
+from haiku._layers.cores import LSTMState as LSTMState

@@ -1,0 +1,375 @@
+"""Initial values of parameters.
+
+An initializer is any function ``init(shape, dtype) -> array``; ``jnp.zeros`` is
+one. Those that draw at random take their key from ``hk.next_rng_key()``, so they
+work wherever a module works.
+
+Each random initializer is a function of a key, a shape and numbers, which `draw`
+compiles together with the split of the key. The parameters have to be, bit for bit,
+what the operations give one by one. Compiled, constants would be folded into each
+other, hence the barrier; and a multiplication and an addition would be rounded once,
+hence the mean is added afterwards.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from haiku._core import draw
+
+__all__ = [
+    "Constant",
+    "Identity",
+    "Initializer",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "UniformScaling",
+    "VarianceScaling",
+]
+
+Initializer = Callable[[Sequence[int], Any], jax.Array]
+
+# Standard deviation of a standard normal cut off at -2 and 2: dividing by it gives
+# a truncated normal the variance that was asked for.
+_STDDEV_WITHIN_TWO_SIGMA = 0.87962566103423978
+
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
+
+
+def _require_inexact(name: str, shape: Sequence[int], dtype: Any) -> None:
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(
+            f"{name} draws floating-point numbers, but was asked for dtype "
+            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer "
+            "that makes whole numbers (jnp.zeros, hk.initializers.Constant), or give "
+            "the layer a float input: x.astype(jnp.float32)."
+        )
+
+
+def _require_float(name: str, shape: Sequence[int], dtype: Any) -> None:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"{name} draws real numbers, but was asked for dtype "
+            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}): ask for a float dtype "
+            "such as float32 or bfloat16."
+        )
+
+
+def _number(x: Any, dtype: Any) -> Any:
+    """`x` as a strongly typed scalar."""
+    if isinstance(x, jax.Array):
+        return x.astype(dtype)
+    return np.asarray(x, dtype)
+
+
+def _scaled(x: jax.Array, scale: Any, dtype: Any) -> jax.Array:
+    return _number(scale, dtype) * jax.lax.optimization_barrier(x)
+
+
+def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
+    return x if _is_zero(shift) else x + _number(shift, dtype)
+
+
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, (int, float)) and x == 0
+
+
+def _normal(key, shape, dtype, stddev):
+    _require_inexact("RandomNormal", shape, dtype)
+    return _scaled(jax.random.normal(key, shape, dtype), stddev, dtype)
+
+
+def _truncated_normal(key, shape, dtype, stddev, lower, upper):
+    _require_inexact("TruncatedNormal", shape, dtype)
+    real = jnp.finfo(dtype).dtype
+    bounds = _number(lower, real), _number(upper, real)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        parts = jax.random.truncated_normal(key, *bounds, (2, *shape), real)
+        x = jax.lax.complex(parts[0], parts[1])
+    else:
+        x = jax.random.truncated_normal(key, *bounds, shape, dtype)
+    return _scaled(x, stddev, dtype)
+
+
+def _uniform(key, shape, dtype, minval, maxval):
+    _require_float("RandomUniform", shape, dtype)
+    bounds = _number(minval, dtype), _number(maxval, dtype)
+    return jax.random.uniform(key, shape, dtype, *bounds)
+
+
+def _orthogonal(key, shape, dtype, scale, axis):
+    _require_inexact("Orthogonal", shape, dtype)
+    others = list(shape)
+    columns = others.pop(axis)
+    rows = math.prod(others)
+    tall = (max(rows, columns), min(rows, columns))
+    q, r = jnp.linalg.qr(jax.random.normal(key, tall, dtype))
+    q = q * jnp.sign(jnp.diag(r))[None]  # the sign that makes the draw uniform
+    if rows < columns:
+        q = q.T
+    q = jnp.moveaxis(jnp.reshape(q, (*others, columns)), -1, axis)
+    return _number(scale, dtype) * q
+
+
+class Constant:
+    """Fills the array with one value, or with an array broadcast to the shape.
+
+    Args:
+      constant: A number, or an array or (nested) list that broadcasts to the shape
+        asked for.
+    """
+
+    def __init__(self, constant: float | int | complex | Any):
+        self.constant = constant
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns `constant` broadcast to `shape`, as `dtype`."""
+        constant = self.constant
+        if isinstance(constant, (list, tuple)):
+            constant = np.asarray(constant)
+        return jnp.broadcast_to(constant, shape).astype(dtype)
+
+
+class RandomNormal:
+    """Draws from a normal distribution.
+
+    Args:
+      stddev: Standard deviation.
+      mean: Mean.
+    """
+
+    def __init__(self, stddev: Any = 1.0, mean: Any = 0.0):
+        self.stddev = stddev
+        self.mean = mean
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`; `dtype` is a float or complex one."""
+        x = draw(_normal, tuple(shape), dtype, self.stddev)
+        return _shifted(x, self.mean, dtype)
+
+
+class TruncatedNormal:
+    """Draws from a normal distribution cut off at `lower` and `upper`.
+
+    The bounds count in standard deviations from the mean, so every value lies in
+    ``[mean + lower * stddev, mean + upper * stddev]``. A complex dtype draws real and
+    imaginary part so, each.
+
+    Args:
+      stddev: Standard deviation of the normal before it is cut off.
+      mean: Mean of the normal before it is cut off.
+      lower: Lower bound, in standard deviations.
+      upper: Upper bound, in standard deviations.
+    """
+
+    def __init__(
+        self,
+        stddev: Any = 1.0,
+        mean: Any = 0.0,
+        lower: Any = -2.0,
+        upper: Any = 2.0,
+    ):
+        self.stddev = stddev
+        self.mean = mean
+        self.lower = lower
+        self.upper = upper
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`; `dtype` is a float or complex one."""
+        x = draw(
+            _truncated_normal, tuple(shape), dtype, self.stddev, self.lower, self.upper
+        )
+        return _shifted(x, self.mean, dtype)
+
+
+class RandomUniform:
+    """Draws uniformly from ``[minval, maxval)``.
+
+    Args:
+      minval: Lower bound, included.
+      maxval: Upper bound, excluded.
+    """
+
+    def __init__(self, minval: Any = 0.0, maxval: Any = 1.0):
+        self.minval = minval
+        self.maxval = maxval
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`; `dtype` is a float one."""
+        return draw(_uniform, tuple(shape), dtype, self.minval, self.maxval)
+
+
+class VarianceScaling:
+    """Draws with a variance that keeps activations in scale from layer to layer.
+
+        Var[w] = scale / n
+
+    where `n` is the number of inputs of the weights (`fan_in`), of outputs
+    (`fan_out`), or their mean (`fan_avg`). The last axis counts as the outputs, the
+    one before it as the inputs, and all others multiply both.
+
+    ======================= =====================================================
+    Glorot / Xavier uniform ``VarianceScaling(1.0, "fan_avg", "uniform")``
+    Glorot / Xavier normal  ``VarianceScaling(1.0, "fan_avg", "truncated_normal")``
+    LeCun uniform           ``VarianceScaling(1.0, "fan_in", "uniform")``
+    LeCun normal            ``VarianceScaling(1.0, "fan_in", "truncated_normal")``
+    He uniform              ``VarianceScaling(2.0, "fan_in", "uniform")``
+    He normal               ``VarianceScaling(2.0, "fan_in", "truncated_normal")``
+    ======================= =====================================================
+
+    Args:
+      scale: Positive factor of the variance.
+      mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
+      distribution: ``"truncated_normal"`` (cut off at two standard deviations, and
+        widened so that the variance holds), ``"normal"`` or ``"uniform"``.
+      fan_in_axes: Axes that count as inputs, all others as outputs. ``None`` is the
+        convention above.
+
+    Raises:
+      ValueError: `scale` is not positive, or `mode` or `distribution` is not one of
+        the above.
+
+    Source:
+      He et al., 2015, Delving Deep into Rectifiers, arXiv:1502.01852; Glorot and
+      Bengio, 2010, Understanding the difficulty of training deep feedforward neural
+      networks.
+    """
+
+    def __init__(
+        self,
+        scale: Any = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        fan_in_axes: Sequence[int] | None = None,
+    ):
+        if scale < 0.0:
+            raise ValueError(f"`scale` must be a positive float. Got: {scale}")
+        if mode not in _MODES:
+            raise ValueError(
+                f"Invalid `mode` argument: {mode!r}. Choose one of {_MODES}."
+            )
+        if distribution not in _DISTRIBUTIONS:
+            raise ValueError(
+                f"Invalid `distribution` argument: {distribution!r}. Choose one of "
+                f"{_DISTRIBUTIONS}."
+            )
+        self.scale = scale
+        self.mode = mode
+        self.distribution = distribution
+        self.fan_in_axes = fan_in_axes
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`; `dtype` is a float or complex one."""
+        _require_inexact("VarianceScaling", shape, dtype)
+        fan_in, fan_out = _fans(shape, self.fan_in_axes)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        variance = self.scale / max(1.0, fan[self.mode])
+        root = np.sqrt if isinstance(variance, np.generic | np.ndarray) else math.sqrt
+        if isinstance(variance, jax.Array):
+            root = jnp.sqrt
+        if self.distribution == "truncated_normal":
+            widening = np.asarray(_STDDEV_WITHIN_TWO_SIGMA, dtype)
+            return TruncatedNormal(root(variance) / widening)(shape, dtype)
+        if self.distribution == "normal":
+            return RandomNormal(root(variance))(shape, dtype)
+        limit = root(3.0 * variance)
+        return RandomUniform(-limit, limit)(shape, dtype)
+
+
+class UniformScaling:
+    """Draws uniformly, in a range that keeps activations in scale.
+
+        w ~ U(-limit, limit),  limit = scale * sqrt(3 / number of inputs)
+
+    where all axes but the last count as inputs.
+
+    Args:
+      scale: Factor of the range.
+
+    Source:
+      Sussillo and Abbott, 2014, Random Walk Initialization for Training Very Deep
+      Feedforward Networks, arXiv:1412.6558.
+    """
+
+    def __init__(self, scale: Any = 1.0):
+        self.scale = scale
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`; `dtype` is a float one."""
+        inputs = math.prod(shape[:-1])
+        limit = math.sqrt(3.0 / max(1.0, inputs)) * self.scale
+        return RandomUniform(-limit, limit)(shape, dtype)
+
+
+class Orthogonal:
+    """Draws a random matrix with orthonormal columns (or rows, if it is wide).
+
+    Axes other than `axis` are merged into one, so that along `axis` the slices of the
+    array are orthonormal, up to `scale`.
+
+    Args:
+      scale: Factor of the matrix.
+      axis: The axis whose slices are orthonormal.
+
+    Source:
+      Saxe et al., 2014, Exact solutions to the nonlinear dynamics of learning in deep
+      linear neural networks, arXiv:1312.6120.
+    """
+
+    def __init__(self, scale: Any = 1.0, axis: int = -1):
+        self.scale = scale
+        self.axis = axis
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns a draw of `shape`, which has at least two axes."""
+        if len(shape) < 2:
+            raise ValueError(
+                "Orthogonal initializer requires at least a 2D shape. Got: "
+                f"{tuple(shape)}"
+            )
+        return draw(_orthogonal, tuple(shape), dtype, self.scale, self.axis)
+
+
+class Identity:
+    """Makes an identity matrix, or a stack of them along the leading axes.
+
+    Args:
+      gain: Factor of the matrix.
+    """
+
+    def __init__(self, gain: Any = 1.0):
+        self.gain = gain
+
+    def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
+        """Returns the matrix of `shape`, which has at least two axes."""
+        if len(shape) < 2:
+            raise ValueError(
+                f"Identity initializer requires at least a 2D shape. Got: {tuple(shape)}"
+            )
+        *_, rows, columns = shape
+        matrix = _number(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)
+        return jnp.broadcast_to(matrix, shape)
+
+
+def _fans(
+    shape: Sequence[int], fan_in_axes: Sequence[int] | None = None
+) -> tuple[float, float]:
+    """The numbers of inputs and outputs of weights of `shape`."""
+    if len(shape) < 1:
+        return 1, 1
+    if fan_in_axes is not None:
+        axes = {axis % len(shape) for axis in fan_in_axes}
+        inputs = math.prod(size for axis, size in enumerate(shape) if axis in axes)
+        outputs = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
+        return inputs, outputs
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    receptive_field = math.prod(shape[:-2])
+    return shape[-2] * receptive_field, shape[-1] * receptive_field

@@ -1,0 +1,134 @@
+"""`MLP`: linear layers with an activation between them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+
+from haiku._core import Module, PRNGSequence
+from haiku._layers.activation import traced_once
+from haiku._layers.functional import dropout
+from haiku._layers.linear import Linear
+from haiku.initializers import Initializer
+
+__all__ = ["MLP"]
+
+
+class MLP(Module):
+    """A multi-layer perceptron.
+
+    Args:
+      output_sizes: Size of each layer's output.
+      w_init: Initializer of all weights, see :class:`Linear`.
+      b_init: Initializer of all biases. Default: zeros.
+      with_bias: Whether the layers have biases.
+      activation: Function that comes after each layer but, by default, the last.
+      activate_final: Whether it comes after the last as well.
+      name: Name of the module.
+
+    Raises:
+      ValueError: There is a `b_init` and no bias.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.nets.MLP([300, 100, 10])(x))
+    """
+
+    def __init__(
+        self,
+        output_sizes: Iterable[int],
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        with_bias: bool = True,
+        activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
+        activate_final: bool = False,
+        name: str | None = None,
+    ):
+        if not with_bias and b_init is not None:
+            raise ValueError("When with_bias=False b_init must not be set.")
+        super().__init__(name=name)
+        self.with_bias = with_bias
+        self.w_init = w_init
+        self.b_init = b_init
+        self.activation = activation
+        self.activate_final = activate_final
+        output_sizes = tuple(output_sizes)
+        self.layers = tuple(
+            Linear(
+                output_size=size,
+                w_init=w_init,
+                b_init=b_init,
+                with_bias=with_bias,
+                name=f"linear_{i}",
+            )
+            for i, size in enumerate(output_sizes)
+        )
+        self.output_size = output_sizes[-1] if output_sizes else None
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        dropout_rate: float | None = None,
+        rng: Any = None,
+    ) -> jax.Array:
+        """Applies all layers.
+
+        Args:
+          inputs: ``[..., features]``.
+          dropout_rate: If given, each activation comes after :func:`dropout` at that
+            rate.
+          rng: A key, which dropout needs.
+
+        Returns:
+          ``[..., output_sizes[-1]]``.
+
+        Raises:
+          ValueError: One of `dropout_rate` and `rng` is given without the other.
+        """
+        if dropout_rate is not None and rng is None:
+            raise ValueError(
+                "When using dropout an rng key must be passed: "
+                "mlp(x, dropout_rate, hk.next_rng_key())."
+            )
+        if dropout_rate is None and rng is not None:
+            raise ValueError("RNG should only be passed when using dropout.")
+        keys = PRNGSequence(rng) if rng is not None else None
+        activation = traced_once(self.activation)
+        activated = len(self.layers) - (0 if self.activate_final else 1)
+        out = inputs
+        for i, layer in enumerate(self.layers):
+            out = layer(out)
+            if i < activated:
+                if dropout_rate is not None and keys is not None:
+                    out = dropout(next(keys), dropout_rate, out)
+                out = activation(out)
+        return out
+
+    def reverse(
+        self, activate_final: bool | None = None, name: str | None = None
+    ) -> "MLP":
+        """A new MLP from the outputs' size to the inputs', with the sizes in reverse.
+
+        Args:
+          activate_final: As for the constructor. Default: as here.
+          name: Name of the new module. Default: this one's, followed by ``_reversed``.
+
+        Returns:
+          The new module, with parameters of its own.
+
+        Raises:
+          ValueError: This module has not been called, so the sizes are not known.
+        """
+        sizes = [layer.input_size for layer in self.layers]
+        if None in sizes:
+            raise ValueError("You cannot reverse an MLP until it has been called.")
+        return MLP(
+            output_sizes=reversed(sizes),  # type: ignore[arg-type]
+            w_init=self.w_init,
+            b_init=self.b_init,
+            with_bias=self.with_bias,
+            activation=self.activation,
+            activate_final=(
+                self.activate_final if activate_final is None else activate_final
+            ),
+            name=f"{self.name}_reversed" if name is None else name,
+        )

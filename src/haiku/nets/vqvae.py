@@ -1,0 +1,247 @@
+"""Vector quantisers: the middle of a VQ-VAE."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module, get_parameter, get_state, set_state
+from haiku._layers.functional import one_hot
+from haiku._layers.moving_average import ExponentialMovingAverage
+from haiku.initializers import VarianceScaling
+
+__all__ = ["VectorQuantizer", "VectorQuantizerEMA"]
+
+
+class VectorQuantizer(Module):
+    """Replaces each vector by the nearest of a number of learned ones.
+
+        q(x) = e_k,  k = argmin_j |x - e_j|²
+        loss = mean |sg(x) - q|² + commitment_cost * mean |x - sg(q)|²
+
+    Args:
+      embedding_dim: Size of the vectors, ``D``.
+      num_embeddings: Number of learned vectors, ``K``.
+      commitment_cost: Weight of the second part of the loss, which draws the inputs to
+        the learned vectors.
+      dtype: Dtype of the learned vectors.
+      name: Name of the module.
+      cross_replica_axis: Name of a mapped axis over which the perplexity is taken.
+
+    Source:
+      Van den Oord et al., 2017, Neural Discrete Representation Learning,
+      arXiv:1711.00937.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_embeddings: int,
+        commitment_cost: float,
+        dtype: Any = jnp.float32,
+        name: str | None = None,
+        cross_replica_axis: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.embedding_dim = embedding_dim
+        self.num_embeddings = num_embeddings
+        self.commitment_cost = commitment_cost
+        self.cross_replica_axis = cross_replica_axis
+        self._embedding_shape = [embedding_dim, num_embeddings]
+        self._embedding_dtype = dtype
+
+    @property
+    def embeddings(self) -> jax.Array:
+        """The learned vectors, ``[D, K]``."""
+        return get_parameter(
+            "embeddings",
+            self._embedding_shape,
+            self._embedding_dtype,
+            init=VarianceScaling(distribution="uniform"),
+        )
+
+    def __call__(self, inputs: jax.Array, is_training: bool) -> dict[str, jax.Array]:
+        """Quantises.
+
+        Args:
+          inputs: ``[..., D]``.
+          is_training: Has no effect here; :class:`VectorQuantizerEMA` needs it.
+
+        Returns:
+          A dict of ``quantize``, the quantised inputs ``[..., D]``, whose gradient is
+          handed to the inputs; ``loss``, a scalar; ``perplexity``, how many vectors are in
+          use, a scalar; ``encoding_indices`` ``[...]``, ``encodings`` ``[N, K]`` (one-hot)
+          and ``distances`` ``[N, K]`` (squared), where N counts the vectors of `inputs`.
+
+        Raises:
+          ValueError: The last axis of `inputs` does not have size D.
+        """
+        del is_training
+        embeddings = self.embeddings
+        found = _nearest(self, inputs, embeddings)
+        quantized = _look_up(embeddings, found["encoding_indices"])
+        commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
+        codebook = jnp.mean(jnp.square(quantized - jax.lax.stop_gradient(inputs)))
+        return {
+            "quantize": _straight_through(inputs, quantized),
+            "loss": codebook + self.commitment_cost * commitment,
+            "perplexity": _perplexity(found["encodings"], self.cross_replica_axis),
+            **found,
+        }
+
+    def quantize(self, encoding_indices: jax.Array) -> jax.Array:
+        """The vectors of the given indices ``[...]``, as ``[..., D]``."""
+        return _look_up(self.embeddings, encoding_indices)
+
+
+class VectorQuantizerEMA(Module):
+    """A :class:`VectorQuantizer` whose vectors follow the inputs' averages.
+
+    Each vector is the moving average of the inputs that are nearest to it: state, and
+    not learned by gradient. Faster and more stable than the loss of the other one.
+
+        loss = commitment_cost * mean |x - sg(q)|²
+
+    Args:
+      embedding_dim: Size of the vectors, ``D``.
+      num_embeddings: Number of vectors, ``K``.
+      commitment_cost: Weight of the loss.
+      decay: Decay of the averages, see :class:`ExponentialMovingAverage`.
+      epsilon: Added to how often a vector is used, to keep it from dividing by zero.
+      dtype: Dtype of the vectors.
+      cross_replica_axis: Name of a mapped axis over which averages and perplexity are
+        taken.
+      name: Name of the module.
+
+    Source:
+      Van den Oord et al., 2017, Neural Discrete Representation Learning,
+      arXiv:1711.00937, appendix A.1.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_embeddings: int,
+        commitment_cost: float,
+        decay: float,
+        epsilon: float = 1e-5,
+        dtype: Any = jnp.float32,
+        cross_replica_axis: str | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay must be in range [0, 1], got {decay}")
+        self.embedding_dim = embedding_dim
+        self.num_embeddings = num_embeddings
+        self.decay = decay
+        self.commitment_cost = commitment_cost
+        self.epsilon = epsilon
+        self.cross_replica_axis = cross_replica_axis
+        self._embedding_shape = [embedding_dim, num_embeddings]
+        self._dtype = dtype
+        _ = self.embeddings  # state, and so made before that of the averages
+        self._ema_cluster_size = ExponentialMovingAverage(
+            decay, name="ema_cluster_size"
+        )
+        self._ema_cluster_size.initialize([num_embeddings], dtype)
+        self._ema_dw = ExponentialMovingAverage(decay, name="ema_dw")
+        self._ema_dw.initialize(self._embedding_shape, dtype)
+
+    @property
+    def embeddings(self) -> jax.Array:
+        """The vectors, ``[D, K]``."""
+        return get_state(
+            "embeddings",
+            self._embedding_shape,
+            self._dtype,
+            init=VarianceScaling(distribution="uniform"),
+        )
+
+    @property
+    def ema_cluster_size(self) -> ExponentialMovingAverage:
+        """The average of how many inputs have each vector."""
+        return self._ema_cluster_size
+
+    @property
+    def ema_dw(self) -> ExponentialMovingAverage:
+        """The average of the sum of each vector's inputs."""
+        return self._ema_dw
+
+    def __call__(self, inputs: jax.Array, is_training: bool) -> dict[str, jax.Array]:
+        """Quantises, and updates the vectors.
+
+        Args:
+          inputs: ``[..., D]``.
+          is_training: Whether to update the vectors, after they were used.
+
+        Returns:
+          See :class:`VectorQuantizer`.
+
+        Raises:
+          ValueError: The last axis of `inputs` does not have size D.
+        """
+        embeddings = self.embeddings
+        found = _nearest(self, inputs, embeddings)
+        quantized = _look_up(embeddings, found["encoding_indices"])
+        commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
+        if is_training:
+            flat = jnp.reshape(inputs, found["encodings"].shape[:1] + (-1,))
+            counts = jnp.sum(found["encodings"], axis=0)
+            sums = jnp.matmul(flat.T, found["encodings"])
+            if self.cross_replica_axis:
+                counts, sums = jax.lax.psum((counts, sums), self.cross_replica_axis)
+            size = self._ema_cluster_size(counts)
+            mean_sums = self._ema_dw(sums)
+            total = jnp.sum(size)
+            share = (size + self.epsilon) / (total + self.num_embeddings * self.epsilon)
+            set_state("embeddings", mean_sums / jnp.reshape(share * total, (1, -1)))
+        return {
+            "quantize": _straight_through(inputs, quantized),
+            "loss": self.commitment_cost * commitment,
+            "perplexity": _perplexity(found["encodings"], self.cross_replica_axis),
+            **found,
+        }
+
+    def quantize(self, encoding_indices: jax.Array) -> jax.Array:
+        """The vectors of the given indices ``[...]``, as ``[..., D]``."""
+        return _look_up(self.embeddings, encoding_indices)
+
+
+def _nearest(layer: Any, inputs: jax.Array, embeddings: jax.Array) -> dict[str, Any]:
+    """The nearest embedding of every input, in three ways."""
+    size = layer.embedding_dim
+    if not inputs.shape or inputs.shape[-1] != size:
+        raise ValueError(
+            f"{layer.module_name!r} quantises vectors of embedding_dim={size}, but the "
+            f"input has shape {inputs.shape}: its last axis must be {size}."
+        )
+    flat = jnp.reshape(inputs, (math.prod(inputs.shape[:-1]), size))
+    distances = (
+        jnp.sum(jnp.square(flat), 1, keepdims=True)
+        - 2 * jnp.matmul(flat, embeddings)
+        + jnp.sum(jnp.square(embeddings), 0, keepdims=True)
+    )
+    indices = jnp.argmin(distances, axis=1)
+    return {
+        "encodings": one_hot(indices, layer.num_embeddings, distances.dtype),
+        "encoding_indices": jnp.reshape(indices, inputs.shape[:-1]),
+        "distances": distances,
+    }
+
+
+def _look_up(embeddings: jax.Array, indices: jax.Array) -> jax.Array:
+    return embeddings.T[indices]
+
+
+def _straight_through(inputs: jax.Array, quantized: jax.Array) -> jax.Array:
+    """`quantized`, with the gradient of `inputs`."""
+    return inputs + jax.lax.stop_gradient(quantized - inputs)
+
+
+def _perplexity(encodings: jax.Array, cross_replica_axis: str | None) -> jax.Array:
+    used = jnp.mean(encodings, 0)
+    if cross_replica_axis:
+        used = jax.lax.pmean(used, cross_replica_axis)
+    return jnp.exp(-jnp.sum(used * jnp.log(used + 1e-10)))

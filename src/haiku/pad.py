@@ -1,0 +1,156 @@
+"""How many zeros a convolution sees beyond the edges of its input.
+
+A padding function says it for one spatial axis: from the size of the window that the
+kernel covers there, ``(kernel - 1) * rate + 1``, to the zeros ``(before, after)``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
+
+__all__ = [
+    "PadFn",
+    "causal",
+    "create",
+    "create_from_padfn",
+    "create_from_tuple",
+    "full",
+    "is_padfn",
+    "reverse_causal",
+    "same",
+    "valid",
+]
+
+PadFn = Callable[[int], tuple[int, int]]
+
+
+def valid(effective_kernel_size: int) -> tuple[int, int]:
+    """No zeros: the output is smaller than the input."""
+    del effective_kernel_size
+    return (0, 0)
+
+
+def same(effective_kernel_size: int) -> tuple[int, int]:
+    """Zeros on both sides, so that at stride 1 the output is as large as the input."""
+    return ((effective_kernel_size - 1) // 2, effective_kernel_size // 2)
+
+
+def full(effective_kernel_size: int) -> tuple[int, int]:
+    """Zeros for every place where kernel and input overlap at all."""
+    return (effective_kernel_size - 1, effective_kernel_size - 1)
+
+
+def causal(effective_kernel_size: int) -> tuple[int, int]:
+    """Zeros before the input: no output sees an input that comes after it."""
+    return (effective_kernel_size - 1, 0)
+
+
+def reverse_causal(effective_kernel_size: int) -> tuple[int, int]:
+    """Zeros after the input: no output sees an input that comes before it."""
+    return (0, effective_kernel_size - 1)
+
+
+def create(
+    padding: PadFn | tuple[int, int] | Sequence[Any],
+    kernel: int | Sequence[int],
+    rate: int | Sequence[int],
+    n: int,
+) -> Sequence[tuple[int, int]]:
+    """Zeros ``(before, after)`` for each of `n` spatial axes.
+
+    Args:
+      padding: A padding function, a pair ``(before, after)``, or one of either per
+        axis.
+      kernel: Size of the kernel, one for all axes or one per axis.
+      rate: Dilation of the kernel, one for all axes or one per axis.
+      n: Number of spatial axes.
+    """
+    if not isinstance(padding, str) and is_padding_numbers(padding):
+        return create_from_tuple(padding, n)
+    return create_from_padfn(padding, kernel, rate, n)  # type: ignore[arg-type]
+
+
+def create_from_padfn(
+    padding: PadFn | Sequence[PadFn],
+    kernel: int | Sequence[int],
+    rate: int | Sequence[int],
+    n: int,
+) -> Sequence[tuple[int, int]]:
+    """Zeros for each of `n` spatial axes, from padding functions.
+
+    Args:
+      padding: A padding function, one for all axes or one per axis.
+      kernel: Size of the kernel, one for all axes or one per axis.
+      rate: Dilation of the kernel, one for all axes or one per axis.
+      n: Number of spatial axes.
+
+    Raises:
+      TypeError: An argument is neither one for all axes nor one per axis, or
+        `padding` holds something that is no function.
+    """
+    functions = one_per_axis(padding, n, "padding")
+    kernels = one_per_axis(kernel, n, "kernel")
+    rates = one_per_axis(rate, n, "rate")
+    for function in functions:
+        if not callable(function):
+            raise TypeError(
+                f"padding must be a function (hk.pad.same, ...) or one per axis, got "
+                f"{padding!r}"
+            )
+    return tuple(
+        function((size - 1) * step + 1)
+        for function, size, step in zip(functions, kernels, rates)
+    )
+
+
+def create_from_tuple(
+    padding: tuple[int, int] | Sequence[tuple[int, int]], n: int
+) -> Sequence[tuple[int, int]]:
+    """Zeros for each of `n` spatial axes, from one pair ``(before, after)`` or several.
+
+    Raises:
+      TypeError: `padding` is neither one pair nor one per axis.
+    """
+    if not isinstance(padding, Sequence) or isinstance(padding, str) or not padding:
+        raise TypeError(f"padding must be a pair (before, after), got {padding!r}")
+    pairs: Sequence[Any] = (padding,) if isinstance(padding[0], int) else padding
+    if len(pairs) == 1:
+        pairs = tuple(pairs) * n
+    if len(pairs) != n:
+        raise TypeError(
+            f"Padding {padding} must be a Tuple[int, int] or sequence of length 1 or "
+            f"sequence of length {n}."
+        )
+    for pair in pairs:
+        if callable(pair) or len(pair) != 2:
+            raise TypeError(
+                f"Padding {padding} must hold pairs (before, after), got {pair!r}."
+            )
+    return tuple(pairs)
+
+
+def is_padfn(padding: Any) -> TypeGuard[PadFn | Sequence[PadFn]]:
+    """Whether `padding` is a padding function, or a sequence that starts with one."""
+    if isinstance(padding, Sequence) and not isinstance(padding, str):
+        return bool(padding) and callable(padding[0])
+    return callable(padding)
+
+
+def is_padding_numbers(padding: Any) -> bool:
+    """Whether `padding` is a non-empty sequence that starts with no function."""
+    return (
+        isinstance(padding, Sequence) and len(padding) > 0 and not callable(padding[0])
+    )
+
+
+def one_per_axis(value: Any, n: int, name: str) -> tuple[Any, ...]:
+    """`value` for each of `n` axes: a scalar is for all, a sequence is one each."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return (value,) * n
+    if len(value) == 1:
+        return tuple(value) * n
+    if len(value) == n:
+        return tuple(value)
+    raise TypeError(
+        f"{name} must be a scalar or sequence of length 1 or sequence of length {n}. "
+        f"Got: {value!r}"
+    )
