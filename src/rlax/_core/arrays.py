@@ -27,7 +27,7 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Arr
 
 
 def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
-    """values[..., indices[...]]; NaN where an index is out of range.
+    """Picks values[..., indices[...]]; NaN where an index is out of range.
 
     A clamped or wrapped index would give a plausible number for a wrong action.
     """
@@ -38,7 +38,7 @@ def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
 
 
 def pick_along(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:
-    """values at one index of an axis; NaN where the index is out of range."""
+    """Picks values at one index of an axis; NaN where the index is out of range."""
     picked = jnp.take(values, index, axis=axis, mode="clip")
     inside = (index >= 0) & (index < values.shape[axis])
     return jnp.where(inside, picked, jnp.nan)
@@ -128,7 +128,7 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
 
 
 def align(x: jax.Array, like: jax.Array) -> jax.Array:
-    """x [T] with trailing axes for like [T, B...]; numbers and equals unchanged."""
+    """Gives x [T] trailing axes for like [T, B...]; numbers and equals unchanged."""
     if x.ndim in (0, like.ndim):
         return x
     return x.reshape(x.shape + (1,) * (like.ndim - x.ndim))

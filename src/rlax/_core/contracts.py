@@ -148,10 +148,10 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
         fits = is_integer
         wanted, remedy = "an integer dtype", f"{entry.name}.astype(jnp.int32)"
     elif kind == "bool":
-        fits = dtype == bool
+        fits = jnp.issubdtype(dtype, jnp.bool_)
         wanted, remedy = "booleans", f"{entry.name} != 0"
     else:
-        fits = is_integer or is_float or dtype == bool
+        fits = is_integer or is_float or jnp.issubdtype(dtype, jnp.bool_)
         wanted, remedy = "numbers or booleans", f"jnp.asarray({entry.name})"
     if not fits:
         raise DtypeContractError(
@@ -229,7 +229,7 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
     """The checks that read values: for Python and NumPy numbers alone."""
     if entry.kind in _RANGES:
         check_range(op, entry.name, value, *_RANGES[entry.kind])
-    elif entry.kind == "index" and is_host(value):
+    elif entry.index_of is not None and is_host(value):
         limit = sizes[entry.index_of]
         indices = np.asarray(value)
         outside = (indices < 0) | (indices >= limit)

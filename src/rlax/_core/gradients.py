@@ -21,7 +21,9 @@ def _clipped_forward(x, gradient_min, gradient_max):
 
 
 def _clipped_backward(limits, cotangent):
-    clip = lambda g: jnp.minimum(jnp.maximum(g, limits[0]), limits[1]).astype(g.dtype)
+    def clip(g):
+        return jnp.minimum(jnp.maximum(g, limits[0]), limits[1]).astype(g.dtype)
+
     return jax.tree.map(clip, cotangent), None, None
 
 

@@ -3,9 +3,9 @@
     y[t] = step(y[t + 1], inputs[t]),    y[T] = last
 
 where `step` is affine in its first argument: `term + decay * y`. Time is the leading
-axis; any further axes are independent. Two ways to compute it: one step after the other
-(`jax.lax.scan`: T steps, least work), or in parallel (`jax.lax.associative_scan`: log2 T
-steps, more work). This file alone chooses.
+axis; any further axes are independent. Two ways to compute it: one step after the
+other (`jax.lax.scan`: T steps, least work), or in parallel
+(`jax.lax.associative_scan`: log2 T steps, more work). This file alone chooses.
 """
 
 from collections.abc import Callable
@@ -61,8 +61,8 @@ def linear_recurrence(
         cut = jnp.broadcast_to(cut, shape)
     if runs_in_parallel(length, parallel):
         zeros = jnp.zeros(shape, dtype)
-        affine = lambda y: step(y, *inputs)
-        term, decay = jax.jvp(affine, (zeros,), (jnp.ones_like(zeros),))
+        ones = jnp.ones_like(zeros)
+        term, decay = jax.jvp(lambda y: step(y, *inputs), (zeros,), (ones,))
         return _compose_all(term, decay, last, cut)
     return _scan(step, inputs, last, cut)
 
@@ -111,7 +111,7 @@ _compose_all.defjvp(_compose_all_jvp, symbolic_zeros=True)
 
 def _or_zeros(tangent):
     if isinstance(tangent, SymbolicZero):
-        return jnp.zeros(tangent.shape, tangent.dtype)
+        return jnp.zeros(tangent.shape, tangent.dtype)  # pyright: ignore
     return tangent
 
 

@@ -21,8 +21,12 @@ def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
     Returns:
       A tree of the same structure.
     """
-    select = lambda a, b: jax.lax.select(jnp.asarray(pred), jnp.asarray(a), b)
-    return jax.tree.map(lambda a, b: select(a, jnp.asarray(b)), on_true, on_false)
+    pred = jnp.asarray(pred)
+
+    def select(a: Any, b: Any) -> jax.Array:
+        return jax.lax.select(pred, jnp.asarray(a), jnp.asarray(b))
+
+    return jax.tree.map(select, on_true, on_false)
 
 
 def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
@@ -112,10 +116,12 @@ def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any
     Returns:
       A tree of the same structure.
     """
+
+    def replace(data: Any, new: Any = None) -> jax.Array:
+        return arrays.replace_masked(data, new, mask)
+
     if tree_replacement is None:
-        replace = lambda data: arrays.replace_masked(data, None, mask)
         return jax.tree.map(replace, tree_data)
-    replace = lambda data, new: arrays.replace_masked(data, new, mask)
     return jax.tree.map(replace, tree_data, tree_replacement)
 
 

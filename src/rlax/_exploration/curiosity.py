@@ -74,14 +74,11 @@ def episodic_memory_intrinsic_rewards(
         check_range(name, argument, value, 0, jnp.inf)
     count, features = embeddings.shape
     state = intrinsic_reward_state
-    if state is None:
-        size = max_memory_size
-    else:
-        size = jnp.shape(state.memory)[0]
+    size = max_memory_size if state is None else jnp.shape(state.memory)[0]
     if not 1 <= num_neighbors <= size:
         raise ContractError(
-            f"{name}: num_neighbors must be in 1 .. {size}, the size of the memory, got "
-            f"{num_neighbors}."
+            f"{name}: num_neighbors must be in 1 .. {size}, the size of the memory, "
+            f"got {num_neighbors}."
         )
     if state is None:
         memory = jnp.full((size, features), jnp.inf, embeddings.dtype)

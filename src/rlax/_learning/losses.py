@@ -114,5 +114,5 @@ def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
 
 
 def weighted_log(probs: Array, log: Array) -> Array:
-    """probs * log, where 0 * -inf counts as 0, in value and gradient."""
+    """Multiplies probs by log, where 0 * -inf counts as 0, in value and gradient."""
     return probs * jnp.where((probs == 0) & jnp.isneginf(log), 0, log)

@@ -71,8 +71,11 @@ def create_ema(
 
     def init_state(template: Any) -> EmaState:
         """Moments of nothing yet, for trees like template."""
-        zeros = lambda: jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
-        return EmaState(mu=zeros(), nu=zeros(), decay_product=jnp.ones([], jnp.float32))
+        mu, nu = (
+            jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
+            for _ in range(2)
+        )
+        return EmaState(mu=mu, nu=nu, decay_product=jnp.ones([], jnp.float32))
 
     def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
         """Takes values in; returns the estimates with them, and the state."""

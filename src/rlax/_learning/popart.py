@@ -1,8 +1,8 @@
 """PopArt: targets normalised adaptively, with the outputs preserved precisely.
 
-Source of all: van Hasselt et al. 2016, Learning Values across Many Orders of Magnitude,
-arXiv 1602.07714; Hessel et al. 2019, Multi-task Deep Reinforcement Learning with PopArt,
-arXiv 1809.04474.
+Source of all: van Hasselt et al. 2016, Learning Values across Many Orders of
+Magnitude, arXiv 1602.07714; Hessel et al. 2019, Multi-task Deep Reinforcement Learning
+with PopArt, arXiv 1809.04474.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +46,10 @@ class PopArtOutput(NamedTuple):
 
 def _of(statistic: Array, indices: Array) -> Array:
     """The statistic of every index; NaN where one is out of range."""
-    return jnp.asarray(statistic).at[indices].get(
-        mode="fill", fill_value=jnp.nan, wrap_negative_indices=False
+    return (
+        jnp.asarray(statistic)
+        .at[indices]
+        .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     )
 
 

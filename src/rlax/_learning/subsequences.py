@@ -55,15 +55,15 @@ def extract_subsequences(
         wanted = max_valid_start_idx + subsequence_len
         if length < wanted:
             raise ContractError(
-                f"Expected len >= {wanted} (max_valid_start_idx + subsequence_len), but "
-                f"the trajectories are {length} long."
+                f"Expected len >= {wanted} (max_valid_start_idx + subsequence_len), "
+                f"but the trajectories are {length} long."
             )
     if is_host(start_indices):
         starts = np.asarray(start_indices)
         if starts.size and (starts.min() < 0 or starts.max() >= length):
             raise ContractError(
-                f"extract_subsequences: start_indices must be in 0 .. {length - 1}, got "
-                f"{starts.min()} .. {starts.max()}."
+                f"extract_subsequences: start_indices must be in 0 .. {length - 1}, "
+                f"got {starts.min()} .. {starts.max()}."
             )
     return _extract(trajectories, start_indices, subsequence_len)
 
@@ -90,7 +90,9 @@ def sample_start_indices(
             f"sample_start_indices: cannot draw {num_start_indices} different starts "
             f"from 0 .. {max_valid_start_idx}."
         )
-    draw = lambda key: jax.random.choice(
-        key, max_valid_start_idx + 1, (num_start_indices,), replace=False
-    )
+
+    def draw(key: Array) -> Array:
+        shape = (num_start_indices,)
+        return jax.random.choice(key, max_valid_start_idx + 1, shape, replace=False)
+
     return jax.vmap(draw)(jax.random.split(rng_key, batch_size))

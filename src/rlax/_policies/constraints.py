@@ -64,7 +64,9 @@ def kl_constraint_loss(
     else:
         alpha_like = alpha
     kl_loss = kl * stop_gradient_if(use_stop_gradient, alpha_like)
-    alpha_loss = alpha_like * (penalty.epsilon - stop_gradient_if(use_stop_gradient, kl))
+    alpha_loss = alpha_like * (
+        penalty.epsilon - stop_gradient_if(use_stop_gradient, kl)
+    )
     if penalty.per_dimension:
         kl_loss, alpha_loss = (jnp.sum(x, axis=-1) for x in (kl_loss, alpha_loss))
     return kl_loss, alpha_loss, alpha

@@ -115,17 +115,17 @@ def squashed_gaussian(
 ) -> ContinuousDistribution:
     """Makes the Gaussian that tanh squashes into the bounds of the actions.
 
-    What comes in are a network's outputs: the mean is tanh(mu), and the logarithm of the
-    standard deviation goes through tanh into [sigma_min, sigma_max].
+    What comes in are a network's outputs: the mean is tanh(mu), and the logarithm of
+    the standard deviation goes through tanh into [sigma_min, sigma_max].
 
     Args:
       sigma_min: Lower bound of the logarithm of the standard deviation.
       sigma_max: Upper bound of it.
 
     Returns:
-      A `ContinuousDistribution`, whose sample, prob and logprob take an action_spec with
-      `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and divergences
-      are those of the Gaussian before squashing.
+      A `ContinuousDistribution`, whose sample, prob and logprob take an action_spec
+      with `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and
+      divergences are those of the Gaussian before squashing.
 
     Source: Haarnoja et al. 2018, Soft Actor-Critic, arXiv 1801.01290, appendix C.
     """
@@ -142,31 +142,30 @@ def squashed_gaussian(
         unit = 0.5 * (jnp.tanh(jnp.asarray(sigma)) + 1)
         return jnp.exp(sigma_min + (sigma_max - sigma_min) * unit)
 
-    def half_range(action_spec: Any, like: Array) -> Array:
+    def bounds(action_spec: Any, like: Array) -> tuple[Array, Array]:
+        """Half the range of the actions, and their minimum."""
         if action_spec is None:
-            return jnp.ones((1,) * like.ndim, like.dtype)
-        half = 0.5 * (jnp.asarray(action_spec.maximum) - action_spec.minimum)
-        return half.astype(like.dtype).reshape((1,) * (like.ndim - half.ndim) + half.shape)
-
-    def lowest(action_spec: Any, like: Array) -> Array:
-        if action_spec is None:
-            return -jnp.ones((1,) * like.ndim, like.dtype)
-        low = jnp.asarray(action_spec.minimum, like.dtype)
-        return low.reshape((1,) * (like.ndim - low.ndim) + low.shape)
+            return jnp.ones((), like.dtype), -jnp.ones((), like.dtype)
+        low, high = (
+            jnp.asarray(x, like.dtype).reshape(
+                (1,) * (like.ndim - jnp.ndim(x)) + jnp.shape(x)
+            )
+            for x in (action_spec.minimum, action_spec.maximum)
+        )
+        return 0.5 * (high - low), low
 
     def sample(key: Array, mu: Any, sigma: Any, action_spec: Any) -> Array:
         action = jnp.tanh(_normal_sample(key, mean(mu), deviation(sigma)))
-        return half_range(action_spec, action) * (action + 1) + lowest(
-            action_spec, action
-        )
+        half, low = bounds(action_spec, action)
+        return half * (action + 1) + low
 
     def prob(sample: Any, mu: Any, sigma: Any, action_spec: Any) -> Array:
         return jnp.exp(logprob(sample, mu, sigma, action_spec))
 
     def logprob(sample: Any, mu: Any, sigma: Any, action_spec: Any) -> Array:
         sample = jnp.asarray(sample)
-        half = half_range(action_spec, sample)
-        raw = jnp.arctanh((sample - lowest(action_spec, sample)) / half - 1)
+        half, low = bounds(action_spec, sample)
+        raw = jnp.arctanh((sample - low) / half - 1)
         # log of d action / d raw: half a range times 1 - tanh², kept from underflow.
         log_slope = 2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw)) + jnp.log(half)
         return _normal_logprob(raw, mean(mu), deviation(sigma)) - jnp.sum(

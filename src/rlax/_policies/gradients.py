@@ -100,8 +100,8 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
     Returns:
       The loss, `[...]`.
 
-    Source: Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning, arXiv
-    1602.01783.
+    Source: Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning,
+    arXiv 1602.01783.
     """
     entropy = entropy_of(jax.nn.softmax(logits_t))
     return mean_over_time(-entropy * align(w_t, entropy), mask_t)

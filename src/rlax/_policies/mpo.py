@@ -105,8 +105,8 @@ def mpo_loss(
         learns, `[N, ...]` along sample_axis.
       sample_q_values: Their values, of the same shape.
       temperature_constraint: As in `mpo_compute_weights_and_temperature_loss`.
-      kl_constraints: Pairs of a KL from the sampling policy to the learning one, `[...]`
-        (or `[..., D]` with per_dimension), and its penalty.
+      kl_constraints: Pairs of a KL from the sampling policy to the learning one,
+        `[...]` (or `[..., D]` with per_dimension), and its penalty.
       projection_operator: Keeps temperature and multipliers valid.
       policy_loss_weight: Weight of its part, as the three after it.
       temperature_loss_weight: Likewise.

@@ -112,7 +112,7 @@ def sampled_policy_distillation_loss(
     if log_probs.shape != jnp.shape(targets.weights):
         raise ContractError(
             f"sampled_policy_distillation_loss: log_prob of actions "
-            f"{list(jnp.shape(targets.actions))} has shape {list(log_probs.shape)}, but "
-            f"the weights {list(jnp.shape(targets.weights))}."
+            f"{list(jnp.shape(targets.actions))} has shape {list(log_probs.shape)}, "
+            f"but the weights {list(jnp.shape(targets.weights))}."
         )
     return -jnp.mean(log_probs * targets.weights)

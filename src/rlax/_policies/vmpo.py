@@ -87,7 +87,8 @@ def vmpo_compute_weights_and_temperature_loss(
       projection_operator: Keeps η valid.
       top_k_fraction: Share of samples, the best, to learn from, in (0, 1].
       axis_name: Mapped axis over which the samples are spread. Default: none.
-      use_stop_gradient: Whether no gradient flows through importance_weights.
+      use_stop_gradient: Whether no gradient flows through importance_weights, nor out
+        of the weights.
 
     Returns:
       (loss `[]`, weights `[...]`, number of samples `[]`).
@@ -112,7 +113,7 @@ def vmpo_compute_weights_and_temperature_loss(
     total = all_sum(unnormalized) + _TINY
     num_samples = all_sum(used) + _TINY
 
-    weights = unnormalized / total
+    weights = stop_gradient_if(use_stop_gradient, unnormalized / total)
     log_mean = jnp.log(total) + highest - jnp.log(num_samples)
     loss = temperature * (temperature_constraint.epsilon + log_mean)
     return loss, weights, num_samples
@@ -177,7 +178,6 @@ def vmpo_loss(
     )
     # Times the number of all samples, so that the mean of the loss is Σ w log π.
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
-    weights = stop_gradient_if(use_stop_gradient, weights)
     policy_loss = -(math.prod(advantages.shape) * devices) * weights * sample_log_probs
     kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
         kl_constraints, projection_operator, use_stop_gradient
@@ -186,7 +186,7 @@ def vmpo_loss(
         check(
             jnp.shape(part) in ((), policy_loss.shape),
             f"vmpo_loss: the {name} of kl_constraints gives a loss "
-            f"{list(jnp.shape(part))}, wanted {list(policy_loss.shape)}, as the samples.",
+            f"{list(jnp.shape(part))}, wanted the samples' {list(policy_loss.shape)}.",
         )
     loss = (
         policy_loss_weight * policy_loss

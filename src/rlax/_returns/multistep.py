@@ -72,9 +72,7 @@ def _mix(return_next, r_t, discount_t, v_t, lambda_):
     return r_t + discount_t * ((1 - lambda_) * v_t + lambda_ * return_next)
 
 
-@shapes(
-    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT
-)
+@shapes("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT)
 def discounted_returns(
     r_t: Any,
     discount_t: Any,
@@ -169,7 +167,7 @@ def n_step_bootstrapped_returns(
     lambda_t = stream.uncut(inputs[3], r_t)
     term = r_t + discount_t * (1 - lambda_t) * v_t
     decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
-    term, decay, cut = _n_fold((term, decay, stream.cut), n)
+    term, decay, cut = _n_fold((term, decay, stream.cut), n)  # pyright: ignore
     # Windows that reach behind the end bootstrap from the last value.
     ends = jnp.concatenate([v_t[n - 1 :], jnp.repeat(v_t[-1:], n - 1, axis=0)])
     return stream.zero_padding(term + decay * recurrence.unless(cut, ends))
@@ -178,19 +176,16 @@ def n_step_bootstrapped_returns(
 def _n_fold(step, n):
     """The map of n successive steps from every t, by doubling: log2 n compositions."""
     whole, covered, double, width = None, 0, step, 1
-    while n:
+    while True:
         if n % 2:
-            whole = (
-                double
-                if whole is None
-                else recurrence.compose(whole, _ahead(double, covered))
-            )
+            ahead = _ahead(double, covered)
+            whole = ahead if whole is None else recurrence.compose(whole, ahead)
             covered += width
         n //= 2
-        if n:
-            double = recurrence.compose(double, _ahead(double, width))
-            width *= 2
-    return whole
+        if not n:
+            return whole
+        double = recurrence.compose(double, _ahead(double, width))
+        width *= 2
 
 
 def _ahead(maps, steps):
@@ -208,7 +203,7 @@ def _ahead(maps, steps):
 
 
 def whole_steps(op: str, n: Any) -> int:
-    """n as a Python int of at least 1."""
+    """Reads n as a Python int of at least 1."""
     try:
         steps = operator.index(n)
     except TypeError as error:

@@ -33,7 +33,7 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
     Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
     Learning, arXiv 1707.06887, equation 7.
     """
-    if is_host(z_q) and not np.all(np.diff(np.asarray(z_q)) > 0):
+    if is_host(z_q) and not np.all(np.diff(np.asarray(z_q, float)) > 0):
         raise ContractError(
             "categorical_l2_project: z_q must be strictly increasing, got "
             f"{np.asarray(z_q)}; pass jnp.sort(z_q)."

@@ -33,7 +33,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
     if cell_size < 1 or height % cell_size or width % cell_size:
         raise ContractError(
             f"pixel_control_rewards: cell_size must divide height and width of the "
-            f"observations {list(observations.shape)}, got {cell_size}; crop them first."
+            f"observations {list(observations.shape)}, got {cell_size}; crop first."
         )
     if not jnp.issubdtype(observations.dtype, jnp.floating):
         observations = observations.astype(jnp.float32)  # uint8 would wrap around
@@ -120,8 +120,8 @@ def pixel_control_loss(
     Args:
       observations: Frames, `[T + 1, ..., H, W, C]`; axes between are batch.
       actions: Action taken before each step, in 0 .. A - 1, `[T, ...]`.
-      action_values: Values of every cell and action, `[T + 1, ..., Y, X, A]`, with Y and
-        X the cells along H and W.
+      action_values: Values of every cell and action, `[T + 1, ..., Y, X, A]`, with Y
+        and X the cells along H and W.
       discount_factor: In [0, 1]: one number, `[T]`, or `[T, ...]`; 0 ends the episode.
       cell_size: Side of a cell in pixels; divides H and W.
       mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
@@ -155,8 +155,12 @@ def pixel_control_loss(
             f"[T] = {list(actions.shape[:1])} or {list(actions.shape)}, got "
             f"{list(discount.shape)}."
         )
-    over_cells = lambda x: jnp.broadcast_to(arrays.align(x, rewards), rewards.shape)
-    optional = lambda x: None if x is None else over_cells(jnp.asarray(x))
+
+    def over_cells(x: Any) -> Any:
+        if x is None:
+            return None
+        return jnp.broadcast_to(arrays.align(jnp.asarray(x), rewards), rewards.shape)
+
     errors = sequences.q_lambda(
         action_values[:-1],
         over_cells(actions),
@@ -164,8 +168,8 @@ def pixel_control_loss(
         over_cells(discount),
         action_values[1:],
         1.0,
-        mask_t=optional(mask_t),
-        truncation_t=optional(truncation_t),
+        mask_t=over_cells(mask_t),
+        truncation_t=over_cells(truncation_t),
         parallel=parallel,
     )
     return 0.5 * jnp.square(errors)

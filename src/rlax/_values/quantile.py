@@ -149,7 +149,10 @@ def quantile_expected_sarsa(
     src = pick_along(dist_q_tm1, a_tm1, axis=1)
     targets = stop_gradient_if(stop_target_gradients, r_t + discount_t * dist_q_t)
     probs_a_t = stop_gradient_if(stop_target_gradients, probs_a_t)
-    loss = lambda target: _quantile_loss(src, tau_q_tm1, target, huber_param)
+
+    def loss(target: Array) -> Array:
+        return _quantile_loss(src, tau_q_tm1, target, huber_param)
+
     return jnp.sum(probs_a_t * jax.vmap(loss, in_axes=1)(targets))
 
 
@@ -198,4 +201,3 @@ def quantile_q_learning(
     target = stop_gradient_if(stop_target_gradients, r_t + discount_t * v_t)
     src = pick_along(dist_q_tm1, a_tm1, axis=1)
     return _quantile_loss(src, tau_q_tm1, target, huber_param)
-

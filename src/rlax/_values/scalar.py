@@ -145,8 +145,7 @@ def q_learning(
 
 
 @shapes(
-    "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[],"
-    "q_t_value[A], q_t_selector[A]"
+    "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[],q_t_value[A], q_t_selector[A]"
 )
 def double_q_learning(
     q_tm1: Any,

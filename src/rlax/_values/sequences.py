@@ -271,7 +271,8 @@ def retrace_continuous(
     Off-policy returns with trace coefficients c = λ min(1, e^log_rho).
 
     Args:
-      q_tm1: Value of the action taken before step t, `[T, ...]`; further axes are batch.
+      q_tm1: Value of the action taken before step t, `[T, ...]`; further axes are
+        batch.
       q_t: Value of the action taken at step t, `[T - 1, ...]`.
       v_t: Expected value under the target policy at step t, `[T, ...]`.
       r_t: Reward for arriving at step t, `[T, ...]`.

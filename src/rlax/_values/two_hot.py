@@ -11,8 +11,8 @@ from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
 
-# Added to a bin's width, which is 0 where a scalar lies on a bin.
-_WIDTH = 1e-5
+# What the reference adds to the width of evenly spaced bins.
+_SLACK = 1e-5
 
 
 def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
@@ -24,17 +24,18 @@ def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
         )
 
 
-def _two_hot(scalar: Array, bins: Array, position: Array) -> Array:
+def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array:
     """Weight on bins floor(position) and ceil(position), by the distance to each."""
     low, high = jnp.floor(position), jnp.ceil(position)
-    value_at = lambda index: jnp.take(bins, index.astype(jnp.int32), mode="clip")
-    low_value, high_value = value_at(low), value_at(high)
-    weight_low = (high_value - scalar) / (high_value - low_value + _WIDTH)
+    low_value, high_value = (
+        jnp.take(bins, x.astype(jnp.int32), mode="clip") for x in (low, high)
+    )
+    width = jnp.where(low == high, 1, high_value - low_value + slack)
+    weight_low = ((high_value - scalar) / width)[..., None]
     index = jnp.arange(bins.size, dtype=low.dtype)
     index = index.reshape((1,) * scalar.ndim + (-1,))
-    at = lambda bin_: (index == bin_[..., None]).astype(scalar.dtype)
-    weight_low = weight_low[..., None]
-    return weight_low * at(low) + (1 - weight_low) * at(high)
+    at_low, at_high = ((index == x[..., None]).astype(bins.dtype) for x in (low, high))
+    return weight_low * at_low + (1 - weight_low) * at_high
 
 
 @shapes("scalar[...]")
@@ -56,7 +57,7 @@ def transform_to_2hot(
     scalar = jnp.clip(scalar, min_value, max_value)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=scalar.dtype)
     position = (scalar - min_value) / (max_value - min_value) * (num_bins - 1)
-    return _two_hot(scalar, bins, position)
+    return _two_hot(scalar, bins, position, _SLACK)
 
 
 @shapes("probs[...]")
@@ -144,7 +145,8 @@ def unbiased_transform_pair(
       tx: The transform that spaces the bins.
 
     Returns:
-      A pair from scalars `[...]` to probabilities `[..., num_bins]`.
+      A pair from scalars `[...]` to probabilities `[..., num_bins]`; one number counts
+      as `[1]`.
     """
     _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
 
@@ -164,12 +166,12 @@ def unbiased_transform_pair(
 @shapes("scalar[...]")
 def _encode(scalar: Any, bins_of: Callable[[Any], Array]) -> Array:
     bins = bins_of(scalar.dtype)
-    scalar = jnp.clip(scalar, bins[0], bins[-1])
+    scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
     above = jnp.searchsorted(bins, scalar, side="left")
     below = jnp.searchsorted(bins, scalar, side="right") - 1
     # Half way between two bins stands for "between": floor and ceil find both.
     position = (above + below).astype(scalar.dtype) / 2
-    return _two_hot(scalar, bins, position)
+    return _two_hot(scalar, bins, position, _SLACK)
 
 
 @shapes("probs[...]")
