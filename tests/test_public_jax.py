@@ -15,7 +15,7 @@ PRIVATE = ("jax._src", "jax.interpreters", "jaxlib", "jax.lib")
 EXCEPTIONS = {
     ("haiku/_core/frame.py", "jax.extend.core"): (
         "get_opaque_trace_state: jax.extend is public and versioned, but apart from "
-        "`jax`. It tells which transformation a value was made in; there is no other way."
+        "`jax`. It tells which transformation a value was made in; nothing else does."
     ),
     ("haiku/views/jaxprs.py", "jax.extend.core"): (
         "The types of jaxprs (Jaxpr, Literal, Var), to be read by views alone."
@@ -75,7 +75,7 @@ def test_only_public_names_of_jax(file):
 
 
 def test_every_exception_is_still_needed():
-    for (relative, module), _ in EXCEPTIONS.items():
+    for relative, module in EXCEPTIONS:
         paths = list(_jax_paths(ast.parse((SRC / relative).read_text())))
         assert any(path.startswith(module) for path in paths), (relative, module)
 

@@ -6,7 +6,8 @@
 
 What is here, by idea:
 
-- From modules to pure functions: `transform`, `transform_with_state`, `multi_transform`.
+- From modules to pure functions: `transform`, `transform_with_state`,
+`multi_transform`.
 - Modules and their names: `Module`, `transparent`, `name_scope`, `to_module`.
 - What they keep: `get_parameter`, `get_state`, `set_state`, `next_rng_key`.
 - Hooks: `custom_creator`, `custom_getter`, `custom_setter`, `intercept_methods`.
@@ -28,74 +29,56 @@ from haiku import nets as nets
 from haiku import pad as pad
 from haiku import typing as typing
 
-# From modules to pure functions
-from haiku._core import MultiTransformed as MultiTransformed
-from haiku._core import MultiTransformedWithState as MultiTransformedWithState
-from haiku._core import Transformed as Transformed
-from haiku._core import TransformedWithState as TransformedWithState
-from haiku._core import multi_transform as multi_transform
-from haiku._core import multi_transform_with_state as multi_transform_with_state
-from haiku._core import running_init as running_init
-from haiku._core import transform as transform
-from haiku._core import transform_with_state as transform_with_state
-from haiku._core import with_empty_state as with_empty_state
-from haiku._core import without_apply_rng as without_apply_rng
-from haiku._core import without_state as without_state
+# What they keep
+from haiku._core import DO_NOT_STORE as DO_NOT_STORE
+
+# Hooks
+from haiku._core import GetterContext as GetterContext
+from haiku._core import MethodContext as MethodContext
 
 # Modules and their names
 from haiku._core import Module as Module
-from haiku._core import current_name as current_name
-from haiku._core import force_name as force_name
-from haiku._core import name_like as name_like
-from haiku._core import name_scope as name_scope
-from haiku._core import to_module as to_module
-from haiku._core import transparent as transparent
 
-# What they keep
-from haiku._core import DO_NOT_STORE as DO_NOT_STORE
+# From modules to pure functions
+from haiku._core import MultiTransformed as MultiTransformed
+from haiku._core import MultiTransformedWithState as MultiTransformedWithState
 from haiku._core import PRNGSequence as PRNGSequence
+from haiku._core import SetterContext as SetterContext
+from haiku._core import Transformed as Transformed
+from haiku._core import TransformedWithState as TransformedWithState
+from haiku._core import current_name as current_name
+from haiku._core import custom_creator as custom_creator
+from haiku._core import custom_getter as custom_getter
+from haiku._core import custom_setter as custom_setter
+from haiku._core import force_name as force_name
 from haiku._core import get_current_state as get_current_state
 from haiku._core import get_initial_state as get_initial_state
 from haiku._core import get_parameter as get_parameter
 from haiku._core import get_params as get_params
 from haiku._core import get_state as get_state
+from haiku._core import intercept_methods as intercept_methods
 from haiku._core import maybe_get_rng_sequence_state as maybe_get_rng_sequence_state
 from haiku._core import maybe_next_rng_key as maybe_next_rng_key
+from haiku._core import multi_transform as multi_transform
+from haiku._core import multi_transform_with_state as multi_transform_with_state
+from haiku._core import name_like as name_like
+from haiku._core import name_scope as name_scope
 from haiku._core import next_rng_key as next_rng_key
 from haiku._core import next_rng_keys as next_rng_keys
 from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
 from haiku._core import reserve_rng_keys as reserve_rng_keys
+from haiku._core import running_init as running_init
 from haiku._core import set_state as set_state
+from haiku._core import to_module as to_module
+from haiku._core import transform as transform
+from haiku._core import transform_with_state as transform_with_state
+from haiku._core import transparent as transparent
+from haiku._core import with_empty_state as with_empty_state
 from haiku._core import with_rng as with_rng
-
-# Hooks
-from haiku._core import GetterContext as GetterContext
-from haiku._core import MethodContext as MethodContext
-from haiku._core import SetterContext as SetterContext
-from haiku._core import custom_creator as custom_creator
-from haiku._core import custom_getter as custom_getter
-from haiku._core import custom_setter as custom_setter
-from haiku._core import intercept_methods as intercept_methods
-
-# JAX's transformations, inside a transformed function
-from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
-from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
-from haiku._lifted import cond as cond
-from haiku._lifted import eval_shape as eval_shape
-from haiku._lifted import fori_loop as fori_loop
-from haiku._lifted import grad as grad
-from haiku._lifted import layer_stack as layer_stack
-from haiku._lifted import lift as lift
-from haiku._lifted import lift_with_state as lift_with_state
-from haiku._lifted import map as map
-from haiku._lifted import remat as remat
-from haiku._lifted import scan as scan
-from haiku._lifted import switch as switch
-from haiku._lifted import transparent_lift as transparent_lift
-from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
-from haiku._lifted import value_and_grad as value_and_grad
-from haiku._lifted import vmap as vmap
-from haiku._lifted import while_loop as while_loop
+from haiku._core import without_apply_rng as without_apply_rng
+from haiku._core import without_state as without_state
+from haiku._layers import GRU as GRU
+from haiku._layers import LSTM as LSTM
 
 # Layers
 from haiku._layers import AvgPool as AvgPool
@@ -123,27 +106,27 @@ from haiku._layers import Embed as Embed
 from haiku._layers import EmbedLookupStyle as EmbedLookupStyle
 from haiku._layers import ExponentialMovingAverage as ExponentialMovingAverage
 from haiku._layers import Flatten as Flatten
-from haiku._layers import GRU as GRU
 from haiku._layers import GroupNorm as GroupNorm
 from haiku._layers import IdentityCore as IdentityCore
 from haiku._layers import InstanceNorm as InstanceNorm
-from haiku._layers import LSTM as LSTM
-from haiku._layers import LSTMState as LSTMState
 from haiku._layers import LayerNorm as LayerNorm
 from haiku._layers import Linear as Linear
+from haiku._layers import LSTMState as LSTMState
 from haiku._layers import MaxPool as MaxPool
 from haiku._layers import MultiHeadAttention as MultiHeadAttention
-from haiku._layers import RMSNorm as RMSNorm
-from haiku._layers import RNNCore as RNNCore
 from haiku._layers import ResetCore as ResetCore
 from haiku._layers import Reshape as Reshape
-from haiku._layers import SNParamsTree as SNParamsTree
+from haiku._layers import RMSNorm as RMSNorm
+from haiku._layers import RNNCore as RNNCore
 from haiku._layers import SeparableDepthwiseConv2D as SeparableDepthwiseConv2D
 from haiku._layers import Sequential as Sequential
+from haiku._layers import SNParamsTree as SNParamsTree
 from haiku._layers import SpectralNorm as SpectralNorm
 from haiku._layers import VanillaRNN as VanillaRNN
 from haiku._layers import avg_pool as avg_pool
-from haiku._layers import deep_rnn_with_skip_connections as deep_rnn_with_skip_connections
+from haiku._layers import (
+    deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
+)
 from haiku._layers import dropout as dropout
 from haiku._layers import dynamic_unroll as dynamic_unroll
 from haiku._layers import expand_apply as expand_apply
@@ -152,6 +135,26 @@ from haiku._layers import max_pool as max_pool
 from haiku._layers import multinomial as multinomial
 from haiku._layers import one_hot as one_hot
 from haiku._layers import static_unroll as static_unroll
+
+# JAX's transformations, inside a transformed function
+from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
+from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
+from haiku._lifted import cond as cond
+from haiku._lifted import eval_shape as eval_shape
+from haiku._lifted import fori_loop as fori_loop
+from haiku._lifted import grad as grad
+from haiku._lifted import layer_stack as layer_stack
+from haiku._lifted import lift as lift
+from haiku._lifted import lift_with_state as lift_with_state
+from haiku._lifted import map as map
+from haiku._lifted import remat as remat
+from haiku._lifted import scan as scan
+from haiku._lifted import switch as switch
+from haiku._lifted import transparent_lift as transparent_lift
+from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
+from haiku._lifted import value_and_grad as value_and_grad
+from haiku._lifted import vmap as vmap
+from haiku._lifted import while_loop as while_loop
 
 # Types
 from haiku.typing import ModuleProtocol as ModuleProtocol

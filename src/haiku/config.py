@@ -6,7 +6,8 @@ A thread starts with the main thread's settings and changes only its own.
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass
@@ -42,22 +43,22 @@ def settings() -> Settings:
         return _local.settings
 
 
-def _assign(changes: dict[str, bool | int | None]) -> dict[str, bool | int]:
+def _assign(changes: Mapping[str, bool | int | None]) -> dict[str, Any]:
     """Sets what is not None; returns the values it replaced."""
-    changes = {name: value for name, value in changes.items() if value is not None}
-    size = changes.get("rng_reserve_size", 1)
+    given = {name: value for name, value in changes.items() if value is not None}
+    size = given.get("rng_reserve_size", 1)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(
             f"RNG reserve size must be an integer of at least 1, got {size!r}."
         )
     current = settings()
-    before = {name: getattr(current, name) for name in changes}
-    for name, value in changes.items():
+    before = {name: getattr(current, name) for name in given}
+    for name, value in given.items():
         setattr(current, name, value)
     return before
 
 
-def set(  # noqa: A001 - the reference's public name
+def set(
     *,
     check_jax_usage: bool | None = None,
     module_auto_repr: bool | None = None,

@@ -1,14 +1,14 @@
 """Names for what goes in and out, for annotations and `isinstance`."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 Params = Mapping[str, Mapping[str, Any]]
 State = Mapping[str, Mapping[str, Any]]
-MutableParams = MutableMapping[str, MutableMapping[str, Any]]
-MutableState = MutableMapping[str, MutableMapping[str, Any]]
+MutableParams = dict[str, dict[str, Any]]
+MutableState = dict[str, dict[str, Any]]
 PRNGKey = jax.Array
 Initializer = Callable[[Sequence[int], Any], jax.Array]
 

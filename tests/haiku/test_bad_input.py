@@ -1,4 +1,4 @@
-"""Bad input gets an error that says what was given, what was wanted, and what to write."""
+"""Bad input gets an error: what was given, what was wanted, and what to write."""
 
 import threading
 
@@ -28,7 +28,7 @@ def raises(error, *fragments):
     )
 
 
-# ---- Outside of a transformed function ------------------------------------------------
+# ---- Outside of a transformed function -----------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,16 @@ def raises(error, *fragments):
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_outside_of_a_transformed_function(f, name):
-    with raises(ValueError, name, "must be used as part of an `hk.transform`", "net.init"):
+    with raises(
+        ValueError, name, "must be used as part of an `hk.transform`", "net.init"
+    ):
         f()
 
 
 def test_module_built_outside_of_a_transformed_function():
-    with raises(ValueError, "initialized inside an `hk.transform`", "Linear", "net.apply"):
+    with raises(
+        ValueError, "initialized inside an `hk.transform`", "Linear", "net.apply"
+    ):
         hk.Linear(3)
 
 
@@ -88,11 +92,13 @@ def test_module_used_after_its_run():
         kept[0](X)
 
 
-# ---- Keys -----------------------------------------------------------------------------
+# ---- Keys ----------------------------------------------------------------------------
 
 
 def test_apply_without_a_key():
-    with raises(ValueError, "must pass a non-None PRNGKey to apply", r"apply\(params, jax"):
+    with raises(
+        ValueError, "must pass a non-None PRNGKey to apply", r"apply\(params, jax"
+    ):
         noise.apply({}, None)
     with raises(ValueError, "must pass a non-None PRNGKey to init", r"init\(jax"):
         noise.init(None)
@@ -123,7 +129,7 @@ def test_a_key_that_is_no_key(rng, given):
         hk.PRNGSequence(rng)
 
 
-# ---- Parameters -----------------------------------------------------------------------
+# ---- Parameters ----------------------------------------------------------------------
 
 
 def test_missing_parameter_names_path_shapes_and_nearest():
@@ -178,7 +184,7 @@ def test_do_not_store_is_no_array():
         hk.DO_NOT_STORE.shape  # noqa: B018 - reading it is the test
 
 
-# ---- State ----------------------------------------------------------------------------
+# ---- State ---------------------------------------------------------------------------
 
 
 def test_forgotten_state():
@@ -195,7 +201,7 @@ def test_forgotten_state():
         hk.with_empty_state(linear).apply({}, {"count": {}}, None, X)
 
 
-# ---- Branches and loops ---------------------------------------------------------------
+# ---- Branches and loops --------------------------------------------------------------
 
 
 def only_at_apply(f):
@@ -232,7 +238,9 @@ def test_parameter_that_a_later_step_makes():
 
         return hk.scan(body, x, None, 3)
 
-    with raises(ValueError, "step2/w", "new in a later step of hk.scan", "before the loop"):
+    with raises(
+        ValueError, "step2/w", "new in a later step of hk.scan", "before the loop"
+    ):
         hk.transform(f).init(KEY, X)
 
 
@@ -255,14 +263,18 @@ def test_branches_that_make_different_parameters():
 
 def test_while_loop_at_init_and_side_effects_of_its_condition():
     with raises(ValueError, "does not support initialization", "running_init"):
-        hk.transform(lambda: hk.while_loop(lambda x: x < 3, lambda x: x + 1, 0)).init(None)
+        hk.transform(lambda: hk.while_loop(lambda x: x < 3, lambda x: x + 1, 0)).init(
+            None
+        )
 
     def f(effect):
         return hk.while_loop(lambda x: effect() is None, lambda x: x, 0)
 
     loop = hk.transform_with_state(f)
     for effect in (lambda: hk.set_state("s", jnp.ones(())), lambda: hk.next_rng_key()):
-        with raises(ValueError, "does not support hk.set_state", "cond_fun", "body_fun"):
+        with raises(
+            ValueError, "does not support hk.set_state", "cond_fun", "body_fun"
+        ):
             loop.apply({}, {"~": {"s": jnp.zeros(())}}, KEY, effect)
 
 
@@ -276,7 +288,7 @@ def test_scan_lengths():
         scan(0, (jnp.ones(2), jnp.ones(3)))
 
 
-# ---- Plain JAX transformations --------------------------------------------------------
+# ---- Plain JAX transformations -------------------------------------------------------
 
 LEAKY = {
     "jax.jit": (lambda f: jax.jit(f)(X), "put `jax.jit` around `init` or `apply`"),
@@ -289,7 +301,9 @@ LEAKY = {
     "jax.lax.cond": (lambda f: jax.lax.cond(X[0, 0] > 0, f, f, X), "write `hk.cond`"),
     "jax.lax.switch": (lambda f: jax.lax.switch(0, [f, f], X), "write `hk.switch`"),
     "jax.lax.while_loop": (
-        lambda f: jax.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, f(X)), (0, X)),
+        lambda f: jax.lax.while_loop(
+            lambda c: c[0] < 2, lambda c: (c[0] + 1, f(X)), (0, X)
+        ),
         "write `hk.while_loop`",
     ),
     "jax.lax.fori_loop": (
@@ -334,7 +348,10 @@ def test_key_asked_for_inside_a_plain_transformation_and_outside(transformation)
 
     for call in (hk.transform(f).init, lambda key: hk.transform(f).apply({}, key)):
         with raises(
-            jax.errors.UnexpectedTracerError, f"inside {transformation}", "Haiku", advice
+            jax.errors.UnexpectedTracerError,
+            f"inside {transformation}",
+            "Haiku",
+            advice,
         ):
             call(KEY)
 
@@ -392,13 +409,15 @@ def test_plain_transformations_stay_accepted_at_apply(around, jitted):
 
 def test_check_jax_usage_is_stricter():
     net = hk.transform(lambda: jax.vmap(hk.Linear(3))(X))
-    with hk.config.context(check_jax_usage=True):
-        with raises(ValueError, "hk.get_parameter", "jax.vmap", "`hk.vmap`", "check_jax_us"):
-            net.init(KEY)
+    with (
+        hk.config.context(check_jax_usage=True),
+        raises(ValueError, "hk.get_parameter", "jax.vmap", "`hk.vmap`", "check_jax_us"),
+    ):
+        net.init(KEY)
     net.init(KEY)
 
 
-# ---- Names and modules ----------------------------------------------------------------
+# ---- Names and modules ---------------------------------------------------------------
 
 
 def run_init(f):
@@ -450,7 +469,9 @@ def test_module_without_super():
             self.inner = hk.Linear(3)
             super().__init__()
 
-    with raises(ValueError, "without calling the super constructor", "NoSuper.__init__"):
+    with raises(
+        ValueError, "without calling the super constructor", "NoSuper.__init__"
+    ):
         run_init(NoSuper)
     with raises(ValueError, "must be called before you create", "Late.__init__"):
         run_init(Late)
@@ -485,7 +506,7 @@ def test_module_kept_between_init_and_apply_stays_accepted():
     assert net.apply(net.init(KEY, X), None, X).shape == (2, 3)
 
 
-# ---- What is transformed --------------------------------------------------------------
+# ---- What is transformed -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("transform", [hk.transform, hk.transform_with_state])
@@ -519,7 +540,7 @@ def test_transform_options():
         hk.multi_transform(lambda: (lambda: None, [3]))
 
 
-# ---- Lifted functions' own options ----------------------------------------------------
+# ---- Lifted functions' own options ---------------------------------------------------
 
 
 def test_options_of_lifted_functions():
@@ -527,7 +548,9 @@ def test_options_of_lifted_functions():
         run_init(lambda: hk.vmap(jnp.sum))
     with raises(ValueError, "sum must have at least one non-None", "axis_size"):
         run_init(lambda: hk.vmap(jnp.sum, in_axes=None, split_rng=False))
-    with raises(ValueError, "split_rng to True during init", r"linear/\w", "running_init"):
+    with raises(
+        ValueError, "split_rng to True during init", r"linear/\w", "running_init"
+    ):
         run_init(lambda: hk.vmap(hk.Linear(3), split_rng=True)(X))
     with raises(ValueError, "state that differs", "~/s", "pmean"):
         hk.transform_with_state(
@@ -544,8 +567,7 @@ def test_options_of_lifted_functions():
     with raises(ValueError, "RNG reserve size", "got 0"):
         hk.config.set(rng_reserve_size=0)
     with raises(TypeError, "hk.intercept_methods", "takes a function, got int 3"):
-        with hk.intercept_methods(3):
-            pass
+        hk.intercept_methods(3).__enter__()
 
 
 def test_layer_stack_options():
@@ -608,7 +630,7 @@ def test_lift_options():
         run_init(elsewhere)
 
 
-# ---- Afterwards -----------------------------------------------------------------------
+# ---- Afterwards ----------------------------------------------------------------------
 
 
 def fails(x):

@@ -1,4 +1,4 @@
-"""What the reference computed: parameters, outputs, states and gradients of programs."""
+"""What the reference computed: parameters, outputs, states, gradients."""
 
 import base64
 import collections
@@ -56,7 +56,11 @@ def run(case):
         return make_golden.dot(weights, leaves), (leaves, state_out)
 
     wants_grads = any(value.startswith("grad/") for value in case["values"])
-    f = jax.grad(loss, has_aux=True) if wants_grads else lambda p, s: ({}, loss(p, s)[1])
+    f = (
+        jax.grad(loss, has_aux=True)
+        if wants_grads
+        else lambda p, s: ({}, loss(p, s)[1])
+    )
     grads, (leaves, state_out) = jax.jit(f)(moved, state)
     flat = make_golden.flat
     return {
@@ -103,7 +107,9 @@ def _described(values):
 
 
 @pytest.mark.parametrize("protocol", ["protocol 2", "protocol 4"])
-@pytest.mark.parametrize("what", [w for w in PICKLES if "FlatMapping" in w or "LSTM" in w])
+@pytest.mark.parametrize(
+    "what", [w for w in PICKLES if "FlatMapping" in w or "LSTM" in w]
+)
 def test_old_pickles_load(what, protocol):
     loaded = pickle.loads(base64.b64decode(PICKLES[what][protocol]))
     if "LSTM" in what:

@@ -55,7 +55,9 @@ def _assert_compatible(f, wanted):
     # We may add keywords of our own behind; what is there keeps its place and kind.
     assert [p for p in have if p in want] == want, (have, want)
     for extra in set(have) - set(want):
-        assert "=" in extra or extra.startswith("*"), f"{extra} is new and has no default"
+        assert "=" in extra or extra.startswith("*"), (
+            f"{extra} is new and has no default"
+        )
     for text in wanted:
         name, equals, default = text.removesuffix(" [kw]").partition("=")
         if equals and not default.startswith("<"):
@@ -84,7 +86,11 @@ def test_name(module, name):
 def _assert_member(cls, member, described):
     # Annotated without a value: an attribute that instances get.
     annotated = any(member in vars(c).get("__annotations__", {}) for c in cls.__mro__)
-    fields = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else ()
+    fields = (
+        {f.name for f in dataclasses.fields(cls)}
+        if dataclasses.is_dataclass(cls)
+        else ()
+    )
     assert hasattr(cls, member) or annotated or member in fields, member
     if isinstance(described, list) and "self" in described[:1]:
         _assert_compatible(getattr(cls, member), described)
@@ -127,7 +133,10 @@ BUILT = {  # How each was built, and called, when its attributes were listed.
         (jnp.ones((2, 3)),) * 3,
     ),
     "VanillaRNN": (lambda: hk.VanillaRNN(4), (jnp.ones((2, 3)), jnp.ones((2, 4)))),
-    "LSTM": (lambda: hk.LSTM(4), (jnp.ones((2, 3)), hk.LSTMState(*[jnp.ones((2, 4))] * 2))),
+    "LSTM": (
+        lambda: hk.LSTM(4),
+        (jnp.ones((2, 3)), hk.LSTMState(*[jnp.ones((2, 4))] * 2)),
+    ),
     "GRU": (lambda: hk.GRU(4), (jnp.ones((2, 3)), jnp.ones((2, 4)))),
     "IdentityCore": (lambda: hk.IdentityCore(), (jnp.ones((2, 3)), ())),
     "DeepRNN": (lambda: hk.DeepRNN([hk.LSTM(4)]), None),
@@ -139,7 +148,10 @@ BUILT = {  # How each was built, and called, when its attributes were listed.
     "nets.ResNet18": (lambda: hk.nets.ResNet18(10), None),
     "nets.MobileNetV1": (lambda: hk.nets.MobileNetV1(), None),
     "nets.VectorQuantizer": (lambda: hk.nets.VectorQuantizer(4, 6, 0.2), None),
-    "nets.VectorQuantizerEMA": (lambda: hk.nets.VectorQuantizerEMA(4, 6, 0.2, 0.9), None),
+    "nets.VectorQuantizerEMA": (
+        lambda: hk.nets.VectorQuantizerEMA(4, 6, 0.2, 0.9),
+        None,
+    ),
 }
 # Others, such as functions and initialisers, are listed by their type's name.
 PLAIN = (int, float, bool, str, tuple, type(None), slice)
@@ -161,7 +173,9 @@ def test_attributes(kind):
             module(*args) if isinstance(args, tuple) else module(args)
             _assert_attributes(module, listed["after a call"])
         for name in listed["properties"]:
-            assert isinstance(inspect.getattr_static(type(module), name), property), name
+            assert isinstance(inspect.getattr_static(type(module), name), property), (
+                name
+            )
 
     jax.eval_shape(hk.transform_with_state(f).init, jax.random.PRNGKey(0))
 

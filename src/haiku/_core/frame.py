@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from haiku import config
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.naming import Scope
 from haiku._core.stack import Stack
+from haiku.typing import MutableParams
 
-Values = dict[str, dict[str, Any]]
+Values = MutableParams
 
 
 class Contents(NamedTuple):
@@ -153,7 +155,9 @@ def changes(before: Contents, after: Contents) -> Contents:
         found: Values = {}
         for path, values in new.items():
             known = old.get(path, {})
-            changed = {k: v for k, v in values.items() if known.get(k, missing) is not v}
+            changed = {
+                k: v for k, v in values.items() if known.get(k, missing) is not v
+            }
             if changed or path not in old:
                 found[path] = changed
         return found
@@ -233,7 +237,9 @@ def trace_state() -> Any:
 
 
 # The functions of JAX that are on Python's stack while they trace the user's function.
-_IN_HK = "inside a transformed function write `hk.{}`, which knows of parameters, state "
+_IN_HK = (
+    "inside a transformed function write `hk.{}`, which knows of parameters, state "
+)
 _IN_HK += "and keys"
 _AROUND = "put `{}` around `init` or `apply` instead"
 _ADVICE = {
@@ -303,7 +309,7 @@ def advice_against(transformation: str) -> str:
 
 def note_stray(frame: Frame, path: str, value: Any) -> None:
     """Remembers that `value`, about to be stored, was traced deeper than its frame."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
         frame.strays.pop(path, None)
         if trace_state() != frame.trace:
             inside = running_transformations()
@@ -329,7 +335,7 @@ def check_strays(frame: Frame) -> None:
 
 def is_dead(value: Any, made_in: str) -> bool:
     """Whether a value made in that transformation, which has ended, ended with it."""
-    tracers = [x for x in jax.tree.leaves(value) if isinstance(x, jax.core.Tracer)]
+    tracers = [x for x in jax.tree.leaves(value) if isinstance(x, Tracer)]
     if made_in not in _NOT_STAGING:
         return bool(tracers)
     try:  # Inside vmap and grad a value may well be one of an outer, living trace.

@@ -87,7 +87,10 @@ interceptors: Stack[Hook] = Stack("interceptors")
 
 
 def run_chain(
-    hooks: tuple[Hook, ...], last: Callable[..., Any], args: tuple[Any, ...], context: Any
+    hooks: tuple[Hook, ...],
+    last: Callable[..., Any],
+    args: tuple[Any, ...],
+    context: Any,
 ) -> Any:
     """Calls the outermost hook; each calls the next, the innermost `last`.
 
@@ -113,7 +116,9 @@ def run_chain(
 @contextlib.contextmanager
 def _holding(hook: Hook, what: str, *stacks: Stack[Hook]):
     if not callable(hook):
-        raise TypeError(f"`{what}` takes a function, got {type(hook).__name__} {hook!r}")
+        raise TypeError(
+            f"`{what}` takes a function, got {type(hook).__name__} {hook!r}"
+        )
     with contextlib.ExitStack() as held:
         for stack in stacks:
             held.enter_context(stack.push(hook))

@@ -57,7 +57,7 @@ def is_legacy_key(x: Any) -> bool:
     return (
         isinstance(x, (jax.Array, np.ndarray))
         and x.dtype == np.uint32
-        and x.shape == _legacy_key_shape(jax.config.jax_default_prng_impl)
+        and x.shape == _legacy_key_shape(jax.config.jax_default_prng_impl)  # type: ignore
     )
 
 

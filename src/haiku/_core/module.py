@@ -1,10 +1,10 @@
-"""Module: a class whose methods know where they stand, so that parameters have paths."""
+"""Module: its methods know where they stand, so that its parameters have paths."""
 
 import contextlib
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import jax
@@ -24,8 +24,8 @@ def transparent(method: F) -> F:
       method: A method of a module.
 
     Returns:
-      The method, without a scope of its own: what it makes is named as if its body stood
-      where it is called.
+      The method, without a scope of its own: what it makes is named as if its body
+      stood where it is called.
     """
     method._is_transparent = True  # type: ignore[attr-defined]
     return method
@@ -107,8 +107,8 @@ def _check_owner(module: "Module", frame: Frame, method: str) -> None:
         f"{type(module).__name__} {module.module_name!r} was built inside the "
         f"transformed function `{made}`, and `{method}` was called inside `{runs}`: a "
         "module belongs to the function that built it, since its name is only unique "
-        "there. Build it inside the function that uses it; to share parameters pass the "
-        "same params to both `apply`s, or transform both with `hk.multi_transform`."
+        "there. Build it inside the function that uses it; to share parameters pass "
+        "the same params to both `apply`s, or transform both with `hk.multi_transform`."
     )
 
 
@@ -118,6 +118,8 @@ class ModuleMetaclass(type(typing.Protocol)):
     It extends the metaclass of protocols so that modules can implement them.
     """
 
+    _default_name: str
+
     def __new__(mcs, class_name, bases, namespace, **kwargs):
         """Makes the class; its methods get their scope once it is known."""
         cls = super().__new__(mcs, class_name, bases, namespace, **kwargs)
@@ -126,9 +128,10 @@ class ModuleMetaclass(type(typing.Protocol)):
                 continue
             if inspect.isfunction(value):
                 type.__setattr__(cls, name, _scoped(value, name, cls))
-            elif type(value) is property and name not in _UNSCOPED:
+            elif type(value) is property:
                 accessors = (
-                    f and _scoped(f, name, cls) for f in (value.fget, value.fset, value.fdel)
+                    f and _scoped(f, name, cls)
+                    for f in (value.fget, value.fset, value.fdel)
                 )
                 type.__setattr__(cls, name, property(*accessors, doc=value.__doc__))
         cls._default_name = snake_case(class_name)
@@ -147,13 +150,13 @@ class ModuleMetaclass(type(typing.Protocol)):
         if not running:
             raise ValueError(
                 "All `hk.Module`s must be initialized inside an `hk.transform`, and "
-                f"{cls.__name__} was built outside. Write `net = hk.transform(lambda x: "
-                f"{cls.__name__}(...)(x))`, then `params = net.init(key, x)` and "
+                f"{cls.__name__} was built outside. Write `net = hk.transform(lambda "
+                f"x: {cls.__name__}(...)(x))`, then `params = net.init(key, x)` and "
                 "`net.apply(params, key, x)`."
             )
-        new = cls.__new__
+        new: Any = cls.__new__
         module = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
-        fields = module.__dict__
+        fields: dict[str, Any] = vars(module)
         fields["_arguments"] = args, kwargs
         init = cls.__init__
         scopes = running[-1].scopes
@@ -170,16 +173,13 @@ class ModuleMetaclass(type(typing.Protocol)):
             scopes.pop()
         if "module_name" not in fields:
             raise ValueError(
-                "Constructing an hk.Module without calling the super constructor is not "
-                f"supported. As the first line of `{cls.__name__}.__init__` write "
+                "Constructing an hk.Module without calling the super constructor is "
+                f"not supported. As the first line of `{cls.__name__}.__init__` write "
                 "`super().__init__(name=name)`; in a dataclass with `__post_init__`, "
                 "`super().__post_init__()`."
             )
         _report_to_parent(module, scopes)
         return module
-
-
-_UNSCOPED = ("submodules",)
 
 
 class Module(metaclass=ModuleMetaclass):
@@ -218,8 +218,6 @@ class Module(metaclass=ModuleMetaclass):
     _submodules: set[str]
     module_name: str
     name: Any
-    params_dict: Callable[[], dict[str, jax.Array]]
-    state_dict: Callable[[], dict[str, Any]]
 
     def __init__(self, name: str | None = None):
         self._take_name(name)
@@ -245,50 +243,48 @@ class Module(metaclass=ModuleMetaclass):
         shown += [f"{key}={value!r}" for key, value in kwargs.items()]
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    # What follows asks about the path as it is, so it gets no scope of its own.
+
+    @transparent
+    def _take_name(self, name: str | None) -> None:
+        name = self._default_name if name is None else name
+        check_name(name)
+        frame = current_frame(type(self).__name__)
+        depth = len(frame.scopes) - 1
+        while frame.scopes[depth].module is self:
+            depth -= 1
+        path = frame.scopes[depth].claim(name)
+        fields: dict[str, Any] = vars(self)
+        fields["module_name"] = path
+        fields["name"] = fields["_label"] = path.rpartition("/")[2]
+        fields["_submodules"] = set()
+        fields["_owner"] = frame.owner
+
     @property
+    @transparent
     def submodules(self) -> tuple[str, ...]:
         """The paths of the modules built or called inside this one so far."""
         return tuple(sorted(self._submodules))
 
+    @transparent
+    def params_dict(self) -> dict[str, jax.Array]:
+        """The parameters of this module and those inside it: `{path/name: array}`."""
+        return self._inside(current_frame("params_dict").params)
 
-def _take_name(self: Module, name: str | None) -> None:
-    name = self._default_name if name is None else name
-    check_name(name)
-    frame = current_frame(type(self).__name__)
-    depth = len(frame.scopes) - 1
-    while frame.scopes[depth].module is self:
-        depth -= 1
-    path = frame.scopes[depth].claim(name)
-    fields = self.__dict__
-    fields["module_name"] = path
-    fields["name"] = fields["_label"] = path.rpartition("/")[2]
-    fields["_submodules"] = set()
-    fields["_owner"] = frame.owner
+    @transparent
+    def state_dict(self) -> dict[str, Any]:
+        """The state of this module and those inside it: `{path/name: value}`."""
+        return self._inside(current_frame("state_dict").state)
 
-
-def _values_inside(self: Module, stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    paths = {self.module_name, *self._submodules}
-    return {
-        f"{path}/{name}": value
-        for path, values in stored.items()
-        if path in paths
-        for name, value in values.items()
-    }
-
-
-def params_dict(self: Module) -> dict[str, jax.Array]:
-    """The parameters of this module and of those inside it: `{path/name: array}`."""
-    return _values_inside(self, current_frame("params_dict").params)
-
-
-def state_dict(self: Module) -> dict[str, Any]:
-    """The state of this module and of those inside it: `{path/name: value}`."""
-    return _values_inside(self, current_frame("state_dict").state)
-
-
-# Set from outside, so that they get no scope: they ask about the path as it is.
-for _method in (params_dict, state_dict, _take_name):
-    type.__setattr__(Module, _method.__name__, _method)
+    @transparent
+    def _inside(self, stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        paths = {self.module_name, *self._submodules}
+        return {
+            f"{path}/{name}": value
+            for path, values in stored.items()
+            if path in paths
+            for name, value in values.items()
+        }
 
 
 class NameScopeModule(Module):
@@ -357,8 +353,9 @@ def name_scope(
     current_frame("hk.name_scope")
     if name.startswith("/"):
         raise ValueError(
-            f"Name scopes must not start with /, got {name!r}: write {name.lstrip('/')!r}, "
-            f"or `hk.force_name({name.lstrip('/')!r})` for a path from the root."
+            f"Name scopes must not start with /, got {name!r}: write "
+            f"{name.lstrip('/')!r}, or `hk.force_name({name.lstrip('/')!r})` for a "
+            "path from the root."
         )
     return _NameScope(name, method_name)
 
@@ -397,5 +394,3 @@ def to_module(f: Callable[..., Any]) -> type[Module]:
 
     ToModuleWrapper.__call__.__doc__ = f.__doc__
     return ToModuleWrapper
-
-

@@ -34,7 +34,8 @@ class MultiTransformedWithState(NamedTuple):
 
     Attributes:
       init: `init(rng, *args, **kwargs) -> (params, state)`.
-      apply: A pytree of `apply(params, state, rng, *args, **kwargs) -> (output, state)`.
+      apply: A pytree of `apply(params, state, rng, *args, **kwargs) -> (output,
+        state)`.
     """
 
     init: Callable[..., tuple[MutableParams, MutableState]]
@@ -98,18 +99,20 @@ def _structure(f: Callable[[], Any]) -> Any:
 
     jax.eval_shape(run, jax.eval_shape(lambda: jax.random.PRNGKey(0)))
     returned = found[0]
-    if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[0])):
+    if not (
+        isinstance(returned, tuple) and len(returned) == 2 and callable(returned[0])
+    ):
         raise TypeError(
             "The function given to `hk.multi_transform` must return a pair (init, "
-            f"functions), got {type(returned).__name__} {returned!r}. Write `return init, "
-            "(encode, decode)`, where `init` is a function that calls both."
+            f"functions), got {type(returned).__name__} {returned!r}. Write `return "
+            "init, (encode, decode)`, where `init` is a function that calls both."
         )
     leaves, treedef = jax.tree.flatten(returned[1])
     for leaf in leaves:
         if not callable(leaf):
             raise TypeError(
-                "The second of the pair returned to `hk.multi_transform` is a pytree of "
-                f"functions; one of its leaves is {type(leaf).__name__} {leaf!r}."
+                "The second of the pair returned to `hk.multi_transform` is a pytree "
+                f"of functions; one of its leaves is {type(leaf).__name__} {leaf!r}."
             )
     return treedef
 
@@ -141,15 +144,16 @@ def multi_transform(
         lambda apply: without_state(TransformedWithState(with_state.init, apply)).apply,
         with_state.apply,
     )
-    first = TransformedWithState(with_state.init, lambda *args, **kwargs: None)
-    return MultiTransformed(without_state(first).init, without)
+    init = without_state(TransformedWithState(with_state.init, with_state.init)).init
+    return MultiTransformed(init, without)
 
 
 def without_apply_rng(f: T) -> T:
-    """Takes `rng` out of the signature of `apply`, for functions that need no key there.
+    """Takes `rng` out of the signature of `apply`, which then gets no key.
 
     Args:
-      f: What `hk.transform`, `hk.transform_with_state` or their `multi_` forms returned.
+      f: What `hk.transform`, `hk.transform_with_state` or their `multi_` forms
+        returned.
 
     Returns:
       The same kind of pair; `apply` takes no `rng` and passes None.
@@ -163,9 +167,9 @@ def without_apply_rng(f: T) -> T:
         added = 2  # params, state
     else:
         raise ValueError(
-            "`hk.without_apply_rng` takes what `hk.transform`, `hk.transform_with_state` "
-            f"or their multi_ forms return, got {type(f).__name__}. Write "
-            "`hk.without_apply_rng(hk.transform(f))`."
+            "`hk.without_apply_rng` takes what `hk.transform`, "
+            f"`hk.transform_with_state` or their multi_ forms return, got "
+            f"{type(f).__name__}. Write `hk.without_apply_rng(hk.transform(f))`."
         )
 
     def without(apply: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,5 +182,4 @@ def without_apply_rng(f: T) -> T:
         _sign_like(apply_fn, apply, ("rng",), lambda out: out)
         return apply_fn
 
-    return cast(T, type(f)(f.init, jax.tree.map(without, f.apply)))
-
+    return cast(T, f._replace(apply=jax.tree.map(without, f.apply)))

@@ -68,8 +68,8 @@ def run_in_frame(
 
 
 _TRACER_NOTE = (
-    "Inside a function given to hk.transform you may want to use the Haiku version of a "
-    "JAX transformation (hk.scan, hk.remat, hk.cond, hk.vmap, ...): it knows of "
+    "Inside a function given to hk.transform you may want to use the Haiku version of "
+    "a JAX transformation (hk.scan, hk.remat, hk.cond, hk.vmap, ...): it knows of "
     "parameters, state and keys."
 )
 
@@ -93,7 +93,8 @@ def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
       ValueError: `f` is the result of `jax.jit` or `jax.pmap`: transform first.
 
     Example:
-      >>> net = hk.transform_with_state(lambda x, t: hk.BatchNorm(True, True, 0.9)(x, t))
+      >>> net = hk.transform_with_state(lambda x, t: hk.BatchNorm(True, True, 0.9)(x,
+      t))
       >>> params, state = net.init(jax.random.key(0), jnp.ones([2, 3]), True)
       >>> out, state = net.apply(params, state, None, jnp.ones([2, 3]), True)
     """
@@ -157,8 +158,8 @@ def without_state(f: TransformedWithState) -> Transformed:
       f: What `hk.transform_with_state` returned.
 
     Returns:
-      `init(rng, *args) -> params` and `apply(params, rng, *args) -> output`, which raise
-      ValueError if the function does use state.
+      `init(rng, *args) -> params` and `apply(params, rng, *args) -> output`, which
+      raise ValueError if the function does use state.
     """
 
     def init_fn(rng, *args, **kwargs):
@@ -200,7 +201,8 @@ def with_empty_state(f: Transformed) -> TransformedWithState:
         if state:
             raise ValueError(
                 "hk.with_empty_state was given a state that is not empty: "
-                f"{sorted(state)}. Pass {{}}, or transform with hk.transform_with_state."
+                f"{sorted(state)}. Pass {{}}, or transform with "
+                "hk.transform_with_state."
             )
         return f.apply(params, rng, *args, **kwargs), {}
 
@@ -236,8 +238,8 @@ def check_function(f: Any, what: str) -> None:
     if isinstance(f, Module):
         kind = type(f).__name__
         raise TypeError(
-            f"`{what}` takes a function, got the module {f!r}: modules are built inside. "
-            f"Write `{what}(lambda x: {kind}(...)(x))`."
+            f"`{what}` takes a function, got the module {f!r}: modules are built "
+            f"inside. Write `{what}(lambda x: {kind}(...)(x))`."
         )
     if not callable(f):
         raise TypeError(
@@ -246,13 +248,16 @@ def check_function(f: Any, what: str) -> None:
         )
     if isinstance(f, jax.stages.Wrapped):
         raise ValueError(
-            f"`{what}` was given a function that is jitted (or pmapped) already. It has "
-            "side effects until it is transformed, so jit what comes out instead: "
+            f"`{what}` was given a function that is jitted (or pmapped) already. It "
+            "has side effects until it is transformed, so jit what comes out instead: "
             "`jax.jit(hk.transform(f).apply)`."
         )
 
 
-_INIT = "Init must be called with an RNG as the first argument, `init(rng, *args, **kwargs)`"
+_INIT = (
+    "Init must be called with an RNG as the first argument, "
+    "`init(rng, *args, **kwargs)`"
+)
 _APPLY = (
     "Apply must be called with an RNG as the second argument, "
     "`apply(params, rng, *args, **kwargs)`"
@@ -269,8 +274,8 @@ def _sequence(rng: Any, signature: str) -> PRNGSequence | None:
     if is_legacy_key(rng) or is_typed_key(rng) or is_seed(rng):
         return PRNGSequence(rng)
     raise ValueError(
-        f"{signature}, got {describe(rng)}. {WAYS_TO_A_KEY} Where the function needs no "
-        "key pass None, or use `hk.without_apply_rng`."
+        f"{signature}, got {describe(rng)}. {WAYS_TO_A_KEY} Where the function needs "
+        "no key pass None, or use `hk.without_apply_rng`."
     )
 
 
@@ -293,7 +298,7 @@ def check_values(what: str, values: Any) -> Mapping[str, Any]:
         given = describe(values)
     advice = ""
     if isinstance(values, tuple) and len(values) == 2:
-        advice = " `init` of hk.transform_with_state returns two: `params, state = init(...)`."
+        advice = " hk.transform_with_state: write `params, state = init(...)`."
     raise TypeError(
         f"The {what} argument does not appear valid: wanted `{{module path: {{name: "
         f"array}}}}` as `init` returns it, got {given}.{advice}"
@@ -303,9 +308,9 @@ def check_values(what: str, values: Any) -> Mapping[str, Any]:
 def _check_not_passed(kwargs: dict[str, Any], name: str) -> None:
     if name in kwargs:
         raise TypeError(
-            f"The keyword {name!r} can't be told from Haiku's own argument of that name. "
-            "If it is an argument of the transformed function, pass them positionally; "
-            "if it is Haiku's, this function takes none."
+            f"The keyword {name!r} can't be told from Haiku's own argument of that "
+            "name. If it is an argument of the transformed function, pass them "
+            "positionally; if it is Haiku's, this function takes none."
         )
 
 

@@ -30,7 +30,8 @@ class DoNotStore:
             raise ValueError(
                 f"hk.DO_NOT_STORE is no array and has no {name}: a creator kept this "
                 "value out of the parameters. Give it one in a custom getter, with "
-                "`context.original_init(context.original_shape, context.original_dtype)`."
+                "`context.original_init(context.original_shape, "
+                "context.original_dtype)`."
             )
         raise AttributeError(name)
 
@@ -65,7 +66,7 @@ def get_parameter(
     check_usage(frame, "hk.get_parameter")
     path = frame.scopes[-1].path
     values = frame.params.get(path)
-    value = _MISSING if values is None else values.get(name, _MISSING)
+    value: Any = _MISSING if values is None else values.get(name, _MISSING)
     if dtype is None:
         dtype = jnp.float32
     context = None
@@ -89,9 +90,9 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
             raise ValueError(_missing_parameter(frame, path, name, shape))
         if init is None or init is _no_init:
             raise ValueError(
-                f"Initializer must be specified. {path}/{name} does not exist yet: write "
-                f"`hk.get_parameter({name!r}, {list(shape)}, init=jnp.zeros)` or one of "
-                "`hk.initializers`."
+                f"Initializer must be specified. {path}/{name} does not exist yet: "
+                f"write `hk.get_parameter({name!r}, {list(shape)}, init=jnp.zeros)` or "
+                "one of `hk.initializers`."
             )
         if frame.sealed:
             raise ValueError(_new_in_loop(frame, path, name))
@@ -152,8 +153,8 @@ def _create_state(frame, path, name, shape, dtype, init, context):
     if init is None:
         raise ValueError(
             f"There is no state {path}/{name} yet and nothing to make it from; set an "
-            f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or "
-            f"call `hk.set_state` before.{_known('state', frame.state)}"
+            f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, "
+            f"or call `hk.set_state` before.{_known('state', frame.state)}"
         )
     if shape is None or dtype is None:
         raise ValueError(
@@ -260,10 +261,10 @@ def _check_not_closed_over(frame: Frame) -> None:
     module = frame.scopes[-1].module
     if frame.closed and module is not None and module._owner is not frame.owner:
         raise ValueError(
-            "You can't close over a module that was built outside of the function given "
-            "to hk.transparent_lift or hk.layer_stack: its parameters would be shared or "
-            f"stacked by accident. Build {module.module_name!r} inside that function, or "
-            "call it outside and pass the result in."
+            "You can't close over a module that was built outside of the function "
+            "given to hk.transparent_lift or hk.layer_stack: its parameters would be "
+            f"shared or stacked by accident. Build {module.module_name!r} inside that "
+            "function, or call it outside and pass the result in."
         )
 
 
@@ -315,9 +316,9 @@ def _missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
     return (
         f"There is no parameter {wanted} {list(shape)} in the params given to `apply`: "
         f"parameters must be created as part of `init`.{nearest} Pass what `init` "
-        "returned; if names differ, the function builds other modules, or builds them in "
-        f"another order, than when `init` ran. What only {where} asks for must be asked "
-        "for at `init` too: `if hk.running_init(): ...`."
+        "returned; if names differ, the function builds other modules, or builds them "
+        f"in another order, than when `init` ran. What only {where} asks for must be "
+        "asked for at `init` too: `if hk.running_init(): ...`."
     )
 
 
@@ -334,8 +335,9 @@ def _wrong_shape(frame, path, name, value, shape, dtype) -> str:
     others = f" Of that shape there is {near[0]}." if near else ""
     return (
         f"Parameter {path}/{name} has {have}, which does not match shape "
-        f"{list(shape)} (dtype {jnp.dtype(dtype).name}) that the module asks for.{others}"
-        " Pass params made by `init` for inputs of this shape, or name the modules apart."
+        f"{list(shape)} (dtype {jnp.dtype(dtype).name}) that the module asks "
+        f"for.{others} Pass params made by `init` for inputs of this shape, or name "
+        "the modules apart."
     )
 
 

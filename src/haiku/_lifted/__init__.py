@@ -1,8 +1,8 @@
 """JAX's transformations for use inside a transformed function.
 
-Each takes a snapshot of the running frame, gives JAX's own transformation a pure function
-of it, and absorbs what comes out: see `pure.py`. No parameter is named here, and no
-transformation of JAX's is written again.
+Each takes a snapshot of the running frame, gives JAX's own transformation a pure
+function of it, and absorbs what comes out: see `pure.py`. No parameter is named here,
+and no transformation of JAX's is written again.
 """
 
 from haiku._lifted.branches import cond as cond

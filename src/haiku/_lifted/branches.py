@@ -75,9 +75,10 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
       What the function that ran returns.
 
     Raises:
-      ValueError: No transformed function is running: use `jax.lax.switch`; or a parameter
-        is new at `apply`; or there are no branches.
-      TypeError: The functions return different structures, or make different parameters.
+      ValueError: No transformed function is running: use `jax.lax.switch`; or a
+        parameter is new at `apply`; or there are no branches.
+      TypeError: The functions return different structures, or make different
+        parameters.
     """
     frame = current_frame("hk.switch")
     return _branch(
@@ -104,7 +105,9 @@ def _branch(
     wrapped: dict[int, Callable[..., Any]] = {}  # JAX traces the same object once.
     for name, branch in branches.items():
         if id(branch) not in wrapped:
-            wrapped[id(branch)] = _with_all_state(frame, what, name, branch, before, made)
+            wrapped[id(branch)] = _with_all_state(
+                frame, what, name, branch, before, made
+            )
     out, after = run([wrapped[id(branch)] for branch in branches.values()])
     frame.absorb(after)
     return out
@@ -136,14 +139,13 @@ def _with_all_state(frame, what, name, branch, before, made):
         for other, paths in made.items():
             if paths != made[name]:
                 raise TypeError(
-                    f"{what} branch outputs must have the same pytree structure, and its "
-                    "branches make different parameters or state at `init`: "
-                    f"{other} makes {sorted(paths - made[name]) or 'nothing'} that {name} "
-                    f"does not, {name} {sorted(made[name] - paths) or 'nothing'} that "
-                    f"{other} does not. Let `init` see them all: "
+                    f"{what} branch outputs must have the same pytree structure, and "
+                    "its branches make different parameters or state at `init`: "
+                    f"{other} makes {sorted(paths - made[name])} that {name} does "
+                    f"not, {name} {sorted(made[name] - paths)} that {other} does not. "
+                    "Let `init` see them all: "
                     "`if hk.running_init(): ...` call every branch's modules there."
                 )
         return out, changed._replace(state=after.state, keys=after.keys)
 
     return pure_branch
-

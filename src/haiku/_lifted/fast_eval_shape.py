@@ -12,8 +12,8 @@ from haiku._lifted.functions import eval_shape
 def fast_eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The shapes that `fun` returns; it has no side effects.
 
-    There is no faster way to find them any more than to trace `fun`: initialisers and key
-    splits are traced once for each shape, not each time.
+    There is no faster way to find them any more than to trace `fun`: initialisers and
+    key splits are traced once for each shape, not each time.
 
     Args:
       fun: A function; inside a transformed function it may use modules.

@@ -154,4 +154,6 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
       ValueError: No transformed function is running: use `jax.eval_shape`.
     """
     before = current_frame("hk.eval_shape").snapshot()
-    return jax.eval_shape(lambda *a, **k: changing(fun, before)(*a, **k)[0], *args, **kwargs)
+    return jax.eval_shape(
+        lambda *a, **k: changing(fun, before)(*a, **k)[0], *args, **kwargs
+    )

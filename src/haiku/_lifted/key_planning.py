@@ -28,8 +28,8 @@ class _Counting(PRNGSequence):
 def optimize_rng_use(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function split all its keys at once.
 
-    It runs `fun` abstractly to count the keys, then reserves as many. The keys are other
-    keys than without it.
+    It runs `fun` abstractly to count the keys, then reserves as many. The keys are
+    other keys than without it.
 
     Args:
       fun: A function that asks for keys.
@@ -55,11 +55,13 @@ def _keys_used(fun: Callable[..., Any], args: Any, kwargs: Any) -> int:
     """How many keys `fun` needs beyond those that are reserved."""
     frame = current_frame("hk.experimental.optimize_rng_use")
     before = frame.snapshot()
+    keys = before.keys
+    assert keys is not None
     count = []
 
     def run(args: Any, kwargs: Any) -> None:
         def counted() -> None:
-            counting = _Counting(before.keys)
+            counting = _Counting(keys)
             counting.count = 0
             frame.keys = counting
             fun(*args, **kwargs)

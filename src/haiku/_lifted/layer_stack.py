@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -82,12 +82,12 @@ def layer_stack(
       name: What is put before the paths.
 
     Returns:
-      A decorator for `f`, a function of positional arguments that returns as many values
-      as it takes (one as itself, several as a tuple). The decorated function is called as
-      `g(*values, reverse=False)` and returns the last values; with per-layer inputs as
-      `g(value, *inputs, reverse=False)`, `inputs` being `[num_layers, ...]` each, and
-      returns `(value, outputs)`, `outputs` being `[num_layers, ...]`. `reverse` begins
-      with the last layer.
+      A decorator for `f`, a function of positional arguments that returns as many
+      values as it takes (one as itself, several as a tuple). The decorated function is
+      called as `g(*values, reverse=False)` and returns the last values; with per-layer
+      inputs as `g(value, *inputs, reverse=False)`, `inputs` being `[num_layers, ...]`
+      each, and returns `(value, outputs)`, `outputs` being `[num_layers, ...]`.
+      `reverse` begins with the last layer.
 
     Raises:
       ValueError: No transformed function is running; `f` takes `*args`; there is no
@@ -105,8 +105,8 @@ def layer_stack(
         raise ValueError(f"hk.layer_stack takes at least 0 layers, got {num_layers}.")
     if transparent and transparency_map is None:
         raise ValueError(
-            "transparency_map must be provided with transparent=True: an object with the "
-            "methods of hk.LayerStackTransparencyMapping."
+            "transparency_map must be provided with transparent=True: an object with "
+            "the methods of hk.LayerStackTransparencyMapping."
         )
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,6 +131,8 @@ def layer_stack(
 
 class _Stack(Module):
     """Gives the layers' paths their first part."""
+
+    prefix: ClassVar[str]
 
     def __init__(self, name: str | None = None):
         super().__init__(name or self.prefix)
@@ -196,8 +198,9 @@ def _values_and_inputs(layers: _Layers, args: tuple[Any, ...]) -> tuple[Any, Any
         for leaf in jax.tree.leaves(x):
             if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != layers.num_layers:
                 raise ValueError(
-                    f"Per-layer input {i} of hk.layer_stack has shape {jnp.shape(leaf)}: "
-                    f"its first axis must be num_layers, {layers.num_layers}."
+                    f"Per-layer input {i} of hk.layer_stack has shape "
+                    f"{jnp.shape(leaf)}: its first axis must be num_layers, "
+                    f"{layers.num_layers}."
                 )
     return args[0], args[1:]
 
@@ -289,7 +292,9 @@ def _stored_layers(
         both = under(frame.params, prefix), under(frame.state, prefix)
         if mapping is None:
             return both
-        return _stacked(both[0], mapping, num_layers), _stacked(both[1], mapping, num_layers)
+        return _stacked(both[0], mapping, num_layers), _stacked(
+            both[1], mapping, num_layers
+        )
 
     def store(params: Values, state: Values) -> None:
         if mapping is not None:
@@ -328,8 +333,8 @@ def _stacked(values: Mapping[str, Any], mapping: Any, num_layers: int) -> Values
         if set(by_index) != set(range(num_layers)):
             raise ValueError(
                 f"hk.layer_stack of {num_layers} layers found layers "
-                f"{sorted(by_index)} of {path}: its transparency_map, or the params, are "
-                "those of another stack."
+                f"{sorted(by_index)} of {path}: its transparency_map, or the params, "
+                "are those of another stack."
             )
     return {
         path: jax.tree.map(

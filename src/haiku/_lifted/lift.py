@@ -4,7 +4,15 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from haiku._core.frame import Contents, Frame, Lifting, Values, current_frame, frames, lifting
+from haiku._core.frame import (
+    Contents,
+    Frame,
+    Lifting,
+    Values,
+    current_frame,
+    frames,
+    lifting,
+)
 from haiku._core.naming import check_name
 from haiku._core.transform import NonEmptyStateError
 from haiku.typing import MutableParams, MutableState
@@ -49,8 +57,8 @@ def _store(
         if path in destination and not allow_reuse:
             raise ValueError(
                 f"Key {path!r} already exists in the destination {kind}: {what} would "
-                "overwrite what is there. Give the lifted function a `name` of its own, "
-                "or share with `allow_reuse=True`."
+                "overwrite what is there. Give the lifted function a `name` of its "
+                "own, or share with `allow_reuse=True`."
             )
         destination[path] = {**named, **destination.get(path, {})}
 
@@ -103,8 +111,8 @@ def lift(
     """Keeps the parameters of an inner, pure function among those of the outer one.
 
     At `init` it calls `init_fn` and stores what it returns under `name`; at `apply` it
-    reads it there, and `init_fn` does not run. The inner function's `apply` is then pure,
-    and any plain `jax.*` transformation may go around it.
+    reads it there, and `init_fn` does not run. The inner function's `apply` is then
+    pure, and any plain `jax.*` transformation may go around it.
 
     Args:
       init_fn: `hk.transform(f).init`.
@@ -115,8 +123,8 @@ def lift(
       A function like `init_fn`.
 
     Raises:
-      ValueError: No transformed function is running; the inner function uses state; or a
-        second call would overwrite the parameters of the first.
+      ValueError: No transformed function is running; the inner function uses state; or
+        a second call would overwrite the parameters of the first.
 
     Example:
       >>> def f(x):
@@ -142,8 +150,8 @@ def transparent_lift(
       A function like `init_fn`.
 
     Raises:
-      ValueError: No transformed function is running; the inner function uses state, or a
-        module from outside; or a path is there already.
+      ValueError: No transformed function is running; the inner function uses state, or
+        a module from outside; or a path is there already.
     """
     prefix = prefix_of(current_frame("hk.transparent_lift"), None)
     lifted = _lifted(init_fn, "hk.transparent_lift", prefix, True, allow_reuse)
@@ -171,20 +179,20 @@ class LiftWithStateUpdater:
         if not self._used:
             raise ValueError(
                 "The StateUpdater returned by hk.lift_with_state must be used: call "
-                "`updater.update(state)` with the state that the inner `apply` returned, "
-                "or `updater.ignore_update()` to drop it."
+                "`updater.update(state)` with the state that the inner `apply` "
+                "returned, or `updater.ignore_update()` to drop it."
             )
 
     def _use(self) -> None:
         if self._used:
             raise ValueError(
-                "The StateUpdater returned by hk.lift_with_state must only be used once: "
-                "call `hk.lift_with_state` again for a second update."
+                "The StateUpdater returned by hk.lift_with_state must only be used "
+                "once: call `hk.lift_with_state` again for a second update."
             )
         if current_frame("hk.lift_with_state") is not self._frame:
             raise ValueError(
-                "The StateUpdater returned by hk.lift_with_state must be used within the "
-                "same call to init/apply that made it."
+                "The StateUpdater returned by hk.lift_with_state must be used within "
+                "the same call to init/apply that made it."
             )
         self._used = True
 
@@ -192,7 +200,8 @@ class LiftWithStateUpdater:
         """Keeps the state as it is.
 
         Raises:
-          ValueError: It was used before, or belongs to another call of `init` or `apply`.
+          ValueError: It was used before, or belongs to another call of `init` or
+            `apply`.
         """
         self._use()
 
@@ -203,7 +212,8 @@ class LiftWithStateUpdater:
           state: What the inner function's `apply` returned.
 
         Raises:
-          ValueError: It was used before, or belongs to another call of `init` or `apply`.
+          ValueError: It was used before, or belongs to another call of `init` or
+            `apply`.
         """
         self._use()
         initial = {

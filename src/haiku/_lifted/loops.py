@@ -17,7 +17,7 @@ Carry = TypeVar("Carry")
 
 
 def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` as `((state, keys), *args) -> (output, (state, keys))`, and where it starts."""
+    """`f` as `((state, keys), *args) -> (output, (state, keys))`, with its `start`."""
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
     before = frame.snapshot()
@@ -48,9 +48,9 @@ def _check_same_state(what: str, before: Any, after: Any) -> None:
     ]
     if paths[0] != paths[1]:
         raise ValueError(
-            f"State {sorted(paths[1] - paths[0])} is new inside {what}, whose steps can "
-            "only change what is there. Let `init` see it, and pass `apply` the state "
-            "that `init` returned."
+            f"State {sorted(paths[1] - paths[0])} is new inside {what}, whose steps "
+            "can only change what is there. Let `init` see it, and pass `apply` the "
+            "state that `init` returned."
         )
 
 
@@ -121,8 +121,8 @@ def _length(xs: Any, length: int | None) -> int:
     if not lengths:
         raise ValueError("hk.scan needs `xs` with arrays or `length`, and got neither.")
     raise ValueError(
-        f"hk.scan got lengths that differ: {sorted(lengths)}, of the leading axes of `xs` "
-        f"({[jnp.shape(x) for x in jax.tree.leaves(xs)]}) and length={length}."
+        f"hk.scan got lengths that differ: {sorted(lengths)}, of the leading axes of "
+        f"`xs` ({[jnp.shape(x) for x in jax.tree.leaves(xs)]}) and length={length}."
     )
 
 
@@ -154,7 +154,7 @@ def _scan(frame, f, init, xs, length, reverse, unroll):
     return carry, ys
 
 
-def map(f: Callable[[Any], Any], xs: Any) -> Any:  # noqa: A001 - as in jax.lax
+def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """`jax.lax.map` for a function that uses modules: one element after the other.
 
     Args:
@@ -186,8 +186,8 @@ def fori_loop(
       The last value.
 
     Raises:
-      ValueError: No transformed function is running: use `jax.lax.fori_loop`; or a later
-        step asks for new parameters or state.
+      ValueError: No transformed function is running: use `jax.lax.fori_loop`; or a
+        later step asks for new parameters or state.
       TypeError: The value changes its structure, shape or dtype.
     """
     frame = current_frame("hk.fori_loop")
@@ -211,7 +211,9 @@ def fori_loop(
 
 
 def while_loop(
-    cond_fun: Callable[[Carry], Any], body_fun: Callable[[Carry], Carry], init_val: Carry
+    cond_fun: Callable[[Carry], Any],
+    body_fun: Callable[[Carry], Carry],
+    init_val: Carry,
 ) -> Carry:
     """`jax.lax.while_loop` for functions that use modules; at `apply` only.
 
@@ -225,9 +227,9 @@ def while_loop(
       The last value.
 
     Raises:
-      ValueError: No transformed function is running: use `jax.lax.while_loop`; or `init`
-        is running; or `cond_fun` has side effects; or `body_fun` asks for new parameters
-        or state.
+      ValueError: No transformed function is running: use `jax.lax.while_loop`; or
+        `init` is running; or `cond_fun` has side effects; or `body_fun` asks for new
+        parameters or state.
       TypeError: The value changes its structure, shape or dtype.
     """
     frame = current_frame("hk.while_loop")
@@ -247,8 +249,8 @@ def while_loop(
         changed = changes(start, after)
         if changed.state or changed.keys is not None:
             raise ValueError(
-                "hk.while_loop does not support hk.set_state, hk.next_rng_key or a first "
-                "hk.get_state in `cond_fun`: its effects would be lost. Do it in "
+                "hk.while_loop does not support hk.set_state, hk.next_rng_key or a "
+                "first hk.get_state in `cond_fun`: its effects would be lost. Do it in "
                 "`body_fun` and carry the result."
             )
         return out

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -57,9 +57,10 @@ def vmap(
     if split_rng is _REQUIRED:
         if vmap.require_split_rng:  # type: ignore[attr-defined]
             raise TypeError(
-                "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
-                "own for each example, `split_rng=False` for the same keys for all. For "
-                "code that you can't change, set `hk.vmap.require_split_rng = False`."
+                "hk.vmap needs to know about keys: pass `split_rng=True` for keys of "
+                "its own for each example, `split_rng=False` for the same keys for "
+                "all. For code that you can't change, set "
+                "`hk.vmap.require_split_rng = False`."
             )
         split_rng = False
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
@@ -67,8 +68,8 @@ def vmap(
         name = getattr(fun, "__name__", type(fun).__name__)
         raise ValueError(
             f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
-            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to call "
-            "it that many times."
+            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
+            "call it that many times."
         )
 
     @functools.wraps(fun)
@@ -107,7 +108,8 @@ def vmap(
 
 
 vmap.require_split_rng = True  # type: ignore[attr-defined]
-# Readers of the signature see that `split_rng` is required, as it is unless switched off.
+# Readers of the signature see that `split_rng` is required, as it is unless
+# `require_split_rng` is switched off.
 _signature = inspect.signature(vmap)
 vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
     parameters=[
@@ -162,6 +164,6 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
         paths = [f"{p}/{n}" for p, named in changed.state.items() for n in named]
         raise ValueError(
             f"hk.vmap can't store state that differs between examples: among {paths}. "
-            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'), or "
-            "return it as an output."
+            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'), "
+            "or return it as an output."
         ) from error

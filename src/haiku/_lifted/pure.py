@@ -1,7 +1,7 @@
 """pure: the one mechanism. A function with side effects as one without.
 
-Every transformation here is: take a snapshot of the frame, give JAX's own transformation
-a pure function of it, absorb what came out.
+Every transformation here is: take a snapshot of the frame, give JAX's own
+transformation a pure function of it, absorb what came out.
 """
 
 from collections.abc import Callable
