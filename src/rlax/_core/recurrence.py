@@ -67,6 +67,11 @@ def linear_recurrence(
     return _scan(step, inputs, last, cut)
 
 
+def affine(y_next: jax.Array, term: jax.Array, decay: jax.Array) -> jax.Array:
+    """The plainest step; for inputs that are worth combining beforehand."""
+    return term + decay * y_next
+
+
 def _scan(step, inputs, last, cut):
     timed = [x for x in inputs if x.ndim]
 

@@ -261,22 +261,13 @@ def truncated_generalized_advantage_estimation(
         stop_target_gradients, (r_t, discount_t, v_t, values[:-1], lambda_)
     )
     r_t, discount_t, v_t, v_tm1 = stream.keep(*inputs[:4])
+    discount_t = arrays.align(discount_t, r_t)
+    delta = r_t + discount_t * v_t - v_tm1
     advantages = recurrence.linear_recurrence(
-        _accumulate,
-        (
-            r_t,
-            arrays.align(discount_t, r_t),
-            v_t,
-            v_tm1,
-            stream.uncut(inputs[4], r_t),
-        ),
+        recurrence.affine,
+        (delta, discount_t * stream.uncut(inputs[4], r_t)),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,
     )
     return stream.zero_padding(advantages)
-
-
-def _accumulate(advantage_next, r_t, discount_t, v_t, v_tm1, lambda_):
-    delta = r_t + discount_t * v_t - v_tm1
-    return delta + discount_t * lambda_ * advantage_next

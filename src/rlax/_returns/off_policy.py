@@ -177,17 +177,12 @@ def importance_corrected_td_errors(
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
     v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))
     r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
-    inputs = (
-        r_t,
-        arrays.align(discount_t, r_t),
-        v_t,
-        v_tm1,
-        rho_tm1,
-        stream.uncut(lambda_, r_t),
-    )
+    discount_t = arrays.align(discount_t, r_t)
+    delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
+    decay = rho_tm1 * discount_t * stream.uncut(lambda_, r_t)
     errors = recurrence.linear_recurrence(
-        _weigh,
-        stop_gradient_if(stop_target_gradients, inputs),
+        recurrence.affine,
+        stop_gradient_if(stop_target_gradients, (delta, decay)),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,
@@ -195,8 +190,3 @@ def importance_corrected_td_errors(
     if stop_target_gradients:
         errors = jax.lax.stop_gradient(errors + v_tm1) - v_tm1
     return stream.zero_padding(errors)
-
-
-def _weigh(error_next, r_t, discount_t, v_t, v_tm1, rho_tm1, lambda_):
-    delta = r_t + discount_t * v_t - v_tm1
-    return rho_tm1 * (delta + discount_t * lambda_ * error_next)

@@ -152,23 +152,19 @@ def leaky_vtrace(
     lambda_ = stream.uncut(lambda_, r_t)
     v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
     discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
-    inputs = (v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    rho_hat = _leak(alpha_, clip_rho_threshold, rho_tm1)
+    delta = rho_hat * (r_t + discount_t * v_t - v_tm1)
+    decay = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
     if sample_mask is not None:
-        sample_mask = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
-        inputs = (*inputs, sample_mask)
-
-    def step(error_next, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, sampled=None):
-        rho = _leak(alpha_, clip_rho_threshold, rho_tm1)
-        delta = rho * (r_t + discount_t * v_t - v_tm1)
-        decay = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
-        if sampled is not None:
-            delta, decay = jnp.where(sampled, delta, 0), jnp.where(sampled, decay, 1)
-        return delta + decay * error_next
-
+        sample_mask = arrays.align(sample_mask, r_t)
+        delta, decay = (
+            jnp.where(sample_mask, delta, 0),
+            jnp.where(sample_mask, decay, 1),
+        )
     # Stopping the inputs, not the result, keeps the scan out of differentiation.
     errors = recurrence.linear_recurrence(
-        step,
-        stop_gradient_if(stop_target_gradients, inputs),
+        recurrence.affine,
+        stop_gradient_if(stop_target_gradients, (delta, decay)),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,

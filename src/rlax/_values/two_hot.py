@@ -171,7 +171,7 @@ def _encode(scalar: Any, bins_of: Callable[[Any], Array]) -> Array:
     below = jnp.searchsorted(bins, scalar, side="right") - 1
     # Half way between two bins stands for "between": floor and ceil find both.
     position = (above + below).astype(scalar.dtype) / 2
-    return _two_hot(scalar, bins, position, _SLACK)
+    return _two_hot(scalar, bins, position, 0.0)
 
 
 @shapes("probs[...]")
