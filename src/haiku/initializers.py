@@ -271,9 +271,8 @@ class VarianceScaling:
         fan_in, fan_out = _fans(shape, self.fan_in_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fan[self.mode])
-        root = np.sqrt if isinstance(variance, np.generic | np.ndarray) else math.sqrt
-        if isinstance(variance, jax.Array):
-            root = jnp.sqrt
+        # NumPy's scalars, not Python's: they decide in which precision is divided below.
+        root = jnp.sqrt if isinstance(variance, jax.Array) else np.sqrt
         if self.distribution == "truncated_normal":
             widening = np.asarray(_STDDEV_WITHIN_TWO_SIGMA, dtype)
             return TruncatedNormal(root(variance) / widening)(shape, dtype)
@@ -360,16 +359,18 @@ class Identity:
 
 def _fans(
     shape: Sequence[int], fan_in_axes: Sequence[int] | None = None
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     """The numbers of inputs and outputs of weights of `shape`."""
     if len(shape) < 1:
         return 1, 1
     if fan_in_axes is not None:
         axes = {axis % len(shape) for axis in fan_in_axes}
-        inputs = math.prod(size for axis, size in enumerate(shape) if axis in axes)
-        outputs = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
-        return inputs, outputs
+        inputs = [size for axis, size in enumerate(shape) if axis in axes]
+        outputs = [size for axis, size in enumerate(shape) if axis not in axes]
+        return np.prod(inputs), np.prod(outputs)
     if len(shape) == 1:
         return shape[0], shape[0]
-    receptive_field = math.prod(shape[:-2])
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    receptive_field = np.prod(shape[:-2])
     return shape[-2] * receptive_field, shape[-1] * receptive_field

@@ -36,10 +36,10 @@ def get_channel_index(data_format: str) -> int:
     """
     if not isinstance(data_format, str):
         raise TypeError(f"data_format must be a string, got {data_format!r}")
-    if _CHANNELS_LAST.fullmatch(data_format):
-        return -1
     if _CHANNELS_FIRST.fullmatch(data_format):
         return 1
+    if _CHANNELS_LAST.fullmatch(data_format):
+        return -1
     raise ValueError(
         f"Unable to extract channel information from '{data_format}'. Valid formats "
         "are channels_first and channels_last, spatial ones such as NCHW and NHWC, and "
