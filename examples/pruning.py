@@ -37,14 +37,11 @@ def is_weight(module_name, name, value):
 
 
 def cut(params, sparsity):
-    """A mask that is 0 for the smallest `sparsity` of each layer's weights."""
+    """A mask that is 0 for the smallest `sparsity` of all weights."""
     weights, _ = hk.data_structures.partition(is_weight, params)
-
-    def keep(module_name, name, w):
-        threshold = jnp.quantile(jnp.abs(w), sparsity)
-        return (jnp.abs(w) > threshold).astype(w.dtype)
-
-    return hk.data_structures.map(keep, weights)
+    sizes = jnp.concatenate([jnp.abs(w).ravel() for w in jax.tree.leaves(weights)])
+    threshold = jnp.quantile(sizes, sparsity)
+    return jax.tree.map(lambda w: (jnp.abs(w) > threshold).astype(w.dtype), weights)
 
 
 def masked(params, mask):
@@ -104,7 +101,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--epochs", type=int, default=20, help="before the first cut")
-    parser.add_argument("--epochs-per-cut", type=int, default=5)
+    parser.add_argument("--epochs-per-cut", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo"))

@@ -3,7 +3,7 @@
     python examples/vae.py
 
 Each of scikit-learn's 1797 digits becomes a normal distribution over a few numbers,
-from which a second network draws it again. New digits come from numbers drawn at random.
+from which a second network draws it again. New digits come from random numbers.
 Source: Kingma and Welling, 2013, Auto-Encoding Variational Bayes, arXiv:1312.6114.
 """
 
