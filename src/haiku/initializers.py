@@ -271,7 +271,7 @@ class VarianceScaling:
         fan_in, fan_out = _fans(shape, self.fan_in_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fan[self.mode])
-        # NumPy's scalars, not Python's: they decide in which precision is divided below.
+        # NumPy's scalars, not Python's: they decide the precision of what follows.
         root = jnp.sqrt if isinstance(variance, jax.Array) else np.sqrt
         if self.distribution == "truncated_normal":
             widening = np.asarray(_STDDEV_WITHIN_TWO_SIGMA, dtype)
@@ -350,7 +350,8 @@ class Identity:
         """Returns the matrix of `shape`, which has at least two axes."""
         if len(shape) < 2:
             raise ValueError(
-                f"Identity initializer requires at least a 2D shape. Got: {tuple(shape)}"
+                "Identity initializer requires at least a 2D shape. Got: "
+                f"{tuple(shape)}"
             )
         *_, rows, columns = shape
         matrix = _number(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)

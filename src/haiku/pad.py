@@ -64,9 +64,11 @@ def create(
       rate: Dilation of the kernel, one for all axes or one per axis.
       n: Number of spatial axes.
     """
-    if not isinstance(padding, str) and is_padding_numbers(padding):
-        return create_from_tuple(padding, n)
-    return create_from_padfn(padding, kernel, rate, n)  # type: ignore[arg-type]
+    numbers: Any = padding
+    several = isinstance(numbers, Sequence) and not isinstance(numbers, str)
+    if several and numbers and not callable(numbers[0]):
+        return create_from_tuple(numbers, n)
+    return create_from_padfn(numbers, kernel, rate, n)
 
 
 def create_from_padfn(
@@ -121,7 +123,7 @@ def create_from_tuple(
             f"sequence of length {n}."
         )
     for pair in pairs:
-        if callable(pair) or len(pair) != 2:
+        if not isinstance(pair, Sequence) or len(pair) != 2:
             raise TypeError(
                 f"Padding {padding} must hold pairs (before, after), got {pair!r}."
             )
@@ -133,13 +135,6 @@ def is_padfn(padding: Any) -> TypeGuard[PadFn | Sequence[PadFn]]:
     if isinstance(padding, Sequence) and not isinstance(padding, str):
         return bool(padding) and callable(padding[0])
     return callable(padding)
-
-
-def is_padding_numbers(padding: Any) -> bool:
-    """Whether `padding` is a non-empty sequence that starts with no function."""
-    return (
-        isinstance(padding, Sequence) and len(padding) > 0 and not callable(padding[0])
-    )
 
 
 def one_per_axis(value: Any, n: int, name: str) -> tuple[Any, ...]:

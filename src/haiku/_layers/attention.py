@@ -27,8 +27,8 @@ class MultiHeadAttention(Module):
     Args:
       num_heads: Number of heads, ``H``.
       key_size: Size of the keys and queries of a head.
-      w_init_scale: Scale of a :class:`VarianceScaling` for all weights; `w_init` instead
-        is the better choice.
+      w_init_scale: Scale of a :class:`VarianceScaling` for all weights, in place of
+        `w_init`.
       w_init: Initializer of all weights.
       with_bias: Whether the linear maps have biases.
       b_init: Initializer of the biases. Default: zeros.
@@ -87,15 +87,15 @@ class MultiHeadAttention(Module):
           query: ``[..., T', D_q]``.
           key: ``[..., T, D_k]``.
           value: ``[..., T, D_v]``.
-          mask: Which query attends to which value: nonzero where it does. Of the rank of
-            the logits ``[..., H, T', T]``, and broadcasts to them.
+          mask: Which query attends to which value: nonzero where it does. It has the
+            rank of the logits ``[..., H, T', T]``, and broadcasts to them.
 
         Returns:
           ``[..., T', model_size]``.
 
         Raises:
-          ValueError: A rank is too low, leading axes disagree, key and value do not have
-            the same length, or the mask does not have the rank of the logits.
+          ValueError: A rank is too low, leading axes do not broadcast, key and value
+            are not equally long, or the mask does not have the rank of the logits.
         """
         _check_shapes(self, query, key, value, mask)
         query_heads = self._linear_projection(query, self.key_size, "query")
@@ -127,20 +127,20 @@ class MultiHeadAttention(Module):
 
 def _check_shapes(layer, query, key, value, mask) -> None:
     shapes = query.shape, key.shape, value.shape
-    *leading, query_length, _ = query.shape if len(query.shape) > 1 else ((), 0, 0)
-    if min(map(len, shapes)) < 2 or len({len(shape) for shape in shapes}) > 1:
+    where = f"{layer.module_name!r} needs query, key and value of shape [..., length, "
+    if min(map(len, shapes)) < 2:
+        raise ValueError(f"{where}features], got {shapes}.")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(f"{where}features], and as many keys as values, got {shapes}.")
+    try:
+        leading = np.broadcast_shapes(*(shape[:-2] for shape in shapes))
+    except ValueError:
         raise ValueError(
-            f"{layer.module_name!r} needs query, key and value of shape [..., length, "
-            f"features] and of one rank, got {shapes}."
-        )
-    if key.shape[:-1] != value.shape[:-1] or list(key.shape[:-2]) != leading:
-        raise ValueError(
-            f"{layer.module_name!r} needs query, key and value with the same leading "
-            f"axes, and key and value of the same length, got {shapes}."
-        )
+            f"{where}features], whose leading axes broadcast, got {shapes}."
+        ) from None
     if mask is None:
         return
-    logits = (*leading, layer.num_heads, query_length, key.shape[-2])
+    logits = (*leading, layer.num_heads, query.shape[-2], key.shape[-2])
     if len(mask.shape) != len(logits):
         raise ValueError(
             f"Mask dimensionality {len(mask.shape)} must match logits dimensionality "
@@ -163,4 +163,4 @@ def _attend(query, key, value, mask):
         logits = jnp.where(mask, logits, _MASKED)
     weights = jax.nn.softmax(logits)
     attended = jnp.einsum("...htT,...Thd->...thd", weights, value)
-    return jnp.reshape(attended, (*query.shape[:-2], -1))
+    return jnp.reshape(attended, (*attended.shape[:-2], -1))

@@ -39,7 +39,8 @@ class BatchApply:
           What `f` returns, with the first axis of every array split.
 
         Raises:
-          ValueError: No input has `num_dims` axes, or `f` returns arrays without the merged axis.
+          ValueError: No input has `num_dims` axes, or `f` returns arrays without the
+            merged axis.
         """
         leading = None
         for leaf in jax.tree.leaves((args, kwargs)):

@@ -120,7 +120,10 @@ class BatchNorm(Module):
             mean, variance = self.mean_ema.average, self.var_ema.average
             if jnp.issubdtype(inputs.dtype, jnp.floating):
                 # Averages trained in float32 do not make a bfloat16 network float32.
-                mean, variance = mean.astype(inputs.dtype), variance.astype(inputs.dtype)
+                mean, variance = (
+                    mean.astype(inputs.dtype),
+                    variance.astype(inputs.dtype),
+                )
         if is_training:
             self.mean_ema(mean)
             self.var_ema(variance)

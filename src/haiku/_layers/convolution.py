@@ -32,6 +32,7 @@ __all__ = [
     "ConvND",
     "ConvNDTranspose",
     "convolve",
+    "resolve_padding",
 ]
 
 IntOrSequence = int | Sequence[int]
@@ -51,8 +52,18 @@ def check_spatial_dims(num_spatial_dims: int) -> None:
         )
 
 
-def check_padding_name(padding: str) -> str:
-    """`padding`, if JAX has a padding of that name."""
+def resolve_padding(
+    padding: Padding, kernel_shape: Sequence[int], rate: Sequence[int]
+) -> Any:
+    """`padding` as JAX takes it: a name, or a pair of numbers per spatial axis.
+
+    Raises:
+      ValueError: JAX has no padding of that name.
+      TypeError: It is neither one for all axes nor one per axis.
+    """
+    n = len(kernel_shape)
+    if not isinstance(padding, str):
+        return pad.create(padding, kernel_shape, rate, n)
     if padding.upper() not in _PADDINGS:
         raise ValueError(
             f"Unknown padding {padding!r}: choose one of {_PADDINGS}, a function such "
@@ -186,12 +197,7 @@ class ConvND(Module):
         self.data_format = data_format
         self.channel_index = get_channel_index(data_format)
         self.dimension_numbers = conv_dimension_numbers(n, self.channel_index, False)
-        if isinstance(padding, str):
-            self.padding: Any = check_padding_name(padding)
-        else:
-            self.padding = pad.create(
-                padding, self.kernel_shape, self.kernel_dilation, n
-            )
+        self.padding = resolve_padding(padding, self.kernel_shape, self.kernel_dilation)
 
     def __call__(
         self,
@@ -256,9 +262,9 @@ class ConvNDTranspose(Module):
       kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
       stride: Factor by which the output is larger than the input, one for all spatial
         axes or one per axis.
-      output_shape: Size of the output's spatial axes, one for all or one per axis, where
-        several sizes have the same input size. Default: the smallest that `padding`
-        allows.
+      output_shape: Size of the output's spatial axes, one for all or one per axis,
+        where several sizes have the same input size. Default: the smallest that
+        `padding` allows.
       padding: ``"SAME"``, ``"VALID"``, or pairs ``(before, after)``, one per spatial
         axis; a pair or a function of :mod:`haiku.pad` holds for all. With
         `output_shape` only the first two.
@@ -311,12 +317,7 @@ class ConvNDTranspose(Module):
         self.w_init = w_init
         self.b_init = b_init or jnp.zeros
         self.mask = mask
-        if isinstance(padding, str):
-            self.padding: Any = check_padding_name(padding)
-        elif pad.is_padfn(padding) or isinstance(padding[0], int):
-            self.padding = pad.create(padding, self.kernel_shape, 1, n)
-        else:
-            self.padding = padding
+        self.padding = resolve_padding(padding, self.kernel_shape, (1,) * n)
         self.data_format = data_format
         self.channel_index = get_channel_index(data_format)
         self.dimension_numbers = conv_dimension_numbers(n, self.channel_index, True)

@@ -136,20 +136,20 @@ class ResetCore(RNNCore):
         """One step, from the initial state where `should_reset`.
 
         Args:
-          inputs: The pair ``(core's inputs, should_reset)``. ``should_reset`` is an array
-            of booleans whose shape the shape of every array of the state starts with
-            (``[B]``, or a scalar), or a tree of such arrays like the state.
+          inputs: The pair ``(core's inputs, should_reset)``. ``should_reset`` is an
+            array of booleans whose shape the shape of every array of the state starts
+            with (``[B]``, or a scalar), or a tree of such arrays like the state.
           state: The core's state before.
 
         Returns:
           The core's outputs, and its state after.
 
         Raises:
-          ValueError: ``should_reset`` fits neither the state's shapes nor its structure.
+          ValueError: ``should_reset`` does not fit the state's shapes or structure.
         """
         if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
             raise ValueError(
-                f"{self.module_name!r} takes inputs (inputs of the core, should_reset), "
+                f"{self.module_name!r} takes a pair (core inputs, should_reset), "
                 f"got {type(inputs).__name__}."
             )
         inputs, should_reset = inputs

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import get_parameter
 from haiku._layers.activation import traced_once
@@ -48,11 +49,13 @@ class VanillaRNN(RNNCore):
         """One step on ``[B, features]`` or ``[features]``."""
         from_input = Linear(self.hidden_size)(inputs)
         from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(prev_state)
-        if from_input.shape[-2:] != from_hidden.shape[-2:] and from_hidden.ndim > 1:
+        try:
+            np.broadcast_shapes(from_input.shape, from_hidden.shape)
+        except ValueError:
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
                 f"state of shape {jnp.shape(prev_state)}: their batch axes differ."
-            )
+            ) from None
         out = traced_once(jax.nn.relu)(from_input + from_hidden)
         return out, out
 
@@ -234,7 +237,8 @@ def _check_step(core: Any, kind: str, inputs: Any, state: Any) -> None:
             "hk.dynamic_unroll."
         )
     wanted = (*inputs.shape[:-1], core.hidden_size)
-    if state.shape != wanted:
+    # A state for all of the batch will do where it is not joined to the inputs.
+    if state.shape != wanted and (kind == "LSTM" or state.shape != wanted[-1:]):
         raise ValueError(
             f"{core.module_name!r} got inputs of shape {inputs.shape} and a state of "
             f"shape {state.shape} instead of {wanted}: start from "

@@ -15,8 +15,8 @@ _OWN = ("_call_methods", "_factory", "_scopes", "_target")
 class Deferred(Generic[T]):
     """Builds a module when its target is first asked for, and then stands for it.
 
-    The module is named as if it were built where the `Deferred` is. Attributes are read,
-    set and deleted on the module, once it is built.
+    The module is named as if it were built where the `Deferred` is. Attributes are
+    read, set and deleted on the module, once it is built.
 
     Args:
       factory: Function without arguments that builds the module.

@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku import pad
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index, one_per_axis
 from haiku._layers.convolution import (
     IntOrSequence,
     Padding,
-    check_padding_name,
     convolve,
+    resolve_padding,
 )
 from haiku.initializers import Initializer
 
@@ -83,12 +81,7 @@ class DepthwiseConvND(Module):
         self.lhs_dilation = (1,) * n
         self.rhs_dilation = one_per_axis(rate, n, "rhs_dilation")
         self.channel_multiplier = channel_multiplier
-        if isinstance(padding, str):
-            self.padding: Any = check_padding_name(padding)
-        elif pad.is_padfn(padding) or isinstance(padding[0], int):
-            self.padding = pad.create(padding, self.kernel_shape, self.rhs_dilation, n)
-        else:
-            self.padding = padding
+        self.padding = resolve_padding(padding, self.kernel_shape, self.rhs_dilation)
         self.stride = one_per_axis(stride, n, "strides")
         self.data_format = data_format
         self.channel_index = get_channel_index(data_format)

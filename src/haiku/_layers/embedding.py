@@ -50,8 +50,9 @@ class Embed(Module):
         super().__init__(name=name)
         if embedding_matrix is None and not (vocab_size and embed_dim):
             raise ValueError(
-                "hk.Embed must be supplied either with an initial `embedding_matrix` or "
-                f"with `embed_dim` and `vocab_size`. Got: {vocab_size=}, {embed_dim=}"
+                "hk.Embed must be supplied either with an initial `embedding_matrix` "
+                "or with `embed_dim` and `vocab_size`. Got: "
+                f"{vocab_size=}, {embed_dim=}"
             )
         if embedding_matrix is not None:
             embedding_matrix = jnp.asarray(embedding_matrix)
@@ -73,8 +74,8 @@ class Embed(Module):
                 )
             vocab_size, embed_dim = rows, columns
             w_init = _value(embedding_matrix)
-        self.vocab_size = vocab_size
-        self.embed_dim = embed_dim
+        self.vocab_size: int = vocab_size  # type: ignore[assignment]
+        self.embed_dim: int = embed_dim  # type: ignore[assignment]
         self.lookup_style = lookup_style
         self.precision = precision
         self.w_init = w_init or TruncatedNormal()
@@ -110,8 +111,8 @@ class Embed(Module):
         ids = jnp.asarray(ids)
         if not jnp.issubdtype(ids.dtype, jnp.integer):
             raise ValueError(
-                "hk.Embed's __call__ method must take an array of integer dtype but was "
-                f"called with an array of {ids.dtype}: {self.module_name!r}"
+                "hk.Embed's __call__ method must take an array of integer dtype but "
+                f"was called with an array of {ids.dtype}: {self.module_name!r}"
             )
         style = _lookup_style(lookup_style or self.lookup_style)
         if style is EmbedLookupStyle.ARRAY_INDEX:

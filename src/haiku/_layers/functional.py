@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 __all__ = ["dropout", "multinomial", "one_hot"]
 
@@ -35,7 +36,7 @@ def dropout(
       Overfitting.
     """
     # Under a transformation the rate is not known, and is taken at its word.
-    known = not isinstance(rate, jax.core.Tracer)
+    known = not isinstance(rate, Tracer)
     if known and not 0 <= rate < 1:
         raise ValueError(f"rate must be in [0, 1). Got: {rate}")
     if known and rate == 0:

@@ -23,9 +23,8 @@ __all__ = ["GroupNorm"]
 class GroupNorm(Module):
     """Normalises groups of channels by their mean and variance.
 
-    The channels are split into `groups` of neighbours, which adds an axis after (or, with
-    channels first, before) the groups; mean and variance are taken over `axis` of the
-    array with that axis.
+    The channels are split into `groups` of neighbours, and mean and variance are taken
+    over `axis`: where that names the channels, over those of a group.
 
     Args:
       groups: Number of groups; it divides the number of channels.
@@ -72,6 +71,8 @@ class GroupNorm(Module):
         self.create_scale = create_scale
         self.create_offset = create_offset
         self.rank: int | None = None
+        self.group_shape: tuple[int, ...]
+        self.first_input_shape: tuple[int, ...]
         self.scale_init = scale_init or jnp.ones
         self.offset_init = offset_init or jnp.zeros
 

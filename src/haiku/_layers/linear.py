@@ -179,8 +179,8 @@ def _bias_shape(
             )
         if not 0 < axis < rank:
             raise ValueError(
-                f"Dimension {dim} (in bias_dims {tuple(bias_dims)}) is out of range for "
-                f"input of rank {rank}."
+                f"Dimension {dim} (in bias_dims {tuple(bias_dims)}) is out of range "
+                f"for input of rank {rank}."
             )
         axes.add(axis)
     # Axes before the first biased one need no place: broadcasting adds them.

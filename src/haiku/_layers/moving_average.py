@@ -93,8 +93,8 @@ class ExponentialMovingAverage(Module):
         hidden = get_state("hidden", value.shape, dtype, init=jnp.zeros)
         if hidden.shape != value.shape:
             raise ValueError(
-                f"{self.module_name!r} averages arrays of shape {hidden.shape}, but got "
-                f"one of shape {value.shape}."
+                f"{self.module_name!r} averages arrays of shape {hidden.shape}, but "
+                f"got one of shape {value.shape}."
             )
         decay = self.decay
         decay = (
@@ -144,8 +144,8 @@ class EMAParamsTree(Module):
       decay: See :class:`ExponentialMovingAverage`.
       zero_debias: See :class:`ExponentialMovingAverage`.
       warmup_length: See :class:`ExponentialMovingAverage`.
-      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are left
-        as they are. Empty matches none.
+      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
+        left as they are. Empty matches none.
       name: Name of the module.
     """
 

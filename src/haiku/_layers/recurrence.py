@@ -14,7 +14,7 @@ from haiku._lifted import scan
 __all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
 
 
-class RNNCore(abc.ABC, Module):
+class RNNCore(abc.ABC, Module):  # type: ignore[misc]
     """One step of a recurrent network: inputs and state to outputs and new state.
 
     Subclasses say both methods below. Unroll a core over a sequence by

@@ -32,8 +32,5 @@ class Sequential(Module):
         """Returns what the last layer returns; `args` go to the first layer only."""
         out = inputs
         for i, layer in enumerate(self.layers):
-            if i == 0:
-                out = layer(out, *args, **kwargs)
-            else:
-                out = traced_once(layer)(out)
+            out = layer(out, *args, **kwargs) if i == 0 else traced_once(layer)(out)
         return out

@@ -95,10 +95,10 @@ def _normalise(value, u0, eps, *, n_steps):
     def unit(x):
         return x * jax.lax.rsqrt(jnp.sum(x * x, keepdims=True) + eps)
 
-    # Without a step there is still a left vector to go with u0.
-    v0 = unit(jnp.matmul(u0, w.T)) if n_steps < 1 else None
-    for _ in range(n_steps):
-        v0 = unit(jnp.matmul(u0, w.T))
+    v0 = unit(jnp.matmul(u0, w.T))
+    for step in range(n_steps):
+        if step:
+            v0 = unit(jnp.matmul(u0, w.T))
         u0 = unit(jnp.matmul(v0, w))
     u0, v0 = jax.lax.stop_gradient((u0, v0))
     sigma = jnp.matmul(jnp.matmul(v0, w), u0.T)[0, 0]
@@ -114,8 +114,8 @@ class SNParamsTree(Module):
     Args:
       eps: See :class:`SpectralNorm`.
       n_steps: See :class:`SpectralNorm`.
-      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are left
-        as they are: ``".*b$"`` leaves biases. Empty matches none.
+      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
+        left as they are: ``".*b$"`` leaves biases. Empty matches none.
       name: Name of the module.
     """
 

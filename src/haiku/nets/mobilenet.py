@@ -82,8 +82,8 @@ class MobileNetV1(Module):
       ValueError: `strides` and `channels` are not equally long.
 
     Source:
-      Howard et al., 2017, MobileNets: Efficient Convolutional Neural Networks for Mobile
-      Vision Applications, arXiv:1704.04861.
+      Howard et al., 2017, MobileNets: Efficient Convolutional Neural Networks for
+      Mobile Vision Applications, arXiv:1704.04861.
     """
 
     def __init__(

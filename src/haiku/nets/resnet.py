@@ -51,8 +51,8 @@ class BlockV1(Module):
       use_projection: Whether the shortcut is a 1x1 convolution, which it must be where
         the shape changes.
       bn_config: Arguments of :class:`BatchNorm`.
-      bottleneck: Whether a 3x3 convolution stands between two of 1x1, on a quarter of the
-        channels, instead of two of 3x3.
+      bottleneck: Whether a 3x3 convolution stands between two of 1x1, on a quarter of
+        the channels, instead of two of 3x3.
       name: Name of the module.
 
     Source:
@@ -251,8 +251,8 @@ class ResNet(Module):
       bottleneck: Whether blocks have a bottleneck, see :class:`BlockV1`.
       channels_per_group: Number of output channels of each group.
       use_projection: Whether the shortcut of each group's first block is a convolution.
-      logits_config: Arguments of the last :class:`Linear`. Default: zero weights, and the
-        name ``logits``.
+      logits_config: Arguments of the last :class:`Linear`. Default: zero weights, and
+        the name ``logits``.
       name: Name of the module.
       initial_conv_config: Arguments of the first :class:`Conv2D`. Default: 64 channels,
         kernel 7, stride 2, no bias.

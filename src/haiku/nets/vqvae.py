@@ -69,10 +69,11 @@ class VectorQuantizer(Module):
           is_training: Has no effect here; :class:`VectorQuantizerEMA` needs it.
 
         Returns:
-          A dict of ``quantize``, the quantised inputs ``[..., D]``, whose gradient is
-          handed to the inputs; ``loss``, a scalar; ``perplexity``, how many vectors are in
-          use, a scalar; ``encoding_indices`` ``[...]``, ``encodings`` ``[N, K]`` (one-hot)
-          and ``distances`` ``[N, K]`` (squared), where N counts the vectors of `inputs`.
+          A dict. ``quantize`` are the quantised inputs ``[..., D]``, whose gradient is
+          handed to the inputs; ``loss`` is a scalar; ``perplexity``, a scalar, is how
+          many vectors are in use. ``encoding_indices`` ``[...]``, ``encodings``
+          ``[N, K]`` (one-hot) and ``distances`` ``[N, K]`` (squared) tell which vector
+          each of the N inputs has.
 
         Raises:
           ValueError: The last axis of `inputs` does not have size D.
@@ -141,13 +142,10 @@ class VectorQuantizerEMA(Module):
         self.cross_replica_axis = cross_replica_axis
         self._embedding_shape = [embedding_dim, num_embeddings]
         self._dtype = dtype
-        _ = self.embeddings  # state, and so made before that of the averages
         self._ema_cluster_size = ExponentialMovingAverage(
             decay, name="ema_cluster_size"
         )
-        self._ema_cluster_size.initialize([num_embeddings], dtype)
         self._ema_dw = ExponentialMovingAverage(decay, name="ema_dw")
-        self._ema_dw.initialize(self._embedding_shape, dtype)
 
     @property
     def embeddings(self) -> jax.Array:
@@ -161,12 +159,14 @@ class VectorQuantizerEMA(Module):
 
     @property
     def ema_cluster_size(self) -> ExponentialMovingAverage:
-        """The average of how many inputs have each vector."""
+        """The average of how many inputs have each vector, ``[K]``."""
+        self._ema_cluster_size.initialize([self.num_embeddings], self._dtype)
         return self._ema_cluster_size
 
     @property
     def ema_dw(self) -> ExponentialMovingAverage:
-        """The average of the sum of each vector's inputs."""
+        """The average of the sum of each vector's inputs, ``[D, K]``."""
+        self._ema_dw.initialize(self._embedding_shape, self._dtype)
         return self._ema_dw
 
     def __call__(self, inputs: jax.Array, is_training: bool) -> dict[str, jax.Array]:
@@ -192,8 +192,8 @@ class VectorQuantizerEMA(Module):
             sums = jnp.matmul(flat.T, found["encodings"])
             if self.cross_replica_axis:
                 counts, sums = jax.lax.psum((counts, sums), self.cross_replica_axis)
-            size = self._ema_cluster_size(counts)
-            mean_sums = self._ema_dw(sums)
+            size = self.ema_cluster_size(counts)
+            mean_sums = self.ema_dw(sums)
             total = jnp.sum(size)
             share = (size + self.epsilon) / (total + self.num_embeddings * self.epsilon)
             set_state("embeddings", mean_sums / jnp.reshape(share * total, (1, -1)))
