@@ -17,9 +17,6 @@ EXCEPTIONS = {
         "get_opaque_trace_state: jax.extend is public and versioned, but apart from "
         "`jax`. It tells which transformation a value was made in; nothing else does."
     ),
-    ("haiku/views/jaxprs.py", "jax.extend.core"): (
-        "The types of jaxprs (Jaxpr, Literal, Var), to be read by views alone."
-    ),
 }
 
 

@@ -202,6 +202,8 @@ def set_policy(cls: type[Module], policy: Any) -> None:
       >>> hk.mixed_precision.set_policy(hk.nets.ResNet50, policy)
       >>> # Statistics over a batch want all digits.
       >>> hk.mixed_precision.set_policy(hk.BatchNorm, "float32")
+      >>> for cls in (hk.nets.ResNet50, hk.BatchNorm):
+      ...     hk.mixed_precision.clear_policy(cls)
     """
     key = _key("set_policy", cls)
     policy = _checked("set_policy", policy)
@@ -260,7 +262,10 @@ def push_policy(cls: type[Module], policy: Any) -> Iterator[None]:
 
     Example:
       >>> with hk.mixed_precision.push_policy(hk.Linear, "bfloat16"):
-      ...     params = hk.transform(hk.Linear(3)).init(key, x)
+      ...     f = hk.transform(lambda x: hk.Linear(3)(x))
+      ...     params = f.init(jax.random.key(0), jnp.ones([1, 2]))
+      >>> params["linear"]["w"].dtype
+      dtype(bfloat16)
     """
     key = _key("push_policy", cls)
     running = frames.get()

@@ -29,8 +29,8 @@ class Module(nn.Module):
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.Linear(3)(x))
       >>> module = hk.experimental.flax.Module(net)
-      >>> variables = module.init(jax.random.key(0), x)
-      >>> out, updates = module.apply(variables, x, mutable=["state"])
+      >>> variables = module.init(jax.random.key(0), jnp.ones([1, 2]))
+      >>> out = module.apply(variables, jnp.ones([1, 2]))
     """
 
     transformed: hk.Transformed | hk.TransformedWithState
@@ -267,7 +267,8 @@ def flatten_flax_to_haiku(
       The same arrays by path; those of no module are at `~`.
 
     Example:
-      >>> flatten_flax_to_haiku({"mlp": {"linear": {"w": 1}}, "scale": 2})
+      >>> collection = {"mlp": {"linear": {"w": 1}}, "scale": 2}
+      >>> hk.experimental.flax.flatten_flax_to_haiku(collection)
       {'mlp/linear': {'w': 1}, '~': {'scale': 2}}
     """
     if not isinstance(collection, Mapping):

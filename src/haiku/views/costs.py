@@ -108,11 +108,17 @@ def make_model_info(
       returns a `Module`. Nothing is computed.
 
     Example:
-      >>> f = hk.without_apply_rng(hk.transform(hk.Linear(3)))
+      >>> f = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(3)(x)))
       >>> x = jnp.ones([2, 4])
       >>> params = f.init(jax.random.key(0), x)
       >>> info = hk.experimental.jaxpr_info.make_model_info(f.apply)(params, x)
       >>> print(hk.experimental.jaxpr_info.format_module(info))
+      apply_fn
+        linear 15 params
+          dot_general in f32[2,4], f32[4,3], out f32[2,3]
+          broadcast_in_dim in f32[3], out f32[2,3]
+          add in f32[2,3], f32[2,3], out f32[2,3]
+      <BLANKLINE>
     """
     if not callable(f):
         raise TypeError(

@@ -48,8 +48,8 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       TypeError: `fun` can't be called.
 
     Example:
+      >>> dot = hk.to_dot(lambda x: jax.nn.relu(x) + 1)(jnp.ones(3))
       >>> import graphviz  # doctest: +SKIP
-      >>> dot = hk.to_dot(net.apply)(params, None, x)  # doctest: +SKIP
       >>> graphviz.Source(dot)  # doctest: +SKIP
     """
     if not callable(fun):

@@ -178,9 +178,7 @@ def _inner(title: str, jaxpr: Any, eqn: Any, times: int = 1) -> Inner | None:
 
 
 def _is_jaxpr(value: Any) -> bool:
-    from jax.extend import core  # Slow to import, and rarely needed.
-
-    return isinstance(value, (core.Jaxpr, core.ClosedJaxpr))
+    return hasattr(open_jaxpr(value), "eqns")
 
 
 def is_literal(variable: Any) -> bool:

@@ -23,7 +23,7 @@ def as_html_page(module: Module, min_flop: int = 1000) -> str:
       HTML to be written to a file, or to be shown in a notebook.
 
     Example:
-      >>> info = hk.experimental.jaxpr_info.make_model_info(f.apply)(params, x)
+      >>> info = hk.experimental.jaxpr_info.make_model_info(jnp.sin)(jnp.ones(2))
       >>> page = hk.experimental.jaxpr_info.as_html_page(info)
       >>> open("model.html", "w").write(page)  # doctest: +SKIP
     """

@@ -1,0 +1,203 @@
+"""Nested mappings turned into plain dictionaries, or into ones that can't change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
+    """Copies a nested mapping of any kind into plain, mutable dictionaries.
+
+    Containers are copied at every depth, arrays are not: what happens to the result
+    does not reach `structure`.
+
+    Args:
+      structure: A mapping, usually `{module: {name: array}}`.
+
+    Returns:
+      Dictionaries of the same content in the same order.
+    """
+    if isinstance(structure, Mapping):
+        return {k: _copied(v) for k, v in structure.items()}
+    return _copied(structure)
+
+
+def to_mutable_dict(mapping: Mapping[K, V]) -> dict[K, V]:
+    """Turns an immutable mapping into plain, mutable dictionaries.
+
+    Args:
+      mapping: What `to_immutable_dict` returned, or any other mapping.
+
+    Returns:
+      Dictionaries of the same content in the same order.
+    """
+    return to_haiku_dict(checked_mapping("to_mutable_dict", mapping))
+
+
+def to_immutable_dict(mapping: Mapping[K, V]) -> FlatMap[K, V]:
+    """Turns a nested mapping into one that can't be changed.
+
+    Args:
+      mapping: A mapping, usually `{module: {name: array}}`.
+
+    Returns:
+      A `FlatMap` at every depth: a pytree that equals the dictionary of the same
+      content.
+    """
+    if isinstance(mapping, FlatMap):
+        return mapping
+    return FlatMap(checked_mapping("to_immutable_dict", mapping))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, (jax.Array, np.ndarray)):
+        return value
+    if isinstance(value, Mapping):
+        return {k: _copied(v) for k, v in value.items()}
+    return jax.tree.map(lambda leaf: leaf, value)
+
+
+def checked_mapping(function: str, value: Any) -> Mapping:
+    if isinstance(value, Mapping):
+        return value
+    raise TypeError(
+        f"hk.data_structures.{function} takes a mapping such as "
+        f"{{module: {{name: array}}}}, got {type(value).__name__}: {value!r}."
+    )
+
+
+class FlatMap(Mapping[K, V]):
+    """A nested mapping that can't be changed.
+
+    It is a pytree, equals the dictionary of the same content, and is hashable where
+    its leaves are. A pickle or a copy of it is a plain dictionary, unless
+    `hk.config.set(restore_flatmap=True)` says otherwise.
+    """
+
+    __slots__ = ("_items", "_hash")
+    _items: dict[K, V]
+    _hash: int | None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        content = dict(*args, **kwargs)
+        items = {
+            k: FlatMap(v) if _is_plain_mapping(v) else _copied_unless_flat(v)
+            for k, v in content.items()
+        }
+        object.__setattr__(self, "_items", items)
+        object.__setattr__(self, "_hash", None)
+
+    def __getitem__(self, key: K) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    def keys(self) -> KeysView[K]:
+        """The keys, as a view whose repr leaves the values out."""
+        return KeysOnlyKeysView(self)
+
+    def values(self):
+        """The values."""
+        return self._items.values()
+
+    def items(self):
+        """Pairs of key and value."""
+        return self._items.items()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FlatMap):
+            return self._items == other._items
+        if isinstance(other, Mapping):
+            return self._items == dict(other.items())
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        known = self._hash
+        if known is None:
+            leaves, treedef = jax.tree.flatten(self)
+            known = hash((tuple(leaves), treedef))
+            object.__setattr__(self, "_hash", known)
+        return known
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"`x.{name}` is not supported on an immutable mapping: write x[{name!r}]."
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"`x.{name} = ...` on an immutable mapping: "
+            "hk.data_structures.to_mutable_dict(x) can be changed."
+        )
+
+    def __repr__(self) -> str:
+        rows = [f"{k!r}: " for k in self._items]
+        values = [repr(v) for v in self._items.values()]
+        line = f"FlatMap({{{', '.join(r + v for r, v in zip(rows, values))}}})"
+        if len(line) <= 80 and "\n" not in line:
+            return line
+        body = "".join(
+            "  " + r + v.replace("\n", "\n" + " " * (len(r) + 2)) + ",\n"
+            for r, v in zip(rows, values)
+        )
+        return f"FlatMap({{\n{body}}})"
+
+    def __reduce__(self):
+        return restored, (self._to_mapping(),)
+
+    def _to_mapping(self) -> dict[K, V]:
+        return to_haiku_dict(self)
+
+
+class KeysOnlyKeysView(KeysView[K]):
+    """Keys of an immutable mapping; the repr shows the keys alone."""
+
+    def __repr__(self) -> str:
+        return f"KeysOnlyKeysView({list(self)!r})"
+
+
+def _is_plain_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) and not isinstance(value, FlatMap)
+
+
+def _copied_unless_flat(value: Any) -> Any:
+    # What a caller still holds, a list say, must not change the mapping later.
+    return value if isinstance(value, FlatMap) else _copied(value)
+
+
+def restored(content: Mapping) -> Mapping:
+    """Makes what a pickle or copy of an immutable mapping loads as."""
+    from haiku.config import settings
+
+    return FlatMap(content) if settings().restore_flatmap else dict(content)
+
+
+def _flatten_with_keys(mapping: FlatMap):
+    # Sorted, as JAX sorts a dictionary's keys.
+    keys = tuple(sorted(mapping))
+    children = [(jax.tree_util.DictKey(k), mapping[k]) for k in keys]
+    return children, keys
+
+
+def _unflatten(keys: tuple, values: Iterable) -> FlatMap:
+    flat = object.__new__(FlatMap)
+    object.__setattr__(flat, "_items", dict(zip(keys, values)))
+    object.__setattr__(flat, "_hash", None)
+    return flat
+
+
+jax.tree_util.register_pytree_with_keys(FlatMap, _flatten_with_keys, _unflatten)
