@@ -168,7 +168,7 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for entry, _, shape in given:
-        problem = None
+        problems = []
         for dims in entry.alternatives:
             bound, problem = _bind(dims, shape, sizes, owners)
             if problem is None:
@@ -176,7 +176,10 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
                     sizes[letter] = size
                     owners[letter] = f"{entry.name} {list(shape)}"
                 break
-        if problem is not None:
+            problems.append(problem)
+        else:
+            # What the caller meant is an alternative of the right rank, if there is one.
+            problem = next((p for p in problems if "rank" not in p), problems[0])
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
             raise ContractError(
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "

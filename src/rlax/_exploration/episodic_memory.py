@@ -55,5 +55,10 @@ def knn_query(
     num_neighbors = min(num_neighbors, data.shape[0])
     to_all = jax.vmap(metric, in_axes=(None, 0))
     distances = jax.vmap(to_all, in_axes=(0, None))(query_points, data)
-    neg_distances, indices = jax.lax.top_k(-distances, num_neighbors)
-    return KNNQueryResult(data[indices], indices, neg_distances)
+    distances = jax.lax.stop_gradient(distances)
+    _, indices = jax.lax.top_k(-distances, num_neighbors)
+    # Anew for the neighbours alone: then no gradient meets the infinite distances of
+    # places that are free.
+    neighbors = data[indices]
+    neg_distances = -jax.vmap(to_all)(query_points, neighbors)
+    return KNNQueryResult(neighbors, indices, neg_distances)

@@ -71,8 +71,10 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
       `[...]`.
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
-    root = jnp.sqrt(1 + 4 * eps * (eps + 1 + jnp.abs(x))) / 2 / eps - 1 / 2 / eps
-    return jnp.sign(x) * (jnp.square(root) - 1)
+    # The difference of nearly equal numbers leaves nothing in half precision.
+    size = jnp.abs(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+    root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
+    return jnp.sign(x) * (jnp.square(root) - 1).astype(x.dtype)
 
 
 @shapes("x[...]")

@@ -1,0 +1,92 @@
+"""The public names of the reference: all here, with the same parameters."""
+
+import collections.abc
+import inspect
+import json
+import pathlib
+
+import pytest
+
+import rlax
+
+SURFACE = json.loads(
+    (pathlib.Path(__file__).parents[1] / "surface/rlax_api.json").read_text()
+)["rlax"]
+FUNCTIONS = sorted(n for n, x in SURFACE.items() if x["kind"] == "function")
+CLASSES = sorted(n for n, x in SURFACE.items() if x["kind"] == "class")
+VALUES = sorted(n for n, x in SURFACE.items() if x["kind"] == "value")
+
+
+def described(default):
+    """A default in the archive's words."""
+    if default is rlax.IDENTITY_PAIR:
+        return "TxPair(apply=<identity>, apply_inv=<identity>)"
+    if isinstance(default, type):
+        return repr(default)
+    if inspect.isfunction(default):
+        return f"<{default.__name__}>"
+    if hasattr(default, "func"):  # a partial
+        name = f"<PjitFunction of <{default.func.__name__}>>"
+        return f"functools.partial({name}, min={default.keywords['min']!r})"
+    return repr(default)
+
+
+def parameters(f):
+    """Names with defaults, and how each may be passed."""
+    described_, kinds = [], []
+    for p in inspect.signature(f).parameters.values():
+        stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        default = "" if p.default is p.empty else f"={described(p.default)}"
+        described_.append(f"{stars}{p.name}{default}")
+        kinds.append(p.kind)
+    return described_, kinds
+
+
+def test_every_name_is_listed_once():
+    assert set(SURFACE) <= set(rlax.__all__)
+    assert len(rlax.__all__) == len(set(rlax.__all__))
+    assert all(hasattr(rlax, name) for name in rlax.__all__)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_the_reference_parameters_first(name):
+    wanted = SURFACE[name]["params"]
+    # "x=1 [kw]" took a keyword only: ours takes it by position too.
+    wanted = [p.removesuffix(" [kw]") for p in wanted]
+    have, kinds = parameters(getattr(rlax, name))
+    assert have[: len(wanted)] == wanted
+    # What we add comes by keyword alone, and has a default.
+    for added, kind in zip(have[len(wanted) :], kinds[len(wanted) :]):
+        assert kind is inspect.Parameter.KEYWORD_ONLY
+        assert "=" in added
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_has_the_reference_members(name):
+    cls, wanted = getattr(rlax, name), SURFACE[name]
+    have = [p for p in parameters(cls)[0] if p != "self"]
+    assert have == wanted["init"]
+    assert list(getattr(cls, "_fields", ())) == wanted.get("fields", [])
+    if "tuple" in wanted["bases"]:
+        assert issubclass(cls, tuple)
+    if "Mapping" in wanted["bases"]:
+        assert issubclass(cls, collections.abc.Mapping)
+    for member, signature in wanted["members"].items():
+        assert hasattr(cls, member)
+        if isinstance(signature, list) and member != "from_tuple":
+            assert parameters(getattr(cls, member))[0] == signature
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_value_has_the_reference_type(name):
+    assert type(getattr(rlax, name)).__name__ == SURFACE[name]["type"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_explains_itself(name):
+    doc = inspect.getdoc(getattr(rlax, name))
+    first = doc.splitlines()[0]
+    assert first.endswith((".", ".)", "see Args.")) or "=" in first or "/" in first
+    simple = ("identity", "sigmoid", "logit", "signed_logp1", "signed_expm1")
+    if name not in simple and not name.startswith("transpose_"):
+        assert "Returns:" in doc
