@@ -53,6 +53,8 @@ class Frame:
       creating: How many initialisers are running.
       runs_differ: Whether another run may give other values: keys were drawn outside
         initialisers, or the function asked whether `init` runs.
+      lifted_values: Whether values of inner functions were stored at `init`; each call
+        makes them anew.
       at_end: Called when the run has ended without an error.
     """
 
@@ -81,6 +83,7 @@ class Frame:
             self.lifted_prefix, self.closed = around[-1].prefix, around[-1].closed
         self.creating = 0
         self.runs_differ = False
+        self.lifted_values = False
         self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:

@@ -86,6 +86,14 @@ def _scoped(method: Callable[..., Any], name: str, cls: type) -> Callable[..., A
     return scoped
 
 
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether an argument is what it would be if it were left out."""
+    try:
+        return bool(value == default)
+    except Exception:  # Arrays of several numbers, tracers, or a class's own `==`.
+        return False
+
+
 def _report_to_parent(module: "Module", scopes: list[Scope]) -> None:
     """Tells the module around this one which modules are inside it."""
     parent = scopes[-1].module
@@ -230,18 +238,22 @@ class Module(metaclass=ModuleMetaclass):
         if not (self.AUTO_REPR and config.settings().module_auto_repr):
             return object.__repr__(self)
         args, kwargs = self.__dict__.get("_arguments", ((), {}))
-        parameters = iter(inspect.signature(type(self).__init__).parameters.values())
-        next(parameters)  # self
-        shown = []
-        for value in args:
-            parameter = next(parameters, None)
-            if parameter is None or parameter.kind is parameter.VAR_POSITIONAL:
-                parameters = iter(())
-                shown.append(repr(value))
-            else:
-                shown.append(f"{parameter.name}={value!r}")
-        shown += [f"{key}={value!r}" for key, value in kwargs.items()]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        _, *parameters = inspect.signature(type(self).__init__).parameters.values()
+        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        given = dict(zip((p.name for p in positional), args)) | kwargs
+        shown = [
+            f"{p.name}={given.pop(p.name)!r}"
+            for p in positional
+            if p.name in given and not _is_same(given[p.name], p.default)
+        ]
+        shown += [repr(value) for value in args[len(positional) :]]
+        usual = {p.name for p in positional}
+        shown += [f"{k}={v!r}" for k, v in given.items() if k not in usual]
+        line = f"{type(self).__name__}({', '.join(shown)})"
+        if len(line) <= 80:
+            return line
+        rows = "".join("    " + s.replace("\n", "\n      ") + ",\n" for s in shown)
+        return f"{type(self).__name__}(\n{rows})"
 
     # What follows asks about the path as it is, so it gets no scope of its own.
 
@@ -308,12 +320,10 @@ class _NameScope:
             )
         self._held = contextlib.ExitStack()
         frame = current_frame("hk.name_scope")
-        last = len(self._names) - 1
         try:
-            for i, name in enumerate(self._names):
+            for name in self._names:
                 module = NameScopeModule(name=name)
-                method = self._method_name if i == last else "__call__"
-                frame.scopes.append(Scope(module, method))
+                frame.scopes.append(Scope(module, self._method_name))
                 self._held.callback(_leave, frame, module)
         except BaseException:
             self._held.close()

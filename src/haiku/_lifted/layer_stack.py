@@ -172,17 +172,17 @@ def _run(
     load, store = _stored_layers(layers.num_layers, frame, prefix, mapping)
     out = None
     if frame.initialising:
-        there = load()
         with inside(frame, prefix, closed=True):
-            out, made, differs = _make(layers, value, inputs, keys[0])
-        store(*made)
+            out, params, state, differs = _make(layers, value, inputs, keys[0])
+        store(params, state, made=True)
+        frame.lifted_values = True
         frame.runs_differ |= differs
-        if differs or any(there):
-            out = None  # The values that the reference gives come from a second pass.
+        if differs or state:
+            out = None  # What `apply` gives with the new state, or with its own keys.
     if out is None:
         out, state = _apply(layers, *load(), value, inputs, keys[1])
         if state:
-            store({}, state)
+            store({}, state, made=False)
     value, outputs = out
     if layers.with_per_layer_inputs:
         return value, outputs
@@ -224,12 +224,14 @@ def _sequence(key: Any) -> PRNGSequence | None:
     return None if key is None else PRNGSequence(key)
 
 
-def _make(layers: _Layers, value: Any, inputs: Any, key: Any) -> tuple[Any, Any, bool]:
+def _make(
+    layers: _Layers, value: Any, inputs: Any, key: Any
+) -> tuple[Any, Values, Values, bool]:
     """All layers at `init`.
 
     Returns:
-      What the stack returns, the stacked (params, state), and whether another run may
-      give other values.
+      What the stack returns, the stacked parameters and state, and whether another run
+      may give other values.
     """
     differs = []
 
@@ -241,7 +243,7 @@ def _make(layers: _Layers, value: Any, inputs: Any, key: Any) -> tuple[Any, Any,
         frame = Frame(layers.f, True, keys=_sequence(init_key))
         out, output = _call(layers, frame, value, inputs)
         params, state = frame.params, frame.state
-        if frame.runs_differ:
+        if frame.runs_differ or state:
             state = frame.initial_state
             frame = Frame(layers.f, False, params, state, _sequence(apply_key))
             out, output = _call(layers, frame, value, inputs)
@@ -252,7 +254,7 @@ def _make(layers: _Layers, value: Any, inputs: Any, key: Any) -> tuple[Any, Any,
     (value, _), (outputs, params, state) = jax.lax.scan(
         layer, (value, key), inputs, layers.num_layers, layers.reverse, layers.unroll
     )
-    return (value, outputs), (params, state), bool(differs)
+    return (value, outputs), params, state, bool(differs)
 
 
 def _apply(
@@ -285,7 +287,7 @@ def _stored_layers(
     frame: Frame,
     prefix: str,
     mapping: LayerStackTransparencyMapping | None,
-) -> tuple[Callable[[], tuple[Values, Values]], Callable[[Values, Values], None]]:
+) -> tuple[Callable[[], tuple[Values, Values]], Callable[..., None]]:
     """Reads and writes the stacked parameters and state in `frame`."""
 
     def load() -> tuple[Values, Values]:
@@ -296,20 +298,14 @@ def _stored_layers(
             both[1], mapping, num_layers
         )
 
-    def store(params: Values, state: Values) -> None:
+    def store(params: Values, state: Values, made: bool) -> None:
         if mapping is not None:
             params = _flat(params, mapping, num_layers)
             state = _flat(state, mapping, num_layers)
-        params = {
-            path: {k: v for k, v in named.items() if k not in there}
-            for path, named in params.items()
-            for there in [frame.params.get(prefix + path, {})]
-        }
-        initial = {
-            path: {k: v for k, v in named.items() if k not in there}
-            for path, named in state.items()
-            for there in [frame.initial_state.get(prefix + path, {})]
-        }
+        initial = state
+        if not made:  # What was there first stays as it was first.
+            known = frame.initial_state
+            initial = {p: v for p, v in state.items() if prefix + p not in known}
         frame.absorb(Contents(params, state, initial, None), under=prefix)
 
     return load, store

@@ -60,7 +60,7 @@ def _store(
                 "overwrite what is there. Give the lifted function a `name` of its "
                 "own, or share with `allow_reuse=True`."
             )
-        destination[path] = {**named, **destination.get(path, {})}
+        destination.setdefault(path, {}).update(named)
 
 
 def _lifted(
@@ -75,6 +75,7 @@ def _lifted(
         with inside(frame, prefix, closed):
             made = init_fn(*args, **kwargs)
         params, state = made if isinstance(made, tuple) else (made, {})
+        frame.lifted_values = True
         if what in _STATELESS and state:
             raise NonEmptyStateError(
                 f"{what} was given a function that uses state ({sorted(state)}): use "
@@ -88,13 +89,7 @@ def _lifted(
             values = {prefix + path: named for path, named in values.items()}
             _store(kind, destination, values, what, allow_reuse)
 
-        def stored(destination: Values, values: Mapping[str, Any]) -> Values:
-            return {
-                path: {name: destination[prefix + path][name] for name in named}
-                for path, named in values.items()
-            }
-
-        return stored(frame.params, params), stored(frame.state, state)
+        return params, state
 
     return lifted
 

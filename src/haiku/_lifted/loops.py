@@ -17,27 +17,36 @@ Carry = TypeVar("Carry")
 
 
 def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` as `((state, keys), *args) -> (output, (state, keys))`, with its `start`."""
+    """`f` as `(carried, *args) -> (output, carried)`, with its `start`."""
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
     before = frame.snapshot()
+    # Parameters are closed over. Only those that a lifted function makes anew at each
+    # step of `init` go from step to step; the last ones stay.
+    remade = frame.initialising and frame.lifted_values
 
-    def step(carried: tuple[Any, Any], *args: Any) -> tuple[Any, tuple[Any, Any]]:
+    def carried(contents: Contents) -> Contents:
+        return contents if remade else contents._replace(params={}, initial_state={})
+
+    def step(start: Contents, *args: Any) -> tuple[Any, Contents]:
         def run() -> Any:
             out = f(*args)
             settle_keys(frame, before)
             return out
 
+        if not remade:
+            start = start._replace(
+                params=before.params, initial_state=before.initial_state
+            )
         sealed, frame.sealed = frame.sealed, what
         try:
-            start = before._replace(state=carried[0], keys=carried[1])
             out, after = pure(run)(start)
         finally:
             frame.sealed = sealed
         _check_same_state(what, start.state, after.state)
-        return out, (after.state, after.keys)
+        return out, carried(after)
 
-    step.start = (before.state, before.keys)  # type: ignore[attr-defined]
+    step.start = carried(before)  # type: ignore[attr-defined]
     return step
 
 
@@ -52,11 +61,6 @@ def _check_same_state(what: str, before: Any, after: Any) -> None:
             "can only change what is there. Let `init` see it, and pass `apply` the "
             "state that `init` returned."
         )
-
-
-def _absorb(frame: Frame, carried: tuple[Any, Any]) -> None:
-    state, keys = carried
-    frame.absorb(Contents({}, state, {}, keys))
 
 
 def _first_step(f: Callable[..., Any], frame: Frame) -> Callable[..., Any]:
@@ -150,7 +154,7 @@ def _scan(frame, f, init, xs, length, reverse, unroll):
     (carry, carried), ys = jax.lax.scan(
         body, (init, step.start), xs, length, reverse, unroll
     )
-    _absorb(frame, carried)
+    frame.absorb(carried)
     return carry, ys
 
 
@@ -206,7 +210,7 @@ def fori_loop(
         return step(carry[1], i, carry[0])
 
     value, carried = jax.lax.fori_loop(lower, upper, body, (init_val, step.start))
-    _absorb(frame, carried)
+    frame.absorb(carried)
     return value
 
 
@@ -243,8 +247,8 @@ def while_loop(
     before = frame.snapshot()
 
     def cond_step(carry):
-        value, (state, keys) = carry
-        start = before._replace(state=state, keys=keys)
+        value, carried = carry
+        start = before._replace(state=carried.state, keys=carried.keys)
         out, after = pure(cond_fun)(start, value)
         changed = changes(start, after)
         if changed.state or changed.keys is not None:
@@ -259,5 +263,5 @@ def while_loop(
         return step(carry[1], carry[0])
 
     value, carried = jax.lax.while_loop(cond_step, body, (init_val, step.start))
-    _absorb(frame, carried)
+    frame.absorb(carried)
     return value

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core.frame import Frame, changes, current_frame
-from haiku._core.keys import split
 from haiku._lifted.pure import pure
 
 
@@ -77,7 +76,8 @@ def vmap(
         frame = current_frame("hk.vmap")
         keys = None
         if split_rng and frame.keys is not None:
-            keys = _lane_keys(frame, _axis_size(axis_size, in_axes, args, kwargs))
+            size = _axis_size(axis_size, in_axes, args, kwargs)
+            keys = jnp.stack(frame.keys.take(size))
         before = frame.snapshot()
 
         def lane(args: Any, kwargs: Any, key: Any) -> Any:
@@ -117,14 +117,6 @@ vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
         for p in _signature.parameters.values()
     ]
 )
-
-
-def _lane_keys(frame: Frame, size: int) -> jax.Array:
-    assert frame.keys is not None
-    key, reserved = frame.keys.internal_state
-    key, *lanes = split(key, size + 1)
-    frame.keys.replace_internal_state((key, reserved))
-    return jnp.stack(lanes)
 
 
 def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> int:
