@@ -268,7 +268,7 @@ def test_modules_implement_protocols_and_abstract_methods():
             pass
 
 
-def test_repr_shows_the_arguments_as_given():
+def test_repr_shows_the_arguments_that_were_given():
     class Many(hk.Module):
         def __init__(self, x, y=3, *rest, z=4, name=None, **more):
             super().__init__(name)
@@ -288,8 +288,24 @@ def test_repr_shows_the_arguments_as_given():
     assert run(f) == (
         "Many(x=1, y=2, 3, 4, z=5, name='q', u=8)",
         "Many(x=1)",
-        "Many(x=1, y=3)",
+        "Many(x=1)",  # What is as it would be if left out, is left out...
         "Linear(output_size=5)",
+    )
+
+
+def test_repr_leaves_out_defaults_and_breaks_long_lines():
+    class Many(hk.Module):
+        def __init__(self, x, y=3, z=(1, 2), *, w=True, name=None):
+            super().__init__(name)
+
+    def f():
+        assert repr(Many(1, 3, (1, 2))) == repr(Many(x=1, y=3.0)) == "Many(x=1)"
+        assert repr(Many(1, w=True, name=None)) == "Many(x=1, w=True, name=None)"
+        assert repr(Many(1, jnp.ones(2))).startswith("Many(x=1, y=Array([1., 1.]")
+        return repr(Many({"b" * 40: 1, "a" * 40: 2}, name="q"))
+
+    assert run(f) == (
+        f"Many(\n    x={{'{'a' * 40}': 2,\n       '{'b' * 40}': 1}},\n    name='q',\n)"
     )
 
 
