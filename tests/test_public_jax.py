@@ -13,7 +13,7 @@ FILES = sorted(SRC.rglob("*.py"))
 PRIVATE = ("jax._src", "jax.interpreters", "jaxlib", "jax.lib")
 # Where nothing in `jax` itself does the job: what, why, and what happens without it.
 EXCEPTIONS = {
-    ("haiku/_core/frame.py", "jax.extend.core"): (
+    ("haiku/_core/traces.py", "jax.extend.core"): (
         "get_opaque_trace_state: jax.extend is public and versioned, but apart from "
         "`jax`. It tells which transformation a value was made in; nothing else does."
     ),

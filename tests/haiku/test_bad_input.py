@@ -133,12 +133,12 @@ def test_a_key_that_is_no_key(rng, given):
 
 
 def test_missing_parameter_names_path_shapes_and_nearest():
-    params = {"linaer": {"w": jnp.ones((4, 3)), "b": jnp.ones(3)}}
+    params = {"liner": {"w": jnp.ones((4, 3)), "b": jnp.ones(3)}}
     with raises(
         ValueError,
         r"no parameter linear/w \[4, 3\]",
         "must be created as part of `init`",
-        r"nearest that was given is linaer/w \[4, 3\]",
+        r"nearest that was given is liner/w \[4, 3\]",
     ):
         linear.apply(params, None, X)
     with raises(ValueError, "linear/w", "No parameters were given"):

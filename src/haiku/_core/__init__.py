@@ -14,9 +14,7 @@ from haiku._core.hooks import custom_setter as custom_setter
 from haiku._core.hooks import intercept_methods as intercept_methods
 from haiku._core.keys import PRNGSequence as PRNGSequence
 from haiku._core.module import Module as Module
-from haiku._core.module import current_name as current_name
 from haiku._core.module import name_like as name_like
-from haiku._core.module import name_scope as name_scope
 from haiku._core.module import to_module as to_module
 from haiku._core.module import transparent as transparent
 from haiku._core.multi_transform import MultiTransformed as MultiTransformed
@@ -28,6 +26,8 @@ from haiku._core.multi_transform import (
     multi_transform_with_state as multi_transform_with_state,
 )
 from haiku._core.multi_transform import without_apply_rng as without_apply_rng
+from haiku._core.name_scope import current_name as current_name
+from haiku._core.name_scope import name_scope as name_scope
 from haiku._core.naming import force_name as force_name
 from haiku._core.randomness import draw as draw
 from haiku._core.randomness import (

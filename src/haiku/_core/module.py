@@ -1,8 +1,8 @@
 """Module: its methods know where they stand, so that its parameters have paths."""
 
-import contextlib
 import functools
 import inspect
+import pprint
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -12,7 +12,7 @@ import jax
 from haiku import config
 from haiku._core import hooks
 from haiku._core.frame import Frame, current_frame, frames
-from haiku._core.naming import ForcedName, Scope, check_name, snake_case
+from haiku._core.naming import Scope, check_name, snake_case
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +81,7 @@ def _scoped(method: Callable[..., Any], name: str, cls: type) -> Callable[..., A
                 return hooks.run_intercepted(intercepting, bound, args, kwargs, context)
         finally:
             scopes.pop()
-            _report_to_parent(self, scopes)
+            report_to_parent(self, scopes)
 
     return scoped
 
@@ -94,7 +94,7 @@ def _is_same(value: Any, default: Any) -> bool:
         return False
 
 
-def _report_to_parent(module: "Module", scopes: list[Scope]) -> None:
+def report_to_parent(module: "Module", scopes: list[Scope]) -> None:
     """Tells the module around this one which modules are inside it."""
     parent = scopes[-1].module
     if parent is not None and parent is not module:
@@ -186,7 +186,7 @@ class ModuleMetaclass(type(typing.Protocol)):
                 "`super().__init__(name=name)`; in a dataclass with `__post_init__`, "
                 "`super().__post_init__()`."
             )
-        _report_to_parent(module, scopes)
+        report_to_parent(module, scopes)
         return module
 
 
@@ -242,17 +242,21 @@ class Module(metaclass=ModuleMetaclass):
         positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         given = dict(zip((p.name for p in positional), args)) | kwargs
         shown = [
-            f"{p.name}={given.pop(p.name)!r}"
+            (f"{p.name}=", given[p.name])
             for p in positional
             if p.name in given and not _is_same(given[p.name], p.default)
         ]
-        shown += [repr(value) for value in args[len(positional) :]]
+        shown += [("", value) for value in args[len(positional) :]]
         usual = {p.name for p in positional}
-        shown += [f"{k}={v!r}" for k, v in given.items() if k not in usual]
-        line = f"{type(self).__name__}({', '.join(shown)})"
+        shown += [(f"{k}=", v) for k, v in given.items() if k not in usual]
+        inside = ", ".join(f"{key}{value!r}" for key, value in shown)
+        line = f"{type(self).__name__}({inside})"
         if len(line) <= 80:
             return line
-        rows = "".join("    " + s.replace("\n", "\n      ") + ",\n" for s in shown)
+        rows = ""
+        for key, value in shown:
+            text = pprint.pformat(value).replace("\n", "\n" + " " * (4 + len(key)))
+            rows += f"    {key}{text},\n"
         return f"{type(self).__name__}(\n{rows})"
 
     # What follows asks about the path as it is, so it gets no scope of its own.
@@ -297,86 +301,6 @@ class Module(metaclass=ModuleMetaclass):
             if path in paths
             for name, value in values.items()
         }
-
-
-class NameScopeModule(Module):
-    """What `name_scope` puts on the path."""
-
-
-class _NameScope:
-    """See `name_scope`."""
-
-    def __init__(self, name: str, method_name: str):
-        self._names = [name] if isinstance(name, ForcedName) else name.split("/")
-        self._method_name = method_name
-        self._held: contextlib.ExitStack | None = None
-
-    def __enter__(self) -> None:
-        if self._held is not None:
-            raise ValueError(
-                "A name_scope is not reusable: entered twice, it would give the same "
-                "names twice. Write `with hk.name_scope(...)` again; for the same path "
-                "on purpose use `hk.force_name`."
-            )
-        self._held = contextlib.ExitStack()
-        frame = current_frame("hk.name_scope")
-        try:
-            for name in self._names:
-                module = NameScopeModule(name=name)
-                frame.scopes.append(Scope(module, self._method_name))
-                self._held.callback(_leave, frame, module)
-        except BaseException:
-            self._held.close()
-            raise
-
-    def __exit__(self, *exception: Any) -> None:
-        assert self._held is not None
-        self._held.close()
-
-
-def _leave(frame: Frame, module: Module) -> None:
-    frame.scopes.pop()
-    _report_to_parent(module, frame.scopes)
-
-
-def name_scope(
-    name: str, *, method_name: str = "__call__"
-) -> contextlib.AbstractContextManager[None]:
-    """Names what is made in a `with` block as if a module of that name made it.
-
-    Args:
-      name: One name, several with `/` between them, or `hk.force_name(path)`.
-      method_name: The method whose naming it follows.
-
-    Returns:
-      A context manager for a single use.
-
-    Raises:
-      ValueError: No transformed function is running, or `name` starts with `/`, or the
-        scope is entered a second time.
-
-    Example:
-      >>> def f(x):
-      ...     with hk.name_scope("head"):
-      ...         return hk.Linear(3)(x)  # head/linear
-    """
-    current_frame("hk.name_scope")
-    if name.startswith("/"):
-        raise ValueError(
-            f"Name scopes must not start with /, got {name!r}: write "
-            f"{name.lstrip('/')!r}, or `hk.force_name({name.lstrip('/')!r})` for a "
-            "path from the root."
-        )
-    return _NameScope(name, method_name)
-
-
-def current_name() -> str:
-    """The path of the module whose method is running; `~` outside all modules.
-
-    Raises:
-      ValueError: No transformed function is running.
-    """
-    return current_frame("hk.current_name").scopes[-1].path
 
 
 def to_module(f: Callable[..., Any]) -> type[Module]:

@@ -6,17 +6,16 @@ from typing import Any
 
 import jax
 
-from haiku._core.frame import (
-    Frame,
+from haiku._core.frame import Frame, current_frame
+from haiku._core.keys import KeyState, PRNGSequence
+from haiku._core.traces import (
     LeakedTracerError,
     advice_against,
     check_usage,
-    current_frame,
     is_dead,
     note_stray,
     trace_state,
 )
-from haiku._core.keys import KeyState, PRNGSequence
 
 _KEYS = "the random key"
 

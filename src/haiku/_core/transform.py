@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from haiku._core.frame import Frame, check_strays, frames
+from haiku._core.frame import Frame, frames
 from haiku._core.keys import (
     WAYS_TO_A_KEY,
     PRNGSequence,
@@ -17,6 +17,7 @@ from haiku._core.keys import (
 )
 from haiku._core.module import Module
 from haiku._core.signatures import sign
+from haiku._core.traces import check_strays
 from haiku.typing import MutableParams, MutableState, Params, State
 
 

@@ -8,15 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import hooks
-from haiku._core.frame import (
-    Frame,
-    Values,
-    check_usage,
-    copied,
-    current_frame,
-    note_stray,
-)
+from haiku._core.frame import Frame, Values, copied, current_frame
 from haiku._core.hooks import GetterContext, SetterContext
+from haiku._core.traces import check_usage, note_stray
 
 
 class DoNotStore:
