@@ -1,12 +1,13 @@
 """Times rlax's ops beside rlax 0.1.9 and a version written by hand, value and gradient.
 
     python benchmarks/rl_ops.py                     # a small grid, about 3 minutes
-    python benchmarks/rl_ops.py --full --out rl.jsonl    # the whole grid; resumable
+    python benchmarks/rl_ops.py --full --out rl.jsonl    # all sizes; resumable
     python benchmarks/rl_ops.py --only n_step --rounds 50
 
-Needs rlax 0.1.9 installed (its dependencies too); without it only the other two columns
-are timed. Every figure is the fastest of interleaved rounds in one process, so that load
-on the machine falls on all columns alike. A ratio below 1 is faster than the reference.
+Needs rlax 0.1.9 installed (its dependencies too); without it only the version by hand
+stands beside ours. Every figure is the fastest of interleaved rounds in one process, so
+that load on the machine falls on all columns alike. A ratio below 1 is faster than the
+reference.
 """
 
 import argparse
@@ -55,7 +56,9 @@ def scan_back(step, last, *inputs):
 
 
 def best_lambda_returns(r, d, v):
-    step = lambda g, r, d, v: r + d * (0.1 * v + 0.9 * g)
+    def step(g, r, d, v):
+        return r + d * (0.1 * v + 0.9 * g)
+
     return scan_back(step, v[-1], r, d, v)
 
 
@@ -63,7 +66,10 @@ def best_n_step(r, d, v, n):
     t = r.shape[0]
     n = min(n, t)
     total, discount, reward, factor, covered, width = 0, 1, r, d, 0, 1
-    ahead = lambda x, k, fill: jnp.concatenate([x[k:], jnp.full_like(x[:k], fill)])
+
+    def ahead(x, k, fill):
+        return jnp.concatenate([x[k:], jnp.full_like(x[:k], fill)])
+
     m = n
     while m:
         if m % 2:
@@ -78,7 +84,9 @@ def best_n_step(r, d, v, n):
 
 
 def best_gae(r, d, v):
-    step = lambda a, r, d, v0, v1: r + d * v1 - v0 + 0.9 * d * a
+    def step(a, r, d, v0, v1):
+        return r + d * v1 - v0 + 0.9 * d * a
+
     return scan_back(step, jnp.zeros_like(r[0]), r, d, v[:-1], v[1:])
 
 
@@ -92,17 +100,25 @@ def best_vtrace(v0, v1, r, d, rho):
 
 
 def best_retrace(q0, q1, a0, a1, r, d, pi, mu):
-    at = lambda q, a: jnp.take_along_axis(q, a[..., None], -1)[..., 0]
+    def at(q, a):
+        return jnp.take_along_axis(q, a[..., None], -1)[..., 0]
+
     c = 0.9 * jnp.minimum(1, at(pi, a1) / (mu + 1e-8))
     c = c.at[-1].set(0)
     fixed = jax.lax.stop_gradient((r, d, (pi * q1).sum(-1), at(q1, a1), c))
-    step = lambda g, r, d, v, q, c: r + d * (v + c * (g - q))
+
+    def step(g, r, d, v, q, c):
+        return r + d * (v + c * (g - q))
+
     return scan_back(step, jnp.zeros_like(r[0]), *fixed) - at(q0, a0)
 
 
 def best_c51(z, l0, a0, r, d, l1):
     probs = jax.nn.softmax(l1)
-    at = lambda x, a: jnp.take_along_axis(x, a[:, None, None], 1)[:, 0]
+
+    def at(x, a):
+        return jnp.take_along_axis(x, a[:, None, None], 1)[:, 0]
+
     p = at(probs, (probs * z).sum(-1).argmax(-1))
     position = jnp.clip(r[:, None] + d[:, None] * z, z[0], z[-1]) - z[0]
     position = position * ((z.size - 1) / (z[-1] - z[0]))
@@ -112,7 +128,9 @@ def best_c51(z, l0, a0, r, d, l1):
 
 
 def best_quantile(q0, tau, a0, r, d, q1):
-    at = lambda x, a: jnp.take_along_axis(x, a[:, None, None], 2)[:, :, 0]
+    def at(x, a):
+        return jnp.take_along_axis(x, a[:, None, None], 2)[:, :, 0]
+
     target = r[:, None] + d[:, None] * at(q1, q1.mean(1).argmax(-1))
     delta = jax.lax.stop_gradient(target)[:, :, None] - at(q0, a0)[:, None]
     c = jnp.clip(delta, -1, 1)
@@ -163,11 +181,20 @@ def time_major(best):
 
 
 def cases(b, t, random):
-    """op -> (function of a module, by hand, arguments, differentiated ones)."""
-    normal = lambda *s: random.standard_normal(s, np.float32)
-    uniform = lambda *s: random.random(s, np.float32)
-    integer = lambda n, *s: random.integers(0, n, s, np.int32)
-    softmax = lambda x: np.asarray(jax.nn.softmax(x))
+    """Maps op -> (function of a module, by hand, arguments, differentiated ones)."""
+
+    def normal(*s):
+        return random.standard_normal(s, np.float32)
+
+    def uniform(*s):
+        return random.random(s, np.float32)
+
+    def integer(n, *s):
+        return random.integers(0, n, s, np.int32)
+
+    def softmax(x):
+        return np.asarray(jax.nn.softmax(x))
+
     r, d, v, v1, rho = normal(b, t), uniform(b, t), normal(b, t), normal(b, t), None
     rho = 2 * uniform(b, t)
     vmap = jax.vmap
@@ -317,9 +344,7 @@ def main():
     parser.add_argument("--only", default="", help="ops whose name contains this")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", help="JSON lines; rows there are not run again"
-    )
+    parser.add_argument("--out", help="JSON lines; rows there are not run again")
     options = parser.parse_args()
 
     reference, ours = import_rlax(ours=False), import_rlax(ours=True)
@@ -328,10 +353,12 @@ def main():
     if out and out.exists():
         rows = [json.loads(line) for line in out.read_text().splitlines()]
         done = {(x["op"], x["B"], x["T"]): x for x in rows}
-    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}; reference: "
-          f"{getattr(reference, '__file__', 'not installed')}")  # fmt: skip
-    print("| op | B | T | reference us: value, gradient | ours / reference | by hand / "
-          "reference | compile s: reference, ours |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    where = getattr(reference, "__file__", "not installed")
+    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}; reference: {where}")
+    print(
+        "| op | B | T | reference us: value, gradient | ours / reference "
+        "| by hand / reference | compile s: reference, ours |\n|---|---|---|---|---|---|---|"
+    )
     for b, t in FULL if options.full else SMALL:
         for op, (make, best, arguments, wrt) in cases(
             b, t, np.random.default_rng(options.seed)

@@ -35,7 +35,7 @@ def test_imports_jax_and_numpy_alone():
 
 
 def test_import_is_quick():
-    """Under 0.1 s of CPU on top of jax; the median of three, which load moves little."""
+    """Under 0.1 s of CPU on top of jax; the median of three."""
     code = (
         "import time, jax, jax.numpy; start = time.process_time(); import rlax\n"
         "print(time.process_time() - start)"

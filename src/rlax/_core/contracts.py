@@ -178,7 +178,7 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
                 break
             problems.append(problem)
         else:
-            # What the caller meant is an alternative of the right rank, if there is one.
+            # What the caller meant is the alternative of the right rank, if any.
             problem = next((p for p in problems if "rank" not in p), problems[0])
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
             raise ContractError(

@@ -110,9 +110,6 @@ def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
       `[...]`; a label of 0 counts 0 at a logit of -inf.
     """
     labels = labels / jnp.sum(labels, axis=-1, keepdims=True)
-    return -jnp.sum(weighted_log(labels, jax.nn.log_softmax(logits)), axis=-1)
-
-
-def weighted_log(probs: Array, log: Array) -> Array:
-    """Multiplies probs by log, where 0 * -inf counts as 0, in value and gradient."""
-    return probs * jnp.where((probs == 0) & jnp.isneginf(log), 0, log)
+    log = jax.nn.log_softmax(logits)
+    log = jnp.where((labels == 0) & jnp.isneginf(log), 0, log)
+    return -jnp.sum(labels * log, axis=-1)

@@ -137,8 +137,11 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
 
     @shapes("preferences[... A]")
     def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
-        best = preferences == jnp.max(preferences, axis=-1, keepdims=True)
-        share = best / jnp.sum(best, axis=-1, keepdims=True).astype(preferences.dtype)
+        highest = jnp.max(preferences, axis=-1, keepdims=True)
+        best = (preferences == highest).astype(preferences.dtype)
+        share = best / jnp.sum(best, axis=-1, keepdims=True)
+        # Explicit: the compiler takes the 0 / 0 of a boolean for 0.
+        share = jnp.where(jnp.isnan(highest), jnp.nan, share)
         epsilon = known(epsilon)
         return (1 - epsilon) * share + epsilon / preferences.shape[-1]
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import check_range, shapes
-from rlax._learning.losses import weighted_log
 
 Array = jax.Array
 
@@ -77,4 +76,5 @@ def multivariate_normal_kl_divergence(
 
 def entropy_of(probs: Array) -> Array:
     """-Σ p log p over the last axis."""
-    return -jnp.sum(weighted_log(probs, jnp.log(probs)), axis=-1)
+    # log 1 in place of log 0, whose gradient would be infinite.
+    return -jnp.sum(probs * jnp.log(jnp.where(probs == 0, 1, probs)), axis=-1)

@@ -42,7 +42,9 @@ def streams(draw):
 
 
 def jax_arrays(s, *names):
-    dtype = lambda x: {"f": jnp.float32, "i": jnp.int32, "b": bool}[x.dtype.kind]
+    def dtype(x):
+        return {"f": jnp.float32, "i": jnp.int32, "b": bool}[x.dtype.kind]
+
     return [jnp.asarray(s[k], dtype(s[k])) for k in names]
 
 
@@ -102,7 +104,10 @@ def vtrace_loop(s, clip=1.0, clip_pg=0.8, alpha=1.0):
             vs[t] += trace * (vs[t + 1] - s["v0"][t + 1])
             ahead = s["l"][t] * vs[t + 1] + (1 - s["l"][t]) * s["v0"][t + 1]
         q[t] = s["r"][t] + s["d"][t] * ahead
-    keep = lambda x: np.where(s["mask"], x, 0)
+
+    def keep(x):
+        return np.where(s["mask"], x, 0)
+
     return keep(vs - s["v0"]), keep(rho[clip_pg] * (q - s["v0"])), keep(q)
 
 
