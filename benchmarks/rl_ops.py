@@ -357,7 +357,7 @@ def main():
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}; reference: {where}")
     print(
         "| op | B | T | reference us: value, gradient | ours / reference "
-        "| by hand / reference | compile s: reference, ours |\n|---|---|---|---|---|---|---|"
+        "| by hand / reference | compile s: reference, ours |\n" + "|---" * 7 + "|"
     )
     for b, t in FULL if options.full else SMALL:
         for op, (make, best, arguments, wrt) in cases(

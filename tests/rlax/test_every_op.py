@@ -413,20 +413,24 @@ def test_jit_vmap_grad_without_leaks(name):
 
 @pytest.mark.parametrize("name", OPS)
 def test_bfloat16(name):
-    wide = arguments(name)
-    narrow = [x.astype(jnp.bfloat16) if is_float(x) else x for x in wide]
-    out, grads = jax.jit(value_and_gradients(name))(*narrow)
+    narrow = [x.astype(jnp.bfloat16) if is_float(x) else x for x in arguments(name)]
+
+    @jax.jit
+    def both(*narrow):
+        # The same numbers in single precision: three digits must agree.
+        wide = [x.astype(jnp.float32) if is_float(x) else x for x in narrow]
+        exact = [x for x in leaves_of(name)(*wide) if is_float(x)]
+        return *value_and_gradients(name)(*narrow), exact
+
+    out, grads, exact = both(*narrow)
     if name not in KEEP_FLOAT32:
         assert {x.dtype for x in [*out, *grads]} == {jnp.dtype(jnp.bfloat16)}
-    assert all(jnp.isfinite(x).all() for x in [*out, *grads])
-    if name in NOT_COMPARED:
-        return
-    # The same numbers, as far as three digits tell: argmax and rounding may differ.
-    rounded = [x.astype(jnp.float32) if is_float(x) else x for x in narrow]
-    exact = [x for x in leaves_of(name)(*rounded) if is_float(x)]
-    for x, y in zip(out, exact, strict=True):
-        scale = 1 + np.abs(y).max()
-        assert np.abs(x.astype(jnp.float32) - y).max() < 0.05 * scale
+    assert all(np.isfinite(np.asarray(x, np.float32)).all() for x in [*out, *grads])
+    if name not in NOT_COMPARED:
+        for x, y in zip(out, exact, strict=True):
+            y = np.asarray(y)
+            off = np.abs(np.asarray(x, np.float32) - y)
+            assert off.max() < 0.05 * (1 + np.abs(y).max())
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -444,11 +448,16 @@ def test_time_major_batch_equals_vmap_over_axis_one(name):
 def check_float64():
     """Every op in double precision: dtypes, and values beside single precision."""
     assert jax.config.jax_enable_x64
+    wide = {name: arguments(name, dtype=np.float64) for name in OPS}
+    single = jax.tree.map(lambda x: x.astype(jnp.float32) if is_float(x) else x, wide)
+
+    @jax.jit  # one program of all ops compiles faster than as many programs
+    def all_ops(args):
+        return {name: leaves_of(name)(*x) for name, x in args.items()}
+
+    out, near = all_ops(wide), all_ops(single)
     for name in OPS:
-        wide = arguments(name, dtype=np.float64)
-        single = [x.astype(jnp.float32) if is_float(x) else x for x in wide]
-        out, near = (jax.jit(leaves_of(name))(*x) for x in (wide, single))
-        for x, y in zip(out, near, strict=True):
+        for x, y in zip(out[name], near[name], strict=True):
             if is_float(x) and name not in KEEP_FLOAT32:
                 assert (x.dtype, y.dtype) == (jnp.float64, jnp.float32), name
             if name not in NOT_COMPARED:
