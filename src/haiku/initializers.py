@@ -7,7 +7,7 @@ work wherever a module works.
 Each random initializer is a function of a key, a shape and numbers, which `draw`
 compiles together with the split of the key. The parameters have to be, bit for bit,
 what the operations give one by one. Compiled, constants would be folded into each
-other, hence the barrier; and a multiplication and an addition would be rounded once,
+other, hence `rounded`; and a multiplication and an addition would be rounded once,
 hence the mean is added afterwards.
 """
 
@@ -69,10 +69,6 @@ def _number(x: Any, dtype: Any) -> Any:
     return np.asarray(x, dtype)
 
 
-def _scaled(x: jax.Array, scale: Any, dtype: Any) -> jax.Array:
-    return _number(scale, dtype) * jax.lax.optimization_barrier(x)
-
-
 def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
     return x if _is_zero(shift) else x + _number(shift, dtype)
 
@@ -81,12 +77,12 @@ def _is_zero(x: Any) -> bool:
     return isinstance(x, (int, float)) and x == 0
 
 
-def _normal(key, shape, dtype, stddev):
+def _normal(key, rounded, shape, dtype, stddev):
     _require_inexact("RandomNormal", shape, dtype)
-    return _scaled(jax.random.normal(key, shape, dtype), stddev, dtype)
+    return _number(stddev, dtype) * rounded(jax.random.normal(key, shape, dtype))
 
 
-def _truncated_normal(key, shape, dtype, stddev, lower, upper):
+def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
     _require_inexact("TruncatedNormal", shape, dtype)
     real = jnp.finfo(dtype).dtype
     bounds = _number(lower, real), _number(upper, real)
@@ -95,16 +91,18 @@ def _truncated_normal(key, shape, dtype, stddev, lower, upper):
         x = jax.lax.complex(parts[0], parts[1])
     else:
         x = jax.random.truncated_normal(key, *bounds, shape, dtype)
-    return _scaled(x, stddev, dtype)
+    return _number(stddev, dtype) * rounded(x)
 
 
-def _uniform(key, shape, dtype, minval, maxval):
+def _uniform(key, rounded, shape, dtype, minval, maxval):
     _require_float("RandomUniform", shape, dtype)
+    del rounded
     bounds = _number(minval, dtype), _number(maxval, dtype)
     return jax.random.uniform(key, shape, dtype, *bounds)
 
 
-def _orthogonal(key, shape, dtype, scale, axis):
+def _orthogonal(key, rounded, shape, dtype, scale, axis):
+    del rounded
     _require_inexact("Orthogonal", shape, dtype)
     others = list(shape)
     columns = others.pop(axis)

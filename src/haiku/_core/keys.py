@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from haiku import config
 
@@ -20,10 +21,15 @@ def _split(key, num):
     return tuple(jax.random.split(key, num))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _split_and_draw(key, sample, arguments):
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _split_and_draw(key, sample, arguments, alone):
     key, subkey = jax.random.split(key)
-    return key, sample(subkey, *arguments)
+    rounded = jax.lax.optimization_barrier if alone else _identity
+    return key, sample(subkey, rounded, *arguments)
+
+
+def _identity(x):
+    return x
 
 
 # Above this many keys one array sliced later traces faster than one output per key.
@@ -187,11 +193,17 @@ class PRNGSequence(Iterator[jax.Array]):
         return self._reserved.popleft()
 
     def draw(self, sample: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """`sample(next key, *arguments)`, compiled with the split where that can be."""
-        alone = not self._reserved and config.settings().rng_reserve_size == 1
-        if not alone or not _hashable(arguments):
-            return sample(next(self), *arguments)
-        self._key, value = _split_and_draw(self._key, sample, arguments)
+        """`sample(next key, rounded, *arguments)`, compiled with the key's split.
+
+        Run alone, XLA must round where single operations do: `rounded(x)` keeps what
+        follows from being merged with what made `x`. Inside the user's own `jit`, XLA
+        merges as it merges there.
+        """
+        single = not self._reserved and config.settings().rng_reserve_size == 1
+        if not single or not _hashable(arguments):
+            return sample(next(self), _identity, *arguments)
+        alone = not isinstance(self._key, Tracer)
+        self._key, value = _split_and_draw(self._key, sample, arguments, alone)
         return value
 
     def take(self, num: int) -> tuple[jax.Array, ...]:

@@ -185,11 +185,11 @@ def replace_rng_sequence_state(state: KeyState) -> None:
 
 
 def draw(sample: Callable[..., jax.Array], *arguments: Any) -> jax.Array:
-    """`sample(next_rng_key(), *arguments)`, with the split in one compiled call.
+    """`sample(next_rng_key(), rounded, *arguments)`, with the split in one compiled call.
 
     Args:
-      sample: A function at module level whose values do not depend on being compiled;
-        it is compiled once for each `arguments`.
+      sample: A function at module level, compiled once for each `arguments`. It wraps
+        `rounded(...)` around what must be rounded as single operations round.
       *arguments: Hashable. With others the two calls are made one after the other.
 
     Returns:

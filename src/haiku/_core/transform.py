@@ -94,10 +94,10 @@ def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
       ValueError: `f` is the result of `jax.jit` or `jax.pmap`: transform first.
 
     Example:
-      >>> net = hk.transform_with_state(lambda x, t: hk.BatchNorm(True, True, 0.9)(x,
-      t))
-      >>> params, state = net.init(jax.random.key(0), jnp.ones([2, 3]), True)
-      >>> out, state = net.apply(params, state, None, jnp.ones([2, 3]), True)
+      >>> norm = lambda x: hk.BatchNorm(True, True, 0.9)(x, is_training=True)
+      >>> net = hk.transform_with_state(norm)
+      >>> params, state = net.init(jax.random.key(0), jnp.ones([2, 3]))
+      >>> out, state = net.apply(params, state, None, jnp.ones([2, 3]))
     """
     check_function(f, "hk.transform_with_state")
 
