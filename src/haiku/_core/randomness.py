@@ -185,7 +185,7 @@ def replace_rng_sequence_state(state: KeyState) -> None:
 
 
 def draw(sample: Callable[..., jax.Array], *arguments: Any) -> jax.Array:
-    """`sample(next_rng_key(), rounded, *arguments)`, with the split in one compiled call.
+    """`sample(next_rng_key(), rounded, *arguments)`, compiled with the key's split.
 
     Args:
       sample: A function at module level, compiled once for each `arguments`. It wraps
