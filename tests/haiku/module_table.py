@@ -1,0 +1,193 @@
+"""Every module of haiku once, small: what the conformance table runs.
+
+A row builds the module and calls it on one input. Shapes differ in every axis, so that
+a mixed-up axis shows.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import haiku as hk
+
+
+class Row(NamedTuple):
+    call: Callable[[Any], Any]
+    shape: tuple[int, ...]
+    integers: int = 0  # inputs are whole numbers below this
+    module: str = ""
+
+
+def _core(make: Callable[[], Any]) -> Callable[[Any], Any]:
+    def call(x):
+        core = make()
+        # In the dtype of the inputs, so that the step shows what it does with it.
+        state = jax.tree.map(
+            lambda s: s.astype(x.dtype), core.initial_state(x.shape[0])
+        )
+        return core(x, state)
+
+    return call
+
+
+def _reset(x):
+    class Core(hk.LSTM):
+        def initial_state(self, batch_size):
+            state = super().initial_state(batch_size)
+            return jax.tree.map(lambda s: s.astype(x.dtype), state)
+
+    core = hk.ResetCore(Core(4))
+    state = jax.tree.map(lambda s: s + 1, core.initial_state(3))
+    return core((x, np.array([True, False, True])), state)
+
+
+def _tree(module: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda x: module()({"a/~/b": {"w": x, "v": 2 * x}})
+
+
+_SCALING = hk.initializers.VarianceScaling(1.0)
+_IMAGE, _SIGNAL, _VOLUME = (2, 5, 6, 4), (2, 7, 4), (2, 3, 4, 5, 4)
+
+ROWS: dict[str, Row] = {
+    "Linear": Row(lambda x: hk.Linear(3)(x), (2, 4)),
+    "Bias": Row(lambda x: hk.Bias(b_init=jnp.ones)(x), (2, 4)),
+    "Sequential": Row(lambda x: hk.Sequential([hk.Linear(3), jnp.tanh])(x), (2, 4)),
+    "Flatten": Row(lambda x: hk.Flatten()(x), (2, 3, 4)),
+    "Reshape": Row(lambda x: hk.Reshape((4, -1))(x), (2, 3, 4)),
+    "Embed": Row(lambda x: hk.Embed(5, 3)(x), (2, 4), integers=5),
+    "ConvND": Row(lambda x: hk.ConvND(2, 3, 3)(x), _IMAGE),
+    "Conv1D": Row(lambda x: hk.Conv1D(3, 3)(x), _SIGNAL),
+    "Conv2D": Row(lambda x: hk.Conv2D(3, 3)(x), _IMAGE),
+    "Conv3D": Row(lambda x: hk.Conv3D(3, 2)(x), _VOLUME),
+    "ConvNDTranspose": Row(lambda x: hk.ConvNDTranspose(2, 3, 3)(x), _IMAGE),
+    "Conv1DTranspose": Row(lambda x: hk.Conv1DTranspose(3, 3)(x), _SIGNAL),
+    "Conv2DTranspose": Row(lambda x: hk.Conv2DTranspose(3, 3, stride=2)(x), _IMAGE),
+    "Conv3DTranspose": Row(lambda x: hk.Conv3DTranspose(3, 2)(x), _VOLUME),
+    "DepthwiseConv1D": Row(lambda x: hk.DepthwiseConv1D(2, 3)(x), _SIGNAL),
+    "DepthwiseConv2D": Row(lambda x: hk.DepthwiseConv2D(2, 3)(x), _IMAGE),
+    "DepthwiseConv3D": Row(lambda x: hk.DepthwiseConv3D(2, 2)(x), _VOLUME),
+    "SeparableDepthwiseConv2D": Row(
+        lambda x: hk.SeparableDepthwiseConv2D(2, 3)(x), _IMAGE
+    ),
+    "MaxPool": Row(lambda x: hk.MaxPool(2, 2, "SAME")(x), _IMAGE),
+    "AvgPool": Row(lambda x: hk.AvgPool(2, 2, "SAME")(x), _IMAGE),
+    "LayerNorm": Row(lambda x: hk.LayerNorm(-1, True, True)(x), _IMAGE),
+    "RMSNorm": Row(lambda x: hk.RMSNorm(-1)(x), _IMAGE),
+    "GroupNorm": Row(lambda x: hk.GroupNorm(2)(x), _IMAGE),
+    "InstanceNorm": Row(lambda x: hk.InstanceNorm(True, True)(x), _IMAGE),
+    "BatchNorm": Row(lambda x: hk.BatchNorm(True, True, 0.9)(x, True), _IMAGE),
+    "SpectralNorm": Row(lambda x: hk.SpectralNorm()(x), (5, 4)),
+    "SNParamsTree": Row(_tree(hk.SNParamsTree), (5, 4)),
+    "ExponentialMovingAverage": Row(
+        lambda x: hk.ExponentialMovingAverage(0.9)(x), (2, 4)
+    ),
+    "EMAParamsTree": Row(_tree(lambda: hk.EMAParamsTree(0.9)), (2, 4)),
+    "MultiHeadAttention": Row(
+        lambda x: hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x), (2, 5, 4)
+    ),
+    "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
+    "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
+    "GRU": Row(_core(lambda: hk.GRU(4)), (3, 5)),
+    "IdentityCore": Row(_core(hk.IdentityCore), (3, 5)),
+    "DeepRNN": Row(_core(lambda: hk.DeepRNN([hk.LSTM(4), jnp.tanh])), (3, 5)),
+    "deep_rnn_with_skip_connections": Row(
+        _core(lambda: hk.deep_rnn_with_skip_connections([hk.GRU(4), hk.GRU(3)])),
+        (3, 5),
+        module="_DeepRNN",
+    ),
+    "ResetCore": Row(_reset, (3, 5)),
+    "Conv1DLSTM": Row(_core(lambda: hk.Conv1DLSTM((7,), 3, 3)), _SIGNAL),
+    "Conv2DLSTM": Row(_core(lambda: hk.Conv2DLSTM((5, 6), 3, 3)), _IMAGE),
+    "Conv3DLSTM": Row(_core(lambda: hk.Conv3DLSTM((3, 4, 5), 3, 2)), _VOLUME),
+    "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
+    # All of one size: each shape of a convolution is compiled once.
+    "nets.ResNet": Row(
+        lambda x: hk.nets.ResNet(
+            (1, 1, 1, 1), 3, channels_per_group=(4, 4, 4, 4), strides=(1, 1, 1, 1)
+        )(x, True),
+        (2, 8, 8, 3),
+    ),
+    "nets.MobileNetV1": Row(
+        lambda x: hk.nets.MobileNetV1((1, 1), (32, 32), 3)(x, True), (2, 9, 8, 3)
+    ),
+    "nets.VectorQuantizer": Row(
+        lambda x: hk.nets.VectorQuantizer(4, 6, 0.25, dtype=x.dtype)(x, True), (2, 3, 4)
+    ),
+    "nets.VectorQuantizerEMA": Row(
+        lambda x: hk.nets.VectorQuantizerEMA(4, 6, 0.25, 0.9, dtype=x.dtype)(x, True),
+        (2, 3, 4),
+    ),
+}
+
+
+def inputs(row: Row, dtype: Any = np.float32) -> np.ndarray:
+    """The row's input; the same numbers in every dtype."""
+    rng = np.random.RandomState(0)
+    if row.integers:
+        return rng.randint(0, row.integers, row.shape).astype(np.int32)
+    return rng.randn(*row.shape).astype(np.float32).astype(dtype)
+
+
+# Modules that take data_format: how each is built, and the input for channels last.
+LAYOUTS: dict[str, tuple[Callable[[str], Callable[[Any], Any]], tuple[int, ...]]] = {
+    "ConvND": (lambda f: lambda x: hk.ConvND(2, 3, 3, data_format=f)(x), _IMAGE),
+    "Conv1D": (lambda f: lambda x: hk.Conv1D(3, 3, data_format=f)(x), _SIGNAL),
+    "Conv2D": (lambda f: lambda x: hk.Conv2D(3, 3, data_format=f)(x), _IMAGE),
+    "Conv3D": (lambda f: lambda x: hk.Conv3D(3, 2, data_format=f)(x), _VOLUME),
+    "ConvNDTranspose": (
+        lambda f: lambda x: hk.ConvNDTranspose(1, 3, 3, data_format=f)(x),
+        _SIGNAL,
+    ),
+    "Conv1DTranspose": (
+        lambda f: lambda x: hk.Conv1DTranspose(3, 3, data_format=f)(x),
+        _SIGNAL,
+    ),
+    "Conv2DTranspose": (
+        lambda f: (
+            lambda x: hk.Conv2DTranspose(
+                3, 3, stride=2, output_shape=(9, 11), data_format=f
+            )(x)
+        ),
+        _IMAGE,
+    ),
+    "Conv3DTranspose": (
+        lambda f: lambda x: hk.Conv3DTranspose(3, 2, data_format=f)(x),
+        _VOLUME,
+    ),
+    "DepthwiseConv1D": (
+        lambda f: lambda x: hk.DepthwiseConv1D(2, 3, data_format=f)(x),
+        _SIGNAL,
+    ),
+    "DepthwiseConv2D": (
+        lambda f: lambda x: hk.DepthwiseConv2D(2, 3, data_format=f)(x),
+        _IMAGE,
+    ),
+    "DepthwiseConv3D": (
+        lambda f: lambda x: hk.DepthwiseConv3D(2, 2, data_format=f)(x),
+        _VOLUME,
+    ),
+    "SeparableDepthwiseConv2D": (
+        lambda f: lambda x: hk.SeparableDepthwiseConv2D(2, 3, data_format=f)(x),
+        _IMAGE,
+    ),
+    "GroupNorm": (lambda f: lambda x: hk.GroupNorm(2, data_format=f)(x), _IMAGE),
+    "InstanceNorm": (
+        lambda f: lambda x: hk.InstanceNorm(True, True, data_format=f)(x),
+        _VOLUME,
+    ),
+    "BatchNorm": (
+        lambda f: lambda x: hk.BatchNorm(True, True, 0.9, data_format=f)(x, True),
+        _SIGNAL,
+    ),
+    "MaxPool": (
+        lambda f: lambda x: hk.MaxPool(2, 2, "SAME", hk.get_channel_index(f))(x),
+        _IMAGE,
+    ),
+    "AvgPool": (
+        lambda f: lambda x: hk.AvgPool(2, 2, "SAME", hk.get_channel_index(f))(x),
+        _IMAGE,
+    ),
+}
