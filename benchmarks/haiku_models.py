@@ -1,8 +1,9 @@
 """The benchmarks' networks for Haiku: the reference's and ours, the same program."""
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
+
+import haiku as hk
 
 
 def mlp(depth=100, width=100):
@@ -27,14 +28,17 @@ def transformer(depth=12, width=64, heads=4):
 
     def f(tokens):
         x = hk.Embed(256, width)(tokens)
-        x = x + hk.get_parameter(
-            "positions", (tokens.shape[1], width), init=jnp.zeros
-        )
+        x = x + hk.get_parameter("positions", (tokens.shape[1], width), init=jnp.zeros)
         for _ in range(depth):
             x = block(x)
         return hk.Linear(256)(hk.LayerNorm(-1, True, True)(x))
 
     return hk.transform(f)
+
+
+def parameters(variables):
+    stateful = isinstance(variables, tuple)
+    return jax.tree.leaves(variables[0] if stateful else variables)
 
 
 def functions(net, x):
