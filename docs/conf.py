@@ -6,6 +6,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 myst_enable_extensions = ["colon_fence"]
 # Docstrings are read as text: `x` is code there, not a cross reference.
 default_role = "code"
