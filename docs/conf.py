@@ -10,5 +10,10 @@ napoleon_use_ivar = True
 myst_enable_extensions = ["colon_fence"]
 # Docstrings are read as text: `x` is code there, not a cross reference.
 default_role = "code"
-suppress_warnings = ["docutils", "autodoc", "myst.xref_missing", "misc.highlighting_failure"]
+suppress_warnings = [
+    "docutils",
+    "autodoc",
+    "myst.xref_missing",
+    "misc.highlighting_failure",
+]
 exclude_patterns = ["_build"]
