@@ -241,7 +241,8 @@ def float64_problems():
         if name.startswith("nets."):
             continue  # made of the layers that run here
         values = jax.tree.map(
-            lambda s: jnp.ones(s.shape, s.dtype) / (s.size + 1), (params, state)
+            lambda s: (jnp.ones(s.shape) / (s.size + 1)).astype(s.dtype),
+            (params, state),
         )
         out, _ = jax.jit(lambda p, s: net.apply(p, s, KEY, x))(*values)  # noqa: B023
         if not all(np.isfinite(y).all() for y in floats(out)):
