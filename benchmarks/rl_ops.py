@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 SOURCE = str(pathlib.Path(__file__).resolve().parents[1] / "src")
-SMALL = [(32, 20), (256, 128), (4096, 20), (32, 1024)]
+SMALL = [(32, 20), (256, 20), (4096, 20), (256, 128), (32, 1024)]
 FULL = [(b, t) for b in (32, 256, 4096) for t in (20, 128, 1024, 8192)]
 
 

@@ -31,10 +31,9 @@ def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
 
     A clamped or wrapped index would give a plausible number for a wrong action.
     """
-    size = values.shape[-1]
-    picked = jnp.take_along_axis(values, indices[..., None], axis=-1, mode="clip")
-    inside = (indices >= 0) & (indices < size)
-    return jnp.where(inside, picked[..., 0], jnp.nan)
+    # Negative ones would count from the end; behind it the fill is NaN.
+    indices = jnp.where(indices < 0, values.shape[-1], indices)
+    return jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")[..., 0]
 
 
 def pick_along(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:

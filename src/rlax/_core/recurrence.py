@@ -53,7 +53,7 @@ def linear_recurrence(
     """
     length = next(x.shape[0] for x in inputs if x.ndim)
     shape = jnp.broadcast_shapes(*(x.shape for x in inputs), (length, *last.shape))
-    dtype = jnp.result_type(last, *inputs)
+    dtype = jnp.result_type(last, *(x for x in inputs if x.dtype != bool))
     last = jnp.broadcast_to(last, shape[1:]).astype(dtype)
     # A number for all steps stays one: a scan need not read it anew from memory.
     inputs = tuple(jnp.broadcast_to(x, shape) if x.ndim else x for x in inputs)
@@ -67,9 +67,11 @@ def linear_recurrence(
     return _scan(step, inputs, last, cut)
 
 
-def affine(y_next: jax.Array, term: jax.Array, decay: jax.Array) -> jax.Array:
-    """The plainest step; for inputs that are worth combining beforehand."""
-    return term + decay * y_next
+def traced(
+    y_next: jax.Array, term: jax.Array, discount: jax.Array, trace: jax.Array
+) -> jax.Array:
+    """The step of all sums of TD errors: `term + discount * trace * y_next`."""
+    return term + discount * trace * y_next
 
 
 def _scan(step, inputs, last, cut):

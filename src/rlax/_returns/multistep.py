@@ -262,10 +262,11 @@ def truncated_generalized_advantage_estimation(
     )
     r_t, discount_t, v_t, v_tm1 = stream.keep(*inputs[:4])
     discount_t = arrays.align(discount_t, r_t)
+    lambda_ = stream.uncut(inputs[4], r_t)
     delta = r_t + discount_t * v_t - v_tm1
     advantages = recurrence.linear_recurrence(
-        recurrence.affine,
-        (delta, discount_t * stream.uncut(inputs[4], r_t)),
+        recurrence.traced,
+        (delta, discount_t, jnp.broadcast_to(lambda_, r_t.shape)),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,

@@ -179,10 +179,10 @@ def importance_corrected_td_errors(
     r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
     discount_t = arrays.align(discount_t, r_t)
     delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
-    decay = rho_tm1 * discount_t * stream.uncut(lambda_, r_t)
+    trace = rho_tm1 * stream.uncut(lambda_, r_t)
     errors = recurrence.linear_recurrence(
-        recurrence.affine,
-        stop_gradient_if(stop_target_gradients, (delta, decay)),
+        recurrence.traced,
+        stop_gradient_if(stop_target_gradients, (delta, discount_t, trace)),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,

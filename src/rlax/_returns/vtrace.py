@@ -154,17 +154,21 @@ def leaky_vtrace(
     discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
     rho_hat = _leak(alpha_, clip_rho_threshold, rho_tm1)
     delta = rho_hat * (r_t + discount_t * v_t - v_tm1)
-    decay = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
+    inputs = (delta, discount_t, rho_tm1, lambda_)
     if sample_mask is not None:
-        sample_mask = arrays.align(sample_mask, r_t)
-        delta, decay = (
-            jnp.where(sample_mask, delta, 0),
-            jnp.where(sample_mask, decay, 1),
-        )
+        sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
+        inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
+
+    def step(error_next, delta, discount_t, rho_tm1, lambda_, sampled=None):
+        follow = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
+        if sampled is not None:
+            follow = jnp.where(sampled, follow, 1)
+        return delta + follow * error_next
+
     # Stopping the inputs, not the result, keeps the scan out of differentiation.
     errors = recurrence.linear_recurrence(
-        recurrence.affine,
-        stop_gradient_if(stop_target_gradients, (delta, decay)),
+        step,
+        stop_gradient_if(stop_target_gradients, inputs),
         jnp.zeros_like(r_t[0]),
         cut=stream.cut,
         parallel=parallel,

@@ -10,6 +10,10 @@ from rlax._core import recurrence
 T = 7
 
 
+def affine(y_next, term, decay):
+    return term + decay * y_next
+
+
 def loop(term, decay, last, cut):
     y, out = last, []
     for t in reversed(range(len(term))):
@@ -33,7 +37,7 @@ def test_equals_the_loop(parallel, shape, has_cut):
     term, decay, last, cut = inputs(shape)
     cut = cut if has_cut else None
     y = recurrence.linear_recurrence(
-        recurrence.affine,
+        affine,
         (jnp.asarray(term), jnp.asarray(decay)),
         jnp.asarray(last),
         cut=None if cut is None else jnp.asarray(cut),
@@ -51,7 +55,7 @@ def test_both_ways_have_the_same_derivatives(has_cut):
     def f(parallel):
         def square(args):
             y = recurrence.linear_recurrence(
-                recurrence.affine, args[:2], args[2], cut=cut, parallel=parallel
+                affine, args[:2], args[2], cut=cut, parallel=parallel
             )
             return jnp.sum(jnp.sin(y))
 
@@ -75,12 +79,12 @@ def test_some_inputs_without_tangents():
 
     def f(term):
         return recurrence.linear_recurrence(
-            recurrence.affine, (term, decay), last, parallel=True
+            affine, (term, decay), last, parallel=True
         ).sum()
 
     want = jax.grad(
         lambda term: recurrence.linear_recurrence(
-            recurrence.affine, (term, decay), last, parallel=False
+            affine, (term, decay), last, parallel=False
         ).sum()
     )(term)
     np.testing.assert_allclose(jax.grad(f)(term), want, rtol=1e-5)
@@ -90,7 +94,7 @@ def test_one_number_serves_all_steps():
     term, _, last, _ = map(jnp.asarray, inputs(()))
     for parallel in (False, True):
         y = recurrence.linear_recurrence(
-            recurrence.affine, (term, jnp.float32(0.5)), last, parallel=parallel
+            affine, (term, jnp.float32(0.5)), last, parallel=parallel
         )
         want = loop(term, np.full(T, 0.5), last, None)
         np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
@@ -113,7 +117,7 @@ def test_work_in_parallel_has_logarithmic_depth():
         p: str(
             jax.make_jaxpr(
                 lambda *x, p=p: recurrence.linear_recurrence(
-                    recurrence.affine, x[:2], x[2], parallel=p
+                    affine, x[:2], x[2], parallel=p
                 )
             )(term, decay, last)
         )
