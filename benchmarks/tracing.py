@@ -3,6 +3,7 @@
     python benchmarks/tracing.py                          # the table in README.md
     python benchmarks/tracing.py --rounds 1 --samples 5   # a quick look
     python benchmarks/tracing.py --libraries ours --rows mlp dispatch
+    python benchmarks/tracing.py --out times.jsonl        # goes on where it was stopped
 
 Needs what benchmarks/requirements.txt lists. Every library runs in a process of its
 own, in turns, round after round, so that load on the machine falls on all alike; times
@@ -90,12 +91,31 @@ def schedule(libraries, rows, rounds, samples):
     return jobs
 
 
-def collect(jobs):
-    """Maps library -> row -> medians of the rounds; all nets must be equally large."""
-    found, sizes = {}, {}
-    for i, library, samples, rows in progress(jobs):
+def measured(jobs, out):
+    """Each job with its worker's result: run now, or read from an earlier file."""
+    known = {}
+    if out and out.exists():
+        for line in out.read_text().splitlines():
+            job, result = json.loads(line)
+            known.setdefault(json.dumps(job), []).append(result)
+    for job in progress(jobs):
+        earlier = known.get(json.dumps(job))
+        if earlier:
+            yield job, earlier.pop()
+            continue
+        _, library, samples, rows = job
         name = REFERENCE if library == AGAIN else library
         result = json.loads(run(name, HERE / "worker.py", name, samples, *rows))
+        if out:
+            with out.open("a") as lines:
+                lines.write(json.dumps([job, result]) + "\n")
+        yield job, result
+
+
+def collect(results):
+    """Maps library -> row -> medians of the rounds; all nets must be equally large."""
+    found, sizes = {}, {}
+    for (i, library, _, _), result in results:
         for row, figure in result["rows"].items():
             of_row = found.setdefault(library, {}).setdefault(row, {})
             of_row.setdefault(i, []).append(figure)
@@ -194,6 +214,9 @@ def main():
     parser.add_argument("--samples", type=int, default=15, help="per process and row")
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=LIBRARIES)
     parser.add_argument("--rows", nargs="+", default=[""], help="rows containing these")
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="JSON lines; processes there are not run again"
+    )
     options = parser.parse_args()
     if options.rounds < 1 or options.samples < 1:
         parser.error("--rounds and --samples are at least 1")
@@ -206,12 +229,20 @@ def main():
     for library in libraries:  # so that Python's byte code is cached for all
         run(library, "-c", f"import jax, {worker.PACKAGES[library]}")
     before = load()
-    figures = collect(schedule(processes, rows, options.rounds, options.samples))
+    jobs = schedule(processes, rows, options.rounds, options.samples)
+    figures = collect(measured(jobs, options.out))
 
     text = table(figures, libraries, rows)
     if REFERENCE in libraries:
         text = f"{sanity(figures, rows)}\n\n{text}"
-    command = f"python {' '.join(['benchmarks/tracing.py', *sys.argv[1:]])}"
+    command = (
+        f"python benchmarks/tracing.py --rounds {options.rounds} "
+        f"--samples {options.samples}"
+    )
+    if libraries != list(LIBRARIES):
+        command += f" --libraries {' '.join(libraries)}"
+    if options.rows != [""]:
+        command += f" --rows {' '.join(map(repr, options.rows))}"
     text = (
         f"    {command}\n\n{machine()} Load average {before} at the start, {load()} at "
         f"the end. Medians of rounds (lowest..highest): {options.rounds} of "
