@@ -1,5 +1,6 @@
 """Affine layers: `Linear` and `Bias`."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -74,11 +75,17 @@ class Linear(Module):
         if w_init is None:
             w_init = TruncatedNormal(1.0 / math.sqrt(input_size) if input_size else 0.0)
         w = get_parameter("w", [input_size, output_size], dtype, init=w_init)
-        out = jnp.dot(inputs, w, precision=precision)
-        if self.with_bias:
-            b = get_parameter("b", [output_size], dtype, init=self.b_init)
-            out = out + jnp.broadcast_to(b, out.shape)
-        return out
+        if not self.with_bias:
+            return jnp.dot(inputs, w, precision=precision)
+        b = get_parameter("b", [output_size], dtype, init=self.b_init)
+        return _affine(inputs, w, b, precision=precision)
+
+
+# Compiled so that JAX traces it once per shape, not once per layer.
+@functools.partial(jax.jit, static_argnames="precision")
+def _affine(x, w, b, *, precision):
+    y = jnp.dot(x, w, precision=precision)
+    return y + jnp.broadcast_to(b, y.shape)
 
 
 class Bias(Module):
