@@ -8,6 +8,7 @@ import numpy as np
 
 from haiku._core import Module, transparent
 from haiku._layers.linear import Linear
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = ["MultiHeadAttention"]
@@ -154,7 +155,7 @@ def _check_shapes(layer, query, key, value, mask) -> None:
         )
 
 
-@jax.jit
+@compiled("attention")
 def _attend(query, key, value, mask):
     """The heads' outputs side by side, ``[..., T', H * V]``."""
     logits = jnp.einsum("...thd,...Thd->...htT", query, key)

@@ -1,6 +1,5 @@
 """`BatchNorm`: every channel by the mean and variance of the batch."""
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -16,6 +15,7 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["BatchNorm"]
@@ -169,13 +169,13 @@ def _raw_moments(inputs, axes):
     return mean, jnp.mean(jnp.square(inputs), axes, keepdims=True)
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@compiled("moments", "axes")
 def _moments(inputs, axes):
     mean, mean_of_squares = _raw_moments(inputs, axes)
     return mean, mean_of_squares - jnp.square(mean)
 
 
-@jax.jit
+@compiled("batch_norm")
 def _normalise(inputs, mean, variance, scale, offset, eps):
     inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
     if scale is not None:

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._layers.activation import traced_once
 from haiku._layers.recurrence import RNNCore
+from haiku._layers.tracing import traced_once
 
 __all__ = ["DeepRNN", "ResetCore", "deep_rnn_with_skip_connections"]
 

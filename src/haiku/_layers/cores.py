@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import get_parameter
-from haiku._layers.activation import traced_once
 from haiku._layers.linear import Linear
 from haiku._layers.recurrence import RNNCore, add_batch
+from haiku._layers.tracing import compiled, traced_once
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = [
@@ -76,7 +76,7 @@ class LSTMState(NamedTuple):
     cell: jax.Array
 
 
-@jax.jit
+@compiled("lstm_gates")
 def lstm_gates(gated: jax.Array, cell: jax.Array) -> LSTMState:
     """The new state of an LSTM, from its gates and cells before.
 
@@ -168,21 +168,21 @@ class GRU(RNNCore):
         self.b_init = b_init or jnp.zeros
 
     def __call__(
-        self, inputs: jax.Array, prev_state: jax.Array
+        self, inputs: jax.Array, state: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """One step on ``[B, features]`` or ``[features]``.
 
         Raises:
           ValueError: `inputs` has another rank, or another batch size than the state.
         """
-        _check_step(self, "GRU", inputs, prev_state)
+        _check_step(self, "GRU", inputs, state)
         size, dtype = self.hidden_size, inputs.dtype
         w_i = get_parameter(
             "w_i", [inputs.shape[-1], 3 * size], dtype, init=self.w_i_init
         )
         w_h = get_parameter("w_h", [size, 3 * size], dtype, init=self.w_h_init)
         b = get_parameter("b", [3 * size], dtype, init=self.b_init)
-        state = _gru_step(inputs, prev_state, w_i, w_h, b)
+        state = _gru_step(inputs, state, w_i, w_h, b)
         return state, state
 
     def initial_state(self, batch_size: int | None) -> jax.Array:
@@ -190,7 +190,7 @@ class GRU(RNNCore):
         return add_batch(jnp.zeros([self.hidden_size]), batch_size)
 
 
-@jax.jit
+@compiled("gru_step")
 def _gru_step(x, h, w_i, w_h, b):
     gates = 2 * h.shape[-1]
     w_h_gates, w_h_candidate = jnp.split(w_h, [gates], axis=-1)

@@ -1,7 +1,5 @@
 """`GroupNorm`: every group of channels by its own mean and variance."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +13,7 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["GroupNorm"]
@@ -148,7 +147,7 @@ def _remember(layer: GroupNorm, x: jax.Array) -> None:
     layer.rank = rank
 
 
-@functools.partial(jax.jit, static_argnames=("grouped", "axes"))
+@compiled("group_norm", "grouped", "axes")
 def _normalise(x, scale, offset, eps, *, grouped, axes):
     groups = jnp.reshape(x, grouped)
     mean = jnp.mean(groups, axes, keepdims=True)

@@ -1,7 +1,5 @@
 """`LayerNorm` and `InstanceNorm`: every example by its own mean and variance."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +14,7 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["InstanceNorm", "LayerNorm", "param_shape"]
@@ -102,7 +101,7 @@ class LayerNorm(Module):
         )
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "fast"))
+@compiled("layer_norm", "axes", "fast")
 def _normalise(inputs, scale, offset, eps, *, axes, fast):
     mean = jnp.mean(inputs, axes, keepdims=True)
     if fast:

@@ -1,6 +1,5 @@
 """Affine layers: `Linear` and `Bias`."""
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["Bias", "Linear"]
@@ -81,8 +81,7 @@ class Linear(Module):
         return _affine(inputs, w, b, precision=precision)
 
 
-# Compiled so that JAX traces it once per shape, not once per layer.
-@functools.partial(jax.jit, static_argnames="precision")
+@compiled("affine", "precision")
 def _affine(x, w, b, *, precision):
     y = jnp.dot(x, w, precision=precision)
     return y + jnp.broadcast_to(b, y.shape)

@@ -1,6 +1,5 @@
 """Exponential moving averages: of one array, and of trees of parameters."""
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module, get_state, set_state
+from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
 
 __all__ = ["EMAParamsTree", "ExponentialMovingAverage", "map_params_tree"]
@@ -121,7 +121,7 @@ class ExponentialMovingAverage(Module):
         return get_state("average")
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5))
+@compiled("moving_average", "zero_debias", "warmup")
 def _update(counter, hidden, value, decay, zero_debias, warmup):
     counter = counter + 1
     if warmup:

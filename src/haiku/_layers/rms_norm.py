@@ -1,7 +1,5 @@
 """`RMSNorm`: every example by its root mean square."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +11,7 @@ from haiku._layers.scale_offset import (
     check_inits,
     positive_axes,
 )
+from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["RMSNorm"]
@@ -72,7 +71,7 @@ class RMSNorm(Module):
         return _normalise(inputs, scale, self.eps, axes=axes)
 
 
-@functools.partial(jax.jit, static_argnames="axes")
+@compiled("rms_norm", "axes")
 def _normalise(inputs, scale, eps, *, axes):
     mean_of_squares = jnp.mean(jnp.square(inputs), axes, keepdims=True)
     inverse = jax.lax.rsqrt(mean_of_squares + jnp.asarray(eps, mean_of_squares.dtype))

@@ -1,6 +1,5 @@
 """Division of weights by their largest singular value."""
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module, get_state, set_state
 from haiku._layers.moving_average import map_params_tree
+from haiku._layers.tracing import compiled
 from haiku.initializers import RandomNormal
 
 __all__ = ["SNParamsTree", "SpectralNorm"]
@@ -87,7 +87,7 @@ class SpectralNorm(Module):
         return get_state("sigma", shape=(), init=jnp.ones)
 
 
-@functools.partial(jax.jit, static_argnames="n_steps")
+@compiled("spectral_norm", "n_steps")
 def _normalise(value, u0, eps, *, n_steps):
     shape = value.shape
     w = jnp.reshape(value, (math.prod(shape[:-1]), shape[-1]))

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module
-from haiku._layers.activation import traced_once
 from haiku._layers.batch_norm import BatchNorm
 from haiku._layers.convolution import Conv2D
 from haiku._layers.linear import Linear
 from haiku._layers.pooling import max_pool
+from haiku._layers.tracing import traced_once
 
 __all__ = [
     "ResNet",

@@ -28,6 +28,7 @@ from haiku.views.jaxprs import (
     scopes,
     traced,
     watching,
+    without_kernels,
 )
 
 __all__ = ["abstract_to_dot", "to_dot"]
@@ -349,7 +350,9 @@ def _is_wrapper(inner: Inner) -> bool:
 
 def _is_simple(inner: Inner, eqn: Any) -> bool:
     """Whether a jitted function is one operation under a name: `relu`."""
-    return eqn.primitive.name in ("jit", "pjit") and len(inner.jaxpr.eqns) <= 1
+    if eqn.primitive.name not in ("jit", "pjit"):
+        return False
+    return len(list(without_kernels(inner.jaxpr.eqns))) <= 1
 
 
 def _options(eqn: Any) -> str:

@@ -225,7 +225,7 @@ def grouped(jaxpr: Any) -> list[Any]:
     """A program's equations, with those in named scopes put into `Group`s."""
     root = Group("", ())
     open_groups = [root]  # Outermost first.
-    for eqn in jaxpr.eqns:
+    for eqn in without_kernels(jaxpr.eqns):
         path = tuple(scopes(eqn))
         # Close the groups that this equation isn't in, then open those it is in.
         while open_groups[-1].path != path[: len(open_groups[-1].path)]:
@@ -236,6 +236,53 @@ def grouped(jaxpr: Any) -> list[Any]:
             open_groups.append(group)
         open_groups[-1].items.append(eqn)
     return root.items
+
+
+@dataclasses.dataclass(eq=False)
+class _Variable:
+    """A variable of a program that was put into another one."""
+
+    aval: Any
+
+
+@dataclasses.dataclass(eq=False)
+class _Equation:
+    """An equation of a program that was put into another one."""
+
+    primitive: Any
+    params: Any
+    invars: list[Any]
+    outvars: list[Any]
+    source_info: Any
+
+
+def without_kernels(eqns: Sequence[Any]) -> Iterator[Any]:
+    """The equations, with those inside of layers' compiled arithmetic in its place."""
+    for eqn in eqns:
+        name = str(eqn.params.get("name", ""))
+        inner = called(eqn) if name.startswith("haiku_") else None
+        if inner is None or not _makes_all_it_returns(inner.jaxpr):
+            yield eqn
+            continue
+        # JAX traced it once for all layers, so its variables are new at every use.
+        new = dict(zip(inner.jaxpr.invars, inner.invars))
+        new |= dict(zip(inner.jaxpr.outvars, eqn.outvars))
+        for step in inner.jaxpr.eqns:
+            for variable in step.outvars:
+                new.setdefault(variable, _Variable(variable.aval))
+            yield _Equation(
+                step.primitive,
+                step.params,
+                [v if is_literal(v) else new[v] for v in step.invars],
+                [new[v] for v in step.outvars],
+                eqn.source_info,
+            )
+
+
+def _makes_all_it_returns(jaxpr: Any) -> bool:
+    made = [variable for eqn in jaxpr.eqns for variable in eqn.outvars]
+    returned = [v for v in jaxpr.outvars if not is_literal(v)]
+    return len(set(returned)) == len(jaxpr.outvars) and set(returned) <= set(made)
 
 
 def aval_text(variable: Any) -> str:

@@ -110,11 +110,11 @@ def test_functions_of_the_user_are_not_compiled():
 
 
 def test_activation_of_jax_is_traced_once_and_keeps_its_gradient():
-    traced_once = hk._layers.activation.traced_once
+    traced_once = hk._layers.tracing.traced_once
     assert traced_once(jax.nn.relu) is traced_once(jax.nn.relu) is not jax.nn.relu
     assert jax.grad(traced_once(jax.nn.relu))(0.0) == 0.0
     x = jnp.linspace(-3, 3, 50)
-    for name in hk._layers.activation._ACTIVATIONS:
+    for name in hk._layers.tracing._ACTIVATIONS:
         activation = getattr(jax.nn, name)
         np.testing.assert_allclose(
             traced_once(activation)(x), activation(x), rtol=1e-6, atol=1e-6

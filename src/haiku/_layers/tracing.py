@@ -1,11 +1,30 @@
-"""JAX's own activations, traced once and not at every use."""
+"""What JAX traces once per shape, and not at every use."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-__all__ = ["traced_once"]
+__all__ = ["compiled", "traced_once"]
+
+
+def compiled(name: str, *static: str) -> Callable[..., Any]:
+    """Decorates pure arithmetic, to be traced once for all layers of a shape.
+
+    In programs and profiles it is called ``haiku_`` and its name. Views know it by that
+    and show what is inside.
+
+    Args:
+      name: What it computes.
+      *static: Names of the arguments that are no arrays.
+    """
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        f.__name__ = f"haiku_{name}"
+        return jax.jit(f, static_argnames=static)
+
+    return decorate
+
 
 # Elementwise, and the same number compiled or not. A function of the user's is never
 # compiled: it may read parameters, keys or state.
