@@ -1,4 +1,16 @@
-"""What the examples in docstrings may use without importing it."""
+"""How tests compile, and what the examples in docstrings may use without an import."""
+
+import os
+import subprocess
+import sys
+
+# Tests run each program once or twice: compiling it well takes longer than running it.
+# Last bits are those of users' programs without these flags: see `plain_xla`.
+if "PLAIN_XLA" not in os.environ:
+    os.environ["XLA_FLAGS"] = (
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+        + os.environ.get("XLA_FLAGS", "")
+    )
 
 import jax
 import jax.numpy as jnp
@@ -12,3 +24,23 @@ import rlax
 @pytest.fixture(autouse=True)
 def _names_in_docstrings(doctest_namespace):
     doctest_namespace.update(hk=hk, jax=jax, jnp=jnp, np=np, rlax=rlax)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test marked `plain_xla` in a process where XLA compiles as for users."""
+    if "PLAIN_XLA" in os.environ or not pyfuncitem.get_closest_marker("plain_xla"):
+        return None
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment = {k: v for k, v in environment.items() if "PYTEST_XDIST" not in k}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+        + ["--rootdir", str(pyfuncitem.config.rootpath), pyfuncitem.nodeid],
+        env={**environment, "PLAIN_XLA": "1"},
+        cwd=pyfuncitem.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    return True

@@ -38,6 +38,7 @@ def test_uniform_stays_between_its_bounds():
     assert 2.99 < w.max() < 3.0
 
 
+@pytest.mark.plain_xla
 def test_draws_are_the_operations_one_by_one_to_the_last_bit():
     key = jax.random.split(jax.random.PRNGKey(0))[1]
     normal = jax.random.normal(key, (30, 7))
