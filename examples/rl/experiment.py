@@ -1,0 +1,187 @@
+"""What every agent here shares: seeds, progress, evaluation, curves, checkpoints.
+
+An agent's file holds its learning rule, and ends with
+
+    if __name__ == "__main__":
+        experiment.main(learn, act, parser)
+
+`learn(options, seed, report)` trains once and returns what it learned, a tree of
+arrays. It calls `report(step, learned, **shown)` as often as it likes: that moves the
+progress bar, and evaluates when an evaluation is due. `act(learned, observations,
+memory)` chooses actions without exploration, [B] or [B, A] for observations [B, ...],
+and returns them with its memory for the next step: None for a feed-forward policy.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import gymnasium
+import jax
+import matplotlib
+import numpy as np
+import orbax.checkpoint
+import tqdm
+from gymnasium.vector import AutoresetMode
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+TEST_SEED = 1_000_000  # far from the seeds that environments are trained with
+
+
+def parser(description: str, *, environment: str, steps: int, **defaults):
+    """The options that all agents have; an agent adds its own."""
+    options = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Defaults are those of the table in examples/README.md.",
+    )
+    add = options.add_argument
+    add("--environment", default=environment, help=f"default: {environment}")
+    add("--steps", type=int, default=steps, help=f"in the environment; {steps:,}")
+    add("--seed", type=int, default=0, help="the first seed; 0")
+    add("--seeds", type=int, default=3, help="how many, one after the other; 3")
+    add("--evaluations", type=int, default=20, help="points of the curve; 20")
+    add("--episodes", type=int, default=20, help="of each evaluation; 20")
+    add("--out", type=pathlib.Path, default=pathlib.Path("demo/rl"))
+    add("--show", type=pathlib.Path, metavar="CHECKPOINT", help="only evaluate this")
+    options.set_defaults(**defaults)
+    return options
+
+
+def vector(environment: str, count: int, wrappers=()):
+    """`count` environments side by side; an episode's end and the next's start in one step.
+
+    `info["final_obs"][i]` is the last observation of an episode that just ended.
+    """
+    return gymnasium.make_vec(
+        environment,
+        num_envs=count,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        wrappers=wrappers,
+    )
+
+
+def last_observations(observations, info):
+    """`observations` with those of the next episode put back to those of the last.
+
+    These are what a value bootstraps from: where an episode was cut off (truncated),
+    its last state's value still counts.
+    """
+    if "final_obs" not in info:
+        return observations
+    ended = np.array(observations)
+    for i in np.flatnonzero(info["_final_obs"]):
+        ended[i] = info["final_obs"][i]
+    return ended
+
+
+def evaluate(act, environments, seed: int = TEST_SEED):
+    """The return of one whole episode in each environment, [B]."""
+    observations, _ = environments.reset(seed=seed)
+    returns = np.zeros(environments.num_envs)
+    running, memory = np.ones_like(returns, bool), None
+    while running.any():
+        actions, memory = act(observations, memory)
+        observations, rewards, ended, cut, _ = environments.step(np.asarray(actions))
+        returns += rewards * running
+        running &= ~(ended | cut)
+    return returns
+
+
+class Report:
+    """One seed's progress: shown in a bar, and evaluated at even distances."""
+
+    def __init__(self, act, environments, options, seed: int):
+        self.act, self.environments, self.options = jax.jit(act), environments, options
+        self.bar = tqdm.tqdm(total=options.steps, desc=f"seed {seed}", unit="step")
+        self.curve = []  # (step, mean return)
+        self.evaluating = 0.0  # seconds, which are not the learner's
+
+    def __call__(self, step: int, learned, **shown):
+        """Tells that `step` steps are done, with numbers to show beside the bar."""
+        self.bar.update(min(step, self.options.steps) - self.bar.n)
+        due = len(self.curve) * self.options.steps / self.options.evaluations
+        if step >= due:
+            shown["evaluation"] = self.evaluate(learned).mean()
+            self.curve.append((step, float(shown["evaluation"])))
+        if shown:
+            self.bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()})
+
+    def evaluate(self, learned):
+        start = time.perf_counter()
+        returns = evaluate(lambda *x: self.act(learned, *x), self.environments)
+        self.evaluating += time.perf_counter() - start
+        return returns
+
+
+def main(learn, act, options: argparse.ArgumentParser, *, wrappers=(), argv=None):
+    """Learns with each seed; writes curve, figures and checkpoints; returns the means."""
+    name = options.prog.removesuffix(".py")
+    chosen = options.parse_args(argv)
+    environments = vector(chosen.environment, chosen.episodes, wrappers)
+    with orbax.checkpoint.StandardCheckpointer() as checkpoints:
+        if chosen.show:
+            learned = checkpoints.restore(chosen.show.resolve())
+            returns = evaluate(lambda *x: jax.jit(act)(learned, *x), environments)
+            print(f"{returns.mean():.1f} +- {returns.std():.1f}: {returns.tolist()}")
+            return [float(returns.mean())]
+
+        results = []
+        for seed in range(chosen.seed, chosen.seed + chosen.seeds):
+            start = time.perf_counter()
+            report = Report(act, environments, chosen, seed)
+            learned = learn(chosen, seed, report)
+            minutes = (time.perf_counter() - start - report.evaluating) / 60
+            returns = report.evaluate(learned)
+            report.curve.append((chosen.steps, float(returns.mean())))
+            report.bar.close()
+            results.append({
+                "seed": seed,
+                "mean": float(returns.mean()),
+                "deviation": float(returns.std()),
+                "minutes": round(minutes, 2),
+                "curve": report.curve,
+            })  # fmt: skip
+            path = (chosen.out / f"{name}-{seed}").resolve()
+            checkpoints.save(path, learned, force=True)
+            print(
+                f"seed {seed}: {returns.mean():.1f} +- {returns.std():.1f} over "
+                f"{len(returns)} episodes, after {minutes:.1f} minutes; kept in {path}"
+            )
+    write(name, chosen, results)
+    return [x["mean"] for x in results]
+
+
+def write(name: str, options, results):
+    """The figures as JSON, the curves as a picture, and a line for people."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = {k: str(v) for k, v in vars(options).items()}
+    figures = options.out / f"{name}.json"
+    figures.write_text(json.dumps({"options": about, "seeds": results}, indent=1))
+    draw(name, options, results, options.out / f"{name}.png")
+    means = [x["mean"] for x in results]
+    print(
+        f"{name} on {options.environment}: {np.mean(means):.1f} +- {np.std(means):.1f} "
+        f"over {len(means)} seeds; the curve is in {options.out / f'{name}.png'}"
+    )
+
+
+def draw(name: str, options, results, path):
+    """Each seed's evaluations, and their mean."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for one in results:
+        axes.plot(*np.transpose(one["curve"]), color="#2A6FDB", alpha=0.35, lw=1)
+    if len({len(x["curve"]) for x in results}) == 1:
+        steps, means = np.mean([x["curve"] for x in results], 0).T
+        axes.plot(steps, means, color="#2A6FDB", lw=2)
+        axes.annotate(f"{means[-1]:.4g}", (steps[-1], means[-1]), weight="bold")
+    axes.set(xlabel="steps in the environment", ylabel="return of an episode")
+    axes.set_title(f"{name} on {options.environment}", weight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(left=0)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
