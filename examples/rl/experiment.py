@@ -2,17 +2,21 @@
 
 An agent's file holds its learning rule, and ends with
 
+    main = functools.partial(experiment.main, learn, act, parser)
+
     if __name__ == "__main__":
-        experiment.main(learn, act, parser)
+        main()
 
 `learn(options, seed, report)` trains once and returns what it learned, a tree of
 arrays. It calls `report(step, learned, **shown)` as often as it likes: that moves the
 progress bar, and evaluates when an evaluation is due. `act(learned, observations,
 memory)` chooses actions without exploration, [B] or [B, A] for observations [B, ...],
-and returns them with its memory for the next step: None for a feed-forward policy.
+and returns them with its memory for the next step. That memory is None at the start of
+an episode, and stays None in a feed-forward policy; `act` is compiled.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import time
@@ -28,7 +32,9 @@ from gymnasium.vector import AutoresetMode
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-TEST_SEED = 1_000_000  # far from the seeds that environments are trained with
+# Far from the seeds that environments are trained with, and from each other: the curve
+# is drawn from other episodes than those that the final figure is the mean of.
+CURVE_SEED, TEST_SEED = 1_000_000, 2_000_000
 
 
 def parser(description: str, *, environment: str, steps: int, **defaults):
@@ -45,7 +51,10 @@ def parser(description: str, *, environment: str, steps: int, **defaults):
     add("--seeds", type=int, default=3, help="how many, one after the other; 3")
     add("--evaluations", type=int, default=20, help="points of the curve; 20")
     add("--episodes", type=int, default=20, help="of each evaluation; 20")
-    add("--out", type=pathlib.Path, default=pathlib.Path("demo/rl"))
+    add("--at-least", type=float, metavar="RETURN", help="fail if the mean is less")
+    add("--out", type=pathlib.Path, default=pathlib.Path("demo/rl"), help="demo/rl")
+    name = pathlib.Path(options.prog).stem
+    add("--name", default=name, help=f"of the files that are written; {name}")
     add("--show", type=pathlib.Path, metavar="CHECKPOINT", help="only evaluate this")
     options.set_defaults(**defaults)
     return options
@@ -79,8 +88,11 @@ def last_observations(observations, info):
     return ended
 
 
-def evaluate(act, environments, seed: int = TEST_SEED):
-    """The return of one whole episode in each environment, [B]."""
+def evaluate(act, environments, seed: int):
+    """The return of the first episode in each environment, [B].
+
+    `act` takes observations and memory, and returns actions and memory.
+    """
     observations, _ = environments.reset(seed=seed)
     returns = np.zeros(environments.num_envs)
     running, memory = np.ones_like(returns, bool), None
@@ -105,38 +117,35 @@ class Report:
         """Tells that `step` steps are done, with numbers to show beside the bar."""
         self.bar.update(min(step, self.options.steps) - self.bar.n)
         due = len(self.curve) * self.options.steps / self.options.evaluations
-        if step >= due:
-            shown["evaluation"] = self.evaluate(learned).mean()
+        if due <= step < self.options.steps:
+            shown["evaluation"] = self.evaluate(learned, CURVE_SEED).mean()
             self.curve.append((step, float(shown["evaluation"])))
         if shown:
             self.bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()})
 
-    def evaluate(self, learned):
+    def evaluate(self, learned, seed: int):
         start = time.perf_counter()
-        returns = evaluate(lambda *x: self.act(learned, *x), self.environments)
+        returns = evaluate(lambda *x: self.act(learned, *x), self.environments, seed)
         self.evaluating += time.perf_counter() - start
         return returns
 
 
 def main(learn, act, options: argparse.ArgumentParser, *, wrappers=(), argv=None):
     """Learns with each seed; writes curve, figures and checkpoints; returns the means."""
-    name = options.prog.removesuffix(".py")
     chosen = options.parse_args(argv)
     environments = vector(chosen.environment, chosen.episodes, wrappers)
-    with orbax.checkpoint.StandardCheckpointer() as checkpoints:
-        if chosen.show:
-            learned = checkpoints.restore(chosen.show.resolve())
-            returns = evaluate(lambda *x: jax.jit(act)(learned, *x), environments)
-            print(f"{returns.mean():.1f} +- {returns.std():.1f}: {returns.tolist()}")
-            return [float(returns.mean())]
+    if chosen.show:
+        return [show(act, chosen.show, environments)]
 
-        results = []
+    results = []
+    with orbax.checkpoint.StandardCheckpointer() as checkpoints:
         for seed in range(chosen.seed, chosen.seed + chosen.seeds):
             start = time.perf_counter()
             report = Report(act, environments, chosen, seed)
             learned = learn(chosen, seed, report)
             minutes = (time.perf_counter() - start - report.evaluating) / 60
-            returns = report.evaluate(learned)
+            report(chosen.steps, learned)
+            returns = report.evaluate(learned, TEST_SEED)
             report.curve.append((chosen.steps, float(returns.mean())))
             report.bar.close()
             results.append({
@@ -146,31 +155,46 @@ def main(learn, act, options: argparse.ArgumentParser, *, wrappers=(), argv=None
                 "minutes": round(minutes, 2),
                 "curve": report.curve,
             })  # fmt: skip
-            path = (chosen.out / f"{name}-{seed}").resolve()
-            checkpoints.save(path, learned, force=True)
+            path = chosen.out / f"{chosen.name}-{seed}"
+            checkpoints.save(path.resolve(), learned, force=True)
             print(
                 f"seed {seed}: {returns.mean():.1f} +- {returns.std():.1f} over "
                 f"{len(returns)} episodes, after {minutes:.1f} minutes; kept in {path}"
             )
-    write(name, chosen, results)
-    return [x["mean"] for x in results]
+    environments.close()
+    means = [x["mean"] for x in results]
+    write(chosen, results, means)
+    if chosen.at_least is not None and np.mean(means) < chosen.at_least:
+        options.exit(1, f"that is less than {chosen.at_least:g}\n")
+    return means
 
 
-def write(name: str, options, results):
+def show(act, checkpoint: pathlib.Path, environments):
+    """Evaluates what an earlier run kept."""
+    with orbax.checkpoint.StandardCheckpointer() as checkpoints:
+        learned = checkpoints.restore(checkpoint.resolve())
+    act = functools.partial(jax.jit(act), learned)
+    returns = evaluate(act, environments, TEST_SEED)
+    environments.close()
+    print(f"{returns.mean():.1f} +- {returns.std():.1f}: {returns.tolist()}")
+    return float(returns.mean())
+
+
+def write(options, results, means):
     """The figures as JSON, the curves as a picture, and a line for people."""
     options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / options.name
     about = {k: str(v) for k, v in vars(options).items()}
-    figures = options.out / f"{name}.json"
-    figures.write_text(json.dumps({"options": about, "seeds": results}, indent=1))
-    draw(name, options, results, options.out / f"{name}.png")
-    means = [x["mean"] for x in results]
+    figures = json.dumps({"options": about, "seeds": results}, indent=1)
+    file.with_suffix(".json").write_text(figures + "\n")
+    draw(options, results, file.with_suffix(".png"))
     print(
-        f"{name} on {options.environment}: {np.mean(means):.1f} +- {np.std(means):.1f} "
-        f"over {len(means)} seeds; the curve is in {options.out / f'{name}.png'}"
+        f"{options.name} on {options.environment}: {np.mean(means):.1f} +- "
+        f"{np.std(means):.1f} over {len(means)} seeds; curve: {file}.png"
     )
 
 
-def draw(name: str, options, results, path):
+def draw(options, results, path):
     """Each seed's evaluations, and their mean."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for one in results:
@@ -180,7 +204,7 @@ def draw(name: str, options, results, path):
         axes.plot(steps, means, color="#2A6FDB", lw=2)
         axes.annotate(f"{means[-1]:.4g}", (steps[-1], means[-1]), weight="bold")
     axes.set(xlabel="steps in the environment", ylabel="return of an episode")
-    axes.set_title(f"{name} on {options.environment}", weight="bold")
+    axes.set_title(f"{options.name} on {options.environment}", weight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(left=0)
     figure.savefig(path, dpi=150)
