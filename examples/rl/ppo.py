@@ -1,0 +1,155 @@
+"""Proximal policy optimisation (PPO) on CartPole.
+
+    python examples/rl/ppo.py
+
+The policy acts for a while, and what it did is learned from several times over. Going
+up the advantage of what was done is right only near the policy that did it, so the gain
+is clipped where the ratio of the two policies leaves 1 +- epsilon. Advantages are
+estimated by a decaying sum of errors of the value function (GAE); where an episode was
+cut off by the clock, the value of its last state stands for what would have come.
+Sources: Schulman et al., 2017, Proximal Policy Optimization Algorithms,
+arXiv:1707.06347; Schulman et al., 2016, arXiv:1506.02438 (GAE).
+"""
+
+import experiment
+import jax
+import jax.numpy as jnp
+import optax
+from rollouts import Actor
+
+import haiku as hk
+import rlax
+
+
+def add_options(parser, **defaults):
+    """PPO's options, with the values that do well on CartPole."""
+    add = parser.add_argument
+    add("--environments", type=int, default=8, help="side by side; 8")
+    add("--length", type=int, default=32, help="steps before an update")
+    add("--epochs", type=int, default=20, help="over the steps, at each update")
+    add("--minibatches", type=int, default=1, help="of an epoch")
+    add("--learning-rate", type=float, default=1e-3, help="at first; sinks to 0")
+    add("--epsilon", type=float, default=0.2, help="how far ratios may move; 0.2")
+    add("--discount", type=float, default=0.98)
+    add("--lambda", type=float, default=0.8, dest="lambda_", help="of GAE")
+    add("--entropy", type=float, default=0.0, help="weight of its bonus")
+    add("--value", type=float, default=0.5, help="weight of the value's loss; 0.5")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def forward(x):
+    """Logits of two actions, and the value: two networks."""
+    wide = hk.initializers.Orthogonal(2**0.5)
+
+    def mlp(name, size, scale):
+        x_to_hidden = hk.nets.MLP(
+            [64, 64], wide, activation=jnp.tanh, activate_final=True, name=name
+        )
+        last = hk.initializers.Orthogonal(scale)
+        return hk.Linear(size, w_init=last, name=f"{name}_out")(x_to_hidden(x))
+
+    return mlp("policy", 2, 0.01), mlp("value", 1, 1.0)[..., 0]
+
+
+network = hk.without_apply_rng(hk.transform(forward))
+
+
+def advantages(v_tm1, v_t, batch, options):
+    """Generalised advantages and targets of the value, from both sides' values, [T, B]."""
+    adv_tm1 = rlax.truncated_generalized_advantage_estimation(
+        batch.r_t,
+        options.discount * (1.0 - batch.ended_t),
+        options.lambda_,
+        jnp.concatenate([v_tm1, v_t[-1:]]),
+        truncation_t=batch.cut_t,
+        bootstrap_t=v_t,
+    )
+    return adv_tm1, adv_tm1 + v_tm1
+
+
+def loss(logits, v_tm1, batch, adv_tm1, target_tm1, options):
+    """What PPO minimises, of steps that stand along the first axis."""
+    log_prob = rlax.softmax().logprob
+    ratio = jnp.exp(
+        log_prob(batch.a_tm1, logits) - log_prob(batch.a_tm1, batch.logits_tm1)
+    )
+    adv_tm1 = (adv_tm1 - adv_tm1.mean()) / (adv_tm1.std() + 1e-8)
+    policy = rlax.clipped_surrogate_pg_loss(ratio, adv_tm1, options.epsilon)
+    value = rlax.l2_loss(v_tm1, target_tm1)
+    entropy = rlax.entropy_loss(logits, jnp.ones_like(v_tm1))
+    parts = policy, options.value * value, options.entropy * entropy
+    return sum(x.mean() for x in parts)
+
+
+def epochs(loss, optimizer, params, state, key, data, options):
+    """Descends the loss of minibatches, drawn anew in each epoch from axis 0 of `data`."""
+    count = jax.tree.leaves(data)[0].shape[0]
+
+    def step(carry, rows):
+        params, state = carry
+        batch = jax.tree.map(lambda x: x[rows], data)
+        updates, state = optimizer.update(jax.grad(loss)(params, *batch), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    def epoch(carry, key):
+        order = jax.random.permutation(key, count)
+        return jax.lax.scan(step, carry, order.reshape(options.minibatches, -1))
+
+    keys = jax.random.split(key, options.epochs)
+    return jax.lax.scan(epoch, (params, state), keys)[0]
+
+
+def updater(network, optimizer, options):
+    """Makes the compiled function that takes in one rollout."""
+
+    def minibatch_loss(params, batch, adv_tm1, target_tm1):
+        logits, v_tm1 = network.apply(params, batch.s_tm1)
+        return loss(logits, v_tm1, batch, adv_tm1, target_tm1, options)
+
+    @jax.jit
+    def update(params, state, key, batch):
+        value = hk.BatchApply(lambda x: network.apply(params, x)[1])
+        data = batch, *advantages(value(batch.s_tm1), value(batch.s_t), batch, options)
+        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)  # [T * B]
+        return epochs(minibatch_loss, optimizer, params, state, key, steps, options)
+
+    return update
+
+
+def optimizer(options):
+    """Adam, at a rate that sinks linearly, and gradients of norm 0.5 at most."""
+    updates = -(-options.steps // (options.length * options.environments))
+    steps = updates * options.epochs * options.minibatches
+    rate = optax.linear_schedule(options.learning_rate, 0.0, steps)
+    return optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate, eps=1e-5))
+
+
+def act(params, observations, memory):
+    return jnp.argmax(network.apply(params, observations)[0], -1), memory
+
+
+def policy(params, observations, first, memory):
+    return network.apply(params, observations)[0], memory
+
+
+def learn(options, seed, report):
+    environments = experiment.vector(options.environment, options.environments)
+    actor = Actor(policy, environments, seed)
+    key, init_key = jax.random.split(jax.random.key(seed))
+    params = network.init(init_key, actor.observations)
+    optimise = optimizer(options)
+    update, state = updater(network, optimise, options), optimise.init(params)
+    each = options.length * options.environments
+    for step in range(0, options.steps, each):
+        report(step, params)
+        key, update_key = jax.random.split(key)
+        rollout = actor(params, options.length)
+        params, state = update(params, state, update_key, rollout)
+    environments.close()
+    return params
+
+
+if __name__ == "__main__":
+    parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
+    experiment.main(learn, act, add_options(parser))
