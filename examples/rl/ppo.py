@@ -56,7 +56,7 @@ network = hk.without_apply_rng(hk.transform(forward))
 
 
 def advantages(v_tm1, v_t, batch, options):
-    """Generalised advantages and targets of the value, from both sides' values, [T, B]."""
+    """Advantages and targets of the value, [T, B], from both sides' values."""
     adv_tm1 = rlax.truncated_generalized_advantage_estimation(
         batch.r_t,
         options.discount * (1.0 - batch.ended_t),
@@ -83,7 +83,7 @@ def loss(logits, v_tm1, batch, adv_tm1, target_tm1, options):
 
 
 def epochs(loss, optimizer, params, state, key, data, options):
-    """Descends the loss of minibatches, drawn anew in each epoch from axis 0 of `data`."""
+    """Descends the loss of minibatches, drawn from axis 0 of `data` in each epoch."""
     count = jax.tree.leaves(data)[0].shape[0]
 
     def step(carry, rows):

@@ -33,11 +33,12 @@ class HideVelocities(gymnasium.ObservationWrapper):
         self.observation_space = gymnasium.spaces.Box(-high, high)
 
     def observation(self, observation):
+        """Every second number, scaled."""
         return observation[::2] / self.allowed
 
 
 def forward(x, first, state, s_t):
-    """Logits and values of steps [T, B, ...], the state after them, and values of s_t."""
+    """Logits and values of steps [T, B], the state after them, and values of s_t."""
     core = hk.ResetCore(hk.DeepRNN([hk.Linear(64), jnp.tanh, hk.LSTM(64)]))
     small = hk.initializers.Orthogonal(0.01)
     policy, value = (
@@ -70,7 +71,7 @@ def act(params, observations, memory):
 
 
 def updater(optimizer, options):
-    """Makes the compiled function that takes in one rollout, from the state before it."""
+    """Makes the compiled function that takes in the state before a rollout, and it."""
 
     def minibatch_loss(params, state, sequences):
         batch, *targets = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), sequences)

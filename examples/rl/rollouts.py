@@ -46,6 +46,7 @@ class Actor:
         self.choose = jax.jit(choose)
 
     def __call__(self, params, length: int) -> Rollout:
+        """What happens in the next `length` steps."""
         rows = []
         for _ in range(length):
             s_tm1, first_tm1 = self.observations, self.first

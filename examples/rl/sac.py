@@ -3,7 +3,7 @@
     python examples/rl/sac.py
 
 The policy is a Gaussian whose actions tanh squashes into their bounds. It goes up the
-lower of two estimates of the return plus its own entropy, so it keeps several ways open;
+lower of two estimates of the return plus its own entropy, so that it keeps exploring;
 the weight of the entropy, the temperature, is learned so that the entropy stays near a
 target. The two critics learn from transitions of the past, toward the lower value that
 slowly following copies of them give the next state. Pendulum's episodes never end, they
@@ -22,7 +22,9 @@ from replay import Replay
 import haiku as hk
 import rlax
 
-parser = experiment.parser(__doc__, environment="Pendulum-v1", steps=20_000)
+parser = experiment.parser(
+    __doc__, environment="Pendulum-v1", steps=20_000, episodes=100
+)
 parser.add_argument("--environments", type=int, default=4, help="side by side; 4")
 parser.add_argument("--random", type=int, default=1000, help="steps at first; 1000")
 parser.add_argument("--learning-rate", type=float, default=1e-3, help="1e-3")
@@ -50,7 +52,7 @@ critic = hk.without_apply_rng(hk.transform(critics))
 
 
 def draw(params, key, s):
-    """Actions [B, A], with a gradient to the policy, and their log probabilities [B]."""
+    """Actions [B, A], differentiable in the policy, and their log probabilities [B]."""
     mu, sigma = actor.apply(params, s)
     normal = rlax.gaussian_diagonal()
     u = normal.sample(key, mu, sigma)
