@@ -130,8 +130,11 @@ class Report:
         return returns
 
 
-def main(learn, act, options: argparse.ArgumentParser, *, wrappers=(), argv=None):
-    """Learns with each seed; writes curve, figures and checkpoints; returns the means."""
+def main(learn, act, options, *, wrappers=(), vector=vector, argv=None):
+    """Learns with each seed; writes curve, figures and checkpoints; returns the means.
+
+    `vector(environment, count, wrappers)` makes what `act` is evaluated in.
+    """
     chosen = options.parse_args(argv)
     environments = vector(chosen.environment, chosen.episodes, wrappers)
     if chosen.show:
