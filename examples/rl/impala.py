@@ -6,8 +6,8 @@ Each actor is a thread with environments of its own. It takes the newest paramet
 acts for a while, and puts what happened into a queue; the learner never waits for a
 particular one of them. So what it learns from was done by a policy a little older than
 the one it improves. V-trace corrects that: it weights each step by the ratio of the two
-policies' probabilities, cut at 1. The actors run while the learner computes, so two runs
-of one seed differ.
+policies' probabilities, cut at 1. The actors run while the learner computes, so that
+two runs of one seed differ.
 Source: Espeholt et al., 2018, IMPALA: Scalable Distributed Deep-RL with Importance
 Weighted Actor-Learner Architectures, arXiv:1802.01561.
 """
@@ -84,6 +84,7 @@ class Actors:
         self.threads = [threading.Thread(target=self.run, args=[x]) for x in actors]
 
     def run(self, actor):
+        """What a thread does, until it is told to stop."""
         try:
             while self.running:
                 version = self.version
@@ -98,6 +99,7 @@ class Actors:
         return joined, self.version - np.mean(versions)
 
     def next(self):
+        """The next rollout, with the number of updates its actor had seen."""
         version, rollout = self.rollouts.get()
         if version is None:
             raise rollout

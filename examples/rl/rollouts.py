@@ -40,6 +40,11 @@ class Actor:
 
         def choose(params, key, step, *inputs):
             logits, memory = policy(params, *inputs)
+            if logits.shape[-1] != environments.single_action_space.n:
+                raise ValueError(
+                    f"The policy gives {logits.shape[-1]} logits, but there are "
+                    f"{environments.single_action_space.n} actions: change `forward`."
+                )
             key = jax.random.fold_in(key, step)
             return rlax.softmax().sample(key, logits), logits, memory
 

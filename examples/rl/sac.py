@@ -125,6 +125,9 @@ def updater(optimizer, options):
 
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
+    space = environments.single_action_space
+    if space.shape != (ACTIONS,) or space.high != BOUND or space.low != -BOUND:
+        raise ValueError(f"Actions are {space}: change ACTIONS and BOUND in sac.py.")
     observations, _ = environments.reset(seed=1000 * seed)
     replay, random = Replay(options.steps, seed), np.random.default_rng(seed)
     explore = jax.jit(lambda *x: draw(*x)[0])
