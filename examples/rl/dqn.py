@@ -40,7 +40,7 @@ def loss(params, target_params, transitions, options):
         )
     else:
         errors = jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t)
-    return jnp.mean(rlax.huber_loss(errors))
+    return jnp.mean(rlax.l2_loss(errors))
 
 
 def act(params, observations, memory):

@@ -61,7 +61,7 @@ def parser(description: str, *, environment: str, steps: int, **defaults):
 
 
 def vector(environment: str, count: int, wrappers=()):
-    """`count` environments side by side; an episode's end and the next's start in one step.
+    """`count` environments side by side; one step ends an episode and starts the next.
 
     `info["final_obs"][i]` is the last observation of an episode that just ended.
     """
@@ -124,6 +124,7 @@ class Report:
             self.bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()})
 
     def evaluate(self, learned, seed: int):
+        """Returns of an episode in each environment, on a clock of its own."""
         start = time.perf_counter()
         returns = evaluate(lambda *x: self.act(learned, *x), self.environments, seed)
         self.evaluating += time.perf_counter() - start
@@ -131,7 +132,7 @@ class Report:
 
 
 def main(learn, act, options, *, wrappers=(), vector=vector, argv=None):
-    """Learns with each seed; writes curve, figures and checkpoints; returns the means.
+    """Learns with each seed; writes curve, figures, checkpoints; returns the means.
 
     `vector(environment, count, wrappers)` makes what `act` is evaluated in.
     """
@@ -161,8 +162,8 @@ def main(learn, act, options, *, wrappers=(), vector=vector, argv=None):
             path = chosen.out / f"{chosen.name}-{seed}"
             checkpoints.save(path.resolve(), learned, force=True)
             print(
-                f"seed {seed}: {returns.mean():.1f} +- {returns.std():.1f} over "
-                f"{len(returns)} episodes, after {minutes:.1f} minutes; kept in {path}"
+                f"seed {seed}: {spread(returns)} over {len(returns)} episodes, after "
+                f"{minutes:.1f} minutes; kept in {path}"
             )
     environments.close()
     means = [x["mean"] for x in results]
@@ -179,7 +180,7 @@ def show(act, checkpoint: pathlib.Path, environments):
     act = functools.partial(jax.jit(act), learned)
     returns = evaluate(act, environments, TEST_SEED)
     environments.close()
-    print(f"{returns.mean():.1f} +- {returns.std():.1f}: {returns.tolist()}")
+    print(f"{spread(returns)} over {len(returns)} episodes")
     return float(returns.mean())
 
 
@@ -192,9 +193,13 @@ def write(options, results, means):
     file.with_suffix(".json").write_text(figures + "\n")
     draw(options, results, file.with_suffix(".png"))
     print(
-        f"{options.name} on {options.environment}: {np.mean(means):.1f} +- "
-        f"{np.std(means):.1f} over {len(means)} seeds; curve: {file}.png"
+        f"{options.name} on {options.environment}: {spread(means)} over {len(means)} "
+        f"seeds; curve: {file}.png"
     )
+
+
+def spread(values):
+    return f"{np.mean(values):.4g} +- {np.std(values):.3g}"
 
 
 def draw(options, results, path):

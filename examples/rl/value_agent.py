@@ -40,12 +40,12 @@ def parser(description: str, **defaults):
 def learn(init, loss, q_values, options, seed: int, report):
     """Trains with one seed; returns parameters.
 
-    `init(key, observations)` gives them, `q_values(params, observations)` is [B, A], and
-    `loss(params, target_params, transitions, options)` is a number, for transitions
+    `init(key, observations)` gives them, `q_values(params, observations)` is [B, A],
+    and `loss(params, target_params, transitions, options)` is a number, for transitions
     `(s_tm1, a_tm1, r_t, discount_t, s_t)`, each [B, ...].
     """
     environments = experiment.vector(options.environment, options.environments)
-    observations, _ = environments.reset(seed=seed)
+    observations, _ = environments.reset(seed=1000 * seed)
     rounds = options.steps // options.environments
     rate = optax.linear_schedule(options.learning_rate, 0, rounds * options.updates)
     optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(rate))
