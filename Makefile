@@ -24,7 +24,7 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/codespell
 
 bench: .venv-bench/.installed
-	.venv-bench/bin/python benchmarks/tracing.py
+	.venv-bench/bin/python benchmarks/run.py
 
 docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx -W -q -b html docs build/docs

@@ -3,8 +3,6 @@
 Weights are drawn as equinox draws them: its layers take no initialiser.
 """
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -34,34 +32,41 @@ def norm(channels):
     return eqx.nn.BatchNorm(channels, "batch", momentum=0.9, mode="batch")
 
 
-class Bottleneck(eqx.Module):
-    convs: list[eqx.nn.Conv2d]
-    norms: list[eqx.nn.BatchNorm]
-    shortcut: tuple[eqx.nn.Conv2d, eqx.nn.BatchNorm] | None
+class ResidualBlock(eqx.Module):
+    """Convolutions, each with its norm: `shortcut` of none or one, then `layers`."""
 
-    def __init__(self, inputs, channels, stride, project, key):
-        keys = jax.random.split(key, 4)
-        inner = channels // 4
-        self.convs = [
-            conv(inputs, inner, 1, key=keys[0]),
-            conv(inner, inner, 3, stride, key=keys[1]),
-            conv(inner, channels, 1, key=keys[2]),
-        ]
-        self.norms = [norm(inner), norm(inner), norm(channels)]
-        self.shortcut = None
-        if project:
-            projection = conv(inputs, channels, 1, stride, key=keys[3])
-            self.shortcut = projection, norm(channels)
+    shortcut: list[tuple[eqx.nn.Conv2d, eqx.nn.BatchNorm]]
+    layers: list[tuple[eqx.nn.Conv2d, eqx.nn.BatchNorm]]
+
+    def __init__(self, inputs, channels, stride, project, bottleneck, key):
+        keys = iter(jax.random.split(key, 4))
+
+        def layer(inputs, outputs, size, stride=1):
+            made = conv(inputs, outputs, size, stride, key=next(keys))
+            return made, norm(outputs)
+
+        self.shortcut = [layer(inputs, channels, 1, stride)] if project else []
+        if bottleneck:
+            inner = channels // 4
+            self.layers = [
+                layer(inputs, inner, 1),
+                layer(inner, inner, 3, stride),
+                layer(inner, channels, 1),
+            ]
+        else:
+            self.layers = [
+                layer(inputs, channels, 3, stride),
+                layer(channels, channels, 3),
+            ]
 
     def __call__(self, x, state):
         shortcut = x
-        if self.shortcut is not None:
-            projection, normalise = self.shortcut
-            shortcut, state = normalise(projection(x), state)
-        for i in range(3):
-            x, state = self.norms[i](self.convs[i](x), state)
-            if i < 2:
+        for convolve, normalise in self.shortcut:
+            shortcut, state = normalise(convolve(x), state)
+        for i, (convolve, normalise) in enumerate(self.layers):
+            if i:
                 x = jax.nn.relu(x)
+            x, state = normalise(convolve(x), state)
         return jax.nn.relu(x + shortcut), state
 
 
@@ -69,10 +74,10 @@ class ResNet(eqx.Module):
     conv: eqx.nn.Conv2d
     norm: eqx.nn.BatchNorm
     pool: eqx.nn.MaxPool2d
-    blocks: list[Bottleneck]
+    blocks: list[ResidualBlock]
     logits: eqx.nn.Linear
 
-    def __init__(self, blocks, channels, classes, key):
+    def __init__(self, blocks, channels, classes, bottleneck, key):
         first, last, *keys = jax.random.split(key, 2 + sum(blocks))
         self.conv = conv(3, 64, 7, 2, key=first)
         self.norm = norm(64)
@@ -82,8 +87,12 @@ class ResNet(eqx.Module):
         for group, (count, outputs) in enumerate(zip(blocks, channels)):
             for i in range(count):
                 stride = 2 if group and not i else 1
-                block = Bottleneck(inputs, outputs, stride, not i, keys.pop())
-                self.blocks.append(block)
+                project = not i and (bottleneck or group > 0)
+                self.blocks.append(
+                    ResidualBlock(
+                        inputs, outputs, stride, project, bottleneck, keys.pop()
+                    )
+                )
                 inputs = outputs
         self.logits = eqx.nn.Linear(inputs, classes, key=last)
 
@@ -96,55 +105,114 @@ class ResNet(eqx.Module):
         return self.logits(x.mean((1, 2))), state
 
 
-class Block(eqx.Module):
-    norms: list[eqx.nn.LayerNorm]
-    attention: eqx.nn.MultiheadAttention
+def layer_norm(width, kind="layer"):
+    if kind == "rms":
+        return eqx.nn.RMSNorm(width, use_bias=False)
+    return eqx.nn.LayerNorm(width)
+
+
+class FeedForward(eqx.Module):
     up: eqx.nn.Linear
     down: eqx.nn.Linear
 
-    def __init__(self, width, heads, key):
-        keys = jax.random.split(key, 3)
-        self.norms = [eqx.nn.LayerNorm(width) for _ in range(2)]
-        self.attention = eqx.nn.MultiheadAttention(
-            heads,
-            width,
-            use_query_bias=True,
-            use_key_bias=True,
-            use_value_bias=True,
-            use_output_bias=True,
-            key=keys[0],
-        )
-        self.up = eqx.nn.Linear(width, 4 * width, key=keys[1])
-        self.down = eqx.nn.Linear(4 * width, width, key=keys[2])
+    def __init__(self, width, factor, key):
+        keys = jax.random.split(key)
+        self.up = eqx.nn.Linear(width, factor * width, key=keys[0])
+        self.down = eqx.nn.Linear(factor * width, width, key=keys[1])
 
     def __call__(self, x):
-        h = jax.vmap(self.norms[0])(x)
-        x = x + self.attention(h, h, h)
-        h = jax.vmap(self.norms[1])(x)
-        h = jax.nn.gelu(jax.vmap(self.up)(h))
-        return x + jax.vmap(self.down)(h)
+        return jax.vmap(self.down)(jax.nn.gelu(jax.vmap(self.up)(x)))
+
+
+class Attention(eqx.Module):
+    attention: eqx.nn.MultiheadAttention
+
+    def __init__(self, width, heads, key):
+        biases = ("query", "key", "value", "output")
+        self.attention = eqx.nn.MultiheadAttention(
+            heads, width, key=key, **{f"use_{x}_bias": True for x in biases}
+        )
+
+    def __call__(self, x):
+        return self.attention(x, x, x)
+
+
+class PreNorm(eqx.Module):
+    norm: eqx.Module
+    f: eqx.Module
+
+    def __call__(self, x):
+        return x + self.f(jax.vmap(self.norm)(x))
+
+
+class PostNorm(eqx.Module):
+    f: eqx.Module
+    norm: eqx.Module
+
+    def __call__(self, x):
+        return jax.vmap(self.norm)(x + self.f(x))
 
 
 class Transformer(eqx.Module):
     embed: eqx.nn.Embedding
     positions: jax.Array
-    blocks: list[Block]
-    norm: eqx.nn.LayerNorm
+    layers: list[eqx.Module]
+    norm: eqx.Module
     logits: eqx.nn.Linear
 
-    def __init__(self, depth, width, heads, length, key):
-        first, last, *keys = jax.random.split(key, 2 + depth)
+    def __init__(self, depth, width, heads, norm, post_norm, length, key):
+        first, last, *keys = jax.random.split(key, 2 + 2 * depth)
         self.embed = eqx.nn.Embedding(256, width, key=first)
         self.positions = jnp.zeros((length, width))
-        self.blocks = [Block(width, heads, k) for k in keys]
-        self.norm = eqx.nn.LayerNorm(width)
+        self.layers = []
+        for attention, feed_forward in zip(keys[::2], keys[1::2]):
+            for f in (
+                Attention(width, heads, attention),
+                FeedForward(width, 4, feed_forward),
+            ):
+                normalise = layer_norm(width, norm)
+                self.layers.append(
+                    PostNorm(f, normalise) if post_norm else PreNorm(normalise, f)
+                )
+        self.norm = layer_norm(width, norm)
         self.logits = eqx.nn.Linear(width, 256, key=last)
 
     def __call__(self, tokens, state):
         x = jax.vmap(self.embed)(tokens) + self.positions
-        for block in self.blocks:
-            x = block(x)
+        for layer in self.layers:
+            x = layer(x)
         return jax.vmap(self.logits)(jax.vmap(self.norm)(x)), state
+
+
+class Transposed(eqx.Module):
+    f: eqx.Module
+
+    def __call__(self, x):
+        return self.f(x.T).T
+
+
+class Mixer(eqx.Module):
+    patches: eqx.nn.Linear
+    layers: list[eqx.Module]
+    norm: eqx.nn.LayerNorm
+    logits: eqx.nn.Linear
+
+    def __init__(self, depth, width, length, inputs, key):
+        first, last, *keys = jax.random.split(key, 2 + 2 * depth)
+        self.patches = eqx.nn.Linear(inputs, width, key=first)
+        self.layers = []
+        for across, along in zip(keys[::2], keys[1::2]):
+            f = Transposed(FeedForward(length, 2, across))
+            self.layers.append(PreNorm(layer_norm(width), f))
+            self.layers.append(PreNorm(layer_norm(width), FeedForward(width, 2, along)))
+        self.norm = layer_norm(width)
+        self.logits = eqx.nn.Linear(width, 10, key=last)
+
+    def __call__(self, x, state):
+        x = jax.vmap(self.patches)(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.logits(jax.vmap(self.norm)(x).mean(0)), state
 
 
 class Scale(eqx.Module):
@@ -172,51 +240,72 @@ class Wide(eqx.Module):
         return x, state
 
 
+# Each makes a function of one example's shape and a key.
+
+
 def mlp(depth=100, width=100):
-    return functools.partial(MLP, (width,) * (depth + 1))
+    return lambda shape, key: MLP((*shape, *(width,) * depth), key)
 
 
 def resnet50():
-    return functools.partial(ResNet, (3, 4, 6, 3), (256, 512, 1024, 2048), 1000)
+    widths = (256, 512, 1024, 2048)
+    return lambda _, key: ResNet((3, 4, 6, 3), widths, 1000, True, key)
 
 
-def transformer(depth=12, width=64, heads=4, length=16):
-    return functools.partial(Transformer, depth, width, heads, length)
+def resnet18():
+    widths = (64, 128, 256, 512)
+    return lambda _, key: ResNet((2, 2, 2, 2), widths, 10, False, key)
+
+
+def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
+    return lambda shape, key: Transformer(
+        depth, width, heads, norm, post_norm, *shape, key
+    )
+
+
+def mixer(depth=12, width=64):
+    return lambda shape, key: Mixer(depth, width, *shape, key)
 
 
 def wide(parameters=200):
-    return functools.partial(Wide, parameters // 2)
-
-
-def parameters(variables):
-    return jax.tree.leaves(variables[0])
+    return lambda _, key: Wide(parameters // 2, key)
 
 
 def functions(net, x):
-    """`init(key)`, `apply(variables)` and `value_and_grad(variables)` for one input."""
+    """`init(key)`, `apply(params, rest)` and `named(params)` for one input."""
+    make = eqx.nn.make_with_state(lambda key: net(x.shape[1:], key))
 
     def init(key):
-        model, state = eqx.nn.make_with_state(net)(key=key)
+        model, state = make(key)
         return eqx.partition(model, eqx.is_array)[0], state
 
     # The module without its arrays, known before any of them is drawn.
-    shapes, _ = eqx.filter_eval_shape(
-        eqx.nn.make_with_state(net), key=jax.random.PRNGKey(0)
-    )
+    shapes, _ = eqx.filter_eval_shape(make, jax.random.PRNGKey(0))
     static = eqx.filter(
         shapes, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True
     )
 
-    def apply(variables):
-        params, state = variables
+    def apply(params, state):
         model = eqx.combine(params, static)
         if not x.ndim:
-            return model(x, state)[0]
+            return model(x, state)
         mapped = jax.vmap(model, (0, None), (0, None), axis_name="batch")
-        return mapped(x, state)[0]
+        return mapped(x, state)
 
-    def value_and_grad(variables):
-        params, state = variables
-        return jax.value_and_grad(lambda p: jnp.sum(apply((p, state))))(params)
+    return init, apply, named
 
-    return init, apply, value_and_grad
+
+def named(params):
+    """The name and array of each parameter: fields stand in the order of calls."""
+    for path, array in jax.tree_util.tree_leaves_with_path(params):
+        yield jax.tree_util.keystr(path, simple=True, separator="/"), array
+
+
+def laid_out(name, values, shape):
+    """Numbers in the order of [..., inputs, outputs] as equinox's weights have them."""
+    if "embed" in name or name == "positions":
+        return values.reshape(shape)
+    if len(shape) == 4:
+        outputs, inputs, *window = shape
+        return values.reshape(*window, inputs, outputs).transpose(3, 2, 0, 1)
+    return values.reshape(shape[::-1]).T

@@ -17,45 +17,64 @@ def resnet50():
     return hk.transform_with_state(f)
 
 
-def transformer(depth=12, width=64, heads=4):
-    def block(x):
-        init = hk.initializers.VarianceScaling(2 / depth)
-        h = hk.LayerNorm(-1, True, True)(x)
-        x = x + hk.MultiHeadAttention(heads, width // heads, w_init=init)(h, h, h)
-        h = hk.LayerNorm(-1, True, True)(x)
-        h = jax.nn.gelu(hk.Linear(4 * width, w_init=init)(h))
-        return x + hk.Linear(width, w_init=init)(h)
+def resnet18():
+    def f(x):
+        return hk.nets.ResNet18(10)(x, is_training=True)
+
+    return hk.transform_with_state(f)
+
+
+def attend(x, heads, **options):
+    return hk.MultiHeadAttention(heads, x.shape[-1] // heads, **options)(x, x, x)
+
+
+def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
+    def normed(x):
+        return hk.RMSNorm(-1)(x) if norm == "rms" else hk.LayerNorm(-1, True, True)(x)
+
+    def residual(x, f):
+        return normed(x + f(x)) if post_norm else x + f(normed(x))
 
     def f(tokens):
+        init = hk.initializers.VarianceScaling(2 / depth)
+
+        def attention(x):
+            return attend(x, heads, w_init=init)
+
+        def feed_forward(x):
+            x = jax.nn.gelu(hk.Linear(4 * width, w_init=init)(x))
+            return hk.Linear(width, w_init=init)(x)
+
         x = hk.Embed(256, width)(tokens)
         x = x + hk.get_parameter("positions", (tokens.shape[1], width), init=jnp.zeros)
         for _ in range(depth):
-            x = block(x)
-        return hk.Linear(256)(hk.LayerNorm(-1, True, True)(x))
+            x = residual(residual(x, attention), feed_forward)
+        return hk.Linear(256)(normed(x))
 
     return hk.transform(f)
 
 
-def parameters(variables):
-    stateful = isinstance(variables, tuple)
-    return jax.tree.leaves(variables[0] if stateful else variables)
+def mixer(depth=12, width=64):
+    """On patches [B, N, C]: layers across the patches, and across the channels."""
+
+    def feed_forward(x):
+        return hk.Linear(x.shape[-1])(jax.nn.gelu(hk.Linear(2 * x.shape[-1])(x)))
+
+    def f(x):
+        x = hk.Linear(width)(x)
+        for _ in range(depth):
+            h = hk.LayerNorm(-1, True, True)(x)
+            x = x + feed_forward(h.swapaxes(1, 2)).swapaxes(1, 2)
+            x = x + feed_forward(hk.LayerNorm(-1, True, True)(x))
+        return hk.Linear(10)(hk.LayerNorm(-1, True, True)(x).mean(1))
+
+    return hk.transform(f)
 
 
-def functions(net, x):
-    """`init(key)`, `apply(variables)` and `value_and_grad(variables)` for one input."""
-    stateful = isinstance(net, hk.TransformedWithState)
+def pairformer():
+    import pairformer
 
-    def apply(variables):
-        if stateful:
-            return net.apply(*variables, None, x)[0]
-        return net.apply(variables, None, x)
-
-    def value_and_grad(variables):
-        params, *state = variables if stateful else (variables,)
-        loss = lambda p: apply((p, *state) if stateful else p).sum()  # noqa: E731
-        return jax.value_and_grad(loss)(params)
-
-    return (lambda key: net.init(key, x)), apply, value_and_grad
+    return hk.transform(pairformer.forward)
 
 
 def wide(parameters=200):
@@ -69,3 +88,26 @@ def wide(parameters=200):
         return x
 
     return hk.transform(f)
+
+
+def functions(net, x):
+    """`init(key)`, `apply(params, rest)` and `named(params)` for one input."""
+    key = jax.random.PRNGKey(0)
+    if isinstance(net, hk.TransformedWithState):
+        return (
+            lambda key: net.init(key, x),
+            lambda params, state: net.apply(params, state, key, x),
+            named,
+        )
+    return (
+        lambda key: (net.init(key, x), ()),
+        lambda params, _: (net.apply(params, key, x), ()),
+        named,
+    )
+
+
+def named(params):
+    """The name and array of each parameter, as init made them one after another."""
+    for module, bundle in params.items():
+        for name, array in bundle.items():
+            yield f"{module}/{name}", array

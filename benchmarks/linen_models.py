@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
 
 class MLP(nn.Module):
@@ -19,10 +17,11 @@ class MLP(nn.Module):
         return x
 
 
-class Bottleneck(nn.Module):
+class ResidualBlock(nn.Module):
     channels: int
     stride: int
     project: bool
+    bottleneck: bool
     norm: Callable[[], nn.Module]
 
     @nn.compact
@@ -33,10 +32,14 @@ class Bottleneck(nn.Module):
         shortcut = x
         if self.project:
             shortcut = self.norm()(conv(self.channels, 1, self.stride)(x))
-        inner = self.channels // 4
-        x = nn.relu(self.norm()(conv(inner, 1)(x)))
-        x = nn.relu(self.norm()(conv(inner, 3, self.stride)(x)))
-        x = self.norm()(conv(self.channels, 1)(x))
+        if self.bottleneck:
+            inner = self.channels // 4
+            x = nn.relu(self.norm()(conv(inner, 1)(x)))
+            x = nn.relu(self.norm()(conv(inner, 3, self.stride)(x)))
+            x = self.norm()(conv(self.channels, 1)(x))
+        else:
+            x = nn.relu(self.norm()(conv(self.channels, 3, self.stride)(x)))
+            x = self.norm()(conv(self.channels, 3)(x))
         return nn.relu(x + shortcut)
 
 
@@ -44,6 +47,7 @@ class ResNet(nn.Module):
     blocks: tuple[int, ...]
     channels: tuple[int, ...]
     classes: int
+    bottleneck: bool
 
     @nn.compact
     def __call__(self, x):
@@ -56,41 +60,68 @@ class ResNet(nn.Module):
         for group, (count, channels) in enumerate(zip(self.blocks, self.channels)):
             for i in range(count):
                 stride = 2 if group and not i else 1
-                x = Bottleneck(channels, stride, not i, norm)(x)
+                project = not i and (self.bottleneck or group > 0)
+                x = ResidualBlock(channels, stride, project, self.bottleneck, norm)(x)
         x = x.mean((1, 2))
         return nn.Dense(self.classes, kernel_init=nn.initializers.zeros)(x)
 
 
-class Block(nn.Module):
-    width: int
-    heads: int
-    depth: int
+class Norm(nn.Module):
+    kind: str = "layer"
 
     @nn.compact
     def __call__(self, x):
-        init = nn.initializers.variance_scaling(
-            2 / self.depth, "fan_in", "truncated_normal"
-        )
-        h = nn.LayerNorm(epsilon=1e-5)(x)
-        x = x + nn.MultiHeadDotProductAttention(self.heads, kernel_init=init)(h)
-        h = nn.LayerNorm(epsilon=1e-5)(x)
-        h = nn.gelu(nn.Dense(4 * self.width, kernel_init=init)(h))
-        return x + nn.Dense(self.width, kernel_init=init)(h)
+        norm = nn.RMSNorm if self.kind == "rms" else nn.LayerNorm
+        return norm(epsilon=1e-5)(x)
 
 
 class Transformer(nn.Module):
     depth: int
     width: int
     heads: int
+    norm: str
+    post_norm: bool
 
     @nn.compact
     def __call__(self, tokens):
+        init = nn.initializers.variance_scaling(
+            2 / self.depth, "fan_in", "truncated_normal"
+        )
+
+        def residual(x, f):
+            norm = Norm(self.norm)
+            return norm(x + f(x)) if self.post_norm else x + f(norm(x))
+
+        def attention(x):
+            return nn.MultiHeadDotProductAttention(self.heads, kernel_init=init)(x)
+
+        def feed_forward(x):
+            x = nn.gelu(nn.Dense(4 * self.width, kernel_init=init)(x))
+            return nn.Dense(self.width, kernel_init=init)(x)
+
         x = nn.Embed(256, self.width)(tokens)
         shape = (tokens.shape[1], self.width)
         x = x + self.param("positions", nn.initializers.zeros, shape)
         for _ in range(self.depth):
-            x = Block(self.width, self.heads, self.depth)(x)
-        return nn.Dense(256)(nn.LayerNorm(epsilon=1e-5)(x))
+            x = residual(residual(x, attention), feed_forward)
+        return nn.Dense(256)(Norm(self.norm)(x))
+
+
+class Mixer(nn.Module):
+    depth: int
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        def feed_forward(x):
+            return nn.Dense(x.shape[-1])(nn.gelu(nn.Dense(2 * x.shape[-1])(x)))
+
+        x = nn.Dense(self.width)(x)
+        for _ in range(self.depth):
+            h = Norm()(x)
+            x = x + feed_forward(h.swapaxes(1, 2)).swapaxes(1, 2)
+            x = x + feed_forward(Norm()(x))
+        return nn.Dense(10)(Norm()(x).mean(1))
 
 
 class Scale(nn.Module):
@@ -115,33 +146,44 @@ def mlp(depth=100, width=100):
 
 
 def resnet50():
-    return ResNet((3, 4, 6, 3), (256, 512, 1024, 2048), 1000)
+    return ResNet((3, 4, 6, 3), (256, 512, 1024, 2048), 1000, bottleneck=True)
 
 
-def transformer(depth=12, width=64, heads=4):
-    return Transformer(depth, width, heads)
+def resnet18():
+    return ResNet((2, 2, 2, 2), (64, 128, 256, 512), 10, bottleneck=False)
+
+
+def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
+    return Transformer(depth, width, heads, norm, post_norm)
+
+
+def mixer(depth=12, width=64):
+    return Mixer(depth, width)
 
 
 def wide(parameters=200):
     return Wide(parameters // 2)
 
 
-def parameters(variables):
-    return jax.tree.leaves(variables["params"])
-
-
 def functions(net, x):
-    """`init(key)`, `apply(variables)` and `value_and_grad(variables)` for one input."""
+    """`init(key)`, `apply(params, rest)` and `named(params)` for one input."""
 
-    def apply(variables):
-        if "batch_stats" in variables:
-            return net.apply(variables, x, mutable=["batch_stats"])[0]
-        return net.apply(variables, x)
+    def init(key):
+        variables = net.init(key, x)
+        return variables.pop("params"), variables
 
-    def value_and_grad(variables):
-        def loss(params):
-            return jnp.sum(apply({**variables, "params": params}))
+    def apply(params, rest):
+        if rest:
+            return net.apply({"params": params, **rest}, x, mutable=list(rest))
+        return net.apply({"params": params}, x), rest
 
-        return jax.value_and_grad(loss)(variables["params"])
+    return init, apply, named
 
-    return (lambda key: net.init(key, x)), apply, value_and_grad
+
+def named(params, prefix=""):
+    """The name and array of each parameter, as init made them one after another."""
+    for name, value in params.items():
+        if isinstance(value, dict):
+            yield from named(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value

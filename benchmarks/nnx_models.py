@@ -28,29 +28,42 @@ def norm(channels, *, rngs):
     return nnx.BatchNorm(channels, use_running_average=False, momentum=0.9, rngs=rngs)
 
 
-class Bottleneck(nnx.Module):
-    def __init__(self, inputs, channels, stride, project, *, rngs):
-        inner = channels // 4
-        self.conv_0 = conv(inputs, inner, 1, rngs=rngs)
-        self.norm_0 = norm(inner, rngs=rngs)
-        self.conv_1 = conv(inner, inner, 3, stride, rngs=rngs)
-        self.norm_1 = norm(inner, rngs=rngs)
-        self.conv_2 = conv(inner, channels, 1, rngs=rngs)
-        self.norm_2 = norm(channels, rngs=rngs)
-        self.project = project
-        if project:
-            self.shortcut_conv = conv(inputs, channels, 1, stride, rngs=rngs)
-            self.shortcut_norm = norm(channels, rngs=rngs)
+class ConvNorm(nnx.Module):
+    def __init__(self, inputs, channels, size, stride=1, *, rngs):
+        self.conv = conv(inputs, channels, size, stride, rngs=rngs)
+        self.norm = norm(channels, rngs=rngs)
 
     def __call__(self, x):
-        shortcut = self.shortcut_norm(self.shortcut_conv(x)) if self.project else x
-        x = nnx.relu(self.norm_0(self.conv_0(x)))
-        x = nnx.relu(self.norm_1(self.conv_1(x)))
-        return nnx.relu(self.norm_2(self.conv_2(x)) + shortcut)
+        return self.norm(self.conv(x))
+
+
+class ResidualBlock(nnx.Module):
+    def __init__(self, inputs, channels, stride, project, bottleneck, *, rngs):
+        layer = functools.partial(ConvNorm, rngs=rngs)
+        self.project = project
+        if project:
+            self.shortcut = layer(inputs, channels, 1, stride)
+        if bottleneck:
+            inner = channels // 4
+            layers = [
+                layer(inputs, inner, 1),
+                layer(inner, inner, 3, stride),
+                layer(inner, channels, 1),
+            ]
+        else:
+            layers = [layer(inputs, channels, 3, stride), layer(channels, channels, 3)]
+        self.layers = nnx.List(layers)
+
+    def __call__(self, x):
+        shortcut = self.shortcut(x) if self.project else x
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = nnx.relu(layer(x))
+        return nnx.relu(last(x) + shortcut)
 
 
 class ResNet(nnx.Module):
-    def __init__(self, blocks, channels, classes, *, rngs):
+    def __init__(self, blocks, channels, classes, bottleneck, *, rngs):
         self.conv = conv(3, 64, 7, 2, rngs=rngs)
         self.norm = norm(64, rngs=rngs)
         self.blocks = nnx.List()
@@ -58,9 +71,11 @@ class ResNet(nnx.Module):
         for group, (count, outputs) in enumerate(zip(blocks, channels)):
             for i in range(count):
                 stride = 2 if group and not i else 1
-                self.blocks.append(
-                    Bottleneck(inputs, outputs, stride, not i, rngs=rngs)
+                project = not i and (bottleneck or group > 0)
+                block = ResidualBlock(
+                    inputs, outputs, stride, project, bottleneck, rngs=rngs
                 )
+                self.blocks.append(block)
                 inputs = outputs
         zeros = nnx.initializers.zeros
         self.logits = nnx.Linear(inputs, classes, kernel_init=zeros, rngs=rngs)
@@ -73,39 +88,91 @@ class ResNet(nnx.Module):
         return self.logits(x.mean((1, 2)))
 
 
-class Block(nnx.Module):
-    def __init__(self, width, heads, depth, *, rngs):
-        init = nnx.initializers.variance_scaling(
-            2 / depth, "fan_in", "truncated_normal"
-        )
-        self.norm_0 = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(
-            heads, width, kernel_init=init, decode=False, rngs=rngs
-        )
-        self.norm_1 = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, kernel_init=init, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, kernel_init=init, rngs=rngs)
+class FeedForward(nnx.Module):
+    def __init__(self, width, factor, *, rngs, **options):
+        self.up = nnx.Linear(width, factor * width, rngs=rngs, **options)
+        self.down = nnx.Linear(factor * width, width, rngs=rngs, **options)
 
     def __call__(self, x):
-        x = x + self.attention(self.norm_0(x))
-        return x + self.down(nnx.gelu(self.up(self.norm_1(x))))
+        return self.down(nnx.gelu(self.up(x)))
+
+
+class PreNorm(nnx.Module):
+    def __init__(self, norm, f):
+        self.norm = norm
+        self.f = f
+
+    def __call__(self, x):
+        return x + self.f(self.norm(x))
+
+
+class PostNorm(nnx.Module):
+    def __init__(self, norm, f):
+        self.f = f
+        self.norm = norm
+
+    def __call__(self, x):
+        return self.norm(x + self.f(x))
 
 
 class Transformer(nnx.Module):
-    def __init__(self, depth, width, heads, length, *, rngs):
+    def __init__(self, depth, width, heads, norm, post_norm, length, *, rngs):
+        init = nnx.initializers.variance_scaling(
+            2 / depth, "fan_in", "truncated_normal"
+        )
+        kind = nnx.RMSNorm if norm == "rms" else nnx.LayerNorm
+        normalise = functools.partial(kind, width, epsilon=1e-5, rngs=rngs)
+        residual = PostNorm if post_norm else PreNorm
+
+        def attention():
+            return nnx.MultiHeadAttention(
+                heads, width, kernel_init=init, decode=False, rngs=rngs
+            )
+
+        def feed_forward():
+            return FeedForward(width, 4, kernel_init=init, rngs=rngs)
+
         self.embed = nnx.Embed(256, width, rngs=rngs)
         self.positions = nnx.Param(jnp.zeros((length, width)))
-        self.blocks = nnx.List(
-            Block(width, heads, depth, rngs=rngs) for _ in range(depth)
-        )
-        self.norm = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
+        self.layers = nnx.List()
+        for _ in range(depth):
+            self.layers.append(residual(normalise(), attention()))
+            self.layers.append(residual(normalise(), feed_forward()))
+        self.norm = normalise()
         self.logits = nnx.Linear(width, 256, rngs=rngs)
 
     def __call__(self, tokens):
         x = self.embed(tokens) + self.positions
-        for block in self.blocks:
-            x = block(x)
+        for layer in self.layers:
+            x = layer(x)
         return self.logits(self.norm(x))
+
+
+class Transposed(nnx.Module):
+    def __init__(self, f):
+        self.f = f
+
+    def __call__(self, x):
+        return self.f(x.swapaxes(1, 2)).swapaxes(1, 2)
+
+
+class Mixer(nnx.Module):
+    def __init__(self, depth, width, length, inputs, *, rngs):
+        normalise = functools.partial(nnx.LayerNorm, width, epsilon=1e-5, rngs=rngs)
+        self.patches = nnx.Linear(inputs, width, rngs=rngs)
+        self.layers = nnx.List()
+        for _ in range(depth):
+            across = Transposed(FeedForward(length, 2, rngs=rngs))
+            self.layers.append(PreNorm(normalise(), across))
+            self.layers.append(PreNorm(normalise(), FeedForward(width, 2, rngs=rngs)))
+        self.norm = normalise()
+        self.logits = nnx.Linear(width, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.patches(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.logits(self.norm(x).mean(1))
 
 
 class Scale(nnx.Module):
@@ -128,43 +195,77 @@ class Wide(nnx.Module):
         return x
 
 
+# Each makes a function of one example's shape and of `rngs`.
+
+
 def mlp(depth=100, width=100):
-    return functools.partial(MLP, (width,) * (depth + 1))
+    return lambda shape, rngs: MLP((*shape, *(width,) * depth), rngs=rngs)
 
 
 def resnet50():
-    return functools.partial(ResNet, (3, 4, 6, 3), (256, 512, 1024, 2048), 1000)
+    widths = (256, 512, 1024, 2048)
+    return lambda _, rngs: ResNet((3, 4, 6, 3), widths, 1000, True, rngs=rngs)
 
 
-def transformer(depth=12, width=64, heads=4, length=16):
-    return functools.partial(Transformer, depth, width, heads, length)
+def resnet18():
+    widths = (64, 128, 256, 512)
+    return lambda _, rngs: ResNet((2, 2, 2, 2), widths, 10, False, rngs=rngs)
+
+
+def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
+    return lambda shape, rngs: Transformer(
+        depth, width, heads, norm, post_norm, *shape, rngs=rngs
+    )
+
+
+def mixer(depth=12, width=64):
+    return lambda shape, rngs: Mixer(depth, width, *shape, rngs=rngs)
 
 
 def wide(parameters=200):
-    return functools.partial(Wide, parameters // 2)
-
-
-def parameters(variables):
-    return jax.tree.leaves(variables[0])
+    return lambda _, rngs: Wide(parameters // 2, rngs=rngs)
 
 
 def functions(net, x):
-    """`init(key)`, `apply(variables)` and `value_and_grad(variables)` for one input."""
+    """`init(key)`, `apply(params, rest)` and `named(params)` for one input."""
+
+    def make(seed):
+        return net(x.shape[1:], rngs=nnx.Rngs(seed))
 
     def init(key):
-        return nnx.split(net(rngs=nnx.Rngs(key)), nnx.Param, ...)[1:]
+        return nnx.split(make(key), nnx.Param, ...)[1:]
 
-    # The graph without its arrays, known before any of them is drawn.
-    graph, *_ = nnx.split(nnx.eval_shape(lambda: net(rngs=nnx.Rngs(0))), nnx.Param, ...)
+    order = []
 
-    def apply(variables):
-        model = nnx.merge(graph, *variables, copy=True)
+    def build():
+        module = make(0)
+        order.extend(attributes(module))
+        return module
+
+    # The module without its arrays, known before any of them is drawn.
+    graph, *_ = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
+
+    def apply(params, rest):
+        model = nnx.merge(graph, params, rest, copy=True)
         out = model(x)
-        nnx.state(model, nnx.BatchStat)  # what a training step would carry on
-        return out
+        return out, nnx.split(model, nnx.Param, ...)[2]
 
-    def value_and_grad(variables):
-        params, rest = variables
-        return jax.value_and_grad(lambda p: jnp.sum(apply((p, rest))))(params)
+    def named(params):
+        """The name and array of each parameter, as attributes were set."""
+        arrays = dict(nnx.to_flat_state(params))
+        for path in order:
+            if path in arrays:
+                yield "/".join(map(str, path)), jax.tree.leaves(arrays[path])[0]
 
-    return init, apply, value_and_grad
+    return init, apply, named
+
+
+def attributes(module, path=()):
+    """The path of every variable in a module, in the order in which they were set."""
+    listed = isinstance(module, nnx.List)
+    pairs = enumerate(module) if listed else vars(module).items()
+    for name, value in pairs:
+        if isinstance(value, nnx.Module):
+            yield from attributes(value, (*path, name))
+        elif isinstance(value, nnx.Variable):
+            yield (*path, name)

@@ -1,45 +1,38 @@
-"""One library's figures, in a process of its own: `worker.py LIBRARY SAMPLES ROW...`.
+"""One library's figures of one net, in a process of its own: `worker.py JOB`.
 
-Prints a JSON object: `rows`, row -> median of CPU milliseconds (microseconds for
-dispatch), and `parameters`, net -> the sizes of its parameters in ascending order.
+JOB is a JSON object: `models` (the model file), `package` and `source` (what must be
+imported, and from where; null: an installed one), `net`, `measures`, `samples`. Prints
+a JSON object: `figures`, measure -> [CPU, wall] seconds or [bytes]; `sizes` of the
+parameters; `numbers`, which depend on what is computed alone; `drawn`, a digest of
+each parameter that init draws, where asked for.
 """
 
 import gc
+import hashlib
 import importlib
 import json
 import pathlib
 import sys
 import time
 
-PACKAGES = {
-    "ours": "haiku",
-    "dm-haiku": "haiku",
-    "linen": "flax.linen",
-    "nnx": "flax.nnx",
-    "equinox": "equinox",
-}
-NETS = ("mlp", "resnet50", "transformer")
-DISPATCH = "dispatch, 200 parameters"
-DISPATCH_LIST = "dispatch, the same in a list"
+import rows
+
+HERE = pathlib.Path(__file__).resolve().parent
 
 
-def import_milliseconds(library):
-    """CPU milliseconds that the import costs beyond jax's."""
-    import jax
-    import jax.numpy  # noqa: F401
+class Clock:
+    """CPU and wall seconds since it was made."""
 
-    start = time.process_time()
-    package = importlib.import_module(PACKAGES[library])
-    taken = time.process_time() - start
-    source = pathlib.Path(__file__).resolve().parents[1] / "src"
-    found = source in pathlib.Path(package.__file__).resolve().parents
-    if found != (library == "ours"):
-        raise SystemExit(f"{library}: import found {package.__file__}")
-    return taken * 1e3
+    def __init__(self):
+        self.start = time.process_time(), time.perf_counter()
+
+    def read(self):
+        now = time.process_time(), time.perf_counter()
+        return [b - a for a, b in zip(self.start, now)]
 
 
-def median(f, samples, warm=2):
-    """The median of CPU milliseconds."""
+def timed(f, samples, warm=2):
+    """The medians of CPU and wall seconds."""
     for _ in range(warm):
         f()
     gc.collect()
@@ -48,82 +41,104 @@ def median(f, samples, warm=2):
     for _ in range(samples):
         gc.collect()
         gc.disable()
-        start = time.process_time()
+        clock = Clock()
         f()
-        times.append(time.process_time() - start)
+        times.append(clock.read())
         gc.enable()
-    return sorted(times)[samples // 2] * 1e3
+    return [sorted(x)[samples // 2] for x in zip(*times)]
 
 
-def zeros(shapes):
-    """Arrays of these shapes, without running an initialiser."""
+def imported(job):
+    """Times the import of the package beyond jax's, and sees that it is the right."""
     import jax
-    import numpy as np
+    import jax.numpy  # noqa: F401
 
-    return jax.tree.map(lambda s: jax.device_put(np.zeros(s.shape, s.dtype)), shapes)
+    clock = Clock()
+    package = importlib.import_module(job["package"])
+    taken = clock.read()
+    places = pathlib.Path(package.__file__).resolve().parents
+    source = job["source"]
+    right = pathlib.Path(source or HERE.parent / "src").resolve() in places
+    if right != bool(source):
+        raise SystemExit(f"{job['models']}: import found {package.__file__}")
+    return taken
 
 
-def traced(f, x):
+def traced(f, *arguments):
     import jax
 
     # A new function each time: JAX remembers the traces of old ones.
-    return lambda: jax.make_jaxpr(lambda x: f(x))(x)
+    return lambda: jax.make_jaxpr(lambda *x: f(*x))(*arguments)
 
 
-def measure(library, samples, wanted):
-    figures = {"import": import_milliseconds(library)}
-
+def digests(params):
+    """Path -> shape and a digest of the bits of each array."""
     import jax
-    import jax.numpy as jnp
+    import numpy as np
 
-    name = "haiku" if PACKAGES[library] == "haiku" else library
-    models = importlib.import_module(f"{name}_models")
-    key = jax.random.PRNGKey(0)
-    inputs = {
-        "mlp": jnp.ones((8, 100)),
-        "resnet50": jnp.ones((2, 64, 64, 3)),
-        "transformer": jnp.ones((2, 16), jnp.int32),
-    }
-    sizes = {}
-    for net in NETS:
-        if not any(row.startswith(net) for row in wanted):
-            continue
-        f = models.functions(getattr(models, net)(), inputs[net])
-        init, apply, value_and_grad = f
-        variables = zeros(jax.eval_shape(init, key))
-        sizes[net] = sorted(x.size for x in models.parameters(variables))
-        cases = {
-            "init traced": traced(init, key),
-            "apply traced": traced(apply, variables),
-            "value-and-grad traced": traced(value_and_grad, variables),
-            "eager init": lambda init=init: jax.block_until_ready(init(key)),
-        }
-        for what, case in cases.items():
-            if f"{net} {what}" in wanted:
-                figures[f"{net} {what}"] = median(case, samples)
-
-    if DISPATCH in wanted or DISPATCH_LIST in wanted:
-        init, apply, _ = models.functions(models.wide(), jnp.ones(()))
-        variables = init(key)
-        sizes["wide"] = sorted(x.size for x in models.parameters(variables))
-        leaves, tree = jax.tree.flatten(variables)
-        calls = {
-            DISPATCH: (jax.jit(apply), variables),
-            DISPATCH_LIST: (jax.jit(lambda x: apply(tree.unflatten(x))), leaves),
-        }
-        for row, (jitted, argument) in calls.items():
-            if row in wanted:
-
-                def thousand(jitted=jitted, argument=argument):
-                    for _ in range(1000):
-                        jitted(argument)
-
-                figures[row] = median(thousand, samples)
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(np.asarray, params))
     return {
-        "rows": {row: figures[row] for row in wanted},
-        "parameters": sizes,
+        jax.tree_util.keystr(path): [*x.shape, hashlib.md5(x.tobytes()).hexdigest()]
+        for path, x in leaves
     }
+
+
+def measured(subject, measures, samples):
+    """Figures, and what they were measured on."""
+    import jax
+    from subject import loss_of, norms
+
+    result = {"figures": {}, "sizes": subject.sizes()}
+    figures = result["figures"]
+    key = jax.random.PRNGKey(0)
+
+    if {"compile", "step", "memory"} & set(measures):
+        lowered = jax.jit(subject.value_and_grad).lower(*subject.variables)
+        clock = Clock()
+        compiled = lowered.compile()
+        figures["compile"] = clock.read()
+        sizes = compiled.memory_analysis()
+        figures["memory"] = [
+            sizes.temp_size_in_bytes
+            + sizes.argument_size_in_bytes
+            + sizes.output_size_in_bytes
+        ]
+        if "step" in measures:
+            step = lambda: jax.block_until_ready(compiled(*subject.variables))  # noqa: E731
+            figures["step"] = timed(step, samples)
+        result["numbers"] = subject.numbers(compiled)
+
+    cases = {
+        "init traced": lambda: traced(subject.init, key),
+        "apply traced": lambda: traced(subject.apply, *subject.variables),
+        "value-and-grad traced": lambda: traced(
+            subject.value_and_grad, *subject.variables
+        ),
+        "eager init": lambda: lambda: jax.block_until_ready(subject.init(key)),
+    }
+    for what, case in cases.items():
+        if what in measures:
+            figures[what] = timed(case(), samples)
+    if "drawn" in measures:
+        result["drawn"] = digests(subject.init(key)[0])
+        out, _ = jax.jit(subject.apply)(*subject.variables)
+        result["numbers"] = [float(loss_of(out)), *norms(out)]
+    return result
+
+
+def main():
+    job = json.loads(sys.argv[1])
+    figures = {"import": imported(job)}
+    if job["net"]:
+        models = importlib.import_module(f"{job['models']}_models")
+        net = rows.NETS[job["net"]]
+        if not hasattr(models, net.make):
+            return {"figures": {}}
+        from subject import Subject
+
+        return measured(Subject(models, net), job["measures"], job["samples"])
+    return {"figures": figures}
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))
+    print(json.dumps(main()))

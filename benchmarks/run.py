@@ -1,0 +1,121 @@
+"""Puts ours beside dm-haiku, flax.linen, flax.nnx, equinox and JAX by hand.
+
+    python benchmarks/run.py                # the quick set, under 10 minutes on 2 cores
+    python benchmarks/run.py --full         # every row
+    python benchmarks/run.py --rounds 1 --samples 3 --rows "pre-norm 24" pairformer
+    python benchmarks/run.py --out figures.jsonl      # goes on where it was stopped
+
+Needs what benchmarks/requirements.txt lists. Every library runs in a process of its
+own, in turns, round after round, so that load on the machine falls on all alike. A run
+of all rows and libraries writes RESULTS.md and plots/; any other prints its tables.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import report
+import rows
+from figures import Figures
+from libraries import AGAIN, LIBRARIES, REFERENCE, warm, work
+
+
+def progress(jobs):
+    """The jobs in turn, with a bar where tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        for i, job in enumerate(jobs):
+            print(f"{i + 1}/{len(jobs)} {job}", file=sys.stderr, flush=True)
+            yield job
+    else:
+        yield from tqdm(jobs, smoothing=0)
+
+
+def schedule(titles, sections, rounds, samples):
+    """(round, library, net, measures, samples) of each process, libraries in turns."""
+    jobs = []
+    for i in range(rounds):
+        # Each round starts with another library: none always runs first.
+        turn = [*titles[i % len(titles) :], *titles[: i % len(titles)]]
+        for nets in sections.values():
+            for net, measures in nets.items():
+                fresh = [x for x in measures if x in rows.FRESH]
+                for what in fresh:  # one sample a process
+                    for k in range(-(-samples // rounds)):
+                        jobs += [(i, x, net, [what], -k) for x in turn]
+                others = [x for x in measures if x not in rows.FRESH]
+                if others:
+                    jobs += [(i, x, net, others, samples) for x in turn]
+    return jobs
+
+
+def measured(jobs, libraries, out):
+    """Each job with its worker's result: run now, or read from an earlier file."""
+    known = {}
+    if out and out.exists():
+        for line in out.read_text().splitlines():
+            job, result = json.loads(line)
+            known[json.dumps(job)] = result
+    by_title = {x.title: x for x in libraries}
+    for job in progress(jobs):
+        result = known.get(json.dumps(job))
+        if result is None:
+            _, title, net, measures, samples = job
+            result = work(by_title[title], net, measures, samples)
+            if out:
+                with out.open("a") as lines:
+                    lines.write(json.dumps([job, result]) + "\n")
+        yield job, result
+
+
+def measure(libraries, sections, rounds, samples, out=None):
+    """The figures of these libraries, from processes of theirs."""
+    for library in libraries:
+        warm(library)
+    jobs = schedule([x.title for x in libraries], sections, rounds, samples)
+    figures = Figures()
+    for (i, title, net, *_), result in measured(jobs, libraries, out):
+        figures.add(i, title, net, result)
+    return figures
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="every row")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=7, help="per process and row")
+    titles = [x.title for x in LIBRARIES]
+    parser.add_argument("--libraries", nargs="+", choices=titles, default=titles)
+    parser.add_argument("--rows", nargs="+", default=[""], help="rows containing these")
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="JSON lines; processes there are not run again"
+    )
+    chosen = parser.parse_args()
+    if chosen.rounds < 1 or chosen.samples < 1:
+        parser.error("--rounds and --samples are at least 1")
+    return chosen
+
+
+def main():
+    chosen = options()
+    sections = rows.chosen(chosen.rows, chosen.full)
+    if not sections:
+        raise SystemExit(f"no row contains {chosen.rows}")
+    libraries = [x for x in LIBRARIES if x.title in chosen.libraries]
+    processes = [*libraries, AGAIN] if REFERENCE in libraries else libraries
+    before = report.load()
+    figures = measure(processes, sections, chosen.rounds, chosen.samples, chosen.out)
+    text = report.text(figures, libraries, sections)
+    print(text)
+    whole = chosen.rows == [""] and len(libraries) == len(LIBRARIES)
+    if whole:
+        report.write(text, before, chosen)
+    wrong = figures.disagreements(REFERENCE.title)
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
