@@ -10,6 +10,8 @@ Source: Mnih et al., 2016, Asynchronous Methods for Deep Reinforcement Learning,
 arXiv:1602.01783, of which this is the variant without asynchrony.
 """
 
+import functools
+
 import experiment
 import jax
 import jax.numpy as jnp
@@ -87,5 +89,7 @@ def learn(options, seed, report):
     return params
 
 
+main = functools.partial(experiment.main, learn, act, parser)
+
 if __name__ == "__main__":
-    experiment.main(learn, act, parser)
+    main()

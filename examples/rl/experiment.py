@@ -45,12 +45,12 @@ def parser(description: str, *, environment: str, steps: int, **defaults):
         epilog="Defaults are those of the table in examples/README.md.",
     )
     add = options.add_argument
-    add("--environment", default=environment, help=f"default: {environment}")
-    add("--steps", type=int, default=steps, help=f"in the environment; {steps:,}")
-    add("--seed", type=int, default=0, help="the first seed; 0")
-    add("--seeds", type=int, default=3, help="how many, one after the other; 3")
-    add("--evaluations", type=int, default=20, help="points of the curve; 20")
-    add("--episodes", type=int, default=20, help="of each evaluation; 20")
+    add("--environment", default=environment, help="%(default)s")
+    add("--steps", type=int, default=steps, help="in the environment; %(default)s")
+    add("--seed", type=int, default=0, help="the first seed; %(default)s")
+    add("--seeds", type=int, default=3, help="one after the other; %(default)s")
+    add("--evaluations", type=int, default=20, help="points of the curve; %(default)s")
+    add("--episodes", type=int, default=20, help="of each evaluation; %(default)s")
     add("--at-least", type=float, metavar="RETURN", help="fail if the mean is less")
     add("--out", type=pathlib.Path, default=pathlib.Path("demo/rl"), help="demo/rl")
     name = pathlib.Path(options.prog).stem

@@ -12,6 +12,7 @@ Source: Espeholt et al., 2018, IMPALA: Scalable Distributed Deep-RL with Importa
 Weighted Actor-Learner Architectures, arXiv:1802.01561.
 """
 
+import functools
 import queue
 import threading
 
@@ -155,5 +156,7 @@ def learn(options, seed, report):
     return params
 
 
+main = functools.partial(experiment.main, learn, act, parser)
+
 if __name__ == "__main__":
-    experiment.main(learn, act, parser)
+    main()

@@ -11,6 +11,8 @@ Sources: Schulman et al., 2017, Proximal Policy Optimization Algorithms,
 arXiv:1707.06347; Schulman et al., 2016, arXiv:1506.02438 (GAE).
 """
 
+import functools
+
 import experiment
 import jax
 import jax.numpy as jnp
@@ -24,16 +26,16 @@ import rlax
 def add_options(parser, **defaults):
     """PPO's options, with the values that do well on CartPole."""
     add = parser.add_argument
-    add("--environments", type=int, default=8, help="side by side; 8")
-    add("--length", type=int, default=32, help="steps before an update")
-    add("--epochs", type=int, default=20, help="over the steps, at each update")
-    add("--minibatches", type=int, default=1, help="of an epoch")
-    add("--learning-rate", type=float, default=1e-3, help="at first; sinks to 0")
-    add("--epsilon", type=float, default=0.2, help="how far ratios may move; 0.2")
-    add("--discount", type=float, default=0.98)
-    add("--lambda", type=float, default=0.8, dest="lambda_", help="of GAE")
-    add("--entropy", type=float, default=0.0, help="weight of its bonus")
-    add("--value", type=float, default=0.5, help="weight of the value's loss; 0.5")
+    add("--environments", type=int, default=8, help="side by side; %(default)s")
+    add("--length", type=int, default=32, help="steps before an update; %(default)s")
+    add("--epochs", type=int, default=20, help="over those steps; %(default)s")
+    add("--minibatches", type=int, default=1, help="of an epoch; %(default)s")
+    add("--learning-rate", type=float, default=1e-3, help="%(default)s, sinks to 0")
+    add("--epsilon", type=float, default=0.2, help="bound of ratios; %(default)s")
+    add("--discount", type=float, default=0.98, help="%(default)s")
+    add("--lambda", type=float, default=0.8, dest="lambda_", help="%(default)s")
+    add("--entropy", type=float, default=0.0, help="weight; %(default)s")
+    add("--value", type=float, default=0.5, help="weight of its loss; %(default)s")
     parser.set_defaults(**defaults)
     return parser
 
@@ -82,15 +84,19 @@ def loss(logits, v_tm1, batch, adv_tm1, target_tm1, options):
     return sum(x.mean() for x in parts)
 
 
+def descend(loss, optimizer, params, state, data, rows):
+    """One step down the loss of some rows of `data`."""
+    batch = jax.tree.map(lambda x: x[rows], data)
+    updates, state = optimizer.update(jax.grad(loss)(params, *batch), state)
+    return optax.apply_updates(params, updates), state
+
+
 def epochs(loss, optimizer, params, state, key, data, options):
     """Descends the loss of minibatches, drawn from axis 0 of `data` in each epoch."""
     count = jax.tree.leaves(data)[0].shape[0]
 
     def step(carry, rows):
-        params, state = carry
-        batch = jax.tree.map(lambda x: x[rows], data)
-        updates, state = optimizer.update(jax.grad(loss)(params, *batch), state)
-        return (optax.apply_updates(params, updates), state), None
+        return descend(loss, optimizer, *carry, data, rows), None
 
     def epoch(carry, key):
         order = jax.random.permutation(key, count)
@@ -100,19 +106,31 @@ def epochs(loss, optimizer, params, state, key, data, options):
     return jax.lax.scan(epoch, (params, state), keys)[0]
 
 
-def updater(network, optimizer, options):
-    """Makes the compiled function that takes in one rollout."""
+def minibatch_loss(network, options):
+    """The loss as a function of parameters and steps."""
 
-    def minibatch_loss(params, batch, adv_tm1, target_tm1):
+    def of(params, batch, adv_tm1, target_tm1):
         logits, v_tm1 = network.apply(params, batch.s_tm1)
         return loss(logits, v_tm1, batch, adv_tm1, target_tm1, options)
 
+    return of
+
+
+def steps(network, params, batch, options):
+    """The rollout's steps [T * B, ...], with their advantages and targets."""
+    value = hk.BatchApply(lambda x: network.apply(params, x)[1])
+    data = batch, *advantages(value(batch.s_tm1), value(batch.s_t), batch, options)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
+
+
+def updater(network, optimizer, options):
+    """Makes the compiled function that takes in one rollout."""
+    rule = minibatch_loss(network, options), optimizer
+
     @jax.jit
     def update(params, state, key, batch):
-        value = hk.BatchApply(lambda x: network.apply(params, x)[1])
-        data = batch, *advantages(value(batch.s_tm1), value(batch.s_t), batch, options)
-        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)  # [T * B]
-        return epochs(minibatch_loss, optimizer, params, state, key, steps, options)
+        data = steps(network, params, batch, options)
+        return epochs(*rule, params, state, key, data, options)
 
     return update
 
@@ -150,6 +168,9 @@ def learn(options, seed, report):
     return params
 
 
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
+add_options(parser)
+main = functools.partial(experiment.main, learn, act, parser)
+
 if __name__ == "__main__":
-    parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
-    experiment.main(learn, act, add_options(parser))
+    main()

@@ -11,6 +11,8 @@ Sources: Schulman et al., 2017, arXiv:1707.06347; Hochreiter and Schmidhuber, 19
 Short-Term Memory.
 """
 
+import functools
+
 import experiment
 import gymnasium
 import jax
@@ -123,15 +125,18 @@ def learn(options, seed, report):
     return params
 
 
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=300_000)
+ppo.add_options(
+    parser,
+    environments=16,
+    length=64,
+    epochs=10,
+    minibatches=2,
+    learning_rate=2e-3,
+    discount=0.98,
+    lambda_=0.9,
+)
+main = functools.partial(experiment.main, learn, act, parser, wrappers=[HideVelocities])
+
 if __name__ == "__main__":
-    parser = experiment.parser(__doc__, environment="CartPole-v1", steps=200_000)
-    ppo.add_options(
-        parser,
-        environments=16,
-        length=64,
-        epochs=10,
-        minibatches=4,
-        discount=0.99,
-        lambda_=0.95,
-    )
-    experiment.main(learn, act, parser, wrappers=[HideVelocities])
+    main()

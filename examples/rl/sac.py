@@ -12,6 +12,8 @@ Sources: Haarnoja et al., 2018, Soft Actor-Critic Algorithms and Applications,
 arXiv:1812.05905; Fujimoto et al., 2018, arXiv:1802.09477 (two critics).
 """
 
+import functools
+
 import experiment
 import jax
 import jax.numpy as jnp
@@ -166,5 +168,7 @@ def learn(options, seed, report):
     return learned
 
 
+main = functools.partial(experiment.main, learn, act, parser)
+
 if __name__ == "__main__":
-    experiment.main(learn, act, parser)
+    main()

@@ -11,6 +11,8 @@ Source: Song et al., 2019, V-MPO: On-Policy Maximum a Posteriori Policy Optimiza
 Discrete and Continuous Control, arXiv:1909.12238.
 """
 
+import functools
+
 import experiment
 import jax
 import jax.numpy as jnp
@@ -114,5 +116,7 @@ def learn(options, seed, report):
     return learned
 
 
+main = functools.partial(experiment.main, learn, act, parser)
+
 if __name__ == "__main__":
-    experiment.main(learn, act, parser)
+    main()
