@@ -4,10 +4,10 @@
     python examples/rl/dqn.py --double --name double_dqn
 
 A network predicts the return of each action. It learns from transitions drawn from a
-memory of the past, toward the value that a slowly following copy of it gives the next
-state. Double Q-learning lets the network itself choose the action there, and the copy
-rate it, which takes out the bias of the maximum over noisy values. `value_agent.py` has
-the loop.
+memory of the past, toward the value that an older copy of it gives the next state.
+Double Q-learning lets the network itself choose the action there, and the copy rate it,
+which takes out the bias of the maximum over noisy values. `value_agent.py` has the
+loop.
 Sources: Mnih et al., 2015, Human-level control through deep reinforcement learning,
 Nature 518; van Hasselt et al., 2016, Deep Reinforcement Learning with Double
 Q-learning, arXiv:1509.06461.
@@ -26,7 +26,7 @@ import rlax
 parser = value_agent.parser(__doc__)
 parser.add_argument("--double", action="store_true", help="double Q-learning")
 
-network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([128, 128, 2])(x)))
+network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([120, 84, 2])(x)))
 
 
 def loss(params, target_params, transitions, options):

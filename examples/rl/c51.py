@@ -1,0 +1,65 @@
+"""C51: deep Q-learning of the return's whole distribution, on fixed places.
+
+    python examples/rl/c51.py
+
+For each action the network gives probabilities of the return being near each of some
+places ("atoms"), evenly spaced. The distribution at the next state, shrunk by the
+discount and moved by the reward, is shared out among the nearest atoms; the network
+learns it by cross entropy. An action is as good as its mean. `value_agent.py` has the
+loop.
+Source: Bellemare et al., 2017, A Distributional Perspective on Reinforcement Learning,
+arXiv:1707.06887.
+"""
+
+import functools
+
+import experiment
+import jax
+import jax.numpy as jnp
+import value_agent
+
+import haiku as hk
+import rlax
+
+ACTIONS = 2
+ATOMS = jnp.linspace(0, 100, 51)  # No return is beyond 1 / (1 - 0.99).
+
+parser = value_agent.parser(__doc__)
+
+
+@hk.without_apply_rng
+@hk.transform
+def network(observations):
+    """Logits [B, ACTIONS, ATOMS]."""
+    outputs = hk.nets.MLP([120, 84, ACTIONS * len(ATOMS)])(observations)
+    return outputs.reshape(-1, ACTIONS, len(ATOMS))
+
+
+def q_values(params, observations):
+    return jax.nn.softmax(network.apply(params, observations)) @ ATOMS
+
+
+def loss(params, target_params, transitions, options):
+    s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+    logits_tm1 = network.apply(params, s_tm1)
+    logits_t = network.apply(target_params, s_t)
+
+    def cross_entropy(logits_tm1, a_tm1, r_t, discount_t, logits_t):
+        return rlax.categorical_q_learning(
+            ATOMS, logits_tm1, a_tm1, r_t, discount_t, ATOMS, logits_t
+        )
+
+    return jnp.mean(
+        jax.vmap(cross_entropy)(logits_tm1, a_tm1, r_t, discount_t, logits_t)
+    )
+
+
+def act(params, observations, memory):
+    return jnp.argmax(q_values(params, observations), -1), memory
+
+
+learn = functools.partial(value_agent.learn, network.init, loss, q_values)
+main = functools.partial(experiment.main, learn, act, parser)
+
+if __name__ == "__main__":
+    main()
