@@ -1,0 +1,139 @@
+"""The agents that learn as they act, and SAC, at sizes that take a second or two."""
+
+import importlib
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+for needed in (
+    "ale_py",
+    "gymnasium",
+    "matplotlib",
+    "optax",
+    "orbax.checkpoint",
+    "tqdm",
+):
+    pytest.importorskip(needed)
+
+AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
+SMALL = {
+    "ppo": "--length 16 --environments 2 --epochs 2 --minibatches 2",
+    "ppo_lstm": "--length 16 --environments 2 --epochs 2 --minibatches 2",
+    "a2c": "--length 8 --environments 4",
+    "impala": "--length 8 --environments 2 --actors 2 --batch 2",
+    "vmpo": "--length 16 --environments 4 --epochs 2",
+    "sac": "--environments 2 --random 200 --batch-size 16",
+}
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(AGENTS))
+    return importlib.import_module
+
+
+def run(agent, tmp_path, options):
+    options = f"{options} --seeds 1 --evaluations 2 --out {tmp_path} --name agent"
+    return agent.main(argv=options.split())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_agent(load, tmp_path, name):
+    agent = load(name)
+    mean, *others = run(agent, tmp_path, f"{SMALL[name]} --steps 256 --episodes 3")
+    assert not others and (-2000 < mean < 0 if name == "sac" else 8 <= mean <= 500)
+    curve = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]["curve"]
+    assert [step for step, _ in curve] == [0, 128, 256] and curve[-1][1] == mean
+    assert (tmp_path / "agent.png").stat().st_size > 10_000
+    show = f"--episodes 3 --show {tmp_path / 'agent-0'}"
+    assert agent.main(argv=show.split()) == pytest.approx([mean])
+
+
+def test_atari(load, tmp_path, capsys):
+    options = "--environment breakout --steps 32 --episodes 1 --environments 2"
+    mean, *others = run(
+        load("atari"), tmp_path, f"{options} --length 8 --epochs 1 --minibatches 2"
+    )
+    assert not others and mean >= 0 and mean == int(mean)
+    assert "frames of the game in a second" in capsys.readouterr().out
+
+
+class Clock:
+    """Two environments that count, by 1 and by 10; one is cut off, the other ends."""
+
+    num_envs = 2
+
+    def __init__(self, gymnasium):
+        self.single_action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, seed):
+        self.now = np.zeros([2, 1], np.float32)
+        return self.now, {}
+
+    def step(self, actions):
+        self.now = self.now + np.float32([[1], [10]])
+        cut = np.array([self.now[0, 0] == 3, False])
+        ended = np.array([False, self.now[1, 0] == 20])
+        info = {"final_obs": self.now, "_final_obs": ended | cut}
+        self.now = np.where((ended | cut)[:, None], np.float32(0), self.now)
+        return self.now, np.ones(2), ended, cut, info
+
+
+def test_rollouts_go_on_where_they_stopped(load):
+    import gymnasium
+    import jax.numpy as jnp
+
+    def policy(params, observations, first, memory):
+        memory = jnp.where(first, 0, memory) + 1  # steps of the episode
+        return jnp.stack([memory, -memory], -1) * 1e3, memory
+
+    actor = load("rollouts").Actor(policy, Clock(gymnasium), 0, jnp.zeros(2))
+    first, second = actor(None, 3), actor(None, 2)
+    both = [np.concatenate(x) for x in zip(first, second)]
+    s_tm1, first_tm1, logits_tm1, a_tm1, r_t, ended_t, cut_t, s_t = both
+    np.testing.assert_array_equal(s_tm1[..., 0].T, [[0, 1, 2, 0, 1], [0, 10, 0, 10, 0]])
+    np.testing.assert_array_equal(
+        s_t[..., 0].T, [[1, 2, 3, 1, 2], [10, 20, 10, 20, 10]]
+    )
+    np.testing.assert_array_equal(first_tm1.T, [[1, 0, 0, 1, 0], [1, 0, 1, 0, 1]])
+    np.testing.assert_array_equal(cut_t.T, [[0, 0, 1, 0, 0], [0] * 5])
+    np.testing.assert_array_equal(ended_t.T, [[0] * 5, [0, 1, 0, 1, 0]])
+    # The memory was set back where episodes began, and kept between rollouts.
+    np.testing.assert_array_equal(
+        logits_tm1[..., 0].T / 1e3, [[1, 2, 3, 1, 2], [1, 2, 1, 2, 1]]
+    )
+    assert not a_tm1.any() and np.all(r_t == 1)
+
+
+def test_a_policy_with_too_few_actions_is_named(load, tmp_path):
+    with pytest.raises(ValueError, match="gives 2 logits, but there are 3 actions"):
+        run(load("a2c"), tmp_path, "--environment Acrobot-v1 --steps 8 --episodes 1")
+
+
+def test_an_error_in_an_actor_reaches_the_learner(load):
+    impala = load("impala")
+
+    def broken(params, length):
+        raise RuntimeError("the pole broke")
+
+    acting = impala.Actors([broken], None, 1)
+    with pytest.raises(RuntimeError, match="the pole broke"), acting:
+        acting.batch(1)
+    assert not acting.threads[0].is_alive()
+
+
+def test_squashed_gaussian_has_the_probability_it_says(load):
+    """Its density, summed over the actions, is 1."""
+    import jax
+
+    sac = load("sac")
+    states = np.ones([5000, 3], np.float32)
+    params = sac.actor.init(jax.random.key(0), states[:1])
+    draw = jax.jit(sac.draw)(params, jax.random.key(1), states)
+    actions, log_prob = (np.asarray(x) for x in draw)
+    order = np.argsort(actions[:, 0])
+    density = np.exp(log_prob[order]) / sac.BOUND
+    assert abs(np.trapezoid(density, actions[order, 0]) - 1) < 0.01
+    assert np.abs(actions).max() <= sac.BOUND
