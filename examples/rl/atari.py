@@ -18,6 +18,7 @@ import time
 import experiment
 import jax
 import jax.numpy as jnp
+import numpy as np
 import ppo
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
@@ -107,24 +108,28 @@ def learn(options, seed, report):
     update, state = updater(net, optimizer, options), optimizer.init(params)
 
     each = options.length * options.environments
-    rate = 0.0  # of the rollout and update before, all in all
+    seconds = []  # of acting and learning; the first time compiles
     for step in range(0, options.steps, each):
-        report(step, params, frames_per_second=rate)
+        report(step, params, **speed(seconds[-1:], each))
         start = time.perf_counter()
         key, update_key = jax.random.split(key)
         rollout = actor(params, options.length)
         acted = time.perf_counter()
-        params, state = jax.block_until_ready(
-            update(params, state, update_key, rollout)
-        )
-        now = time.perf_counter()
-        rate = SKIP * each / (now - start)
+        params, state = update(params, state, update_key, rollout)
+        jax.block_until_ready(params)
+        seconds.append((acted - start, time.perf_counter() - acted))
     games.close()
-    print(
-        f"{rate:.0f} frames of the game in a second, of which {rate / SKIP:.0f} shown; "
-        f"{(acted - start) / (now - start):.0%} of the time went into acting"
-    )
+    print(speed(seconds[1:], each))
     return params
+
+
+def speed(seconds, steps: int):
+    """Frames of the game that pass in a second, and the share of time spent acting."""
+    if not seconds:
+        return {}
+    acting, learning = np.mean(seconds, 0)
+    frames = SKIP * steps / (acting + learning)
+    return {"frames_per_second": frames, "acting": acting / (acting + learning)}
 
 
 parser = experiment.parser(

@@ -34,9 +34,9 @@ def load(monkeypatch):
     return importlib.import_module
 
 
-def run(agent, tmp_path, options):
-    options = f"{options} --seeds 1 --evaluations 2 --out {tmp_path} --name agent"
-    return agent.main(argv=options.split())
+def run(agent, tmp_path, options, **others):
+    options = f"--seeds 1 --evaluations 2 --out {tmp_path} --name agent {options}"
+    return agent.main(argv=options.split(), **others)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -52,12 +52,17 @@ def test_agent(load, tmp_path, name):
 
 
 def test_atari(load, tmp_path, capsys):
-    options = "--environment breakout --steps 32 --episodes 1 --environments 2"
-    mean, *others = run(
-        load("atari"), tmp_path, f"{options} --length 8 --epochs 1 --minibatches 2"
-    )
+    atari = load("atari")
+
+    def short(game, count, wrappers):
+        return atari.Game(game, count, max_num_frames_per_episode=80)
+
+    options = "--environment breakout --steps 16 --episodes 1 --evaluations 1"
+    small = "--environments 1 --length 8 --epochs 1 --minibatches 2"
+    mean, *others = run(atari, tmp_path, f"{options} {small}", vector=short)
     assert not others and mean >= 0 and mean == int(mean)
-    assert "frames of the game in a second" in capsys.readouterr().out
+    assert "frames_per_second" in capsys.readouterr().out
+    assert atari.speed([(1.0, 3.0)], 10) == {"frames_per_second": 10, "acting": 0.25}
 
 
 class Clock:
