@@ -69,7 +69,7 @@ def policy(params, observations, first, memory):
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
     actor = Actor(policy, environments, seed)
-    params = network.init(jax.random.key(seed), actor.observations)
+    params = jax.jit(network.init)(jax.random.key(seed), actor.observations)
     each = options.length * options.environments
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates)

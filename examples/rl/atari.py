@@ -50,15 +50,14 @@ def whole_games(game: str, count: int, wrappers=()):
 
 def forward(x, actions):
     """Logits and value of pictures [B, 4, 84, 84]: one network with two heads."""
-    w_init = hk.initializers.Orthogonal(2**0.5)
     x = jnp.moveaxis(x, 1, -1).astype(jnp.float32) / 255
     for channels, size, stride in (32, 8, 4), (64, 4, 2), (64, 3, 1):
-        layer = hk.Conv2D(channels, size, stride, padding="VALID", w_init=w_init)
+        layer = hk.Conv2D(channels, size, stride, padding="VALID")
         x = jax.nn.relu(layer(x))
-    x = jax.nn.relu(hk.Linear(512, w_init=w_init)(hk.Flatten()(x)))
-    small, one = (hk.initializers.Orthogonal(x) for x in (0.01, 1.0))
+    x = jax.nn.relu(hk.Linear(512)(hk.Flatten()(x)))
+    small = hk.initializers.Orthogonal(0.01)
     logits = hk.Linear(actions, w_init=small, name="policy")(x)
-    return logits, hk.Linear(1, w_init=one, name="value")(x)[..., 0]
+    return logits, hk.Linear(1, name="value")(x)[..., 0]
 
 
 def network(actions: int):
@@ -103,7 +102,7 @@ def learn(options, seed, report):
     actor = Actor(policy, games, seed)
     net = network(int(games.single_action_space.n))
     key, init_key = jax.random.split(jax.random.key(seed))
-    params = net.init(init_key, actor.observations)
+    params = jax.jit(net.init)(init_key, actor.observations)
     optimizer = ppo.optimizer(options)
     update, state = updater(net, optimizer, options), optimizer.init(params)
 

@@ -130,7 +130,7 @@ def learn(options, seed, report):
         Actor(policy, vector, seed * options.actors + i)
         for i, vector in enumerate(vectors)
     ]
-    params = network.init(jax.random.key(seed), actors[0].observations)
+    params = jax.jit(network.init)(jax.random.key(seed), actors[0].observations)
     each = options.batch * options.length * options.environments
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates)

@@ -155,7 +155,7 @@ def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
     actor = Actor(policy, environments, seed)
     key, init_key = jax.random.split(jax.random.key(seed))
-    params = network.init(init_key, actor.observations)
+    params = jax.jit(network.init)(init_key, actor.observations)
     optimise = optimizer(options)
     update, state = updater(network, optimise, options), optimise.init(params)
     each = options.length * options.environments

@@ -109,9 +109,9 @@ def learn(options, seed, report):
     actor = Actor(policy, environments, seed)
     key, init_key = jax.random.split(jax.random.key(seed))
     x, first = actor.observations[None], actor.first[None]
-    params = network.init(init_key, x, first, None, x)
+    params = jax.jit(network.init)(init_key, x, first, None, x)
     # Whatever is in the memory now: the first step sets it back.
-    actor.memory = network.apply(params, x, first, None, x)[2]
+    _, actor.memory = jax.jit(policy)(params, actor.observations, actor.first, None)
     optimizer = ppo.optimizer(options)
     update, state = updater(optimizer, options), optimizer.init(params)
     each = options.length * options.environments

@@ -136,9 +136,9 @@ def learn(options, seed, report):
 
     key, *keys = jax.random.split(jax.random.key(seed), 3)
     action = jnp.zeros([1, ACTIONS])
-    start = critic.init(keys[1], observations[:1], action)
+    start = jax.jit(critic.init)(keys[1], observations[:1], action)
     learned = {
-        "policy": actor.init(keys[0], observations),
+        "policy": jax.jit(actor.init)(keys[0], observations),
         "critics": start,
         "target": start,
         "log_temperature": jnp.zeros([]),

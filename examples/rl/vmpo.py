@@ -97,7 +97,7 @@ def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
     actor = Actor(policy, environments, seed)
     learned = {
-        "network": network.init(jax.random.key(seed), actor.observations),
+        "network": jax.jit(network.init)(jax.random.key(seed), actor.observations),
         "log_temperature": jnp.zeros([]),
         "log_multiplier": jnp.zeros([]),
     }

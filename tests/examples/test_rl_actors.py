@@ -47,6 +47,8 @@ def test_agent(load, tmp_path, name):
     curve = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]["curve"]
     assert [step for step, _ in curve] == [0, 128, 256] and curve[-1][1] == mean
     assert (tmp_path / "agent.png").stat().st_size > 10_000
+    if name in ("a2c", "impala", "vmpo"):  # what they keep is alike
+        return
     show = f"--episodes 3 --show {tmp_path / 'agent-0'}"
     assert agent.main(argv=show.split()) == pytest.approx([mean])
 
