@@ -7,8 +7,9 @@ WORKERS ?= 2
 
 .PHONY: demo test check bench docs slow clean
 
-demo: $(VENV)/.installed-examples
+demo: $(VENV)/.installed-demo
 	$(RUN) examples/demo.py
+	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n $(WORKERS)
