@@ -52,6 +52,9 @@ def board(game: Catch):
     return empty.at[game.row, game.column].set(1).at[ROWS - 1, game.paddle].set(1)
 
 
+starts, steps, boards = (jax.jit(jax.vmap(f)) for f in (start, step, board))
+
+
 class CatchVector(gymnasium.vector.VectorEnv):
     """Games side by side for `experiment.evaluate`, as gymnasium's environments."""
 
@@ -66,26 +69,22 @@ class CatchVector(gymnasium.vector.VectorEnv):
         batch = gymnasium.vector.utils.batch_space
         self.action_space = batch(self.single_action_space, count)
         self.observation_space = batch(self.single_observation_space, count)
-        self._start = jax.jit(jax.vmap(start))
-        self._step = jax.jit(jax.vmap(step))
-        self._board = jax.jit(jax.vmap(board))
 
     def reset(self, *, seed=None, options=None):
         """Starts all games anew; as in gymnasium, without `seed` chance goes on."""
         super().reset(seed=seed)
-        self.games = self._start(self._keys())
-        return np.asarray(self._board(self.games)), {}
+        self.games = starts(self._keys())
+        return np.asarray(boards(self.games)), {}
 
     def step(self, actions):
         """One step in each; a game that ended starts anew."""
-        self.games, rewards, ended = self._step(self.games, actions)
-        info = {}
+        self.games, rewards, ended = steps(self.games, actions)
+        info, ended = {}, np.asarray(ended)
         if ended.any():  # All at once: every episode has as many steps.
-            boards = np.asarray(self._board(self.games))
-            info = {"final_obs": boards, "_final_obs": np.asarray(ended)}
-            self.games = self._start(self._keys())
-        boards, cut = np.asarray(self._board(self.games)), np.zeros_like(ended)
-        return boards, np.asarray(rewards), np.asarray(ended), cut, info
+            info = {"final_obs": np.asarray(boards(self.games)), "_final_obs": ended}
+            self.games = starts(self._keys())
+        cut = np.zeros_like(ended)
+        return np.asarray(boards(self.games)), np.asarray(rewards), ended, cut, info
 
     def _keys(self):
         number = self.np_random.integers(2**31)

@@ -113,7 +113,7 @@ def learn(options, seed: int, report):
 
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
     games = jax.vmap(catch.start)(jax.random.split(start_key, TASKS))
-    params = network.init(init_key, jnp.zeros([catch.ROWS, catch.COLUMNS]))
+    params = jax.jit(network.init)(init_key, jnp.zeros([catch.ROWS, catch.COLUMNS]))
     learned = {"params": params, "statistics": initial()}
     carry = learned, optimizer.init(params), games
     keys = jax.random.split(key, options.steps // TASKS)

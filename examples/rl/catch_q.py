@@ -62,7 +62,7 @@ def learn(options, seed: int, report):
 
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
     game = catch.start(start_key)
-    params = network.init(init_key, catch.board(game))
+    params = jax.jit(network.init)(init_key, catch.board(game))
     carry = params, optimizer.init(params), game
     keys = jax.random.split(key, options.steps)
     chunk = max(1, options.steps // options.evaluations)

@@ -63,7 +63,7 @@ def learn(options, seed: int, report):
         return jax.lax.scan(episode, carry, keys)[0]
 
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
-    params = network.init(init_key, catch.board(catch.start(start_key)))
+    params = jax.jit(network.init)(init_key, catch.board(catch.start(start_key)))
     carry = params, optimizer.init(params)
     keys = jax.random.split(key, options.steps // catch.STEPS)
     chunk = max(1, len(keys) // options.evaluations)

@@ -9,7 +9,8 @@ An agent's file holds its learning rule, and ends with
 
 `learn(options, seed, report)` trains once and returns what it learned, a tree of
 arrays. It calls `report(step, learned, **shown)` as often as it likes: that moves the
-progress bar, and evaluates when an evaluation is due. `act(learned, observations,
+progress bar, and evaluates when an evaluation is due; `report.best` is what did best
+so far, and may be what `learn` returns. `act(learned, observations,
 memory)` chooses actions without exploration, [B] or [B, A] for observations [B, ...],
 and returns them with its memory for the next step. That memory is None at the start of
 an episode, and stays None in a feed-forward policy; `act` is compiled.
@@ -111,6 +112,7 @@ class Report:
         self.act, self.environments, self.options = jax.jit(act), environments, options
         self.bar = tqdm.tqdm(total=options.steps, desc=f"seed {seed}", unit="step")
         self.curve = []  # (step, mean return)
+        self.best = None  # what the best evaluation so far was of; the last of equals
         self.evaluating = 0.0  # seconds, which are not the learner's
 
     def __call__(self, step: int, learned, **shown):
@@ -118,8 +120,11 @@ class Report:
         self.bar.update(min(step, self.options.steps) - self.bar.n)
         due = len(self.curve) * self.options.steps / self.options.evaluations
         if due <= step < self.options.steps:
-            shown["evaluation"] = self.evaluate(learned, CURVE_SEED).mean()
-            self.curve.append((step, float(shown["evaluation"])))
+            value = float(self.evaluate(learned, CURVE_SEED).mean())
+            if all(value >= former for _, former in self.curve):
+                self.best = learned
+            self.curve.append((step, value))
+            shown["evaluation"] = value
         if shown:
             self.bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()})
 

@@ -21,10 +21,10 @@ import value_agent
 import haiku as hk
 import rlax
 
-ACTIONS, QUANTILES = 2, 25
+ACTIONS, QUANTILES = 2, 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, capacity=50_000, learning_rate=1e-3)
 
 
 @hk.without_apply_rng
