@@ -215,6 +215,32 @@ class Mixer(eqx.Module):
         return self.logits(jax.vmap(self.norm)(x).mean(0)), state
 
 
+class AttentionAlone(eqx.Module):
+    attention: Attention
+
+    def __init__(self, width, heads, key):
+        self.attention = Attention(width, heads, key)
+
+    def __call__(self, x, state):
+        return self.attention(x), state
+
+
+class Unrolled(eqx.Module):
+    """A cell on sequences [T, B, C]."""
+
+    cell: eqx.Module
+
+    def __call__(self, x, state):
+        zeros = jnp.zeros((x.shape[1], self.cell.hidden_size))
+        paired = isinstance(self.cell, eqx.nn.LSTMCell)
+
+        def step(carry, x):
+            carry = jax.vmap(self.cell)(x, carry)
+            return carry, carry[0] if paired else carry
+
+        return jax.lax.scan(step, (zeros, zeros) if paired else zeros, x)[1], state
+
+
 class Scale(eqx.Module):
     w: jax.Array
     b: jax.Array
@@ -238,6 +264,10 @@ class Wide(eqx.Module):
         for layer in self.layers:
             x = layer(x)
         return x, state
+
+
+# What takes all of its input: the others are functions of one example.
+WHOLE = (Wide, Unrolled)
 
 
 # Each makes a function of one example's shape and a key.
@@ -267,6 +297,19 @@ def mixer(depth=12, width=64):
     return lambda shape, key: Mixer(depth, width, *shape, key)
 
 
+def attention(heads=8):
+    return lambda shape, key: AttentionAlone(shape[-1], heads, key)
+
+
+def recurrent(core, width=256):
+    cells = {"LSTM": eqx.nn.LSTMCell, "GRU": eqx.nn.GRUCell}
+
+    def make(shape, key):
+        return Unrolled(cells[core](shape[-1], width, key=key))
+
+    return make if core in cells else None
+
+
 def wide(parameters=200):
     return lambda _, key: Wide(parameters // 2, key)
 
@@ -287,7 +330,7 @@ def functions(net, x):
 
     def apply(params, state):
         model = eqx.combine(params, static)
-        if not x.ndim:
+        if isinstance(shapes, WHOLE):
             return model(x, state)
         mapped = jax.vmap(model, (0, None), (0, None), axis_name="batch")
         return mapped(x, state)

@@ -71,6 +71,35 @@ def mixer(depth=12, width=64):
     return hk.transform(f)
 
 
+def attention(heads=8):
+    def f(x):
+        init = hk.initializers.VarianceScaling(1.0)
+        return attend(x, heads, w_init=init)
+
+    return hk.transform(f)
+
+
+def recurrent(core, width=256):
+    """On a sequence [T, B, C]."""
+
+    def f(x):
+        unrolled = getattr(hk, core)(width)
+        state = unrolled.initial_state(x.shape[1])
+        return hk.dynamic_unroll(unrolled, x, state)[0]
+
+    return hk.transform(f)
+
+
+def conv_lstm(channels=16):
+    """On a sequence of images [T, B, H, W, C]."""
+
+    def f(x):
+        core = hk.Conv2DLSTM(x.shape[2:4], channels, 3)
+        return hk.dynamic_unroll(core, x, core.initial_state(x.shape[1]))[0]
+
+    return hk.transform(f)
+
+
 def pairformer():
     import pairformer
 
@@ -111,3 +140,11 @@ def named(params):
     for module, bundle in params.items():
         for name, array in bundle.items():
             yield f"{module}/{name}", array
+
+
+if hasattr(hk.experimental, "pack"):
+
+    def packed(params):
+        """Params as one vector, and the function that restores them."""
+        view = hk.experimental.pack(params)
+        return view, hk.experimental.unpack

@@ -57,7 +57,7 @@ def mlp(depth=100, width=100):
     return init, apply
 
 
-def attention(q, k, v, heads):
+def attend(q, k, v, heads):
     q, k, v = (x.reshape(*x.shape[:-1], heads, -1) for x in (q, k, v))
     logits = jnp.einsum("...qhd,...khd->...hqk", q, k) * q.shape[-1] ** -0.5
     out = jnp.einsum("...hqk,...khd->...qhd", jax.nn.softmax(logits), v)
@@ -93,9 +93,9 @@ def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
                 return next(layer)(x)
             return x + f(next(layer)(x))
 
-        def attend(x):
+        def attention(x):
             q, k, v = (next(layer)(x) for _ in range(3))
-            return next(layer)(attention(q, k, v, heads))
+            return next(layer)(attend(q, k, v, heads))
 
         def feed_forward(x):
             x = jax.nn.gelu(next(layer)(x))
@@ -103,9 +103,75 @@ def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
 
         x = embedding.embeddings[tokens] + embedding.positions
         for _ in range(depth):
-            x = residual(residual(x, attend), feed_forward)
+            x = residual(residual(x, attention), feed_forward)
         x = next(layer)(x)
         return next(layer)(x)
+
+    return init, apply
+
+
+def attention(heads=8):
+    def init(key, x):
+        keys = jax.random.split(key, 4)
+        return [affine(k, x.shape[-1], x.shape[-1]) for k in keys]
+
+    def apply(params, x):
+        *projections, output = params
+        return output(attend(*(layer(x) for layer in projections), heads))
+
+    return init, apply
+
+
+class GatedUnit(NamedTuple):
+    w_x: jax.Array
+    w_h: jax.Array
+    b: jax.Array
+
+
+def lstm_step(params, state, x):
+    hidden, cell = state
+    gates = params[0](jnp.concatenate([x, hidden], -1))
+    i, g, f, o = jnp.split(gates, 4, -1)
+    cell = jax.nn.sigmoid(f + 1) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
+    return (hidden, cell), hidden
+
+
+def gru_step(params, hidden, x):
+    w_x, w_h, b = params[0]
+    width = hidden.shape[-1]
+    from_x, w_zr, w_a = x @ w_x + b, w_h[:, : 2 * width], w_h[:, 2 * width :]
+    zr = jax.nn.sigmoid(from_x[:, : 2 * width] + hidden @ w_zr)
+    z, r = jnp.split(zr, 2, -1)
+    a = jnp.tanh(from_x[:, 2 * width :] + (r * hidden) @ w_a)
+    hidden = (1 - z) * hidden + z * a
+    return hidden, hidden
+
+
+def vanilla_step(params, hidden, x):
+    from_x, from_hidden = params
+    hidden = jax.nn.relu(from_x(x) + from_hidden(hidden))
+    return hidden, hidden
+
+
+def recurrent(core, width=256):
+    """On a sequence [T, B, C]."""
+    step = {"LSTM": lstm_step, "GRU": gru_step, "VanillaRNN": vanilla_step}[core]
+
+    def init(key, x):
+        inputs = x.shape[-1]
+        keys = jax.random.split(key)
+        if core == "LSTM":
+            return [affine(key, inputs + width, 4 * width)]
+        if core == "VanillaRNN":
+            return [affine(keys[0], inputs, width), affine(keys[1], width, width)]
+        w_x, b = affine(keys[0], inputs, 3 * width)
+        return [GatedUnit(w_x, affine(keys[1], width, 3 * width).w, b)]
+
+    def apply(params, x):
+        zeros = jnp.zeros((x.shape[1], width))
+        state = (zeros, zeros) if core == "LSTM" else zeros
+        return jax.lax.scan(lambda s, x: step(params, s, x), state, x)[1]
 
     return init, apply
 

@@ -124,6 +124,14 @@ class Mixer(nn.Module):
         return nn.Dense(10)(Norm()(x).mean(1))
 
 
+class Attention(nn.Module):
+    heads: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.MultiHeadDotProductAttention(self.heads)(x)
+
+
 class Scale(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -159,6 +167,16 @@ def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
 
 def mixer(depth=12, width=64):
     return Mixer(depth, width)
+
+
+def attention(heads=8):
+    return Attention(heads)
+
+
+def recurrent(core, width=256):
+    """On a sequence [T, B, C]."""
+    cells = {"LSTM": nn.OptimizedLSTMCell, "GRU": nn.GRUCell}
+    return nn.RNN(cells[core](width), time_major=True) if core in cells else None
 
 
 def wide(parameters=200):

@@ -175,6 +175,14 @@ class Mixer(nnx.Module):
         return self.logits(self.norm(x).mean(1))
 
 
+class Attention(nnx.Module):
+    def __init__(self, width, heads, *, rngs):
+        self.attention = nnx.MultiHeadAttention(heads, width, decode=False, rngs=rngs)
+
+    def __call__(self, x):
+        return self.attention(x)
+
+
 class Scale(nnx.Module):
     def __init__(self):
         self.w = nnx.Param(jnp.ones(()))
@@ -220,6 +228,21 @@ def transformer(depth=12, width=64, heads=4, norm="layer", post_norm=False):
 
 def mixer(depth=12, width=64):
     return lambda shape, rngs: Mixer(depth, width, *shape, rngs=rngs)
+
+
+def attention(heads=8):
+    return lambda shape, rngs: Attention(shape[-1], heads, rngs=rngs)
+
+
+def recurrent(core, width=256):
+    """On a sequence [T, B, C]."""
+    cells = {"LSTM": nnx.OptimizedLSTMCell, "GRU": nnx.GRUCell}
+
+    def make(shape, rngs):
+        cell = cells[core](shape[-1], width, rngs=rngs)
+        return nnx.RNN(cell, time_major=True, rngs=rngs)
+
+    return make if core in cells else None
 
 
 def wide(parameters=200):

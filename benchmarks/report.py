@@ -37,13 +37,13 @@ def cell(values, scale):
     return middle if low == high else f"{middle} ({low}..{high})"
 
 
-def table(figures, libraries, measures, clock=0):
-    """Rows of one section; ratios are to dm-haiku."""
-    reference = REFERENCE in libraries
+def table(figures, libraries, measures, clock=0, reference=REFERENCE):
+    """Rows of one section, and ratios to the reference."""
+    compared = [x for x in libraries if x != reference and reference in libraries]
     head = ["wall time" if clock else ""]
     for library in libraries:
         head.append(library.title)
-        if reference and library != REFERENCE:
+        if library in compared:
             head.append("ratio")
             if library == OURS:
                 head.append("target")
@@ -54,8 +54,8 @@ def table(figures, libraries, measures, clock=0):
         for library in libraries:
             values = figures.rounds(library.title, row, clock)
             cells.append(cell(values, scale))
-            if reference and library != REFERENCE:
-                ratio = figures.ratio(library.title, REFERENCE.title, row, clock)
+            if library in compared:
+                ratio = figures.ratio(library.title, reference.title, row, clock)
                 cells.append(shown(ratio, library == OURS))
                 if library == OURS:
                     cells.append("" if target is None else f"{target:.2f}")
@@ -88,13 +88,18 @@ def sanity(figures, measures):
     )
 
 
-def section(figures, libraries, nets):
-    measures = [
+def listed(nets):
+    """(row, what, target) of every row of these nets that is a figure."""
+    return [
         (rows.name(net, what), what, target)
         for net, targets in nets.items()
         for what, target in targets.items()
         if what in rows.UNITS
     ]
+
+
+def section(figures, libraries, nets):
+    measures = listed(nets)
     parts = [sanity(figures, measures), table(figures, libraries, measures)]
     walled = [x for x in measures if x[1] in rows.WALL]
     if walled:
@@ -104,10 +109,10 @@ def section(figures, libraries, nets):
 
 
 def text(figures, libraries, sections):
-    return "\n\n".join(
-        f"## {title}\n\n{section(figures, libraries, nets)}"
-        for title, nets in sections.items()
-    )
+    """Title -> what stands below it."""
+    return {
+        title: section(figures, libraries, nets) for title, nets in sections.items()
+    }
 
 
 def processor():
@@ -132,7 +137,8 @@ def load():
     return f"{os.getloadavg()[1]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
-def write(text, before, options):
+def write(sections, plots, before, options):
+    """Writes RESULTS.md: the sections, a plot at the end of those that have one."""
     command = "python benchmarks/run.py" + " --full" * options.full
     command += f" --rounds {options.rounds} --samples {options.samples}"
     date = datetime.date.today().isoformat()
@@ -142,6 +148,9 @@ def write(text, before, options):
         "samples each. Times are CPU time unless a table says wall time. A ratio "
         "below 1 is less than dm-haiku. [What is measured, and how](README.md)."
     )
-    (HERE / "RESULTS.md").write_text(
-        f"# Results\n\n    {command}\n\n{head}\n\n{text}\n"
-    )
+    parts = ["# Results", f"    {command}", head]
+    for title, text in sections.items():
+        parts += [f"## {title}", text]
+        if title in plots:
+            parts.append(f"![{title}](plots/{plots[title].name})")
+    (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")

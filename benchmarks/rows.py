@@ -44,7 +44,8 @@ NETS = {
 }
 
 TRACED = "init traced", "apply traced", "value-and-grad traced"
-DEEP = {"compile": 1.0, "step": 1.0, "memory": 1.0}
+STEP = {"compile": 1.0, "step": 1.0, "memory": 1.0, "RSS": 1.0}
+FIRST = {"first step": 1.0}
 # Section -> net -> what is measured -> what ours should cost as a fraction of dm-haiku.
 SECTIONS = {
     "Tracing": {
@@ -54,32 +55,62 @@ SECTIONS = {
         "transformer": dict(zip(TRACED, (0.45, 0.50, 0.85))),
     },
     "A big program": {
-        "pairformer": {"init traced": 0.70, "apply traced": 0.75, "drawn": None}
+        "pairformer": {**dict(zip(TRACED, (0.70, 0.75))), "drawn": None},
     },
     "Deep nets": {
-        "pre-norm 4": DEEP,
-        "pre-norm 12": DEEP,
-        "pre-norm 24": {**DEEP, "compile": 0.10, "step": 0.30},
-        "RMS norm 12": DEEP,
-        "post-norm 12": DEEP,
-        "resnet18": DEEP,
-        "resnet50": DEEP,
-        "mixer 12": DEEP,
-        "mlp": DEEP,
+        "pre-norm 4": STEP,
+        "pre-norm 12": STEP,
+        "pre-norm 24": {**STEP, "compile": 0.10, "step": 0.30},
+        "RMS norm 12": STEP,
+        "post-norm 12": STEP,
+        "resnet18": STEP,
+        "resnet50": STEP,
+        "mixer 12": STEP,
+        "mlp": STEP,
+    },
+    "Attention": {
+        "attention": {**STEP, "step": 0.80},
+        "transformer 256": {**STEP, "step": 0.80},
+    },
+    "Recurrence": {
+        "LSTM": {**STEP, "step": 0.80},
+        "GRU": {**STEP, "step": 0.80},
+        "vanilla RNN": {**STEP, "step": 0.80},
+        "conv LSTM": {**STEP, "step": 0.80},
+    },
+    "First step": {
+        "mlp": {"first step": 1.0, "jitted init": 0.50},
+        "resnet50": FIRST,
+        "transformer": FIRST,
+    },
+    "Dispatch": {
+        "wide": {
+            "dicts": 0.85,
+            "dicts and out": 0.85,
+            "list": None,
+            "list and out": None,
+            "packed": 0.10,
+            "packed and out": 0.10,
+        },
     },
 }
+# How a figure is shown: its unit, and how many of them a second or a byte is.
 UNITS = {
-    **{what: ("ms", 1e3) for what in ("import", "eager init", *TRACED)},
-    "step": ("ms", 1e3),
-    "compile": ("s", 1.0),
-    "memory": ("MB", 1e-6),
+    **{what: ("ms", 1e3) for what in ("import", "eager init", "step", *TRACED)},
+    **{what: ("s", 1.0) for what in ("compile", "first step", "jitted init")},
+    **{what: ("MB", 1e-6) for what in ("memory", "RSS")},
+    **{what: ("us", 1e6) for what in SECTIONS["Dispatch"]["wide"]},
 }
-# Time in the background counts too: shown in wall time as well.
-WALL = ("step", "compile")
-# Rows of one sample a process, which does nothing else.
-FRESH = ("import",)
-# Nets that only --full runs.
-SLOW = ("pre-norm 4", "pre-norm 12", "RMS norm 12", "post-norm 12")
+# Threads share this work: it is shown in wall time too.
+WALL = ("step", "compile", "first step", "jitted init")
+# One sample a process, which does nothing else.
+FRESH = ("import", "first step", "jitted init")
+# Nets that only --full runs, each in the sections named.
+SLOW = {
+    "Deep nets": ("pre-norm 4", "pre-norm 12", "RMS norm 12", "post-norm 12"),
+    "Recurrence": ("vanilla RNN", "conv LSTM"),
+    "First step": ("resnet50",),
+}
 
 
 def name(net, what):

@@ -15,10 +15,14 @@ import json
 import pathlib
 import sys
 
+import plot
 import report
 import rows
 from figures import Figures
-from libraries import AGAIN, LIBRARIES, REFERENCE, warm, work
+from libraries import AGAIN, LIBRARIES, OURS, REFERENCE, run, warm, work
+
+HERE = pathlib.Path(__file__).resolve().parent
+RL_OPS = "RL ops"
 
 
 def progress(jobs):
@@ -98,20 +102,33 @@ def options():
     return chosen
 
 
+def rl_ops(chosen):
+    """The table of rl_ops.py, which has both rlax in one process."""
+    arguments = ["--rounds", 2 + chosen.samples * chosen.rounds // 2]
+    arguments += ["--full"] * chosen.full
+    if chosen.out:
+        arguments += ["--out", chosen.out.with_suffix(".rl.jsonl")]
+    printed = run(REFERENCE, HERE / "rl_ops.py", *arguments)
+    return "\n".join(line for line in printed.splitlines() if line.startswith("|"))
+
+
 def main():
     chosen = options()
     sections = rows.chosen(chosen.rows, chosen.full)
-    if not sections:
+    with_rl = any(x in RL_OPS for x in chosen.rows) and OURS.title in chosen.libraries
+    if not sections and not with_rl:
         raise SystemExit(f"no row contains {chosen.rows}")
     libraries = [x for x in LIBRARIES if x.title in chosen.libraries]
     processes = [*libraries, AGAIN] if REFERENCE in libraries else libraries
     before = report.load()
     figures = measure(processes, sections, chosen.rounds, chosen.samples, chosen.out)
     text = report.text(figures, libraries, sections)
-    print(text)
-    whole = chosen.rows == [""] and len(libraries) == len(LIBRARIES)
-    if whole:
-        report.write(text, before, chosen)
+    if with_rl:
+        text[RL_OPS] = rl_ops(chosen)
+    print("\n\n".join(f"## {title}\n\n{part}" for title, part in text.items()))
+    if chosen.rows == [""] and len(libraries) == len(LIBRARIES):
+        plots = plot.sections(figures, libraries, sections)
+        report.write(text, plots, before, chosen)
     wrong = figures.disagreements(REFERENCE.title)
     if wrong:
         raise SystemExit("\n".join(wrong))

@@ -36,6 +36,10 @@ def values(name, size, random):
     return noise * 1.4 * size**-0.25  # keeps what passes relu, and knows no layout
 
 
+class NoPeerError(Exception):
+    """The library has nothing of that kind."""
+
+
 class Subject:
     """A net's functions, and variables to call them with.
 
@@ -44,10 +48,14 @@ class Subject:
     """
 
     def __init__(self, models, net):
+        self.key = jax.random.PRNGKey(0)
+        self.models = models
         self.laid_out = getattr(
             models, "laid_out", lambda name, x, shape: x.reshape(shape)
         )
         made = getattr(models, net.make)(**net.options)
+        if made is None:
+            raise NoPeerError
         self.init, self.apply, self.named = models.functions(made, example(net))
 
         def loss(params, rest):
@@ -67,7 +75,7 @@ class Subject:
             order.extend((name, number[id(x)]) for name, x in self.named(params))
             return params, rest
 
-        return jax.eval_shape(init, jax.random.PRNGKey(0)), order
+        return jax.eval_shape(init, self.key), order
 
     @functools.cached_property
     def variables(self):
@@ -82,8 +90,12 @@ class Subject:
             x = leaves[i]
             value = self.laid_out(name, values(name, x.size, random), x.shape)
             leaves[i] = jax.device_put(np.asarray(value, x.dtype))
-        zeros = lambda x: jax.device_put(np.zeros(x.shape, x.dtype))  # noqa: E731
-        return tree.unflatten(leaves), jax.tree.map(zeros, rest)
+        return tree.unflatten(leaves), jax.tree.map(self.zeros, rest)
+
+    def zeros(self, x):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):  # nnx keeps keys in its state
+            return jax.random.key(0)
+        return jax.device_put(np.zeros(x.shape, x.dtype))
 
     def sizes(self):
         """Of the parameters, in the order of calls."""
@@ -91,11 +103,29 @@ class Subject:
         leaves = jax.tree.leaves(params)
         return [leaves[i].size for _, i in order]
 
-    def numbers(self, value_and_grad):
+    @functools.cached_property
+    def compiled(self):
+        return jax.jit(self.value_and_grad).lower(*self.variables).compile()
+
+    def numbers(self):
         """The loss, and the norm of its gradient by each parameter as called."""
-        (loss, _), gradient = value_and_grad(*self.variables)
+        (loss, _), gradient = self.compiled(*self.variables)
         leaves = norms(gradient)
         return [float(loss), *(leaves[i] for _, i in self.shapes[1])]
+
+    def outputs(self):
+        """The loss without a gradient, and the norm of each array of the output."""
+        out, _ = jax.jit(self.apply)(*self.variables)
+        return [float(loss_of(out)), *norms(out)]
+
+    def packed(self, params, form):
+        """Params in another form, and the function that restores them."""
+        leaves, tree = jax.tree.flatten(params)
+        if form == "list":
+            return leaves, tree.unflatten
+        if form == "packed" and hasattr(self.models, "packed"):
+            return self.models.packed(params)
+        return params, lambda params: params
 
 
 def norms(tree):

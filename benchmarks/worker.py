@@ -11,13 +11,17 @@ import gc
 import hashlib
 import importlib
 import json
+import os
 import pathlib
+import resource
 import sys
 import time
 
 import rows
 
 HERE = pathlib.Path(__file__).resolve().parent
+COMPILE_SECONDS = 6.0  # no more samples of compiling than fit in this
+CALLS = 1000  # a sample of dispatch
 
 
 class Clock:
@@ -29,6 +33,10 @@ class Clock:
     def read(self):
         now = time.process_time(), time.perf_counter()
         return [b - a for a, b in zip(self.start, now)]
+
+
+def median(times):
+    return [sorted(x)[len(x) // 2] for x in zip(*times)]
 
 
 def timed(f, samples, warm=2):
@@ -45,7 +53,7 @@ def timed(f, samples, warm=2):
         f()
         times.append(clock.read())
         gc.enable()
-    return [sorted(x)[samples // 2] for x in zip(*times)]
+    return median(times)
 
 
 def imported(job):
@@ -64,11 +72,123 @@ def imported(job):
     return taken
 
 
-def traced(f, *arguments):
+def traced(f, arguments, samples):
     import jax
 
     # A new function each time: JAX remembers the traces of old ones.
-    return lambda: jax.make_jaxpr(lambda *x: f(*x))(*arguments)
+    return timed(lambda: jax.make_jaxpr(lambda *x: f(*x))(*arguments), samples)
+
+
+def eager_init(subject, samples):
+    import jax
+
+    return timed(lambda: jax.block_until_ready(subject.init(subject.key)), samples)
+
+
+def jitted_init(subject, _):
+    """Trace, compile and run, once."""
+    import jax
+
+    clock = Clock()
+    jax.block_until_ready(jax.jit(subject.init)(subject.key))
+    return clock.read()
+
+
+def first_step(subject, _):
+    """From the start of the process to the first updated parameters."""
+    import jax
+
+    @jax.jit
+    def update(params, rest):
+        (loss, rest), gradient = subject.value_and_grad(params, rest)
+        return jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient), rest, loss
+
+    jax.block_until_ready(update(*subject.init(subject.key)))
+    return [time.process_time(), time.time() - float(os.environ["BENCHMARK_START"])]
+
+
+def compiling(subject, samples):
+    """Compiles value and gradient; what is traced and lowered before is not timed."""
+    import jax
+
+    times = []
+    while not times or (
+        len(times) < samples and sum(x[1] for x in times) < COMPILE_SECONDS
+    ):
+        lowered = jax.jit(lambda *x: subject.value_and_grad(*x)).lower(
+            *subject.variables
+        )
+        clock = Clock()
+        subject.compiled = lowered.compile()
+        times.append(clock.read())
+    return median(times)
+
+
+def step(subject, samples):
+    import jax
+
+    return timed(
+        lambda: jax.block_until_ready(subject.compiled(*subject.variables)), samples
+    )
+
+
+def memory(subject, _):
+    """What the compiled step takes by XLA's account."""
+    sizes = subject.compiled.memory_analysis()
+    arguments, outputs = sizes.argument_size_in_bytes, sizes.output_size_in_bytes
+    return [sizes.temp_size_in_bytes + arguments + outputs]
+
+
+def resident(_, __):
+    """The largest that the process has been."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit]
+
+
+def dispatch(kind, returned):
+    """Calls of a jitted function of parameters that computes next to nothing."""
+
+    def measure(subject, samples):
+        import jax
+
+        params, rest = subject.variables
+        argument, unpack = subject.packed(params, kind)
+
+        def f(argument):
+            out, _ = subject.apply(unpack(argument), rest)
+            if returned:  # as an update returns them
+                return out, jax.tree.map(lambda x: 0.5 * x, argument)
+            return out
+
+        jitted = jax.jit(f)
+
+        def calls():
+            for _ in range(CALLS):
+                jitted(argument)
+
+        return [x / CALLS for x in timed(calls, samples)]
+
+    return measure
+
+
+# In the order in which they are taken: RSS before anything but steps has run.
+MEASURES = {
+    "jitted init": jitted_init,
+    "first step": first_step,
+    "compile": compiling,
+    "step": step,
+    "memory": memory,
+    "RSS": resident,
+    "init traced": lambda s, n: traced(s.init, (s.key,), n),
+    "apply traced": lambda s, n: traced(s.apply, s.variables, n),
+    "value-and-grad traced": lambda s, n: traced(s.value_and_grad, s.variables, n),
+    "eager init": eager_init,
+    **{
+        f"{form}{returned}": dispatch(form, bool(returned))
+        for form in ("dicts", "list", "packed")
+        for returned in ("", " and out")
+    },
+}
 
 
 def digests(params):
@@ -86,58 +206,40 @@ def digests(params):
 def measured(subject, measures, samples):
     """Figures, and what they were measured on."""
     import jax
-    from subject import loss_of, norms
 
-    result = {"figures": {}, "sizes": subject.sizes()}
-    figures = result["figures"]
-    key = jax.random.PRNGKey(0)
-
-    if {"compile", "step", "memory"} & set(measures):
-        lowered = jax.jit(subject.value_and_grad).lower(*subject.variables)
-        clock = Clock()
-        compiled = lowered.compile()
-        figures["compile"] = clock.read()
-        sizes = compiled.memory_analysis()
-        figures["memory"] = [
-            sizes.temp_size_in_bytes
-            + sizes.argument_size_in_bytes
-            + sizes.output_size_in_bytes
-        ]
-        if "step" in measures:
-            step = lambda: jax.block_until_ready(compiled(*subject.variables))  # noqa: E731
-            figures["step"] = timed(step, samples)
-        result["numbers"] = subject.numbers(compiled)
-
-    cases = {
-        "init traced": lambda: traced(subject.init, key),
-        "apply traced": lambda: traced(subject.apply, *subject.variables),
-        "value-and-grad traced": lambda: traced(
-            subject.value_and_grad, *subject.variables
-        ),
-        "eager init": lambda: lambda: jax.block_until_ready(subject.init(key)),
+    figures = {
+        what: measure(subject, samples)
+        for what, measure in MEASURES.items()
+        if what in measures
     }
-    for what, case in cases.items():
-        if what in measures:
-            figures[what] = timed(case(), samples)
+    result = {"figures": figures}
+    if set(measures) & set(rows.FRESH):
+        return result
+    result["sizes"] = subject.sizes()
+    if "compile" in measures:
+        result["numbers"] = subject.numbers()
     if "drawn" in measures:
-        result["drawn"] = digests(subject.init(key)[0])
-        out, _ = jax.jit(subject.apply)(*subject.variables)
-        result["numbers"] = [float(loss_of(out)), *norms(out)]
+        result["drawn"] = digests(jax.jit(subject.init)(subject.key)[0])
+        result["numbers"] = subject.outputs()
     return result
 
 
 def main():
     job = json.loads(sys.argv[1])
     figures = {"import": imported(job)}
-    if job["net"]:
-        models = importlib.import_module(f"{job['models']}_models")
-        net = rows.NETS[job["net"]]
-        if not hasattr(models, net.make):
-            return {"figures": {}}
-        from subject import Subject
+    if not job["net"]:
+        return {"figures": figures}
+    models = importlib.import_module(f"{job['models']}_models")
+    net = rows.NETS[job["net"]]
+    if not hasattr(models, net.make):
+        return {"figures": {}}
+    from subject import NoPeerError, Subject
 
-        return measured(Subject(models, net), job["measures"], job["samples"])
-    return {"figures": figures}
+    try:
+        subject = Subject(models, net)
+    except NoPeerError:
+        return {"figures": {}}
+    return measured(subject, job["measures"], job["samples"])
 
 
 if __name__ == "__main__":
