@@ -36,7 +36,8 @@ class Actor:
         self.environments, self.memory = environments, memory
         self.observations, _ = environments.reset(seed=1000 * seed)
         self.first = np.ones(environments.num_envs, bool)
-        self.key, self.steps = jax.random.key(seed), 0
+        # Apart from the learner's: split's and fold_in's first keys are the same.
+        self.key, self.steps = jax.random.key(1_000_000 + seed), 0
 
         def choose(params, key, step, *inputs):
             logits, memory = policy(params, *inputs)
