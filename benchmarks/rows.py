@@ -29,6 +29,7 @@ NETS = {
     "resnet50": Net("resnet50", (2, 64, 64, 3)),
     "transformer": tokens(shape=(2, 16)),
     "pairformer": Net("pairformer", ()),
+    "pairformer, drawn": Net("pairformer", ()),
     **{f"pre-norm {depth}": tokens(depth=depth) for depth in (4, 12, 24)},
     "RMS norm 12": tokens(norm="rms"),
     "post-norm 12": tokens(post_norm=True),
@@ -55,7 +56,8 @@ SECTIONS = {
         "transformer": dict(zip(TRACED, (0.45, 0.50, 0.85))),
     },
     "A big program": {
-        "pairformer": {**dict(zip(TRACED, (0.70, 0.75))), "drawn": None},
+        "pairformer": dict(zip(TRACED, (0.70, 0.75))),
+        "pairformer, drawn": {"drawn": None},
     },
     "Deep nets": {
         "pre-norm 4": STEP,
@@ -108,6 +110,7 @@ FRESH = ("import", "first step", "jitted init")
 # Nets that only --full runs, each in the sections named.
 SLOW = {
     "Deep nets": ("pre-norm 4", "pre-norm 12", "RMS norm 12", "post-norm 12"),
+    "A big program": ("pairformer, drawn",),
     "Recurrence": ("vanilla RNN", "conv LSTM"),
     "First step": ("resnet50",),
 }
