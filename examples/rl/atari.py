@@ -134,7 +134,7 @@ def speed(seconds, steps: int):
 parser = experiment.parser(
     __doc__,
     environment="pong",
-    steps=20_480,
+    steps=10_240,
     seeds=1,
     evaluations=1,
     episodes=4,

@@ -135,6 +135,8 @@ ppo.add_options(
     learning_rate=2e-3,
     discount=0.98,
     lambda_=0.9,
+    # Policy and value share the LSTM, and the loss of the value is far the larger one.
+    value=0.01,
 )
 main = functools.partial(experiment.main, learn, act, parser, wrappers=[HideVelocities])
 
