@@ -114,6 +114,28 @@ def test_rollouts_go_on_where_they_stopped(load):
     assert not a_tm1.any() and np.all(r_t == 1)
 
 
+def test_learning_unrolls_the_memory_that_acting_had(load):
+    import jax
+
+    agent, actor = load("ppo_lstm"), load("rollouts").Actor
+    environments = load("experiment").vector("CartPole-v1", 2, [agent.HideVelocities])
+    actor = actor(agent.policy, environments, 0)
+    x, first = actor.observations[None], actor.first[None]
+    params = jax.jit(agent.network.init)(jax.random.key(0), x, first, None, x)
+    actor(params, 30)  # so that what follows begins amid an episode
+    memory = actor.memory
+    batch = actor(params, 30)
+    assert batch.first_tm1[1:].any() and not batch.first_tm1[0].all()
+    logits_tm1, v_tm1, _, v_t = jax.jit(agent.network.apply)(
+        params, batch.s_tm1, batch.first_tm1, memory, batch.s_t
+    )
+    np.testing.assert_allclose(logits_tm1, batch.logits_tm1, rtol=1e-5, atol=1e-6)
+    # The value that follows a step is that of the next one, unless an episode begins.
+    same = ~batch.first_tm1[1:]
+    np.testing.assert_allclose(v_t[:-1][same], v_tm1[1:][same], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(v_t[:-1][~same], v_tm1[1:][~same], rtol=1e-4, atol=1e-6)
+
+
 def test_a_policy_with_too_few_actions_is_named(load, tmp_path):
     with pytest.raises(ValueError, match="gives 2 logits, but there are 3 actions"):
         run(load("a2c"), tmp_path, "--environment Acrobot-v1 --steps 8 --episodes 1")
