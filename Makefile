@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check bench docs slow clean
+.PHONY: demo test check bench guard docs slow clean
 
 demo: $(VENV)/.installed-demo
 	$(RUN) examples/demo.py
@@ -26,6 +26,10 @@ check: $(VENV)/.installed-dev
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/run.py
+
+# Is NEW slower than OLD, two commits?
+guard: .venv-bench/.installed
+	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
 docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx -W -q -b html docs build/docs

@@ -55,6 +55,12 @@ def main():
     parser.add_argument("new")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=15, help="per process and row")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=60,
+        help="after these, no more samples of a row",
+    )
     parser.add_argument("--rows", nargs="+", default=[""], help="rows containing these")
     parser.add_argument("--limit", type=float, default=LIMIT)
     options = parser.parse_args()
@@ -71,7 +77,8 @@ def main():
     with worktree(options.old) as old_place, worktree(options.new) as new_place:
         old = Library(f"old: {options.old}", "haiku", "haiku", str(old_place / "src"))
         new = Library(f"new: {options.new}", "haiku", "haiku", str(new_place / "src"))
-        figures = measure((old, new), {"": nets}, options.rounds, options.samples)
+        efforts = options.rounds, options.samples, options.seconds
+        figures = measure((old, new), {"": nets}, *efforts)
 
     measures = report.listed(nets)
     print(report.table(figures, (old, new), measures, reference=old))

@@ -52,7 +52,7 @@ def run(library, *arguments):
     return done.stdout
 
 
-def work(library, net, measures, samples):
+def work(library, net, measures, samples, seconds):
     """The figures that worker.py finds."""
     job = {
         "models": library.models,
@@ -61,6 +61,7 @@ def work(library, net, measures, samples):
         "net": net,
         "measures": measures,
         "samples": samples,
+        "seconds": seconds,
     }
     return json.loads(run(library, HERE / "worker.py", json.dumps(job)))
 

@@ -6,6 +6,7 @@ import report
 from libraries import OURS, REFERENCE
 
 COLOURS = "#d62728", "#7f7f7f", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b"
+TICKS = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
 MARKERS = "D", "o", "s", "^", "v", "P"
 
 
@@ -14,7 +15,8 @@ def draw(figures, libraries, title, nets, folder):
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "benchmarks"  # the same bytes each time
+    # Text as text, and the same bytes each time.
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks"})
     from matplotlib import pyplot
 
     measures = report.listed(nets)[::-1]
@@ -41,9 +43,13 @@ def draw(figures, libraries, title, nets, folder):
             axes.plot([target] * 2, [y - 0.4, y + 0.4], color="black", lw=1)
     axes.axvline(1, color="black", lw=0.5)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    ticks = [x for x in TICKS if low <= x <= high]
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(measures)), [row for row, *_ in measures], fontsize=7)
     axes.set_xlabel("ratio to dm-haiku (less is better); bars: targets", fontsize=7)
-    axes.tick_params(axis="x", which="both", labelsize=7)
+    axes.tick_params(axis="x", labelsize=7)
     axes.grid(axis="y", lw=0.3)
     axes.legend(fontsize=6, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     path = folder / f"{title.lower().replace(' ', '-')}.svg"

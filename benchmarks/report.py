@@ -141,12 +141,14 @@ def write(sections, plots, before, options):
     """Writes RESULTS.md: the sections, a plot at the end of those that have one."""
     command = "python benchmarks/run.py" + " --full" * options.full
     command += f" --rounds {options.rounds} --samples {options.samples}"
+    command += f" --seconds {options.seconds:g}"
     date = datetime.date.today().isoformat()
     head = (
         f"{date}. {machine()} Load average {before} at the start, {load()} at the end. "
         f"Medians of rounds (lowest..highest): {options.rounds} of {options.samples} "
-        "samples each. Times are CPU time unless a table says wall time. A ratio "
-        "below 1 is less than dm-haiku. [What is measured, and how](README.md)."
+        f"samples each, fewer where they took over {options.seconds:g} s. Times are "
+        "CPU time unless a table says wall time. A ratio below 1 is less than "
+        "dm-haiku. [What is measured, and how](README.md)."
     )
     parts = ["# Results", f"    {command}", head]
     for title, text in sections.items():

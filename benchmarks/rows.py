@@ -109,9 +109,16 @@ WALL = ("step", "compile", "first step", "jitted init")
 FRESH = ("import", "first step", "jitted init")
 # Nets that only --full runs, each in the sections named.
 SLOW = {
-    "Deep nets": ("pre-norm 4", "pre-norm 12", "RMS norm 12", "post-norm 12"),
+    "Deep nets": (
+        "pre-norm 4",
+        "pre-norm 12",
+        "RMS norm 12",
+        "post-norm 12",
+        "resnet50",
+    ),
+    "Attention": ("attention",),
     "A big program": ("pairformer, drawn",),
-    "Recurrence": ("vanilla RNN", "conv LSTM"),
+    "Recurrence": ("GRU", "vanilla RNN", "conv LSTM"),
     "First step": ("resnet50",),
 }
 

@@ -23,6 +23,7 @@ from libraries import AGAIN, LIBRARIES, OURS, REFERENCE, run, warm, work
 
 HERE = pathlib.Path(__file__).resolve().parent
 RL_OPS = "RL ops"
+FRESH_SAMPLES = 2  # of what takes a process of its own, in each round
 
 
 def progress(jobs):
@@ -37,8 +38,8 @@ def progress(jobs):
         yield from tqdm(jobs, smoothing=0)
 
 
-def schedule(titles, sections, rounds, samples):
-    """(round, library, net, measures, samples) of each process, libraries in turns."""
+def schedule(titles, sections, rounds, samples, seconds):
+    """(round, library, net, measures, effort) of each process, libraries in turns."""
     jobs = []
     for i in range(rounds):
         # Each round starts with another library: none always runs first.
@@ -46,12 +47,12 @@ def schedule(titles, sections, rounds, samples):
         for nets in sections.values():
             for net, measures in nets.items():
                 fresh = [x for x in measures if x in rows.FRESH]
-                for what in fresh:  # one sample a process
-                    for k in range(-(-samples // rounds)):
-                        jobs += [(i, x, net, [what], -k) for x in turn]
+                for what in fresh:  # one sample a process, which its number tells apart
+                    for k in range(min(samples, FRESH_SAMPLES)):
+                        jobs += [(i, x, net, [what], (k, 0)) for x in turn]
                 others = [x for x in measures if x not in rows.FRESH]
                 if others:
-                    jobs += [(i, x, net, others, samples) for x in turn]
+                    jobs += [(i, x, net, others, (samples, seconds)) for x in turn]
     return jobs
 
 
@@ -66,19 +67,20 @@ def measured(jobs, libraries, out):
     for job in progress(jobs):
         result = known.get(json.dumps(job))
         if result is None:
-            _, title, net, measures, samples = job
-            result = work(by_title[title], net, measures, samples)
+            _, title, net, measures, effort = job
+            result = work(by_title[title], net, measures, *effort)
             if out:
                 with out.open("a") as lines:
                     lines.write(json.dumps([job, result]) + "\n")
         yield job, result
 
 
-def measure(libraries, sections, rounds, samples, out=None):
+def measure(libraries, sections, rounds, samples, seconds, out=None):
     """The figures of these libraries, from processes of theirs."""
     for library in libraries:
         warm(library)
-    jobs = schedule([x.title for x in libraries], sections, rounds, samples)
+    titles = [x.title for x in libraries]
+    jobs = schedule(titles, sections, rounds, samples, seconds)
     figures = Figures()
     for (i, title, net, *_), result in measured(jobs, libraries, out):
         figures.add(i, title, net, result)
@@ -89,7 +91,10 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every row")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--samples", type=int, default=7, help="per process and row")
+    parser.add_argument("--samples", type=int, default=5, help="per process and row")
+    parser.add_argument(
+        "--seconds", type=float, default=3, help="after these, no more samples of a row"
+    )
     titles = [x.title for x in LIBRARIES]
     parser.add_argument("--libraries", nargs="+", choices=titles, default=titles)
     parser.add_argument("--rows", nargs="+", default=[""], help="rows containing these")
@@ -104,7 +109,7 @@ def options():
 
 def rl_ops(chosen):
     """The table of rl_ops.py, which has both rlax in one process."""
-    arguments = ["--rounds", 2 + chosen.samples * chosen.rounds // 2]
+    arguments = ["--rounds", chosen.samples * chosen.rounds]
     arguments += ["--full"] * chosen.full
     if chosen.out:
         arguments += ["--out", chosen.out.with_suffix(".rl.jsonl")]
@@ -119,9 +124,17 @@ def main():
     if not sections and not with_rl:
         raise SystemExit(f"no row contains {chosen.rows}")
     libraries = [x for x in LIBRARIES if x.title in chosen.libraries]
-    processes = [*libraries, AGAIN] if REFERENCE in libraries else libraries
+    again = REFERENCE in libraries and (chosen.full or chosen.rows != [""])
+    processes = [*libraries, AGAIN] if again else libraries
     before = report.load()
-    figures = measure(processes, sections, chosen.rounds, chosen.samples, chosen.out)
+    figures = measure(
+        processes,
+        sections,
+        chosen.rounds,
+        chosen.samples,
+        chosen.seconds,
+        chosen.out,
+    )
     text = report.text(figures, libraries, sections)
     if with_rl:
         text[RL_OPS] = rl_ops(chosen)

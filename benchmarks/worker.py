@@ -1,12 +1,14 @@
 """One library's figures of one net, in a process of its own: `worker.py JOB`.
 
 JOB is a JSON object: `models` (the model file), `package` and `source` (what must be
-imported, and from where; null: an installed one), `net`, `measures`, `samples`. Prints
+imported, and from where; null: an installed one), `net`, `measures`, `samples`,
+`seconds` (once they are spent, no more samples). Prints
 a JSON object: `figures`, measure -> [CPU, wall] seconds or [bytes]; `sizes` of the
 parameters; `numbers`, which depend on what is computed alone; `drawn`, a digest of
 each parameter that init draws, where asked for.
 """
 
+import dataclasses
 import gc
 import hashlib
 import importlib
@@ -20,8 +22,7 @@ import time
 import rows
 
 HERE = pathlib.Path(__file__).resolve().parent
-COMPILE_SECONDS = 6.0  # no more samples of compiling than fit in this
-CALLS = 1000  # a sample of dispatch
+CALLS = 300  # a sample of dispatch
 
 
 class Clock:
@@ -39,14 +40,26 @@ def median(times):
     return [sorted(x)[len(x) // 2] for x in zip(*times)]
 
 
-def timed(f, samples, warm=2):
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How many samples, and after how many seconds of them no more."""
+
+    samples: int
+    seconds: float
+
+    def enough(self, times):
+        taken = sum(wall for _, wall in times)
+        return len(times) >= self.samples or (times and taken >= self.seconds)
+
+
+def timed(f, effort):
     """The medians of CPU and wall seconds."""
-    for _ in range(warm):
+    for _ in range(2):  # to warm up
         f()
     gc.collect()
     gc.freeze()  # what lives by now is not looked through again at every sample
     times = []
-    for _ in range(samples):
+    while not effort.enough(times):
         gc.collect()
         gc.disable()
         clock = Clock()
@@ -72,17 +85,17 @@ def imported(job):
     return taken
 
 
-def traced(f, arguments, samples):
+def traced(f, arguments, effort):
     import jax
 
     # A new function each time: JAX remembers the traces of old ones.
-    return timed(lambda: jax.make_jaxpr(lambda *x: f(*x))(*arguments), samples)
+    return timed(lambda: jax.make_jaxpr(lambda *x: f(*x))(*arguments), effort)
 
 
-def eager_init(subject, samples):
+def eager_init(subject, effort):
     import jax
 
-    return timed(lambda: jax.block_until_ready(subject.init(subject.key)), samples)
+    return timed(lambda: jax.block_until_ready(subject.init(subject.key)), effort)
 
 
 def jitted_init(subject, _):
@@ -107,14 +120,12 @@ def first_step(subject, _):
     return [time.process_time(), time.time() - float(os.environ["BENCHMARK_START"])]
 
 
-def compiling(subject, samples):
+def compiling(subject, effort):
     """Compiles value and gradient; what is traced and lowered before is not timed."""
     import jax
 
     times = []
-    while not times or (
-        len(times) < samples and sum(x[1] for x in times) < COMPILE_SECONDS
-    ):
+    while not effort.enough(times):
         lowered = jax.jit(lambda *x: subject.value_and_grad(*x)).lower(
             *subject.variables
         )
@@ -124,11 +135,11 @@ def compiling(subject, samples):
     return median(times)
 
 
-def step(subject, samples):
+def step(subject, effort):
     import jax
 
     return timed(
-        lambda: jax.block_until_ready(subject.compiled(*subject.variables)), samples
+        lambda: jax.block_until_ready(subject.compiled(*subject.variables)), effort
     )
 
 
@@ -148,7 +159,7 @@ def resident(_, __):
 def dispatch(kind, returned):
     """Calls of a jitted function of parameters that computes next to nothing."""
 
-    def measure(subject, samples):
+    def measure(subject, effort):
         import jax
 
         params, rest = subject.variables
@@ -166,7 +177,7 @@ def dispatch(kind, returned):
             for _ in range(CALLS):
                 jitted(argument)
 
-        return [x / CALLS for x in timed(calls, samples)]
+        return [x / CALLS for x in timed(calls, effort)]
 
     return measure
 
@@ -203,12 +214,12 @@ def digests(params):
     }
 
 
-def measured(subject, measures, samples):
+def measured(subject, measures, effort):
     """Figures, and what they were measured on."""
     import jax
 
     figures = {
-        what: measure(subject, samples)
+        what: measure(subject, effort)
         for what, measure in MEASURES.items()
         if what in measures
     }
@@ -239,7 +250,8 @@ def main():
         subject = Subject(models, net)
     except NoPeerError:
         return {"figures": {}}
-    return measured(subject, job["measures"], job["samples"])
+    effort = Effort(job["samples"], job["seconds"])
+    return measured(subject, job["measures"], effort)
 
 
 if __name__ == "__main__":
