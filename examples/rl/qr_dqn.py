@@ -24,7 +24,7 @@ import rlax
 ACTIONS, QUANTILES = 2, 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = value_agent.parser(__doc__, capacity=50_000, learning_rate=1e-3)
+parser = value_agent.parser(__doc__)
 
 
 @hk.without_apply_rng

@@ -1,12 +1,12 @@
 """The loop that DQN, C51 and QR-DQN share: act, remember, learn from memory.
 
-Those agents differ in their network and its loss; they give `learn` both. Sizes and
-rates are those that CleanRL publishes for CartPole (Huang et al., 2022, JMLR 23), with
-three differences. Several environments go on side by side. The learning rate falls to
-zero. And as the actions of a balanced pole have nearly the same value, where little
-noise upsets the policy, the policy that is evaluated has averaged parameters, and what
-`learn` returns are those of the best evaluation on the way: the final figure comes from
-other episodes than these.
+Those agents differ in their network and its loss; they give `learn` both. Sizes are
+those that CleanRL publishes for CartPole (Huang et al., 2022, JMLR 23). Several
+environments go on side by side, and the learning rate starts higher and falls to zero.
+As the actions of a balanced pole have nearly the same value, where little noise upsets
+the policy, the policy that is evaluated has averaged parameters; and what `learn`
+returns are those of the best evaluation on the way. The final figure comes from other
+episodes than these.
 An episode that is cut off by the time limit still has a future to bootstrap from: its
 discount stays (Pardo et al., 2018, Time Limits in Reinforcement Learning,
 arXiv:1712.00378).
@@ -38,7 +38,7 @@ def parser(description: str, **defaults):
     add("--batch-size", 128, "transitions of an update")
     add("--capacity", 10_000, "transitions kept")
     add("--warm-up", 10_000, "steps before learning")
-    add("--learning-rate", 2.5e-4, "at first; falls to 0")
+    add("--learning-rate", 1e-3, "at first; falls to 0")
     add("--copy-period", 50, "updates until the target network is a new copy")
     add("--average", 0.002, "weight of new parameters in the averaged ones")
     add("--discount", 0.99, "of later rewards")
