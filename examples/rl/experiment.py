@@ -10,10 +10,10 @@ An agent's file holds its learning rule, and ends with
 `learn(options, seed, report)` trains once and returns what it learned, a tree of
 arrays. It calls `report(step, learned, **shown)` as often as it likes: that moves the
 progress bar, and evaluates when an evaluation is due; `report.best` is what did best
-so far, and may be what `learn` returns. `act(learned, observations,
-memory)` chooses actions without exploration, [B] or [B, A] for observations [B, ...],
-and returns them with its memory for the next step. That memory is None at the start of
-an episode, and stays None in a feed-forward policy; `act` is compiled.
+so far, and may be what `learn` returns. `act(learned, observations, memory)` chooses
+actions without exploration, [B] or [B, A] for observations [B, ...], and returns them
+with its memory for the next step. That memory is None at the start of an episode, and
+stays None in a feed-forward policy; `act` is compiled.
 """
 
 import argparse
