@@ -21,13 +21,13 @@ from rollouts import Actor
 import haiku as hk
 import rlax
 
-parser = experiment.parser(__doc__, environment="CartPole-v1", steps=200_000)
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=500_000)
 parser.add_argument("--environments", type=int, default=8, help="side by side; 8")
 parser.add_argument("--length", type=int, default=8, help="steps of an update; 8")
-parser.add_argument("--learning-rate", type=float, default=2e-3, help="2e-3, sinks")
+parser.add_argument("--learning-rate", type=float, default=1e-3, help="1e-3, sinks")
 parser.add_argument("--discount", type=float, default=0.99, help="0.99")
 parser.add_argument("--lambda", type=float, default=1.0, dest="lambda_", help="1")
-parser.add_argument("--entropy", type=float, default=0.0, help="weight; 0")
+parser.add_argument("--entropy", type=float, default=0.01, help="weight; 0.01")
 
 
 def forward(x):

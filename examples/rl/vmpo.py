@@ -22,7 +22,7 @@ from rollouts import Actor
 import haiku as hk
 import rlax
 
-parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=200_000)
 add = parser.add_argument
 add("--environments", type=int, default=8, help="side by side; 8")
 add("--length", type=int, default=64, help="steps before an update; 64")
