@@ -126,7 +126,7 @@ def speed(seconds, steps: int):
     """Frames of the game that pass in a second, and the share of time spent acting."""
     if not seconds:
         return {}
-    acting, learning = np.mean(seconds, 0)
+    acting, learning = np.mean(seconds, 0).tolist()
     frames = SKIP * steps / (acting + learning)
     return {"frames_per_second": frames, "acting": acting / (acting + learning)}
 
