@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from haiku._core.draws import drawn_together, is_staged
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.naming import Scope
 from haiku._core.stack import Stack
@@ -114,6 +115,17 @@ class Frame:
                 mine.setdefault(under + path, {}).update(values)
         if changes.keys is not None and self.keys is not None:
             self.keys.replace_internal_state(changes.keys)
+
+    def draw_together(self) -> None:
+        """Lets values that were drawn alike be drawn in one loop, see `draws`."""
+        draws = self.keys.draws if self.keys else []
+        if not draws or not is_staged():
+            return
+        values = drawn_together(draws)
+        for store in (self.params, self.initial_state):
+            for named in store.values():
+                for name, value in named.items():
+                    named[name] = values.get(id(value), value)
 
     @contextlib.contextmanager
     def holding(self, contents: Contents, keep_names: bool = False) -> Iterator[None]:

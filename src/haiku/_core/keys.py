@@ -3,7 +3,7 @@
 import collections
 import functools
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from haiku import config
+from haiku._core.draws import Draw, Sample, as_is, split_and_draw
 
 KeyState = tuple[jax.Array, tuple[jax.Array, ...]]
 
@@ -19,17 +20,6 @@ KeyState = tuple[jax.Array, tuple[jax.Array, ...]]
 @functools.partial(jax.jit, static_argnums=1)
 def _split(key, num):
     return tuple(jax.random.split(key, num))
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _split_and_draw(key, sample, arguments, alone):
-    key, subkey = jax.random.split(key)
-    rounded = jax.lax.optimization_barrier if alone else _identity
-    return key, sample(subkey, rounded, *arguments)
-
-
-def _identity(x):
-    return x
 
 
 # Above this many keys one array sliced later traces faster than one output per key.
@@ -130,9 +120,10 @@ class PRNGSequence(Iterator[jax.Array]):
       >>> a, (b, c) = next(keys), keys.take(2)
     """
 
-    __slots__ = ("_key", "_reserved")
+    __slots__ = ("_key", "_reserved", "draws")
 
     def __init__(self, key_or_seed: jax.Array | int | KeyState):
+        self.draws: list[Draw] = []  # those that are traced
         if isinstance(key_or_seed, tuple):
             self.replace_internal_state(key_or_seed)
             return
@@ -192,7 +183,7 @@ class PRNGSequence(Iterator[jax.Array]):
             self.reserve(config.settings().rng_reserve_size)
         return self._reserved.popleft()
 
-    def draw(self, sample: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def draw(self, sample: Sample, arguments: tuple[Any, ...]) -> jax.Array:
         """`sample(next key, rounded, *arguments)`, compiled with the key's split.
 
         Run alone, XLA must round where single operations do: `rounded(x)` keeps what
@@ -201,9 +192,13 @@ class PRNGSequence(Iterator[jax.Array]):
         """
         single = not self._reserved and config.settings().rng_reserve_size == 1
         if not single or not _hashable(arguments):
-            return sample(next(self), _identity, *arguments)
-        alone = not isinstance(self._key, Tracer)
-        self._key, value = _split_and_draw(self._key, sample, arguments, alone)
+            return sample(next(self), as_is, *arguments)
+        before = self._key
+        traced = isinstance(before, Tracer)
+        rounded = as_is if traced else jax.lax.optimization_barrier
+        self._key, value = split_and_draw(before, sample, arguments, rounded)
+        if traced:
+            self.draws.append(Draw(before, self._key, sample, arguments, value))
         return value
 
     def take(self, num: int) -> tuple[jax.Array, ...]:

@@ -104,6 +104,7 @@ def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
     def init_fn(rng, *args, **kwargs):
         frame = Frame(f, True, keys=_sequence(rng, _INIT))
         run_in_frame(frame, f, args, kwargs)
+        frame.draw_together()
         return frame.params, frame.initial_state
 
     def apply_fn(params, state, rng, *args, **kwargs):

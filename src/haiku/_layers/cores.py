@@ -8,8 +8,9 @@ import numpy as np
 
 from haiku._core import get_parameter
 from haiku._layers.linear import Linear
+from haiku._layers.products import Factors, sum_of_products
 from haiku._layers.recurrence import RNNCore, add_batch
-from haiku._layers.tracing import compiled, traced_once
+from haiku._layers.tracing import elementwise, traced_once
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = [
@@ -76,7 +77,7 @@ class LSTMState(NamedTuple):
     cell: jax.Array
 
 
-@compiled("lstm_gates")
+@elementwise("lstm_gates")
 def lstm_gates(gated: jax.Array, cell: jax.Array) -> LSTMState:
     """The new state of an LSTM, from its gates and cells before.
 
@@ -182,7 +183,13 @@ class GRU(RNNCore):
         )
         w_h = get_parameter("w_h", [size, 3 * size], dtype, init=self.w_h_init)
         b = get_parameter("b", [3 * size], dtype, init=self.b_init)
-        state = _gru_step(inputs, state, w_i, w_h, b)
+        gates, candidate = (0, 2 * size), (2 * size, 3 * size)
+        gated = sum_of_products(Factors(inputs, w_i, gates), Factors(state, w_h, gates))
+        z, kept = _gru_gates(gated, b[: 2 * size], state)
+        proposed = sum_of_products(
+            Factors(inputs, w_i, candidate), Factors(kept, w_h, candidate)
+        )
+        state = _gru_state(proposed, b[2 * size :], z, state)
         return state, state
 
     def initial_state(self, batch_size: int | None) -> jax.Array:
@@ -190,17 +197,15 @@ class GRU(RNNCore):
         return add_batch(jnp.zeros([self.hidden_size]), batch_size)
 
 
-@compiled("gru_step")
-def _gru_step(x, h, w_i, w_h, b):
-    gates = 2 * h.shape[-1]
-    w_h_gates, w_h_candidate = jnp.split(w_h, [gates], axis=-1)
-    b_gates, b_candidate = jnp.split(b, [gates], axis=-1)
-    x_gates, x_candidate = jnp.split(jnp.matmul(x, w_i), [gates], axis=-1)
-    gate_logits = x_gates + jnp.matmul(h, w_h_gates)
-    gate_logits = gate_logits + jnp.broadcast_to(b_gates, gate_logits.shape)
-    z, r = jnp.split(jax.nn.sigmoid(gate_logits), 2, axis=-1)
-    candidate = x_candidate + jnp.matmul(r * h, w_h_candidate)
-    candidate = jnp.tanh(candidate + jnp.broadcast_to(b_candidate, candidate.shape))
+@elementwise("gru_gates")
+def _gru_gates(gated, b, h):
+    z, r = jnp.split(jax.nn.sigmoid(gated + jnp.broadcast_to(b, gated.shape)), 2, -1)
+    return z, r * h
+
+
+@elementwise("gru_state")
+def _gru_state(proposed, b, z, h):
+    candidate = jnp.tanh(proposed + jnp.broadcast_to(b, proposed.shape))
     return (1 - z) * h + z * candidate
 
 

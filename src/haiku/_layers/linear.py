@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
+from haiku._layers.products import Factors, is_collected, sum_of_products
 from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer, TruncatedNormal
 
@@ -76,8 +77,11 @@ class Linear(Module):
             w_init = TruncatedNormal(1.0 / math.sqrt(input_size) if input_size else 0.0)
         w = get_parameter("w", [input_size, output_size], dtype, init=w_init)
         if not self.with_bias:
-            return jnp.dot(inputs, w, precision=precision)
+            return sum_of_products(Factors(inputs, w, precision=precision))
         b = get_parameter("b", [output_size], dtype, init=self.b_init)
+        if is_collected(w):
+            y = sum_of_products(Factors(inputs, w, precision=precision))
+            return y + jnp.broadcast_to(b, y.shape)
         return _affine(inputs, w, b, precision=precision)
 
 

@@ -1,6 +1,7 @@
 """Recurrent cores over a sequence: what a core is, and how it is unrolled."""
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,9 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._core.frame import frames
+from haiku._layers import products
 from haiku._lifted import scan
+from haiku._lifted.loops import scan_by
 
 __all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
 
@@ -124,7 +127,12 @@ def dynamic_unroll(
         output, state = core(inputs, state)
         return state, ((output, state) if return_all_states else output)
 
-    run = scan if frames.get() else jax.lax.scan
+    if not frames.get():
+        run = jax.lax.scan
+    elif frames.get()[-1].initialising:
+        run = scan
+    else:
+        run = functools.partial(scan_by, products.scan)
     state, outputs = run(
         step, initial_state, input_sequence, reverse=reverse, unroll=unroll
     )

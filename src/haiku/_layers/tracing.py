@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["compiled", "traced_once"]
+__all__ = ["compiled", "elementwise", "traced_once"]
 
 
 def compiled(name: str, *static: str) -> Callable[..., Any]:
@@ -22,6 +22,19 @@ def compiled(name: str, *static: str) -> Callable[..., Any]:
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
         f.__name__ = f"haiku_{name}"
         return jax.jit(f, static_argnames=static)
+
+    return decorate
+
+
+def elementwise(name: str) -> Callable[..., Any]:
+    """As `compiled`, for cheap arithmetic that a gradient rather does again.
+
+    Only its inputs are kept for the backward pass: in a loop, what lies between would
+    be most of the memory, and is slower to write at each step than to compute.
+    """
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        return compiled(name)(jax.checkpoint(f, prevent_cse=False))
 
     return decorate
 

@@ -102,6 +102,19 @@ def scan(
         disagree or are unknown; or a later step asks for new parameters or state.
       TypeError: The carry changes its structure, shape or dtype.
     """
+    return scan_by(jax.lax.scan, f, init, xs, length, reverse, unroll)
+
+
+def scan_by(
+    run: Callable[..., tuple[Any, Any]],
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """`scan`, by another function like `jax.lax.scan`."""
     frame = current_frame("hk.scan")
     length = _length(xs, length)
     if frame.initialising and length:
@@ -109,11 +122,11 @@ def scan(
         one_step = _first_step(f, frame)
         carry, y = one_step(init, jax.tree.map(lambda x: x[first], xs))
         xs = jax.tree.map(lambda x: x[rest], xs)
-        carry, ys = _scan(frame, f, carry, xs, length - 1, reverse, unroll)
+        carry, ys = _scan(run, frame, f, carry, xs, length - 1, reverse, unroll)
         return carry, jax.tree.map(lambda y, ys: _joined(y, ys, reverse), y, ys)
     if frame.initialising:
         _make_without_running(frame, f, init, xs)
-    return _scan(frame, f, init, xs, length, reverse, unroll)
+    return _scan(run, frame, f, init, xs, length, reverse, unroll)
 
 
 def _length(xs: Any, length: int | None) -> int:
@@ -144,16 +157,14 @@ def _make_without_running(frame: Frame, f: Any, init: Any, xs: Any) -> None:
     frame.absorb(made._replace(state=made.initial_state))
 
 
-def _scan(frame, f, init, xs, length, reverse, unroll):
+def _scan(run, frame, f, init, xs, length, reverse, unroll):
     step = _step(frame, "hk.scan", f)
 
     def body(carry, x):
         (carry, y), carried = step(carry[1], carry[0], x)
         return (carry, carried), y
 
-    (carry, carried), ys = jax.lax.scan(
-        body, (init, step.start), xs, length, reverse, unroll
-    )
+    (carry, carried), ys = run(body, (init, step.start), xs, length, reverse, unroll)
     frame.absorb(carried)
     return carry, ys
 

@@ -1,0 +1,209 @@
+"""A recurrent core's weight gradients, taken after the loop, are those of each step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import haiku as hk
+
+T, B, D = 5, 3, 4
+CORES = {
+    "LSTM": lambda: hk.LSTM(D),
+    "GRU": lambda: hk.GRU(D),
+    "VanillaRNN": lambda: hk.VanillaRNN(D),
+    "without bias": lambda: hk.VanillaRNN(D, double_bias=False),
+    "ResetCore": lambda: hk.ResetCore(hk.LSTM(D)),
+    "DeepRNN": lambda: hk.DeepRNN([hk.Linear(D), jnp.tanh, hk.GRU(D), hk.LSTM(D)]),
+    "skips": lambda: hk.deep_rnn_with_skip_connections([hk.LSTM(D), hk.GRU(D)]),
+}
+
+
+def sequence(seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=[T, B, D]), "float32")
+
+
+def unrolled(make, run, **options):
+    def f(xs):
+        core = make()
+        inputs = xs
+        if isinstance(core, hk.ResetCore):
+            inputs = xs, jnp.arange(T * B).reshape(T, B) % 4 == 0
+        return run(core, inputs, core.initial_state(B), **options)
+
+    return hk.without_apply_rng(hk.transform(f))
+
+
+def losses(make, **options):
+    """The loss by a loop and by one step after the other, and its parameters."""
+    loop = unrolled(make, hk.dynamic_unroll, **options)
+    steps = unrolled(make, hk.static_unroll)
+    params = loop.init(jax.random.key(0), sequence())
+
+    def loss(net):
+        return lambda params, xs: jnp.sum(
+            jnp.square(jax.tree.leaves(net.apply(params, xs))[0])
+        )
+
+    return loss(loop), loss(steps), params
+
+
+def assert_close(a, b, tolerance=2e-5):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+        scale = max(1.0, float(jnp.max(jnp.abs(y))))
+        np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_gradient(core):
+    loop, steps, params = losses(CORES[core])
+    xs = sequence(1)
+    want = jax.jit(jax.value_and_grad(steps, argnums=(0, 1)))(params, xs)
+    assert_close(jax.jit(jax.value_and_grad(loop, argnums=(0, 1)))(params, xs), want)
+    # Here the derivative is taken when the transformed function has ended.
+    assert_close(jax.value_and_grad(jax.jit(loop), argnums=(0, 1))(params, xs), want)
+
+
+@pytest.mark.parametrize("core", ["LSTM", "GRU"])
+def test_other_derivatives(core):
+    loop, steps, params = losses(CORES[core])
+    xs = sequence(1)
+    direction = jax.tree.map(jnp.cos, (params, xs))
+
+    def forward(loss):
+        return jax.jit(lambda *x: jax.jvp(loss, x, direction))(params, xs)
+
+    assert_close(forward(loop), forward(steps))
+
+    def curvature(loss):  # reverse over reverse, and forward over reverse
+        slope = jax.grad(
+            lambda p: jax.jvp(lambda q: loss(q, xs), (p,), direction[:1])[1]
+        )
+        twice = jax.grad(lambda p: hk_dot(jax.grad(loss)(p, xs), direction[0]))
+        return jax.jit(lambda p: (slope(p), twice(p)))(params)
+
+    assert_close(curvature(loop), curvature(steps), 1e-4)
+
+
+def hk_dot(a, b):
+    return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def test_leaks_nothing():
+    loop, _, params = losses(CORES["GRU"])
+    with jax.checking_leaks():
+        jax.jit(jax.grad(loop))(params, sequence())
+
+
+def test_under_vmap():
+    loop, steps, params = losses(CORES["LSTM"])
+    batches = jnp.stack([sequence(i) for i in range(3)])
+    want = jax.jit(jax.vmap(jax.grad(steps), (None, 0)))(params, batches)
+    assert_close(jax.jit(jax.vmap(jax.grad(loop), (None, 0)))(params, batches), want)
+    assert_close(
+        jax.jit(jax.vmap(loop, (None, 0)))(params, batches),
+        jax.vmap(steps, (None, 0))(params, batches),
+    )
+
+
+@pytest.mark.parametrize("unroll", [2, 5])
+def test_reverse_and_all_states(unroll):
+    net = unrolled(
+        CORES["GRU"],
+        hk.dynamic_unroll,
+        reverse=True,
+        return_all_states=True,
+        unroll=unroll,
+    )
+    back = unrolled(CORES["GRU"], hk.static_unroll)
+    xs = sequence(2)
+    params = net.init(jax.random.key(0), xs)
+
+    def weighed(out):
+        return jnp.sum(out * jnp.arange(1.0, T + 1)[:, None, None])
+
+    got = jax.jit(jax.grad(lambda p: weighed(net.apply(p, xs)[1])))(params)
+    want = jax.grad(lambda p: weighed(back.apply(p, xs[::-1])[0][::-1]))(params)
+    assert_close(got, want)
+
+
+def test_one_matrix_product_after_the_loop():
+    """The loop of the backward pass multiplies no matrix that is as long as T."""
+    loop, _, params = losses(CORES["LSTM"])
+    text = jax.jit(jax.grad(loop)).lower(params, sequence()).as_text()
+    joined = [x for x in text.splitlines() if "dot_general" in x and f"{T}x{B}x" in x]
+    assert len(joined) == 1, text
+
+
+def test_state_and_keys_go_from_step_to_step():
+    def f(xs):
+        def core(x, state):
+            count = hk.get_state("count", [], init=jnp.zeros)
+            hk.set_state("count", count + 1)
+            x = hk.dropout(hk.next_rng_key(), 0.5, hk.Linear(D)(x) + state)
+            return x, x
+
+        return hk.dynamic_unroll(core, xs, jnp.zeros([B, D]))[0]
+
+    net = hk.transform_with_state(f)
+    xs = sequence()
+    params, state = net.init(jax.random.key(0), xs)
+
+    def loss(params):
+        out, new = net.apply(params, state, jax.random.key(1), xs)
+        return jnp.sum(out**2), (out, new)
+
+    grads, (out, new) = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert new["~"]["count"] == T
+    zeros = np.asarray(out == 0)
+    assert 0.2 < zeros.mean() < 0.8 and not (zeros == zeros[:1]).all()
+    nudged = jax.tree.map(lambda x, g: x + 1e-6 * g, params, grads)
+    expected = 1e-6 * float(hk_dot(grads, grads))
+    got = float(loss(nudged)[0] - loss(params)[0])
+    assert got == pytest.approx(expected, rel=0.05)
+
+
+def test_weights_that_are_no_parameters_are_left_in_the_loop():
+    """A getter computes the weights in each step: their gradient goes through it."""
+
+    def doubled(next_getter, value, context):
+        return 2 * next_getter(value)
+
+    def make():
+        lstm = hk.LSTM(D)
+
+        def core(x, state):
+            with hk.custom_getter(doubled):
+                return lstm(x, state)
+
+        core.initial_state = lstm.initial_state
+        return core
+
+    loop, steps, params = losses(make)
+    want = jax.jit(jax.grad(steps))(params, sequence())
+    assert_close(jax.jit(jax.grad(loop))(params, sequence()), want)
+
+
+def test_products_inside_another_transformation_are_left_to_it():
+    def make():
+        lstm, mapped, again = hk.LSTM(D), hk.Linear(D), hk.Linear(D)
+
+        def core(x, state):
+            x = hk.vmap(mapped, split_rng=False)(x)
+            return lstm(hk.remat(again)(x), state)
+
+        core.initial_state = lstm.initial_state
+        return core
+
+    loop, steps, params = losses(make)
+    want = jax.jit(jax.grad(steps))(params, sequence())
+    assert_close(jax.jit(jax.grad(loop))(params, sequence()), want)
+
+
+def test_bfloat16():
+    loop, steps, params = losses(CORES["GRU"])
+    params, xs = jax.tree.map(lambda x: x.astype("bfloat16"), (params, sequence()))
+    got, want = (jax.jit(jax.grad(f))(params, xs) for f in (loop, steps))
+    assert {x.dtype.name for x in jax.tree.leaves(got)} == {"bfloat16"}
+    assert_close(*jax.tree.map(lambda x: x.astype("float32"), (got, want)), 0.05)
