@@ -18,6 +18,7 @@ from haiku._core.keys import (
 from haiku._core.module import Module
 from haiku._core.signatures import sign
 from haiku._core.traces import check_strays
+from haiku._packed import Packed, unpack
 from haiku.typing import MutableParams, MutableState, Params, State
 
 
@@ -289,6 +290,8 @@ def check_values(what: str, values: Any) -> Mapping[str, Any]:
     """
     if values is None:
         return {}
+    if isinstance(values, Packed):
+        values = unpack(values)
     if isinstance(values, Mapping) and all(
         isinstance(named, Mapping) for named in values.values()
     ):

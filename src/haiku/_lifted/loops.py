@@ -21,9 +21,10 @@ def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
     before = frame.snapshot()
-    # Parameters are closed over. Only those that a lifted function makes anew at each
-    # step of `init` go from step to step; the last ones stay.
-    remade = frame.initialising and frame.lifted_values
+    # Parameters are closed over. Where a lifted function makes them anew at each step
+    # of `init`, after a scan the first ones stay, as in the reference, and after other
+    # loops the last ones: there they go from step to step.
+    remade = frame.initialising and frame.lifted_values and what != "hk.scan"
 
     def carried(contents: Contents) -> Contents:
         return contents if remade else contents._replace(params={}, initial_state={})

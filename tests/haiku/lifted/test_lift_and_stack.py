@@ -318,3 +318,26 @@ def test_transparent_stacks():
     with pytest.raises(ValueError, match="found layers \\[0\\] of layer"):
         net.apply({k: v for k, v in params.items() if k != "layer_1"}, None, X)
     assert isinstance(ByNumber(), hk.LayerStackTransparencyMapping)
+
+
+def test_after_a_loop_the_stack_of_one_step_stays():
+    """That of the first step after `scan`, of the last one after `fori_loop`."""
+
+    class Stacked(hk.Module):
+        def __call__(self, x):
+            return hk.experimental.layer_stack(2)(lambda x: hk.Linear(3)(x))(x)
+
+    def init(kind, steps):
+        def f(x):
+            module = Stacked()
+            if kind == "scan":
+                return hk.scan(lambda c, _: (module(c), None), x, None, steps)[0]
+            return hk.fori_loop(0, steps, lambda _, c: module(c), x)
+
+        params = hk.transform(f).init(jax.random.key(0), jnp.ones([3]))
+        return jax.tree.leaves(params)[1]
+
+    first = init("scan", 1)
+    np.testing.assert_array_equal(init("scan", 3), first)
+    np.testing.assert_array_equal(init("fori", 1), first)
+    assert not np.allclose(init("fori", 3), first)
