@@ -96,7 +96,7 @@ def remat(
     fun: Callable[..., Any],
     *,
     prevent_cse: bool = True,
-    policy: Callable[..., Any] | None = None,
+    policy: Callable[..., Any] | str | Sequence[str] | None = None,
     static_argnums: int | tuple[int, ...] = (),
     concrete: Any = _DEPRECATED,
 ) -> Callable[..., Any]:
@@ -105,7 +105,10 @@ def remat(
     Args:
       fun: The function whose intermediate values are computed again for the gradient.
       prevent_cse: Whether to keep XLA from merging the two computations.
-      policy: Which intermediate values are remembered; see `jax.checkpoint_policies`.
+      policy: Which intermediate values are remembered: a function or the name of one in
+        `jax.checkpoint_policies`, such as ``"dots_saveable"``; or a list of names, for
+        the values that were given one of them by
+        `jax.ad_checkpoint.checkpoint_name`. Default: none are.
       static_argnums: Which positional arguments are not traced.
       concrete: Gone from JAX; give `static_argnums` instead.
 
@@ -114,9 +117,15 @@ def remat(
 
     Raises:
       ValueError: No transformed function is running: use `jax.remat`; or `concrete` is
-        given.
+        given; or JAX has no policy of that name.
+
+    Example:
+      >>> def f(x):
+      ...     block = hk.nets.MLP([64, 64])
+      ...     return hk.remat(block, policy="dots_saveable")(x)
     """
     current_frame("hk.remat")
+    policy = _policy(policy)
     if concrete is not _DEPRECATED:
         raise ValueError(
             "`concrete` is gone from jax.remat: arguments that must not be traced are "
@@ -137,6 +146,38 @@ def remat(
         return out
 
     return remat_f
+
+
+# Those that are policies themselves; the others take names and make one.
+_POLICIES = (
+    "everything_saveable",
+    "nothing_saveable",
+    "dots_saveable",
+    "checkpoint_dots",
+    "dots_with_no_batch_dims_saveable",
+    "checkpoint_dots_with_no_batch_dims",
+)
+
+
+def _policy(policy: Any) -> Callable[..., Any] | None:
+    """What `jax.checkpoint` takes, for a function, a name, or names of values."""
+    if policy is None or callable(policy):
+        return policy
+    policies = jax.checkpoint_policies
+    if isinstance(policy, str):
+        if policy not in _POLICIES:
+            raise ValueError(
+                f"hk.remat got policy={policy!r}; by name there are "
+                f"{', '.join(map(repr, _POLICIES))}. To remember the values that "
+                f"checkpoint_name(x, {policy!r}) marks, pass a list: [{policy!r}]."
+            )
+        return getattr(policies, policy)
+    if isinstance(policy, Sequence) and all(isinstance(x, str) for x in policy):
+        return policies.save_only_these_names(*policy)
+    raise ValueError(
+        f"hk.remat got policy={policy!r}: pass a function of jax.checkpoint_policies, "
+        "its name, or a list of names that values were given by checkpoint_name."
+    )
 
 
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

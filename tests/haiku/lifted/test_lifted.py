@@ -418,3 +418,36 @@ def test_lifted_functions_under_leak_checking():
         params, state = jax.jit(net.init)(KEY, X)
         out, _ = jax.jit(net.apply)(params, state, KEY, X)
     assert out.shape == X.shape
+
+
+def test_remat_policies_by_name():
+    from jax.ad_checkpoint import checkpoint_name
+
+    def sines(policy):
+        """How many sines the gradient's program computes, of two that were named."""
+
+        def f(x):
+            def body(x):
+                x = checkpoint_name(jnp.sin(x), "first")
+                return checkpoint_name(jnp.sin(x), "second")
+
+            return jnp.sum(hk.remat(body, policy=policy)(x))
+
+        net = hk.without_apply_rng(hk.transform(f))
+        text = str(jax.make_jaxpr(jax.grad(lambda x: net.apply({}, x)))(jnp.ones([2])))
+        return text.count(" sin ")
+
+    def policy(name):
+        return getattr(jax.checkpoint_policies, name)
+
+    for name in ("everything_saveable", "nothing_saveable", "dots_saveable"):
+        assert sines(name) == sines(policy(name))
+    assert sines(["first"]) == sines(policy("save_only_these_names")("first"))
+    assert sines(["first"]) < sines([])
+    for wrong, message in {
+        "first": r"by name there are 'everything_saveable'.* pass a list: \['first'\]",
+        "save_only_these_names": "by name there are",
+        3: "policy=3: pass a function",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            sines(wrong)
