@@ -121,23 +121,29 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
     return PopArtOutput(normalized, _unnormalize(state, normalized, indices))
 
 
+# One sum of millions of terms would lose float32's last digits.
+_LONGEST_SUM = 4096
+
+
 @shapes("targets[...], indices:int[...]")
 def _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name):
     size = jnp.shape(state.shift)[0]
     targets, indices = targets.reshape(-1), indices.reshape(-1)
     shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
-    # Three sums for each output, whatever the number of outputs. An index out of range
+    # Two sums for each output, whatever the number of outputs. An index out of range
     # belongs to none; it must not be taken for another.
     outside = (indices < 0) | (indices >= size)
     segments = jnp.where(outside, size, indices)
-    moments = jnp.stack([jnp.ones_like(targets), targets, jnp.square(targets)], axis=1)
-    sums = jnp.zeros((size + 1, 3), targets.dtype).at[segments].add(moments)[:size]
+    known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
+    steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
+    stretch = jnp.arange(targets.size) // _LONGEST_SUM
+    sums = jnp.zeros((1 + targets.size // _LONGEST_SUM, size + 1, 2), steps.dtype)
+    sums = jnp.sum(sums.at[stretch, segments].add(steps), axis=0)[:size]
     if axis_name:  # None and no names: this device alone
         names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
         sums = jax.lax.psum(sums, names)
-    count, total, square = sums.T
-    shift_new = shift + step_size * (total - count * shift)
-    moment_new = second_moment + step_size * (square - count * second_moment)
+    shift_new = shift + step_size * sums[:, 0]
+    moment_new = second_moment + step_size * sums[:, 1]
     scale = jnp.sqrt(moment_new - jnp.square(shift_new))
     return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
 
