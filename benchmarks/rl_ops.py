@@ -160,9 +160,10 @@ def best_vmpo(log_p, adv, kl, temperature, alpha):
 
 
 def best_popart(target, index, shift, scale, second):
-    sums = jnp.zeros((shift.size, 3)).at[index.reshape(-1)]
-    t = target.reshape(-1)
-    count, total, square = sums.add(jnp.stack([jnp.ones_like(t), t, t * t], 1)).T
+    sums = jnp.zeros((len(target), shift.size, 3))  # of each row: none is too long
+    rows, t = jnp.arange(len(target))[:, None], target
+    sums = sums.at[rows, index].add(jnp.stack([jnp.ones_like(t), t, t * t], -1))
+    count, total, square = sums.sum(0).T
     shift = shift + 1e-3 * (total - count * shift)
     second = second + 1e-3 * (square - count * second)
     return shift, jnp.clip(jnp.sqrt(second - shift**2), 1e-4, 1e6), second

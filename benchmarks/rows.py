@@ -133,7 +133,7 @@ def chosen(wanted, full):
     def kept(section, net, what):
         whole = f"{section}: {name(net, what)}"
         return any(x in whole for x in wanted) and (
-            full or net not in SLOW or wanted != [""]
+            full or net not in SLOW.get(section, ()) or wanted != [""]
         )
 
     sections = {
