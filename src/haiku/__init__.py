@@ -143,9 +143,15 @@ from haiku._lifted import cond as cond
 from haiku._lifted import eval_shape as eval_shape
 from haiku._lifted import fori_loop as fori_loop
 from haiku._lifted import grad as grad
+from haiku._lifted import hessian as hessian
+from haiku._lifted import jacfwd as jacfwd
+from haiku._lifted import jacrev as jacrev
+from haiku._lifted import jit as jit
+from haiku._lifted import jvp as jvp
 from haiku._lifted import layer_stack as layer_stack
 from haiku._lifted import lift as lift
 from haiku._lifted import lift_with_state as lift_with_state
+from haiku._lifted import linearize as linearize
 from haiku._lifted import map as map
 from haiku._lifted import remat as remat
 from haiku._lifted import scan as scan
@@ -153,6 +159,7 @@ from haiku._lifted import switch as switch
 from haiku._lifted import transparent_lift as transparent_lift
 from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
 from haiku._lifted import value_and_grad as value_and_grad
+from haiku._lifted import vjp as vjp
 from haiku._lifted import vmap as vmap
 from haiku._lifted import while_loop as while_loop
 

@@ -7,6 +7,13 @@ and no transformation of JAX's is written again.
 
 from haiku._lifted.branches import cond as cond
 from haiku._lifted.branches import switch as switch
+from haiku._lifted.compiled import jit as jit
+from haiku._lifted.derivatives import hessian as hessian
+from haiku._lifted.derivatives import jacfwd as jacfwd
+from haiku._lifted.derivatives import jacrev as jacrev
+from haiku._lifted.derivatives import jvp as jvp
+from haiku._lifted.derivatives import linearize as linearize
+from haiku._lifted.derivatives import vjp as vjp
 from haiku._lifted.fast_eval_shape import fast_eval_shape as fast_eval_shape
 from haiku._lifted.functions import eval_shape as eval_shape
 from haiku._lifted.functions import grad as grad

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from haiku._core.frame import current_frame
-from haiku._lifted.pure import changing
+from haiku._lifted.pure import changing, with_changes
 
 
 def value_and_grad(
@@ -39,14 +39,9 @@ def value_and_grad(
     @functools.wraps(fun)
     def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
         frame = current_frame("hk.value_and_grad")
-        before = frame.snapshot()
-
-        def with_changes(*args: Any, **kwargs: Any) -> Any:
-            out, changed = changing(fun, before)(*args, **kwargs)
-            value, aux = out if has_aux else (out, None)
-            return value, (aux, changed)
-
-        differentiated = jax.value_and_grad(with_changes, argnums, True, holomorphic)
+        differentiated = jax.value_and_grad(
+            with_changes(fun, frame, has_aux), argnums, True, holomorphic
+        )
         (value, (aux, changed)), gradient = differentiated(*args, **kwargs)
         frame.absorb(changed)
         return ((value, aux) if has_aux else value), gradient

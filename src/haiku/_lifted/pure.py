@@ -51,6 +51,28 @@ def changing(
     return changing_f
 
 
+def with_changes(
+    f: Callable[..., Any], frame: Frame, has_aux: bool = False
+) -> Callable[..., Any]:
+    """`f` as `(*args, **kwargs) -> (output, (aux, what it changes of frame))`.
+
+    The form in which JAX's derivatives take what is not to be differentiated.
+
+    Args:
+      f: A function that reads and writes `frame`; returns a pair with `has_aux`.
+      frame: The running frame.
+      has_aux: Whether `f` returns something besides its output; else `aux` is None.
+    """
+    changing_f = changing(f, frame.snapshot())
+
+    def with_changes_f(*args: Any, **kwargs: Any) -> Any:
+        out, changed = changing_f(*args, **kwargs)
+        value, aux = out if has_aux else (out, None)
+        return value, (aux, changed)
+
+    return with_changes_f
+
+
 def settle_keys(frame: Frame, before: Contents) -> None:
     """Leaves as many keys reserved as `before` had, so that structures agree."""
     if frame.keys is not None and before.keys is not None:

@@ -1,0 +1,153 @@
+"""Derivatives with respect to arguments, for functions that use modules.
+
+Parameters, state and keys count as constants here, and what the function changes of
+them is kept once, whatever JAX runs how often. For derivatives with respect to
+parameters, apply JAX's own to `apply`.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from haiku._core.frame import current_frame
+from haiku._lifted.pure import with_changes
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False
+) -> Any:
+    """`jax.jvp` for a function that uses modules: its directional derivative.
+
+    Args:
+      fun: A function of arrays, or of pytrees of them.
+      primals: Its arguments.
+      tangents: The direction: like `primals`.
+      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+
+    Returns:
+      `(out, derivative)`, and aux with `has_aux`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.jvp`.
+      TypeError: Primals and tangents differ in structure, shape or dtype.
+    """
+    frame = current_frame("hk.jvp")
+    out, derivative, (aux, changed) = jax.jvp(
+        with_changes(fun, frame, has_aux), primals, tangents, has_aux=True
+    )
+    frame.absorb(changed)
+    return (out, derivative, aux) if has_aux else (out, derivative)
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """`jax.vjp` for a function that uses modules: its output, and the way back.
+
+    Args:
+      fun: A function of arrays, or of pytrees of them.
+      *primals: Its arguments.
+      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+
+    Returns:
+      `(out, vjp_fun)`, and aux with `has_aux`. `vjp_fun(cotangent)`, for a cotangent
+      like `out`, is a tuple like `primals`; it has no side effects.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.vjp`.
+    """
+    frame = current_frame("hk.vjp")
+    out, back, (aux, changed) = jax.vjp(
+        with_changes(fun, frame, has_aux), *primals, has_aux=True
+    )
+    frame.absorb(changed)
+    return (out, back, aux) if has_aux else (out, back)
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """`jax.linearize` for a function that uses modules.
+
+    Args:
+      fun: A function of arrays, or of pytrees of them.
+      *primals: Its arguments.
+      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+
+    Returns:
+      `(out, jvp_fun)`, and aux with `has_aux`. `jvp_fun(*tangents)` is the derivative
+      at `primals` in a direction; it has no side effects.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.linearize`.
+    """
+    frame = current_frame("hk.linearize")
+    out, linear, (aux, changed) = jax.linearize(
+        with_changes(fun, frame, has_aux), *primals, has_aux=True
+    )
+    frame.absorb(changed)
+    return (out, linear, aux) if has_aux else (out, linear)
+
+
+def _by_matrix(name: str, derivative: Callable[..., Any], what: str, how: str):
+    """One of the derivatives that are a function, as JAX's is."""
+
+    def transformed(
+        fun: Callable[..., Any],
+        argnums: int | Sequence[int] = 0,
+        has_aux: bool = False,
+        holomorphic: bool = False,
+    ) -> Callable[..., Any]:
+        current_frame(f"hk.{name}")
+
+        @functools.wraps(fun)
+        def derivative_f(*args: Any, **kwargs: Any) -> Any:
+            frame = current_frame(f"hk.{name}")
+            differentiated = derivative(
+                with_changes(fun, frame, has_aux),
+                argnums,
+                has_aux=True,
+                holomorphic=holomorphic,
+            )
+            out, (aux, changed) = differentiated(*args, **kwargs)
+            frame.absorb(changed)
+            return (out, aux) if has_aux else out
+
+        return derivative_f
+
+    transformed.__name__ = transformed.__qualname__ = name
+    transformed.__doc__ = f"""`jax.{name}` for a function that uses modules: {what}.
+
+    {how}
+
+    Args:
+      fun: A function of arrays, or of pytrees of them.
+      argnums: Which positional arguments to differentiate by.
+      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+      holomorphic: Whether `fun` is promised to be holomorphic.
+
+    Returns:
+      A function like `fun` that returns the derivative, or `(derivative, aux)`.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.{name}`.
+    """
+    return transformed
+
+
+jacfwd = _by_matrix(
+    "jacfwd",
+    jax.jacfwd,
+    "its Jacobian",
+    "Column by column, in forward mode: for few inputs and many outputs.",
+)
+jacrev = _by_matrix(
+    "jacrev",
+    jax.jacrev,
+    "its Jacobian",
+    "Row by row, in reverse mode: for many inputs and few outputs.",
+)
+hessian = _by_matrix(
+    "hessian",
+    jax.hessian,
+    "its second derivatives",
+    "Forward over reverse mode.",
+)
