@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from haiku._core.frame import current_frame
 from haiku._core.stack import Stack
@@ -103,6 +104,11 @@ class _Collector:
         return [[product.x for product in products] for products in self.sums]
 
 
+def _is_traced_index(x: Any) -> bool:
+    """Whether a rule of `jax.custom_jvp`, run later, could not close over `x`."""
+    return isinstance(x, Tracer) and not jnp.issubdtype(x.dtype, jnp.inexact)
+
+
 _collectors: Stack[_Collector] = Stack("products")
 
 
@@ -115,6 +121,10 @@ def scan(
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """As `jax.lax.scan`, with the weights' gradients taken after the loop."""
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        # Inside shard_map types say along which axes values differ; `slack` would
+        # have to be of the type of what it is added to.
+        return jax.lax.scan(body, init, xs, length, reverse, unroll)
 
     def collected(instead, carry, x):
         collector = _Collector(instead)
@@ -131,8 +141,8 @@ def scan(
         sums[:] = [[p._replace(x=None) for p in sum_] for sum_ in collector.sums]
         return collector.outputs
 
-    outputs = jax.eval_shape(look, init, x)
-    if not outputs:
+    looked_at, outputs = jax.make_jaxpr(look, return_shape=True)(init, x)
+    if not outputs or any(map(_is_traced_index, looked_at.consts)):
         return jax.lax.scan(body, init, xs, length, reverse, unroll)
     weights = [[product.w for product in products] for products in sums]
 

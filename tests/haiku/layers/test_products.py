@@ -107,6 +107,46 @@ def test_under_vmap():
     )
 
 
+def test_a_core_that_closes_over_traced_integers():
+    def make(run):
+        def f(xs, shift):
+            lstm = hk.LSTM(D)
+            return run(
+                lambda x, state: lstm(jnp.roll(x, shift, axis=-1), state),
+                xs,
+                lstm.initial_state(B),
+            )[0].sum()
+
+        return hk.without_apply_rng(hk.transform(f))
+
+    loop, steps = make(hk.dynamic_unroll), make(hk.static_unroll)
+    params = loop.init(jax.random.key(0), sequence(), 1)
+
+    def grads(net):
+        mapped = jax.vmap(jax.grad(net.apply), (None, None, 0))
+        return jax.jit(mapped)(params, sequence(), jnp.arange(3))
+
+    assert_close(grads(loop), grads(steps))
+
+
+def test_inside_shard_map():
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, whole = jax.sharding.PartitionSpec(None, "d"), jax.sharding.PartitionSpec()
+
+    def f(xs):
+        gru = hk.GRU(D)
+        start = gru.initial_state(B) + 0 * xs[0]  # of the inputs' type
+        return jnp.sum(hk.dynamic_unroll(gru, xs, start)[0] ** 2)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(jax.random.key(0), sequence())
+    mapped = jax.shard_map(
+        jax.grad(net.apply), mesh=mesh, in_specs=(whole, split), out_specs=whole
+    )
+    want = jax.jit(jax.grad(net.apply))(params, sequence())
+    assert_close(jax.jit(mapped)(params, sequence()), want)
+
+
 @pytest.mark.parametrize("unroll", [2, 5])
 def test_reverse_and_all_states(unroll):
     net = unrolled(
