@@ -8,7 +8,7 @@ import numpy as np
 
 from haiku._core import get_parameter
 from haiku._layers.linear import Linear
-from haiku._layers.products import Factors, sum_of_products
+from haiku._layers.products import Factors, left_in_loop, sum_of_products
 from haiku._layers.recurrence import RNNCore, add_batch
 from haiku._layers.tracing import elementwise, traced_once
 from haiku.initializers import Initializer, VarianceScaling
@@ -48,8 +48,11 @@ class VanillaRNN(RNNCore):
         self, inputs: jax.Array, prev_state: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """One step on ``[B, features]`` or ``[features]``."""
-        from_input = Linear(self.hidden_size)(inputs)
-        from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(prev_state)
+        with left_in_loop():  # There is little to gain, for much memory.
+            from_input = Linear(self.hidden_size)(inputs)
+            from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(
+                prev_state
+            )
         try:
             np.broadcast_shapes(from_input.shape, from_hidden.shape)
         except ValueError:
@@ -185,11 +188,11 @@ class GRU(RNNCore):
         b = get_parameter("b", [3 * size], dtype, init=self.b_init)
         gates, candidate = (0, 2 * size), (2 * size, 3 * size)
         gated = sum_of_products(Factors(inputs, w_i, gates), Factors(state, w_h, gates))
-        z, kept = _gru_gates(gated, b[: 2 * size], state)
+        kept = _gru_kept(gated, b, state)
         proposed = sum_of_products(
             Factors(inputs, w_i, candidate), Factors(kept, w_h, candidate)
         )
-        state = _gru_state(proposed, b[2 * size :], z, state)
+        state = _gru_state(gated, proposed, b, state)
         return state, state
 
     def initial_state(self, batch_size: int | None) -> jax.Array:
@@ -197,16 +200,17 @@ class GRU(RNNCore):
         return add_batch(jnp.zeros([self.hidden_size]), batch_size)
 
 
-@elementwise("gru_gates")
-def _gru_gates(gated, b, h):
-    z, r = jnp.split(jax.nn.sigmoid(gated + jnp.broadcast_to(b, gated.shape)), 2, -1)
-    return z, r * h
+@elementwise("gru_kept")
+def _gru_kept(gated, b, h):
+    r = jnp.split(gated, 2, axis=-1)[1] + jnp.split(b, 3)[1]
+    return jax.nn.sigmoid(r) * h
 
 
 @elementwise("gru_state")
-def _gru_state(proposed, b, z, h):
-    candidate = jnp.tanh(proposed + jnp.broadcast_to(b, proposed.shape))
-    return (1 - z) * h + z * candidate
+def _gru_state(gated, proposed, b, h):
+    b_z, _, b_candidate = jnp.split(b, 3)
+    z = jax.nn.sigmoid(jnp.split(gated, 2, axis=-1)[0] + b_z)
+    return (1 - z) * h + z * jnp.tanh(proposed + b_candidate)
 
 
 class IdentityCore(RNNCore):

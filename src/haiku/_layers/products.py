@@ -9,6 +9,7 @@ and `slack` is zero with the tangent `x dw`, of all steps at once. This is linea
 JAX makes the gradient of it, and derivatives of any order and mode.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from haiku._core.frame import current_frame
 from haiku._core.stack import Stack
 from haiku._core.traces import trace_state
 
-__all__ = ["Factors", "is_collected", "scan", "sum_of_products"]
+__all__ = ["Factors", "is_collected", "left_in_loop", "scan", "sum_of_products"]
 
 
 class Factors(NamedTuple):
@@ -48,16 +49,21 @@ class Factors(NamedTuple):
 
 def sum_of_products(*products: Factors) -> jax.Array:
     """``x_1 w_1 + x_2 w_2 + ...``; in a loop, with weight gradients after it."""
-    running = _collectors.get()
-    if running and all(running[-1].knows(product.w) for product in products):
-        return running[-1].sum_of_products(products)
+    collector = _collector()
+    if collector and all(collector.knows(product.w) for product in products):
+        return collector.sum_of_products(products)
     return _sum(products)
 
 
 def is_collected(w: jax.Array) -> bool:
     """Whether `sum_of_products` does anything but multiply and add."""
-    running = _collectors.get()
-    return bool(running) and running[-1].knows(w)
+    collector = _collector()
+    return collector is not None and collector.knows(w)
+
+
+def left_in_loop() -> contextlib.AbstractContextManager[Any]:
+    """Has JAX's own derivative of products while a `with` block runs."""
+    return _collectors.push(None)
 
 
 def _sum(products: Sequence[Factors]) -> jax.Array:
@@ -104,12 +110,17 @@ class _Collector:
         return [[product.x for product in products] for products in self.sums]
 
 
+def _collector() -> "_Collector | None":
+    running = _collectors.get()
+    return running[-1] if running else None
+
+
 def _is_traced_index(x: Any) -> bool:
     """Whether a rule of `jax.custom_jvp`, run later, could not close over `x`."""
     return isinstance(x, Tracer) and not jnp.issubdtype(x.dtype, jnp.inexact)
 
 
-_collectors: Stack[_Collector] = Stack("products")
+_collectors: Stack[_Collector | None] = Stack("products")
 
 
 def scan(
