@@ -141,16 +141,23 @@ def called(eqn: Any) -> Inner | None:
 
 
 def _without_repetition(inner: Inner) -> Inner:
-    """For `relu` that is only `custom_jvp` that is only `relu`: what is inside it."""
-    # Haiku's layers jit JAX's activations, which are jitted already.
-    if len(inner.jaxpr.eqns) == 1:
-        middle = called(inner.jaxpr.eqns[0])
-        if middle and middle.title == "custom_jvp" and len(middle.jaxpr.eqns) == 1:
-            last = called(middle.jaxpr.eqns[0])
-            if last and last.title == inner.title:
-                outside = dict(zip(inner.jaxpr.invars, inner.invars))
-                invars = [v if is_literal(v) else outside[v] for v in middle.invars]
-                return dataclasses.replace(middle, invars=invars)
+    """For a function that is only a call of what it is about: what is called."""
+    if len(inner.jaxpr.eqns) != 1:
+        return inner
+    middle = called(inner.jaxpr.eqns[0])
+    if middle is None:
+        return inner
+    outside = dict(zip(inner.jaxpr.invars, inner.invars))
+    invars = [v if is_literal(v) else outside[v] for v in middle.invars]
+    # Layers' elementwise arithmetic is computed again for the gradient.
+    if inner.title.startswith("haiku_") and middle.title == "remat":
+        return dataclasses.replace(middle, title=inner.title, invars=invars)
+    # `relu` is only `custom_jvp` that is only `relu`: Haiku's layers jit JAX's
+    # activations, which are jitted already.
+    if middle.title == "custom_jvp" and len(middle.jaxpr.eqns) == 1:
+        last = called(middle.jaxpr.eqns[0])
+        if last and last.title == inner.title:
+            return dataclasses.replace(middle, invars=invars)
     return inner
 
 

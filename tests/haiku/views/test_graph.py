@@ -79,6 +79,21 @@ def test_a_network_with_a_jitted_activation():
     ]
 
 
+def test_a_core_is_drawn_by_its_operations():
+    """Not by what its gradient computes again."""
+
+    def f(x):
+        lstm, gru = hk.LSTM(3), hk.GRU(3)
+        x, _ = lstm(x, lstm.initial_state(2))
+        return gru(x, gru.initial_state(2))[0]
+
+    net = hk.transform(f)
+    params = net.init(jax.random.key(0), X)
+    dot = hk.to_dot(net.apply)(params, None, X)
+    assert "remat" not in dot and "haiku_" not in dot
+    assert dot.count("<b>tanh</b>") == 3
+
+
 def test_drawn_twice_it_is_the_same():
     net = hk.transform(lambda x: hk.Linear(1)(x))
     params = net.init(jax.random.key(0), X)
