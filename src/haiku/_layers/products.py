@@ -11,7 +11,7 @@ JAX makes the gradient of it, and derivatives of any order and mode.
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -124,12 +124,7 @@ _collectors: Stack[_Collector | None] = Stack("products")
 
 
 def scan(
-    body: Callable[[Any, Any], tuple[Any, Any]],
-    init: Any,
-    xs: Any,
-    length: int | None = None,
-    reverse: bool = False,
-    unroll: int | bool = 1,
+    body: Any, init: Any, xs: Any, length: Any, reverse: bool, unroll: int | bool
 ) -> tuple[Any, Any]:
     """As `jax.lax.scan`, with the weights' gradients taken after the loop."""
     if jax.sharding.get_abstract_mesh().manual_axes:

@@ -107,15 +107,9 @@ def scan(
 
 
 def scan_by(
-    run: Callable[..., tuple[Any, Any]],
-    f: Callable[[Any, Any], tuple[Any, Any]],
-    init: Any,
-    xs: Any,
-    length: int | None = None,
-    reverse: bool = False,
-    unroll: int | bool = 1,
+    run: Any, f: Any, init: Any, xs: Any, length=None, reverse=False, unroll=1
 ) -> tuple[Any, Any]:
-    """`scan`, by another function like `jax.lax.scan`."""
+    """`scan`, by another function like `jax.lax.scan`: `run`."""
     frame = current_frame("hk.scan")
     length = _length(xs, length)
     if frame.initialising and length:
