@@ -32,18 +32,26 @@ def norm(channels):
     return eqx.nn.BatchNorm(channels, "batch", momentum=0.9, mode="batch")
 
 
+class Normed(eqx.Module):
+    conv: eqx.nn.Conv2d
+    norm: eqx.nn.BatchNorm
+
+    def __call__(self, x, state):
+        return self.norm(self.conv(x), state)
+
+
 class ResidualBlock(eqx.Module):
     """Convolutions, each with its norm: `shortcut` of none or one, then `layers`."""
 
-    shortcut: list[tuple[eqx.nn.Conv2d, eqx.nn.BatchNorm]]
-    layers: list[tuple[eqx.nn.Conv2d, eqx.nn.BatchNorm]]
+    shortcut: list[Normed]
+    layers: list[Normed]
 
     def __init__(self, inputs, channels, stride, project, bottleneck, key):
         keys = iter(jax.random.split(key, 4))
 
         def layer(inputs, outputs, size, stride=1):
             made = conv(inputs, outputs, size, stride, key=next(keys))
-            return made, norm(outputs)
+            return Normed(made, norm(outputs))
 
         self.shortcut = [layer(inputs, channels, 1, stride)] if project else []
         if bottleneck:
@@ -61,12 +69,12 @@ class ResidualBlock(eqx.Module):
 
     def __call__(self, x, state):
         shortcut = x
-        for convolve, normalise in self.shortcut:
-            shortcut, state = normalise(convolve(x), state)
-        for i, (convolve, normalise) in enumerate(self.layers):
+        for layer in self.shortcut:
+            shortcut, state = layer(x, state)
+        for i, layer in enumerate(self.layers):
             if i:
                 x = jax.nn.relu(x)
-            x, state = normalise(convolve(x), state)
+            x, state = layer(x, state)
         return jax.nn.relu(x + shortcut), state
 
 
