@@ -339,7 +339,8 @@ def check_equal(name, values):
     reference, *others = (jax.tree.leaves(x) for x in values)
     for other in others:
         for a, b in zip(reference, other):
-            np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4, err_msg=name)
+            size = max(1.0, np.max(np.abs(a), initial=0.0))
+            np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * size, err_msg=name)
 
 
 def main():
