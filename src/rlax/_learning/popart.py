@@ -122,7 +122,7 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
 
 
 # One sum of millions of terms would lose float32's last digits.
-_LONGEST_SUM = 4096
+_LONGEST_SUM = 2**14
 
 
 @shapes("targets[...], indices:int[...]")
@@ -136,9 +136,11 @@ def _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name):
     segments = jnp.where(outside, size, indices)
     known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
     steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
-    stretch = jnp.arange(targets.size) // _LONGEST_SUM
-    sums = jnp.zeros((1 + targets.size // _LONGEST_SUM, size + 1, 2), steps.dtype)
-    sums = jnp.sum(sums.at[stretch, segments].add(steps), axis=0)[:size]
+    stretches = -(-targets.size // _LONGEST_SUM)
+    if stretches > 1:
+        segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
+    sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)
+    sums = jnp.sum(sums.reshape(stretches, size + 1, 2), axis=0)[:size]
     if axis_name:  # None and no names: this device alone
         names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
         sums = jax.lax.psum(sums, names)
