@@ -130,17 +130,17 @@ def test_interruptions_and_embedding():
 
 
 def test_art_loses_no_digits_with_many_targets():
-    """Sums of 200,000 terms: as in float64, to single precision."""
+    """Sums of a million terms: as in float64, to single precision."""
     random = np.random.default_rng(0)
-    targets = random.normal(3.0, 1.0, [50, 4000]).astype(np.float32)
+    targets = random.normal(3.0, 1.0, [500, 4000]).astype(np.float32)
     indices = random.integers(0, 2, targets.shape)
     state = rlax.PopArtState(
-        np.array([0.5, 3.0], np.float32), np.ones(2, np.float32), np.full(2, 10.0, "f")
+        np.array([0.5, 3.0], np.float32), np.ones(2, np.float32), np.ones(2, np.float32)
     )
     new = rlax.art(state, targets, indices, 1e-6, 1e-4, 1e6)
     for i in range(2):
         x = targets[indices == i].astype(np.float64)
         shift = state.shift[i] + 1e-6 * np.sum(x - state.shift[i])
-        moment = 10 + 1e-6 * np.sum(x**2 - 10)
-        np.testing.assert_allclose(new.shift[i], shift, rtol=1e-6)
-        np.testing.assert_allclose(new.second_moment[i], moment, rtol=1e-6)
+        moment = 1 + 1e-6 * np.sum(x**2 - 1)
+        np.testing.assert_allclose(new.shift[i], shift, rtol=2e-6)
+        np.testing.assert_allclose(new.second_moment[i], moment, rtol=2e-6)
