@@ -1,4 +1,4 @@
-"""How tests compile, and what the examples in docstrings may use without an import."""
+"""How tests compile, on how many devices, and what docstrings may use without import."""
 
 import os
 import subprocess
@@ -6,10 +6,12 @@ import sys
 
 # Tests run each program once or twice: compiling it well takes longer than running it.
 # Last bits are those of users' programs without these flags: see `plain_xla`.
+# Four devices: a test of what happens on several needs no process of its own, and one
+# that names no device runs on the first, as it would alone.
 if "PLAIN_XLA" not in os.environ:
     os.environ["XLA_FLAGS"] = (
         "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-        + os.environ.get("XLA_FLAGS", "")
+        "--xla_force_host_platform_device_count=4 " + os.environ.get("XLA_FLAGS", "")
     )
 
 import jax
