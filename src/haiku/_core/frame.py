@@ -51,6 +51,10 @@ class Frame:
         initialisers, or the function asked whether `init` runs.
       lifted_values: Whether values of inner functions were stored at `init`; each call
         makes them anew.
+      built: Modules made of blueprints, see `blueprint`; those made inside a lifted
+        transformation are forgotten with it.
+      places: The paths that blueprints took, by the blueprint's id.
+      held: All these paths, which no other module may take.
       at_end: Called when the run has ended without an error.
     """
 
@@ -80,6 +84,9 @@ class Frame:
         self.creating = 0
         self.runs_differ = False
         self.lifted_values = False
+        self.built: dict[int, Any] = {}
+        self.places: dict[int, Any] = {}
+        self.held: set[str] = set()
         self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:
@@ -137,7 +144,8 @@ class Frame:
         """
         scope = self.scopes[-1]
         names, before, keys = scope.names(), self.snapshot(), self.keys
-        outer_trace = self.trace
+        outer_trace, built = self.trace, self.built
+        self.built = dict(built)
         self.keys = PRNGSequence(contents.keys) if contents.keys and keys else None
         self.trace = trace_state()
         try:
@@ -145,7 +153,7 @@ class Frame:
             yield
         finally:
             self.params, self.state, self.initial_state, _ = before
-            self.keys, self.trace = keys, outer_trace
+            self.keys, self.trace, self.built = keys, outer_trace, built
             if not keep_names:
                 scope.restore(names)
 

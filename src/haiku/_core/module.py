@@ -269,7 +269,7 @@ class Module(metaclass=ModuleMetaclass):
         depth = len(frame.scopes) - 1
         while frame.scopes[depth].module is self:
             depth -= 1
-        path = frame.scopes[depth].claim(name)
+        path = frame.scopes[depth].claim(name, frame.held)
         fields: dict[str, Any] = vars(self)
         fields["module_name"] = path
         fields["name"] = fields["_label"] = path.rpartition("/")[2]

@@ -1,6 +1,7 @@
 """Names: from a class to `snake_case`, from a name to a unique path."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")
@@ -96,11 +97,12 @@ class Scope:
             return f"{path}/"
         return f"{path}/~/" if method == "__init__" else f"{path}/~{method}/"
 
-    def claim(self, name: str) -> str:
+    def claim(self, name: str, held: Collection[str] = ()) -> str:
         """Reserves `name`, numbered if it is in use; returns the full path.
 
         Args:
           name: A valid name. `name_3` is taken as it is, `name` becomes `name_4` then.
+          held: Full paths that are in use whatever this scope knows of them.
 
         Raises:
           ValueError: A name that carries its number is in use.
@@ -116,7 +118,7 @@ class Scope:
         numbered = _NUMBERED.fullmatch(name)
         if numbered:
             base, number = numbered[1], int(numbered[2])
-            if name in self.taken and not forced:
+            if not forced and (name in self.taken or prefix + name in held):
                 raise ValueError(
                     f"Module name {prefix + name!r} is not unique: a module of that "
                     "name was made in the same scope. Leave the number out to have "
@@ -126,8 +128,11 @@ class Scope:
             following = max(self.next_number.get(base, 0), number + 1)
         else:
             base, number = name, self.next_number.get(name, 0)
-            if number and not forced:
-                name = f"{name}_{number}"
+            if not forced:
+                name = f"{base}_{number}" if number else base
+                while held and prefix + name in held:
+                    number += 1
+                    name = f"{base}_{number}"
             following = number + 1
         self.next_number[base] = max(following, self.next_number.get(base, 0))
         self.taken.add(name)
