@@ -1,4 +1,4 @@
-"""How tests compile, on how many devices, and what docstrings may use without import."""
+"""How tests compile, on what, and which names docstrings use without an import."""
 
 import os
 import subprocess
