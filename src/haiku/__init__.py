@@ -9,6 +9,7 @@ What is here, by idea:
 - From modules to pure functions: `transform`, `transform_with_state`,
 `multi_transform`.
 - Modules and their names: `Module`, `transparent`, `name_scope`, `to_module`.
+- Modules outside: `Blueprint` describes one, `bind` makes a model of it.
 - What they keep: `get_parameter`, `get_state`, `set_state`, `next_rng_key`.
 - Hooks: `custom_creator`, `custom_getter`, `custom_setter`, `intercept_methods`.
 - JAX's transformations inside: `grad`, `remat`, `scan`, `cond`, `vmap`, `layer_stack`,
@@ -29,8 +30,15 @@ from haiku import nets as nets
 from haiku import pad as pad
 from haiku import typing as typing
 
+# Modules outside of transformed functions
+from haiku._bound import Binding as Binding
+from haiku._bound import Bound as Bound
+from haiku._bound import StateChangedError as StateChangedError
+from haiku._bound import bind as bind
+
 # What they keep
 from haiku._core import DO_NOT_STORE as DO_NOT_STORE
+from haiku._core import Blueprint as Blueprint
 
 # Hooks
 from haiku._core import GetterContext as GetterContext

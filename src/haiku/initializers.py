@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import draw
+from haiku._core.description import Leaf
 
 __all__ = [
     "Constant",
@@ -116,7 +117,28 @@ def _orthogonal(key, rounded, shape, dtype, scale, axis):
     return _number(scale, dtype) * q
 
 
-class Constant:
+class _Described:
+    """Initializers with equal arguments are equal, and show them."""
+
+    def __eq__(self, other: Any) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return _leaves(self) == _leaves(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), _leaves(self)))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({inside})"
+
+
+def _leaves(initializer: Any) -> tuple[Leaf, ...]:
+    values = vars(initializer).values()
+    return tuple(Leaf(tuple(x) if isinstance(x, list) else x) for x in values)
+
+
+class Constant(_Described):
     """Fills the array with one value, or with an array broadcast to the shape.
 
     Args:
@@ -135,7 +157,7 @@ class Constant:
         return jnp.broadcast_to(constant, shape).astype(dtype)
 
 
-class RandomNormal:
+class RandomNormal(_Described):
     """Draws from a normal distribution.
 
     Args:
@@ -153,7 +175,7 @@ class RandomNormal:
         return _shifted(x, self.mean, dtype)
 
 
-class TruncatedNormal:
+class TruncatedNormal(_Described):
     """Draws from a normal distribution cut off at `lower` and `upper`.
 
     The bounds count in standard deviations from the mean, so every value lies in
@@ -187,7 +209,7 @@ class TruncatedNormal:
         return _shifted(x, self.mean, dtype)
 
 
-class RandomUniform:
+class RandomUniform(_Described):
     """Draws uniformly from ``[minval, maxval)``.
 
     Args:
@@ -204,7 +226,7 @@ class RandomUniform:
         return draw(_uniform, tuple(shape), dtype, self.minval, self.maxval)
 
 
-class VarianceScaling:
+class VarianceScaling(_Described):
     """Draws with a variance that keeps activations in scale from layer to layer.
 
         Var[w] = scale / n
@@ -280,7 +302,7 @@ class VarianceScaling:
         return RandomUniform(-limit, limit)(shape, dtype)
 
 
-class UniformScaling:
+class UniformScaling(_Described):
     """Draws uniformly, in a range that keeps activations in scale.
 
         w ~ U(-limit, limit),  limit = scale * sqrt(3 / number of inputs)
@@ -305,7 +327,7 @@ class UniformScaling:
         return RandomUniform(-limit, limit)(shape, dtype)
 
 
-class Orthogonal:
+class Orthogonal(_Described):
     """Draws a random matrix with orthonormal columns (or rows, if it is wide).
 
     Axes other than `axis` are merged into one, so that along `axis` the slices of the
@@ -334,7 +356,7 @@ class Orthogonal:
         return draw(_orthogonal, tuple(shape), dtype, self.scale, self.axis)
 
 
-class Identity:
+class Identity(_Described):
     """Makes an identity matrix, or a stack of them along the leading axes.
 
     Args:

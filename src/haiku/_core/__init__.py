@@ -5,6 +5,7 @@ and its kin read and write it, hooks stand between. No layer, no network, no JAX
 transformation belongs here.
 """
 
+from haiku._core.blueprint import Blueprint as Blueprint
 from haiku._core.hooks import GetterContext as GetterContext
 from haiku._core.hooks import MethodContext as MethodContext
 from haiku._core.hooks import SetterContext as SetterContext

@@ -160,7 +160,9 @@ class ModuleMetaclass(type(typing.Protocol)):
                 "All `hk.Module`s must be initialized inside an `hk.transform`, and "
                 f"{cls.__name__} was built outside. Write `net = hk.transform(lambda "
                 f"x: {cls.__name__}(...)(x))`, then `params = net.init(key, x)` and "
-                "`net.apply(params, key, x)`."
+                "`net.apply(params, key, x)`. To configure it outside and pass it "
+                f"around, write `hk.Blueprint({cls.__name__}, ...)`: it is built where "
+                "it is first used."
             )
         new: Any = cls.__new__
         module = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)

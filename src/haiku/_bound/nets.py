@@ -1,0 +1,263 @@
+"""What can be bound: a blueprint, a function, or a pair of pure functions."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+
+from haiku._core import (
+    Blueprint,
+    Module,
+    MultiTransformed,
+    MultiTransformedWithState,
+    Transformed,
+    TransformedWithState,
+    hooks,
+    transform_with_state,
+)
+from haiku._core.frame import Frame, frames
+from haiku._core.randomness import MissingRNGError
+
+PAIRS = (
+    Transformed,
+    TransformedWithState,
+    MultiTransformed,
+    MultiTransformedWithState,
+)
+Names = tuple[str | int, ...]
+
+
+# Stands for what only a run can use: a module, or a method of one.
+PART = object()
+
+
+class Outcome(NamedTuple):
+    """What a call gave.
+
+    Attributes:
+      value: What was returned.
+      state: The state afterwards.
+      changed: The paths of state that was changed.
+    """
+
+    value: Any
+    state: Mapping[str, Mapping[str, Any]]
+    changed: list[str]
+
+
+class Net:
+    """A blueprint or a function: it runs in a frame of its own.
+
+    Args:
+      function: The blueprint or function.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is Net and self.function == other.function
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
+        """Parameters and state that a call asks for: of the net, or of `use(net)`."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            net = self._built()
+            return net(*args, **kwargs) if use is None else use(net, *args, **kwargs)
+
+        return transform_with_state(run).init(rng, *args, **kwargs)
+
+    def call(self, params, state, rng, names: Names, args, kwargs) -> Outcome:
+        """Calls what is reached through `names`."""
+        return self._run(params, state, rng, names, lambda f: f(*args, **kwargs))
+
+    def attribute(self, params: Any, state: Any, names: Names) -> Any:
+        """What is reached through `names`; `PART` for what only a run can use."""
+        f = self.function
+        if isinstance(f, Blueprint) and len(names) == 1:
+            member = inspect.getattr_static(f.module_class, str(names[0]), None)
+            if inspect.isclass(f.module_class) and inspect.isfunction(member):
+                return PART
+
+        def value(found: Any) -> Any:
+            owner = getattr(found, "__self__", None)
+            used_in_runs = isinstance(found, Module) or isinstance(owner, Module)
+            return PART if used_in_runs else found
+
+        return self._run(params, state, None, names, value).value
+
+    def _built(self) -> Any:
+        f = self.function
+        return f.build() if isinstance(f, Blueprint) else f
+
+    def _run(self, params, state, rng, names, use) -> Outcome:
+        written: list[str] = []
+
+        def run() -> Any:
+            frame = frames.get()[-1]
+            with (
+                hooks.param_creators.push(_telling_of_init(frame)),
+                hooks.state_creators.push(_noting_new(written)),
+                hooks.state_setters.push(_noting(written)),
+            ):
+                found = self._built()
+                for name in names:
+                    found = getattr(found, str(name))
+                return use(found)
+
+        try:
+            out, after = transform_with_state(run).apply(params, state, rng)
+        except MissingRNGError as error:
+            error.add_note("A bound model takes it by keyword: `model(x, rng_key=42)`.")
+            raise
+        # Loops hand on what they did not change as new arrays.
+        return Outcome(out, after, _differing(state, after) if written else [])
+
+
+class Pair:
+    """What `hk.transform` or one of its kin returned; its own functions are called.
+
+    Args:
+      pair: The pair.
+    """
+
+    def __init__(self, pair: Any):
+        self.pair = self.function = pair
+        self.has_state = isinstance(
+            pair, (TransformedWithState, MultiTransformedWithState)
+        )
+
+    def _leaves(self) -> tuple[Any, ...]:
+        leaves, treedef = jax.tree.flatten(self.pair)
+        return type(self.pair), treedef, *leaves
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is Pair and self._leaves() == other._leaves()
+
+    def __hash__(self) -> int:
+        return hash(self._leaves())
+
+    def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
+        """What its `init` returns."""
+        if use is not None:
+            raise TypeError(
+                f"`init_with` takes a blueprint or a function, and {_kind(self.pair)} "
+                "has an `init` of its own: write `hk.bind(pair).init(key, x)`."
+            )
+        made = self.pair.init(rng, *args, **kwargs)
+        return made if self.has_state else (made, {})
+
+    def call(self, params, state, rng, names: Names, args, kwargs) -> Outcome:
+        """Calls the `apply` that is reached through `names`."""
+        apply = self._reached(names)
+        if not callable(apply):
+            raise TypeError(
+                f"A bound {_kind(self.pair)} has several functions, {_known(apply)}: "
+                "call one of them, `model.encode(x)` or `model[0](x)`."
+            )
+        before = (params, state) if self.has_state else (params,)
+        if _takes_rng(apply, len(before)):
+            before = (*before, rng)
+        elif rng is not None:
+            raise TypeError(
+                "This pair takes no random key (`hk.without_apply_rng`): leave out "
+                "`rng_key`, or bind the pair as it was before."
+            )
+        if not self.has_state:
+            return Outcome(apply(*before, *args, **kwargs), state, [])
+        out, after = cast(tuple[Any, Any], apply(*before, *args, **kwargs))
+        return Outcome(out, after, _differing(state, after))
+
+    def attribute(self, params: Any, state: Any, names: Names) -> Any:
+        """`PART`, if there is something at `names`."""
+        del params, state
+        self._reached(names)
+        return PART
+
+    def _reached(self, names: Names) -> Any:
+        found = self.pair.apply
+        for name in names:
+            try:
+                found = (
+                    getattr(found, str(name))
+                    if hasattr(found, "_fields") and isinstance(name, str)
+                    else found[name]
+                )
+            except (AttributeError, KeyError, IndexError, TypeError):
+                raise AttributeError(
+                    f"{name!r} is none of the functions of this {_kind(self.pair)}: "
+                    f"it has {_known(found)}."
+                ) from None
+        return found
+
+
+def _kind(pair: Any) -> str:
+    return f"hk.{type(pair).__name__}"
+
+
+def _known(functions: Any) -> str:
+    if hasattr(functions, "_fields"):
+        return ", ".join(functions._fields)
+    if isinstance(functions, Mapping):
+        return ", ".join(map(str, functions))
+    return f"{len(functions)}" if isinstance(functions, (tuple, list)) else "one"
+
+
+def _takes_rng(apply: Callable[..., Any], place: int) -> bool:
+    """Whether `apply` takes a key: all do but those of `hk.without_apply_rng`."""
+    try:
+        names = list(inspect.signature(apply).parameters)
+    except (TypeError, ValueError):
+        return True
+    return names[place : place + 1] == ["rng"] or names[:1] == ["args"]
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    missing = object()
+    return [
+        f"{path}/{name}"
+        for path, named in after.items()
+        for name, value in named.items()
+        if before.get(path, {}).get(name, missing) is not value
+    ]
+
+
+# ---- Hooks ------------------------------------------------------------------------
+
+
+def _telling_of_init(frame: Frame) -> Callable[..., Any]:
+    """A creator that says how a bound model gets a parameter that it lacks."""
+
+    def creator(next_creator, shape, dtype, init, context):
+        try:
+            return next_creator(shape, dtype, init)
+        except ValueError as error:
+            if frames.get()[-1] is frame and not hasattr(error, "__notes__"):
+                error.add_note(
+                    "A bound model has the parameters that its example asked for when "
+                    "it was made. For more methods than one write `hk.bind(net)"
+                    ".init_with(key, lambda net, x: net.decode(net.encode(x)), x)`."
+                )
+            raise
+
+    return creator
+
+
+def _noting_new(written: list[str]) -> Callable[..., Any]:
+    def creator(next_creator, shape, dtype, init, context):
+        written.append(context.full_name)
+        return next_creator(shape, dtype, init)
+
+    return creator
+
+
+def _noting(written: list[str]) -> Callable[..., Any]:
+    def setter(next_setter, value, context):
+        written.append(context.full_name)
+        return next_setter(value)
+
+    return setter
