@@ -119,7 +119,7 @@ SLOW = {
     "Attention": ("attention",),
     "A big program": ("pairformer, drawn",),
     "Recurrence": ("GRU", "vanilla RNN", "conv LSTM"),
-    "First step": ("resnet50",),
+    "First step": ("resnet50", "transformer"),
 }
 
 

@@ -91,7 +91,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every row")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--samples", type=int, default=5, help="per process and row")
+    parser.add_argument("--samples", type=int, default=3, help="per process and row")
     parser.add_argument(
         "--seconds", type=float, default=3, help="after these, no more samples of a row"
     )
