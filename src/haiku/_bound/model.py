@@ -135,7 +135,7 @@ class Bound:
             "and `model.state`."
         )
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, *value: Any) -> None:
         raise AttributeError(
             f"A bound model does not change: write `model = model.replace({name}=...)`."
             if name in ("params", "state")

@@ -158,7 +158,7 @@ class Blueprint(Description, Generic[M]):
     def __reduce__(self):
         return _made, mapped(_reference, (self.module_class, self.args, self.kwargs))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, *value: Any) -> None:
         raise AttributeError(
             f"A blueprint does not change. Write `blueprint.replace({name}=...)` for "
             "another one."
