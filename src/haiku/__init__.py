@@ -183,12 +183,14 @@ if TYPE_CHECKING:
     from haiku import experimental as experimental
     from haiku import testing as testing
     from haiku.views.graph import to_dot as to_dot
+    from haiku.views.tree import module_tree as module_tree
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for: training needs none of them.
 _LAZY = {
     "experimental": ("haiku.experimental", None),
+    "module_tree": ("haiku.views.tree", "module_tree"),
     "testing": ("haiku.testing", None),
     "to_dot": ("haiku.views.graph", "to_dot"),
 }

@@ -1,0 +1,265 @@
+"""The tree of a model's modules, by path, before it is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from haiku._bound import Binding, Bound
+from haiku._core import (
+    MethodContext,
+    MultiTransformed,
+    MultiTransformedWithState,
+    intercept_methods,
+    original_function,
+    transform_with_state,
+)
+from haiku._core.frame import frames
+from haiku._core.name_scope import NameScopeModule
+from haiku._text import array_text, bytes_text
+from haiku.data_structures import tree_bytes, tree_size
+
+__all__ = ["ModuleNode", "ModuleTree", "module_tree"]
+
+
+@dataclasses.dataclass
+class ModuleNode:
+    """One module.
+
+    Attributes:
+      path: Its path; `~` stands for what is made outside of all modules.
+      label: What of the path comes after that of the module around it.
+      class_name: Its class; None where only parameters of that path are known.
+      calls: Its methods as they ran: `f32[8,4] -> f32[8,3]`, those other than
+        `__call__` with their name.
+      params: Its own parameters by name, as `jax.ShapeDtypeStruct`.
+      state: Its own state by name, likewise.
+      children: The modules inside.
+    """
+
+    path: str
+    label: str
+    class_name: str | None = None
+    calls: list[str] = dataclasses.field(default_factory=list)
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    state: dict[str, Any] = dataclasses.field(default_factory=dict)
+    children: list[ModuleNode] = dataclasses.field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many numbers its parameters hold, those of modules inside included."""
+        return tree_size(self.params) + sum(child.size for child in self.children)
+
+
+@dataclasses.dataclass(repr=False)
+class ModuleTree:
+    """The modules of a model, nested by path; its text is the drawn tree.
+
+    Attributes:
+      roots: The outermost modules, in the order in which they were built.
+      params: What `init` would return, as `jax.ShapeDtypeStruct`.
+      state: The state that it would return, likewise.
+    """
+
+    roots: list[ModuleNode]
+    params: Mapping[str, Mapping[str, Any]]
+    state: Mapping[str, Mapping[str, Any]]
+
+    def __iter__(self) -> Iterator[ModuleNode]:
+        waiting = list(self.roots)
+        while waiting:
+            node = waiting.pop(0)
+            yield node
+            waiting = node.children + waiting
+
+    def __getitem__(self, path: str) -> ModuleNode:
+        for node in self:
+            if node.path == path:
+                return node
+        raise KeyError(
+            f"There is no module {path!r}: there are {[node.path for node in self]}."
+        )
+
+    def __repr__(self) -> str:
+        lines: list[str] = []
+        for node in self.roots:
+            _draw(node, "", "", lines)
+        return "\n".join([*lines, self._total()])
+
+    def _repr_html_(self) -> str:
+        nodes = "".join(_html(node) for node in self.roots)
+        total = html.escape(self._total())
+        return f"<div style='font-family: monospace'>{nodes}<div>{total}</div></div>"
+
+    def _total(self) -> str:
+        total = f"{_parameters(tree_size(self.params))}, "
+        total += bytes_text(tree_bytes(self.params))
+        if self.state:
+            total += f"; state {bytes_text(tree_bytes(self.state))}"
+        return total
+
+
+def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
+    """Makes a function that draws the tree of a model's modules before it is run.
+
+    Nothing is computed: shapes and dtypes are all that it works on.
+
+    Args:
+      f: A function that uses modules, a blueprint, what `hk.transform` or its kin
+        returned, or a bound model.
+
+    Returns:
+      A function of the arguments of `f` (of `init` for `hk.multi_transform`), arrays or
+      `jax.ShapeDtypeStruct`s; whatever is no array is given as it is. It returns a
+      `ModuleTree`, which prints itself, in notebooks too, has its nodes by path, and
+      shapes of parameters and state.
+
+    Raises:
+      TypeError: `f` is none of these.
+
+    Example:
+      >>> print(hk.module_tree(hk.Blueprint(hk.nets.MLP, [5, 3]))(jnp.ones([2, 4])))
+      mlp (MLP)  f32[2,4] -> f32[2,3]  43 parameters
+      ├─ ~/linear_0 (Linear)  f32[2,4] -> f32[2,5]  25 parameters
+      │    b  f32[5]
+      │    w  f32[4,5]
+      └─ ~/linear_1 (Linear)  f32[2,5] -> f32[2,3]  18 parameters
+           b  f32[3]
+           w  f32[5,3]
+      43 parameters, 172.00 B
+    """
+    if isinstance(f, (Bound, Binding)):
+        f = f.net
+    if isinstance(f, (MultiTransformed, MultiTransformedWithState)):
+        f = f.init
+    transformed = transform_with_state(original_function(f))
+
+    def tree(*args: Any, **kwargs: Any) -> ModuleTree:
+        leaves, treedef = jax.tree.flatten((args, kwargs))
+        arrays = {i: x for i, x in enumerate(leaves) if _is_array(x)}
+        nodes: dict[str, ModuleNode] = {}
+
+        def init(key: jax.Array, arrays: dict[int, Any]) -> Any:
+            given = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
+            args, kwargs = jax.tree.unflatten(treedef, given)
+            with intercept_methods(_recorder(nodes, len(frames.get()) + 1)):
+                return transformed.init(key, *args, **kwargs)
+
+        key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
+        params, state = jax.eval_shape(init, key, arrays)
+        for kind, values in (("params", params), ("state", state)):
+            for path, named in values.items():
+                node = nodes.setdefault(path, ModuleNode(path, path))
+                setattr(node, kind, {name: named[name] for name in sorted(named)})
+        return ModuleTree(_nested(nodes), params, state)
+
+    return tree
+
+
+_SCOPE = "name scope"
+
+
+def _recorder(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
+    def record(next_f, args, kwargs, context: MethodContext):
+        out = next_f(*args, **kwargs)
+        frame = frames.get()[-1]
+        # Functions transformed inside are only part of this one where it lifts them.
+        if len(frames.get()) > depth and frame.lifted_prefix is None:
+            return out
+        path = (frame.lifted_prefix or "") + context.module.module_name
+        node = nodes.setdefault(path, ModuleNode(path, path))
+        kind = type(context.module)
+        node.class_name = _SCOPE if kind is NameScopeModule else kind.__name__
+        if kind.__module__.startswith("haiku.") and kind.__name__[0] == "_":
+            node.class_name = None
+        elif context.method_name != "__init__":
+            name = context.method_name
+            call = "" if name == "__call__" else f".{name} "
+            given = [_shown(x) for x in args]
+            given += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
+            call += f"{', '.join(given) or '()'} -> {_shown(out)}"
+            if call not in node.calls:
+                node.calls.append(call)
+        return out
+
+    return record
+
+
+def _nested(nodes: dict[str, ModuleNode]) -> list[ModuleNode]:
+    """The outermost nodes; the others become children of the nearest around them."""
+    roots = []
+    for path, node in nodes.items():
+        around = path
+        while "/" in around:
+            around = around.rpartition("/")[0]
+            if around in nodes:
+                node.label = path[len(around) + 1 :]
+                nodes[around].children.append(node)
+                break
+        else:
+            roots.append(node)
+    return roots
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def _shown(value: Any) -> str:
+    """Shapes of arrays, inside tuples and the like too; other values if short."""
+    if _is_array(value):
+        return array_text(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(_shown(item) for item in value)})"
+    text = repr(value)
+    return text if len(text) <= 20 and "\n" not in text else type(value).__name__
+
+
+# ---- Drawing ----------------------------------------------------------------------
+
+
+def _parameters(count: int) -> str:
+    return f"{count:,} parameter{'' if count == 1 else 's'}"
+
+
+def _head(node: ModuleNode) -> str:
+    kind = f" ({node.class_name})" if node.class_name else ""
+    call = f"  {node.calls[0]}" if len(node.calls) == 1 else ""
+    size = f"  {_parameters(node.size)}" if node.size else ""
+    return node.label + kind + call + size
+
+
+def _rows(node: ModuleNode) -> list[str]:
+    rows = list(node.calls) if len(node.calls) > 1 else []
+    named = [(name, _shown(value), "") for name, value in node.params.items()]
+    named += [(name, _shown(value), "  state") for name, value in node.state.items()]
+    width = max((len(name) for name, _, _ in named), default=0)
+    return rows + [f"{name:{width}}  {shown}{kind}" for name, shown, kind in named]
+
+
+def _draw(node: ModuleNode, first: str, rest: str, lines: list[str]) -> None:
+    lines.append(first + _head(node))
+    bar = "│ " if node.children else "  "
+    lines.extend(rest + bar + row for row in _rows(node))
+    for i, child in enumerate(node.children):
+        last = i == len(node.children) - 1
+        branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        _draw(child, rest + branch, rest + below, lines)
+
+
+def _html(node: ModuleNode) -> str:
+    rows = "".join(f"<div>{html.escape(row)}</div>" for row in _rows(node))
+    inside = rows + "".join(_html(child) for child in node.children)
+    head = html.escape(_head(node))
+    if not inside:
+        return f"<div style='margin-left: 1em'>{head}</div>"
+    return (
+        f"<details open style='margin-left: 1em'><summary>{head}</summary>"
+        f"<div style='margin-left: 1.5em'>{inside}</div></details>"
+    )
