@@ -195,7 +195,7 @@ class _Writer:
         done = set(self.done)
         mark = f"#{number} = " if number else ""
         line = ", ".join(key + self.written(item, -1000) for key, item in inside)
-        if indent < 0 or indent + len(mark + begin + line) <= 72:
+        if indent < 0 or indent + len(mark + begin + line) <= 80:
             comma = "," if type(value) is tuple and len(inside) == 1 else ""
             text = begin + line + comma + end
         else:

@@ -506,11 +506,16 @@ def test_repr():
     assert repr(net) == (
         "Blueprint(\n"
         "    Sequential,\n"
+        "    [#1 = Blueprint(Linear, 4, w_init=zeros), relu, #1, Blueprint(Pair, 3)],\n"
+        ")"
+    )
+    assert repr(hk.Blueprint(hk.Sequential, [layer, net, layer])) == (
+        "Blueprint(\n"
+        "    Sequential,\n"
         "    [\n"
         "        #1 = Blueprint(Linear, 4, w_init=zeros),\n"
-        "        relu,\n"
+        "        Blueprint(Sequential, [#1, relu, #1, Blueprint(Pair, 3)]),\n"
         "        #1,\n"
-        "        Blueprint(Pair, 3),\n"
         "    ],\n"
         ")"
     )

@@ -1,0 +1,173 @@
+"""The tree of a model before it is run."""
+
+import html.parser
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import haiku as hk
+
+X = jax.ShapeDtypeStruct((2, 4), jnp.float32)
+
+
+class Net(hk.Module):
+    def __init__(self, name=None):
+        super().__init__(name=name)
+        self.first = hk.Linear(3)
+
+    def __call__(self, x, scale=1.0):
+        w = hk.get_parameter("w", [], init=jnp.ones)
+        return self.first(x) * scale * w
+
+    def encode(self, x):
+        return {"code": hk.Linear(2)(x), "x": (x, None)}
+
+
+def paths(tree):
+    return [node.path for node in tree]
+
+
+def test_text():
+    def f(x):
+        net = Net()
+        net(x)
+        net(x, scale=2.0)
+        net.encode(x)
+        hk.set_state("calls", jnp.zeros([], jnp.int32))
+        return net(x)
+
+    assert str(hk.module_tree(f)(X)) == (
+        "net (Net)  26 parameters\n"
+        "│ f32[2,4] -> f32[2,3]\n"
+        "│ f32[2,4], scale=2.0 -> f32[2,3]\n"
+        "│ .encode f32[2,4] -> {code: f32[2,2], x: (f32[2,4], None)}\n"
+        "│ w  f32[]\n"
+        "├─ ~/linear (Linear)  f32[2,4] -> f32[2,3]  15 parameters\n"
+        "│    b  f32[3]\n"
+        "│    w  f32[4,3]\n"
+        "└─ ~encode/linear (Linear)  f32[2,4] -> f32[2,2]  10 parameters\n"
+        "     b  f32[2]\n"
+        "     w  f32[4,2]\n"
+        "~\n"
+        "  calls  s32[]  state\n"
+        "26 parameters, 104.00 B; state 4.00 B"
+    )
+    assert str(hk.module_tree(lambda: 0)()) == "0 parameters, 0.00 B"
+
+
+BLUEPRINT = hk.Blueprint(hk.nets.MLP, [5, 3])
+SAME = {
+    "blueprint": BLUEPRINT,
+    "function": lambda x: hk.nets.MLP([5, 3])(x),
+    "transformed": hk.transform(BLUEPRINT),
+    "with state": hk.transform_with_state(BLUEPRINT),
+    "without a key": hk.without_apply_rng(hk.transform(BLUEPRINT)),
+    "init": hk.transform(BLUEPRINT).init,
+    "jitted apply": jax.jit(hk.transform(BLUEPRINT).apply),
+    "binding": hk.bind(BLUEPRINT),
+    "bound pair": hk.bind(hk.transform(BLUEPRINT)),
+    "bound": hk.bind(BLUEPRINT).to({}),
+    "multi": hk.multi_transform(lambda: (BLUEPRINT, BLUEPRINT)),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_of_everything_that_can_be_run(kind):
+    tree = hk.module_tree(SAME[kind])(X)
+    assert paths(tree) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
+    assert [node.size for node in tree] == [43, 25, 18]
+    wanted = jax.eval_shape(hk.transform(BLUEPRINT).init, jax.random.PRNGKey(0), X)
+    assert tree.params == wanted and tree.state == {}
+
+
+def test_every_parameter_and_state_is_in_it():
+    def f(x, is_training):
+        x = hk.layer_stack(3)(lambda x: hk.LayerNorm(-1, True, True)(x))(x)
+        x, _ = hk.scan(lambda c, _: (hk.Linear(4)(c), None), x, None, length=2)
+        inner = hk.transform(lambda x: hk.Linear(4)(x))
+        params = hk.lift(inner.init, name="inner")(hk.next_rng_key(), x)
+        x = inner.apply(params, None, x)
+        alone = hk.transform(lambda x: hk.Embed(3, 4)(jnp.zeros([2], jnp.int32)) + x)
+        x = alone.apply(alone.init(jax.random.PRNGKey(0), x), None, x)
+        with hk.name_scope("head"):
+            x = hk.BatchNorm(True, True, 0.9)(x, is_training)
+        return x + hk.get_parameter("bias", [4], init=jnp.zeros)
+
+    tree = hk.module_tree(f)(X, is_training=True)
+    params, state = jax.eval_shape(
+        lambda key: hk.transform_with_state(f).init(key, jnp.ones([2, 4]), True),
+        jax.random.PRNGKey(0),
+    )
+    assert {n.path: n.params for n in tree if n.params} == params
+    assert {n.path: n.state for n in tree if n.state} == state
+    assert paths(tree) == [
+        "__layer_stack_no_per_layer",
+        "__layer_stack_no_per_layer/layer_norm",
+        "linear",
+        "inner/linear",  # and none of `alone`, whose parameters are not the model's
+        "head",
+        "head/batch_norm",
+        "head/batch_norm/~/mean_ema",
+        "head/batch_norm/~/var_ema",
+        "~",
+    ]
+    assert tree["head"].class_name == "name scope"
+    assert tree["~"].class_name is None
+    assert tree["head/batch_norm"].label == "batch_norm"
+    assert tree["inner/linear"].calls == ["f32[2,4] -> f32[2,4]"]
+    assert sum(node.size for node in tree.roots) == tree_size(params)
+    with pytest.raises(KeyError, match="no module 'nothing'"):
+        tree["nothing"]
+
+
+def tree_size(params):
+    return hk.data_structures.tree_size(params)
+
+
+def test_nothing_is_computed():
+    def f(x):
+        assert isinstance(x, jax.core.Tracer)
+        w = hk.get_parameter("w", [4, 10**12], init=hk.initializers.RandomNormal())
+        return x @ w
+
+    tree = hk.module_tree(f)(jnp.ones([2, 4]))
+    assert tree.params["~"]["w"].shape == (4, 10**12)
+    assert "4,000,000,000,000 parameters, 16.00 TB" in str(tree)
+
+
+def test_inside_a_transformed_function():
+    def f(x):
+        trees.append(hk.module_tree(BLUEPRINT)(x))
+        return hk.Linear(3)(x)
+
+    trees = []
+    params = hk.transform(f).init(0, jnp.ones([2, 4]))
+    assert list(params) == ["linear"]
+    assert paths(trees[0]) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
+
+
+def test_page():
+    class Tags(html.parser.HTMLParser):
+        open, text = [], ""
+
+        def handle_starttag(self, tag, attrs):
+            self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+        def handle_data(self, data):
+            self.text += data + "\n"
+
+    tree = hk.module_tree(lambda x: hk.Sequential([Net("<b>"[1]), jnp.tanh])(x))(X)
+    page = Tags()
+    page.feed(tree._repr_html_())
+    assert not page.open
+    assert "b (Net)  f32[2,4] -> f32[2,3]  16 parameters" in page.text
+    assert "16 parameters, 64.00 B" in page.text
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="takes a function"):
+        hk.module_tree(3)
