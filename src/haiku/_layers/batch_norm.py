@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index
-from haiku._layers.moving_average import ExponentialMovingAverage
+from haiku._layers.moving_average import ExponentialMovingAverage, in_full
+from haiku._layers.replicas import replica_mean
 from haiku._layers.scale_offset import (
     check_axes,
     check_given,
@@ -28,7 +29,7 @@ class BatchNorm(Module):
 
     In training mean and variance are those of the batch, and moving averages of them
     are kept as state, in the submodules `mean_ema` and `var_ema`; outside of training
-    the averages take their place.
+    the averages take their place. All four are float32 for inputs of half precision.
 
     Args:
       create_scale: Whether there is a parameter `scale`.
@@ -40,13 +41,14 @@ class BatchNorm(Module):
       axis: The axes over which mean and variance are taken. Default: all but the
         channels'.
       cross_replica_axis: Name of a mapped axis (of pmap, vmap or shard_map) over which
-        mean and variance are taken as well.
+        mean and variance are taken as well; several names in a tuple, all of them.
       cross_replica_axis_index_groups: Groups of indices along that axis, each of which
         has a mean and variance of its own.
       data_format: Where the channels are, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
+      NameError: At a call, if no transformation around it names `cross_replica_axis`.
       ValueError: An option has none of the values above.
 
     Source:
@@ -62,7 +64,7 @@ class BatchNorm(Module):
         scale_init: Initializer | None = None,
         offset_init: Initializer | None = None,
         axis: Sequence[int] | None = None,
-        cross_replica_axis: str | None = None,
+        cross_replica_axis: str | Sequence[str] | None = None,
         cross_replica_axis_index_groups: Sequence[Sequence[int]] | None = None,
         data_format: str = "channels_last",
         name: str | None = None,
@@ -118,12 +120,6 @@ class BatchNorm(Module):
             mean, variance = _batch_statistics(self, inputs, axes)
         else:
             mean, variance = self.mean_ema.average, self.var_ema.average
-            if jnp.issubdtype(inputs.dtype, jnp.floating):
-                # Averages trained in float32 do not make a bfloat16 network float32.
-                mean, variance = (
-                    mean.astype(inputs.dtype),
-                    variance.astype(inputs.dtype),
-                )
         if is_training:
             self.mean_ema(mean)
             self.var_ema(variance)
@@ -154,31 +150,55 @@ def _batch_statistics(
     layer: BatchNorm, inputs: jax.Array, axes: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
     """Mean and variance of the batch, on all replicas if there are any."""
-    if layer.cross_replica_axis is None:
+    axis = layer.cross_replica_axis
+    if axis is None:
         return _moments(inputs, axes)
-    mean, mean_of_squares = jax.lax.pmean(
-        _raw_moments(inputs, axes),
-        axis_name=layer.cross_replica_axis,
-        axis_index_groups=layer.cross_replica_axis_index_groups,
-    )
-    return mean, mean_of_squares - jnp.square(mean)
 
+    def over_replicas(local):
+        return replica_mean(
+            local,
+            axis,
+            layer.cross_replica_axis_index_groups,
+            repr(layer.module_name),
+        )
 
-def _raw_moments(inputs, axes):
-    mean = jnp.mean(inputs, axes, keepdims=True)
-    return mean, jnp.mean(jnp.square(inputs), axes, keepdims=True)
+    mean = over_replicas(_mean(inputs, axes))
+    return mean, _variance(mean, over_replicas(_mean_square(inputs, mean, axes)))
 
 
 @compiled("moments", "axes")
 def _moments(inputs, axes):
-    mean, mean_of_squares = _raw_moments(inputs, axes)
-    return mean, mean_of_squares - jnp.square(mean)
+    mean = _mean(inputs, axes)
+    return mean, _variance(mean, _mean_square(inputs, mean, axes))
+
+
+# The variance is the mean square less the square of the mean. Of numbers far from zero
+# those two agree in all their digits, so both are taken about a center, for which the
+# identity holds as well: the mean, as a constant. Less the center the mean is zero, but
+# its derivatives are not: with it those of the variance are right, of any order.
+
+
+def _mean(inputs, axes):
+    return jnp.mean(in_full(inputs), axes, keepdims=True)
+
+
+def _mean_square(inputs, mean, axes):
+    centred = in_full(inputs) - jax.lax.stop_gradient(mean)
+    return jnp.mean(jnp.square(centred), axes, keepdims=True)
+
+
+def _variance(mean, mean_square):
+    return mean_square - jnp.square(mean - jax.lax.stop_gradient(mean))
 
 
 @compiled("batch_norm")
 def _normalise(inputs, mean, variance, scale, offset, eps):
     inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
+    centred = inputs - mean
+    if jnp.issubdtype(inputs.dtype, jnp.floating):
+        # Statistics in float32 do not make a bfloat16 network float32.
+        centred, inverse = centred.astype(inputs.dtype), inverse.astype(inputs.dtype)
     if scale is not None:
         inverse = scale * inverse
-    out = (inputs - mean) * inverse
+    out = centred * inverse
     return out if offset is None else out + offset

@@ -12,7 +12,13 @@ from haiku._core import Module, get_state, set_state
 from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
 
-__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "map_params_tree"]
+__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "map_params_tree"]
+
+
+def in_full(x: jax.Array) -> jax.Array:
+    """`x`, in float32 if its precision is half: what sums and averages are taken in."""
+    half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
+    return x.astype(jnp.float32) if half else x
 
 
 class ExponentialMovingAverage(Module):
@@ -23,6 +29,7 @@ class ExponentialMovingAverage(Module):
 
     The division takes out that `hidden` starts from zero. Without it (`zero_debias`),
     the average can start from the values seen in the first `warmup_length` updates.
+    Averages of values in half precision are kept in float32, where 0.999 is not 1.
 
     Args:
       decay: How much of the average is kept at an update, in [0, 1).
@@ -78,17 +85,16 @@ class ExponentialMovingAverage(Module):
           update_stats: Whether to keep the new average, or only to return it.
 
         Returns:
-          The new average, of the shape of `value`.
+          The new average, of the shape and dtype of `value`.
 
         Raises:
           ValueError: The shape of `value` is not that of the average.
         """
         if not isinstance(value, jax.Array):
             value = jnp.asarray(value)
-        dtype = value.dtype
-        if not jnp.issubdtype(dtype, jnp.inexact):
+        if not jnp.issubdtype(value.dtype, jnp.inexact):
             value = value.astype(jnp.float32)
-            dtype = value.dtype
+        dtype = in_full(value).dtype
         counter = get_state("counter", (), jnp.int32, init=self._first_count)
         hidden = get_state("hidden", value.shape, dtype, init=jnp.zeros)
         if hidden.shape != value.shape:
@@ -102,14 +108,14 @@ class ExponentialMovingAverage(Module):
             if isinstance(decay, jax.Array)
             else np.asarray(decay, dtype)
         )
-        counter, hidden, average = _update(
+        counter, hidden, average, out = _update(
             counter, hidden, value, decay, self.zero_debias, self.warmup_length > 0
         )
         if update_stats:
             set_state("counter", counter)
             set_state("hidden", hidden)
             set_state("average", average)
-        return average
+        return out
 
     @property
     def average(self) -> jax.Array:
@@ -126,12 +132,14 @@ def _update(counter, hidden, value, decay, zero_debias, warmup):
     counter = counter + 1
     if warmup:
         decay = jnp.where(counter <= 0, jnp.zeros_like(decay), decay)
-    one = np.ones((), value.dtype)
-    hidden = hidden * decay + value * (one - decay)
-    average = hidden
+    one = np.ones((), decay.dtype)
+    new = in_full(hidden) * decay + in_full(value) * (one - decay)
+    average = new
     if zero_debias:
-        average = hidden / (one - jax.lax.pow(decay, counter))
-    return counter, hidden, average
+        average = new / (one - jax.lax.pow(decay, counter))
+    # State that was kept in half precision stays so.
+    kept = hidden.dtype
+    return counter, new.astype(kept), average.astype(kept), average.astype(value.dtype)
 
 
 class EMAParamsTree(Module):

@@ -1,6 +1,7 @@
 """Vector quantisers: the middle of a VQ-VAE."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from haiku._core import Module, get_parameter, get_state, set_state
 from haiku._layers.functional import one_hot
 from haiku._layers.moving_average import ExponentialMovingAverage
+from haiku._layers.replicas import replica_mean, replica_sum
 from haiku.initializers import VarianceScaling
 
 __all__ = ["VectorQuantizer", "VectorQuantizerEMA"]
@@ -41,7 +43,7 @@ class VectorQuantizer(Module):
         commitment_cost: float,
         dtype: Any = jnp.float32,
         name: str | None = None,
-        cross_replica_axis: str | None = None,
+        cross_replica_axis: str | Sequence[str] | None = None,
     ):
         super().__init__(name=name)
         self.embedding_dim = embedding_dim
@@ -87,7 +89,7 @@ class VectorQuantizer(Module):
         return {
             "quantize": _straight_through(inputs, quantized),
             "loss": codebook + self.commitment_cost * commitment,
-            "perplexity": _perplexity(found["encodings"], self.cross_replica_axis),
+            "perplexity": _perplexity(self, found["encodings"]),
             **found,
         }
 
@@ -128,7 +130,7 @@ class VectorQuantizerEMA(Module):
         decay: float,
         epsilon: float = 1e-5,
         dtype: Any = jnp.float32,
-        cross_replica_axis: str | None = None,
+        cross_replica_axis: str | Sequence[str] | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -191,7 +193,9 @@ class VectorQuantizerEMA(Module):
             counts = jnp.sum(found["encodings"], axis=0)
             sums = jnp.matmul(flat.T, found["encodings"])
             if self.cross_replica_axis:
-                counts, sums = jax.lax.psum((counts, sums), self.cross_replica_axis)
+                counts, sums = replica_sum(
+                    (counts, sums), self.cross_replica_axis, repr(self.module_name)
+                )
             size = self.ema_cluster_size(counts)
             mean_sums = self.ema_dw(sums)
             total = jnp.sum(size)
@@ -200,7 +204,7 @@ class VectorQuantizerEMA(Module):
         return {
             "quantize": _straight_through(inputs, quantized),
             "loss": self.commitment_cost * commitment,
-            "perplexity": _perplexity(found["encodings"], self.cross_replica_axis),
+            "perplexity": _perplexity(self, found["encodings"]),
             **found,
         }
 
@@ -240,8 +244,9 @@ def _straight_through(inputs: jax.Array, quantized: jax.Array) -> jax.Array:
     return inputs + jax.lax.stop_gradient(quantized - inputs)
 
 
-def _perplexity(encodings: jax.Array, cross_replica_axis: str | None) -> jax.Array:
+def _perplexity(layer: Any, encodings: jax.Array) -> jax.Array:
     used = jnp.mean(encodings, 0)
-    if cross_replica_axis:
-        used = jax.lax.pmean(used, cross_replica_axis)
+    if layer.cross_replica_axis:
+        where = repr(layer.module_name)
+        used = replica_mean(used, layer.cross_replica_axis, where=where)
     return jnp.exp(-jnp.sum(used * jnp.log(used + 1e-10)))

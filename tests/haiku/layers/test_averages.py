@@ -178,3 +178,42 @@ def test_trees_are_normalised_in_submodules():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         run(call)()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_averaged_in_full(dtype):
+    # In bfloat16 a decay of 0.999 is 1: the average would stay at zero over zero.
+    net = hk.transform_with_state(
+        lambda x: (
+            hk.BatchNorm(True, True, 0.999)(x, True)
+            + hk.ExponentialMovingAverage(0.999)(x)
+        )
+    )
+    x = (300 + 5 * X).astype(dtype)
+    params, state = net.init(None, x)
+    apply = jax.jit(net.apply)
+    for _ in range(200):
+        out, state = apply(params, state, None, x)
+    assert out.dtype == dtype
+    values = x.astype(np.float64)
+    average = state["exponential_moving_average"]["average"]
+    np.testing.assert_allclose(average, values, rtol=1e-4)
+    mean, variance = (
+        state[f"batch_norm/~/{name}_ema"]["average"] for name in ("mean", "var")
+    )
+    np.testing.assert_allclose(mean[0], values.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(variance[0], values.var(0), rtol=1e-3)
+
+
+def test_state_in_half_precision_stays_so():
+    net = hk.transform_with_state(lambda x: hk.ExponentialMovingAverage(0.5)(x))
+    x = jnp.ones(2, jnp.bfloat16)
+    state = jax.tree.map(
+        lambda s: s.astype(jnp.bfloat16) if s.dtype == jnp.float32 else s,
+        net.init(None, x)[1],
+    )
+    out, after = net.apply({}, state, None, x)
+    assert jax.tree.map(lambda s: s.dtype, after) == jax.tree.map(
+        lambda s: s.dtype, state
+    )
+    np.testing.assert_allclose(out, 1)
