@@ -16,7 +16,7 @@ What is here, by idea:
   `lift`, ...
 - Layers: `Linear`, `Conv2D`, `LayerNorm`, `MultiHeadAttention`, `LSTM`, ...
 - Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.mixed_precision`,
-  `hk.data_structures`, `hk.testing`, `hk.config`, `hk.experimental`.
+  `hk.data_structures`, `hk.surgery`, `hk.testing`, `hk.config`, `hk.experimental`.
 """
 
 import importlib
@@ -181,6 +181,7 @@ from haiku.typing import SupportsCall as SupportsCall
 
 if TYPE_CHECKING:
     from haiku import experimental as experimental
+    from haiku import surgery as surgery
     from haiku import testing as testing
     from haiku.views.graph import to_dot as to_dot
     from haiku.views.tree import module_tree as module_tree
@@ -190,6 +191,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for: training needs none of them.
 _LAZY = {
     "experimental": ("haiku.experimental", None),
+    "surgery": ("haiku.surgery", None),
     "module_tree": ("haiku.views.tree", "module_tree"),
     "testing": ("haiku.testing", None),
     "to_dot": ("haiku.views.graph", "to_dot"),

@@ -1,0 +1,268 @@
+"""What differs between two trees of parameters, in words and as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from haiku.surgery.matching import Place, Values, text_of, values_of
+
+__all__ = ["Change", "Difference", "diff"]
+
+Tree = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What differs between two values of one path.
+
+    Attributes:
+      path: `module/name`.
+      old: Dtype and shape of the first value, `f32[2,3]`.
+      new: Those of the second.
+      shape: Whether the shapes differ.
+      dtype: Whether the dtypes differ.
+      differing: How many numbers differ; None where they can't be compared, as of
+        different shapes.
+      size: How many numbers there are.
+      max_abs: The largest absolute difference between numbers, those that are NaN in
+        one of the two left out.
+      nan: How many numbers are NaN in the first value alone, and in the second alone.
+    """
+
+    path: str
+    old: str
+    new: str
+    shape: bool
+    dtype: bool
+    differing: int | None = None
+    size: int = 0
+    max_abs: float = 0.0
+    nan: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        words = [f"{self.old} -> {self.new}"] if self.old != self.new else [self.old]
+        if self.differing:
+            words.append(
+                f"{self.differing:,} of {self.size:,} values differ, by up to "
+                f"{self.max_abs:.3g}"
+            )
+        for count, which in zip(self.nan, ("first", "second")):
+            if count:
+                words.append(f"{count:,} NaN in the {which} alone")
+        return ", ".join(words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What differs between two trees; true if anything does, and a text for readers.
+
+    Attributes:
+      removed: Paths that are in the first tree alone, renamed ones left out.
+      added: Paths that are in the second tree alone, renamed ones left out.
+      renamed: Pairs of a path in the first tree and one in the second that are likely
+        the same parameter: equal values, or equal shape and dtype and a similar path.
+      changed: A `Change` for each path in both trees whose values differ.
+      count: How many paths there are in both trees together, renamed ones counted once.
+    """
+
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    changed: tuple[Change, ...]
+    count: int
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added or self.renamed or self.changed)
+
+    def __str__(self) -> str:
+        if not self:
+            return f"No difference in {self.count} values."
+        found = (self.removed, self.added, self.renamed, self.changed)
+        differing = sum(map(len, found))
+        lines = [f"{differing} of {self.count} differ."]
+        rows = [(Place.at("diff", c.path), f"{c}") for c in self.changed]
+        rows += [(Place.at("diff", p), "only in the first") for p in self.removed]
+        rows += [(Place.at("diff", p), "only in the second") for p in self.added]
+        rows += [
+            (Place.at("diff", old), f"likely renamed: {new}")
+            for old, new in self.renamed
+        ]
+        module = None
+        for place, text in sorted(rows):
+            if place.module != module:
+                module = place.module
+                lines.append(module)
+            lines.append(f"  {place.name}: {text}")
+        return "\n".join(lines)
+
+
+def diff(old: Tree, new: Tree, *, rtol: float = 0.0, atol: float = 0.0) -> Difference:
+    """Compares two trees: paths, shapes, dtypes and values.
+
+    Args:
+      old: `{module: {name: value}}`, parameters or state.
+      new: Another one. Where it or `old` has `jax.ShapeDtypeStruct`s, or is traced by
+        JAX, values are not compared.
+      rtol: How far a number may be from the one in `old`, as part of that.
+      atol: How far besides, absolutely. Both are 0 by default: equal numbers only. Two
+        NaNs are equal.
+
+    Returns:
+      A `Difference`: `bool` of it tells whether there is one, `str` what it is.
+
+    Example:
+      >>> old = {"mlp/linear": {"w": np.ones([2, 3]), "b": np.zeros([3])}}
+      >>> new = {"mlp/dense": {"w": np.ones([2, 3]), "b": np.zeros([4])}}
+      >>> print(hk.surgery.diff(old, new))
+      3 of 3 differ.
+      mlp/dense
+        b: only in the second
+      mlp/linear
+        b: only in the first
+        w: likely renamed: mlp/dense/w
+    """
+    before, after = values_of(old), values_of(new)
+    changes = []
+    for place, value in before.items():
+        if place in after:
+            change = _change(place.path, value, after[place], rtol, atol)
+            changes += [change] if change else []
+    renamed = _renamed(before, after)
+    gone = {was for was, _ in renamed} | set(after)
+    come = {now for _, now in renamed} | set(before)
+    return Difference(
+        removed=tuple(place.path for place in before if place not in gone),
+        added=tuple(place.path for place in after if place not in come),
+        renamed=tuple((was.path, now.path) for was, now in renamed),
+        changed=tuple(changes),
+        count=len({*before, *after}) - len(renamed),
+    )
+
+
+# Values.
+
+
+def _change(path: str, old: Any, new: Any, rtol: float, atol: float) -> Change | None:
+    texts = text_of(old), text_of(new)
+    leaves = jax.tree.leaves(old), jax.tree.leaves(new)
+    kinds = [
+        [(np.shape(x), getattr(x, "dtype", None)) for x in some] for some in leaves
+    ]
+    shapes, dtypes = ([[k[i] for k in kind] for kind in kinds] for i in (0, 1))
+    change = Change(path, *texts, shapes[0] != shapes[1], dtypes[0] != dtypes[1])
+    if not change.shape and not any(_is_abstract(x) for x in (*leaves[0], *leaves[1])):
+        for a, b in zip(*leaves):
+            change = _with_values(change, _numbers(a), _numbers(b), rtol, atol)
+    return change if change.shape or change.dtype or change.differing else None
+
+
+def _is_abstract(x: Any) -> bool:
+    return isinstance(x, (Tracer, jax.ShapeDtypeStruct))
+
+
+def _numbers(x: Any) -> np.ndarray:
+    """An array's numbers in a dtype that NumPy computes with."""
+    if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    array = np.asarray(x)
+    # NumPy takes bfloat16 and its kin for no number at all.
+    return array.astype(np.float64) if array.dtype.kind in "Vf" else array
+
+
+def _with_values(
+    change: Change, a: np.ndarray, b: np.ndarray, rtol: float, atol: float
+) -> Change:
+    if a.dtype.kind not in "biufc":  # Texts and other objects.
+        count, apart, nan = int(np.sum(a != b)), np.zeros([]), np.zeros([2])
+    else:
+        kind = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
+        x, y = a.astype(kind), b.astype(kind)
+        nans = np.isnan(x), np.isnan(y)
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.where(x == y, 0.0, np.abs(x - y))
+            far = (a != b) & ~(apart <= atol + rtol * np.abs(x)) & ~(nans[0] & nans[1])
+        nan = np.array([np.sum(nans[0] & ~nans[1]), np.sum(nans[1] & ~nans[0])])
+        count = int(np.sum(far))
+        apart = np.where(nans[0] | nans[1], 0.0, apart)
+    largest = float(np.max(apart, initial=0.0)) if count else 0.0
+    return dataclasses.replace(
+        change,
+        differing=(change.differing or 0) + count,
+        size=change.size + a.size,
+        max_abs=max(change.max_abs, largest),
+        nan=(change.nan[0] + int(nan[0]), change.nan[1] + int(nan[1])),
+    )
+
+
+# Renames.
+
+_SIMILAR = 0.5  # How alike paths are at least, as `difflib` counts it.
+_MANY = 4_000  # Pairs of one shape; of more, only equal values are looked for.
+
+
+def _renamed(before: Values, after: Values) -> list[tuple[Place, Place]]:
+    """Pairs of paths that are likely one parameter, the most alike first."""
+    gone: dict[Any, list[Place]] = {}
+    come: dict[Any, list[Place]] = {}
+    for values, other, places in ((before, after, gone), (after, before, come)):
+        for place, value in values.items():
+            if place not in other:
+                places.setdefault((text_of(value), place.name), []).append(place)
+    # Of one name first: `w` seldom becomes `b`.
+    pairs = [
+        (_likeness(was, now, before, after, len(places) * len(come[kind])), was, now)
+        for kind, places in gone.items()
+        if kind in come
+        for was in places
+        for now in come[kind]
+    ]
+    pairs += _of_other_names(gone, come, before, after)
+    found: dict[Place, Place] = {}
+    taken: set[Place] = set()
+    for _, was, now in _sorted(pairs):
+        if was not in found and now not in taken:
+            found[was] = now
+            taken.add(now)
+    return sorted(found.items())
+
+
+def _of_other_names(gone: Any, come: Any, before: Values, after: Values) -> list[Any]:
+    return [
+        (_likeness(was, now, before, after, _MANY + 1), was, now)
+        for (text, name), places in gone.items()
+        for (other_text, other_name), others in come.items()
+        if text == other_text and name != other_name
+        for was in places
+        for now in others
+    ]
+
+
+def _sorted(pairs: Sequence[tuple[float, Place, Place]]) -> Iterator[Any]:
+    likely = (pair for pair in pairs if pair[0] >= _SIMILAR)
+    return iter(sorted(likely, key=lambda pair: (-pair[0], pair[1], pair[2])))
+
+
+def _likeness(
+    was: Place, now: Place, before: Values, after: Values, pairs: int
+) -> float:
+    """From 0 to 1 by the paths, and 1 more for equal values that are not all alike."""
+    alike = 0.0
+    if pairs <= _MANY:
+        alike = difflib.SequenceMatcher(None, was.module, now.module).ratio()
+    return alike + _same_values(before[was], after[now])
+
+
+def _same_values(a: Any, b: Any) -> bool:
+    leaves = [*jax.tree.leaves(a), *jax.tree.leaves(b)]
+    if any(_is_abstract(x) for x in leaves):
+        return False
+    if any(np.size(x) > 1 and np.ptp(_numbers(x)) for x in leaves[:1]):
+        return _change("a/b", a, b, 0.0, 0.0) is None
+    return False

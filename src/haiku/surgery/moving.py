@@ -1,0 +1,274 @@
+"""Choosing, renaming, joining and cutting what a tree of parameters holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from haiku._patterns import pattern
+from haiku.surgery.matching import (
+    Place,
+    computed,
+    findings,
+    nested,
+    patterns_of,
+    text_of,
+    values_of,
+)
+
+__all__ = ["map_like", "merge", "paths", "rename", "select", "slice", "split"]
+
+Tree = Mapping[str, Mapping[str, Any]]
+Dicts = dict[str, dict[str, Any]]
+
+
+def paths(tree: Tree, *patterns: str) -> list[str]:
+    """The paths that patterns find in a tree, sorted; without patterns all of them.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      Paths, `module/name`.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> params = {"mlp/~/linear_0": {"w": 1, "b": 2}, "head": {"w": 3}}
+      >>> hk.surgery.paths(params, "**/w")
+      ['head/w', 'mlp/~/linear_0/w']
+    """
+    values = values_of(tree)
+    if not patterns:
+        return [place.path for place in values]
+    found = findings("paths", patterns_of("paths", patterns), values)
+    return [place.path for place in values if place in found]
+
+
+def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
+    """Splits a tree in two: what any of the patterns finds, and the rest.
+
+    `merge` undoes it. With one part for `jax.grad`, the other is held fixed.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      Two trees.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> params = {"encoder": {"w": 1.0}, "head": {"w": 3.0}}
+      >>> fixed, trained = hk.surgery.split(params, "encoder/**")
+      >>> jax.grad(lambda t: hk.surgery.merge(fixed, t)["head"]["w"] ** 2)(trained)
+      {'head': {'w': Array(6., dtype=float32, weak_type=True)}}
+    """
+    values = values_of(tree)
+    found = findings("split", patterns_of("split", patterns), values)
+    chosen = {place: value for place, value in values.items() if place in found}
+    rest = {place: value for place, value in values.items() if place not in found}
+    return nested(chosen), nested(rest)
+
+
+def select(tree: Tree, *patterns: str) -> Dicts:
+    """The part of a tree that any of the patterns finds.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      A tree.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> hk.surgery.select({"a": {"w": 1, "b": 2}, "c": {"w": 3}}, "*/w")
+      {'a': {'w': 1}, 'c': {'w': 3}}
+    """
+    values = values_of(tree)
+    found = findings("select", patterns_of("select", patterns), values)
+    return nested({p: value for p, value in values.items() if p in found})
+
+
+def merge(*trees: Tree) -> Dicts:
+    """Joins trees that have no path in common.
+
+    Args:
+      *trees: Trees `{module: {name: value}}`.
+
+    Returns:
+      A tree with all their values.
+
+    Raises:
+      ValueError: A path is in two trees.
+
+    Example:
+      >>> hk.surgery.merge({"a": {"w": 1}}, {"a": {"b": 2}})
+      {'a': {'b': 2, 'w': 1}}
+    """
+    owner: dict[Place, int] = {}
+    out: dict[Place, Any] = {}
+    clashes = []
+    for number, tree in enumerate(trees):
+        for place, value in values_of(tree).items():
+            if place in owner:
+                clashes.append(
+                    f"{place.path}: {text_of(out[place])} in tree {owner[place]}, "
+                    f"{text_of(value)} in tree {number}"
+                )
+            owner[place], out[place] = number, value
+    if clashes:
+        raise ValueError(
+            f"hk.surgery.merge joins trees that share no path, and {len(clashes)} are "
+            f"in two: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. To let "
+            "the later tree win write `hk.data_structures.merge(...)`; to keep both, "
+            "rename one."
+        )
+    return nested(dict(sorted(out.items())))
+
+
+def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
+    """Gives values new paths.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      renames: New paths by pattern. In a new path each `*`, `**` and `{name}` is what
+        that of the pattern stood for, in order or by name. A path that several
+        patterns find follows the first; all paths change at once, so that two can
+        change places.
+
+    Returns:
+      A tree with all values; what no pattern finds keeps its path.
+
+    Raises:
+      ValueError: A pattern finds nothing; a new path has a wildcard that its pattern
+        lacks; or two values would have the same path.
+
+    Example:
+      >>> params = {"net/layer_0": {"w": 1}, "net/layer_1": {"w": 2}}
+      >>> hk.surgery.rename(params, {"net/layer_{i}/*": "trunk/block_{i}/*"})
+      {'trunk/block_0': {'w': 1}, 'trunk/block_1': {'w': 2}}
+    """
+    if not isinstance(renames, Mapping):
+        raise TypeError(
+            "hk.surgery.rename takes a mapping from patterns to new paths, such as "
+            f"{{'old/**': 'new/**'}}, got {type(renames).__name__}: {renames!r}."
+        )
+    targets = {pattern(old): pattern(new) for old, new in renames.items()}
+    for old, new in targets.items():
+        new.check_fills(old)
+    patterns_of("rename", renames)
+    values = values_of(tree)
+    found = findings("rename", targets, values)
+    moved: dict[Place, Place] = {}  # from new to old
+    for place in values:
+        new = place
+        if place in found:
+            wanted, match = found[place]
+            new = Place.at("rename", targets[wanted].filled(match))
+        if new in moved:
+            raise ValueError(
+                f"hk.surgery.rename would give {moved[new].path} and {place.path} the "
+                f"same path, {new.path}. Keep what tells them apart in the new path, "
+                "with `*`, `**` or `{name}`, or leave one out with hk.surgery.split."
+            )
+        moved[new] = place
+    return nested({new: values[old] for new, old in sorted(moved.items())})
+
+
+def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
+    """Takes parts of arrays: the first layers of a stack, some rows of an embedding.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      indices: What stands in the brackets of `value[...]`, by pattern: `0`,
+        `np.s_[:6]`, `np.s_[..., ::2]`, an array of integers. A path that several
+        patterns find follows the first.
+
+    Returns:
+      A tree with all values; what no pattern finds is as it was.
+
+    Raises:
+      ValueError: A pattern finds nothing, or an array can't be indexed like this.
+
+    Example:
+      >>> params = {"embed": {"embeddings": np.ones([100, 8])}, "head": {"w": 1}}
+      >>> params = hk.surgery.slice(params, {"embed/embeddings": np.s_[:50]})
+      >>> params["embed"]["embeddings"].shape
+      (50, 8)
+    """
+    by_pattern = {pattern(text): index for text, index in indices.items()}
+    patterns_of("slice", indices)
+    values = values_of(tree)
+    found = findings("slice", by_pattern, values)
+    for place, (wanted, _) in found.items():
+        index = by_pattern[wanted]
+        try:
+            values[place] = computed(lambda x, i=index: x[i], values[place])
+        except (IndexError, TypeError) as error:
+            raise ValueError(
+                f"hk.surgery.slice can't take [{index!r}] of {place.path}, which is "
+                f"{text_of(values[place])}: {error}"
+            ) from error
+    return nested(values)
+
+
+def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:
+    """Applies a surgery to each part of a tree that has the paths of some parameters.
+
+    An optimizer's state holds trees like the parameters, moments for instance: what is
+    done to the parameters has to be done to these.
+
+    Args:
+      function: Takes a tree `{module: {name: value}}`.
+      tree: Any pytree, the state of an optax optimizer for instance.
+      params: The parameters, as they were before. A part of `tree` is meant if it has
+        their paths, whatever the values are.
+
+    Returns:
+      `tree`, with what `function` returned in place of these parts.
+
+    Raises:
+      ValueError: No part has the paths of `params`.
+
+    Example:
+      >>> params = {"a": {"w": 1.0}}
+      >>> state = ("count", {"a": {"w": 0.5}})
+      >>> to_b = lambda tree: hk.surgery.rename(tree, {"a/w": "b/w"})
+      >>> hk.surgery.map_like(to_b, state, params)
+      ('count', {'b': {'w': 0.5}})
+    """
+    wanted = set(values_of(params))
+    count = 0
+
+    def is_like(part: Any) -> bool:
+        return (
+            isinstance(part, Mapping)
+            and all(isinstance(v, Mapping) for v in part.values())
+            and set(values_of(part)) == wanted
+        )
+
+    def changed(part: Any) -> Any:
+        nonlocal count
+        if not is_like(part):
+            return part
+        count += 1
+        return function(part)
+
+    out = jax.tree.map(changed, tree, is_leaf=is_like)
+    if not count:
+        raise ValueError(
+            "hk.surgery.map_like found no part of the tree with the paths of the "
+            f"{len(wanted)} parameters: give it the parameters that the tree was made "
+            "for, as they were before any surgery."
+        )
+    return out

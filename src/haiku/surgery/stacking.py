@@ -1,0 +1,230 @@
+"""Layers side by side, and layers in one array: what `hk.layer_stack` keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from haiku._patterns import Found, Pattern, pattern
+from haiku.surgery.matching import (
+    Place,
+    Values,
+    computed,
+    findings,
+    nested,
+    text_of,
+    values_of,
+)
+
+__all__ = ["stack", "unstack"]
+
+Tree = Mapping[str, Mapping[str, Any]]
+Dicts = dict[str, dict[str, Any]]
+
+
+def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
+    """Stacks the values of layers that lie side by side: `x = [x_0, x_1, ...]`.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      layers: A pattern in which one `{name}` is the number of the layer: `{i}` where
+        each path has it, `block_0`, `block_1`; `{_i}` where Haiku numbered them,
+        `block`, `block_1`.
+      into: The path of the stack: a pattern without that name, whose `*`, `**` and
+        other names are those of `layers`. For a `hk.layer_stack(n, name="stack")`
+        within `net`, `net/stack/` and what `f` calls the module.
+      axis: Which axis of the result counts layers. Default 0, as `hk.layer_stack` has
+        it.
+
+    Returns:
+      A tree with the stacks, `[layers, ...]` each, and all that the pattern does not
+      find.
+
+    Raises:
+      ValueError: The pattern finds nothing, or has no number; a layer is missing;
+        values of different shapes or dtypes meet; a path is in use.
+
+    Example:
+      >>> w = np.ones([3])
+      >>> params = {"net/linear": {"w": w}, "net/linear_1": {"w": w}}
+      >>> stacked = hk.surgery.stack(params, "net/linear{_i}/*", "net/stack/linear/*")
+      >>> stacked["net/stack/linear"]["w"].shape
+      (2, 3)
+    """
+    source, target = pattern(layers), pattern(into)
+    number = _number("stack", many=source, one=target)
+    target.check_fills(source)
+    values = values_of(tree)
+    found = findings("stack", [source], values)
+    stacks: dict[Place, dict[int, Place]] = {}
+    for place, (_, match) in found.items():
+        new = Place.at("stack", target.filled(match))
+        index = _index(number, match, place)
+        if index in stacks.setdefault(new, {}):
+            raise ValueError(
+                f"hk.surgery.stack finds {stacks[new][index].path} and {place.path} as "
+                f"layer {index} of {new.path}: let {into!r} tell them apart."
+            )
+        stacks[new][index] = place
+    out = {place: value for place, value in values.items() if place not in found}
+    _check_complete(stacks, source, number)
+    for new, by_index in stacks.items():
+        _check_free("stack", new, out)
+        members = [by_index[i] for i in range(len(by_index))]
+        out[new] = _stacked(new, members, values, axis)
+    return nested(dict(sorted(out.items())))
+
+
+def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
+    """Takes stacks apart: the inverse of `stack`.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      stacked: A pattern of the stacks' paths.
+      into: The paths of single layers: a pattern that has one `{name}` more, the
+        number of the layer, `{i}` for `block_0`, `block_1` or `{_i}` for `block`,
+        `block_1`.
+      axis: Which axis counts layers. Default 0, as `hk.layer_stack` has it.
+
+    Returns:
+      A tree with the layers, and all that the pattern does not find.
+
+    Raises:
+      ValueError: The pattern finds nothing; `into` has no number; the stacks are of
+        different lengths; a path is in use.
+
+    Example:
+      >>> params = {"net/stack/linear": {"w": np.ones([2, 3])}}
+      >>> sorted(hk.surgery.unstack(params, "net/stack/linear/*", "net/linear{_i}/*"))
+      ['net/linear', 'net/linear_1']
+    """
+    source, target = pattern(stacked), pattern(into)
+    number = _number("unstack", many=target, one=source)
+    _without(target, number).check_fills(source)
+    values = values_of(tree)
+    found = findings("unstack", [source], values)
+    lengths = {place: _length(place, values[place], axis) for place in found}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{p.path} {text_of(values[p])}" for p in list(found)[:4])
+        raise ValueError(
+            f"hk.surgery.unstack finds stacks of {sorted(set(lengths.values()))} "
+            f"layers on axis {axis}: {shown}. Take them apart one after the other, "
+            f"with narrower patterns than {stacked!r}."
+        )
+    out = {place: value for place, value in values.items() if place not in found}
+    for place, (_, match) in found.items():
+        for i in range(lengths[place]):
+            text = (f"_{i}" if i else "") if number.startswith("_") else str(i)
+            named = {**match.named, number: text}
+            path = target.filled(match._replace(named=named))
+            new = Place.at("unstack", path)
+            _check_free("unstack", new, out)
+            out[new] = computed(lambda x, i=i: _taken(x, i, axis), values[place])
+    return nested(dict(sorted(out.items())))
+
+
+def _number(what: str, many: Pattern, one: Pattern) -> str:
+    """The name that the layers' paths have and the stack's path lacks."""
+    names = [name for name in many.names if name not in one.names]
+    if len(names) != 1:
+        raise ValueError(
+            f"hk.surgery.{what} wants exactly one `{{name}}` that is in the paths of "
+            f"the layers, {many.text!r}, and not in that of the stack, {one.text!r}: "
+            f"the layer's number, as in 'net/block_{{i}}/**'. There are {len(names)}."
+        )
+    return names[0]
+
+
+def _without(target: Pattern, number: str) -> Pattern:
+    return pattern(target.text.replace(f"{{{number}}}", "_"))
+
+
+def _index(number: str, match: Found, place: Place) -> int:
+    text = match.named[number]
+    digits = text[1:] if text.startswith("_") and number.startswith("_") else text
+    if not digits and number.startswith("_"):
+        return 0
+    if not digits.isdecimal() or digits != str(int(digits)):
+        raise ValueError(
+            f"hk.surgery.stack finds {text!r} as the number of a layer in "
+            f"{place.path}: `{{{number}}}` stands for 0, 1, 2, ... there. If it is a "
+            "name, write `*`."
+        )
+    return int(digits)
+
+
+def _check_complete(
+    stacks: Mapping[Place, Mapping[int, Place]], source: Pattern, number: str
+) -> None:
+    # Parameters of one module belong to the same layers.
+    layers: dict[str, set[int]] = {}
+    for place, by_index in stacks.items():
+        layers.setdefault(place.module, set()).update(by_index)
+    for place, by_index in stacks.items():
+        wanted = range(max(layers[place.module]) + 1)
+        missing = [i for i in wanted if i not in by_index]
+        if not missing:
+            continue
+        hint = ""
+        if missing == [0] and not number.startswith("_"):
+            hint = (
+                " Haiku leaves the number of the first out: for that write "
+                f"{source.text.replace(f'_{{{number}}}', f'{{_{number}}}')!r}."
+            )
+        raise ValueError(
+            f"hk.surgery.stack misses layers {missing} of {place.path}: "
+            f"{source.text!r} finds {', '.join(p.path for p in by_index.values())}."
+            f"{hint}"
+        )
+
+
+def _check_free(what: str, new: Place, taken: Values) -> None:
+    if new in taken:
+        raise ValueError(
+            f"hk.surgery.{what} would write {new.path}, which is there already: "
+            f"{text_of(taken[new])}. Choose another path, or rename that one before."
+        )
+
+
+def _stacked(new: Place, members: list[Place], values: Values, axis: int) -> Any:
+    found = [values[place] for place in members]
+    kinds = [text_of(value) for value in found]
+    if len(set(kinds)) > 1:
+        odd = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
+        raise ValueError(
+            f"hk.surgery.stack can't make {new.path} of different values: "
+            f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}."
+        )
+
+    def stacked(*arrays: Any) -> Any:
+        # What was loaded into NumPy stays there.
+        numpy = all(isinstance(x, (np.ndarray, np.generic)) for x in arrays)
+        return np.stack(arrays, axis) if numpy else jnp.stack(arrays, axis)
+
+    return computed(stacked, *found)
+
+
+def _length(place: Place, value: Any, axis: int) -> int:
+    lengths = set()
+    for leaf in jax.tree.leaves(value):
+        rank = len(getattr(leaf, "shape", ()))
+        if not -rank <= axis < rank:
+            raise ValueError(
+                f"hk.surgery.unstack finds no axis {axis} in {place.path}, which is "
+                f"{text_of(value)}: a narrower pattern leaves it out."
+            )
+        lengths.add(leaf.shape[axis])
+    if len(lengths) > 1:
+        raise ValueError(
+            f"hk.surgery.unstack finds several lengths in {place.path}, which is "
+            f"{text_of(value)}: axis {axis} has to count the layers in each array."
+        )
+    return lengths.pop() if lengths else 0
+
+
+def _taken(x: Any, index: int, axis: int) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (index,)]
