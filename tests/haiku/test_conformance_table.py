@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import haiku as hk
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from module_table import LAYOUTS, ROWS, inputs
+
+import haiku as hk
 
 # A generator that compiles in a tenth of the default one's time.
 IMPLEMENTATION = "unsafe_rbg"

@@ -8,7 +8,7 @@ from haiku._core.draws import drawn_together, is_staged
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.naming import Scope
 from haiku._core.stack import Stack
-from haiku._core.traces import trace_state
+from haiku._core.traces import Stray, trace_state
 from haiku.typing import MutableParams
 
 Values = MutableParams
@@ -42,7 +42,7 @@ class Frame:
       keys: The key sequence; None without keys.
       scopes: The module path, innermost last.
       trace: The JAX trace that values are stored from.
-      strays: Paths whose values were made inside a JAX transformation, with its name.
+      strays: Paths whose values were made inside a JAX transformation, and where.
       sealed: The loop in whose body nothing new may be made, or None.
       lifted_prefix: Where `lift` puts this frame's parameters in the one outside.
       closed: Whether modules of the frames outside must not be used.
@@ -55,6 +55,7 @@ class Frame:
         transformation are forgotten with it.
       places: The paths that blueprints took, by the blueprint's id.
       held: All these paths, which no other module may take.
+      paths: The paths of all modules built so far.
       at_end: Called when the run has ended without an error.
     """
 
@@ -74,7 +75,7 @@ class Frame:
         self.keys = keys
         self.scopes = [Scope(None, "__call__")]
         self.trace = trace_state()
-        self.strays: dict[str, str] = {}
+        self.strays: dict[str, Stray] = {}
         self.sealed: str | None = None
         self.lifted_prefix: str | None = None
         self.closed = False
@@ -87,6 +88,7 @@ class Frame:
         self.built: dict[int, Any] = {}
         self.places: dict[int, Any] = {}
         self.held: set[str] = set()
+        self.paths: set[str] = set()
         self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:

@@ -9,15 +9,12 @@ import jax
 from haiku._core.frame import Frame, current_frame
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.traces import (
-    LeakedTracerError,
-    advice_against,
+    KEYS,
+    check_keys,
+    check_repeated,
     check_usage,
-    is_dead,
-    note_stray,
-    trace_state,
+    note_keys,
 )
-
-_KEYS = "the random key"
 
 
 class MissingRNGError(ValueError):
@@ -26,17 +23,9 @@ class MissingRNGError(ValueError):
 
 def _sequence(frame: Frame, what: str) -> PRNGSequence:
     if frame.keys is not None:
-        made_in = frame.strays.get(_KEYS)
-        if (
-            made_in
-            and trace_state() == frame.trace
-            and is_dead(frame.keys.internal_state, made_in)
-        ):
-            raise LeakedTracerError(
-                f"A random key was asked for inside {made_in} before, so the next key "
-                "depends on a value that ended there. You may want to use the Haiku "
-                f"version: {advice_against(made_in)}."
-            )
+        check_keys(frame)
+        if not frame.creating:  # What is made is checked where it is stored.
+            check_repeated(frame, "A random key was asked for")
         return frame.keys
     if frame.initialising:
         call, example = "init", "`init(jax.random.key(42), x)`"
@@ -52,7 +41,7 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
 def _note_keys(frame: Frame, sequence: PRNGSequence) -> None:
     if not frame.creating:
         frame.runs_differ = True
-    note_stray(frame, _KEYS, sequence.internal_state[0])
+    note_keys(frame, sequence.internal_state[0])
 
 
 def next_rng_key() -> jax.Array:
@@ -124,14 +113,14 @@ def reserve_rng_keys(num: int) -> None:
 @contextlib.contextmanager
 def _drawing_from(frame: Frame, sequence: PRNGSequence) -> Iterator[None]:
     before, frame.keys = frame.keys, sequence
-    stray = frame.strays.pop(_KEYS, None)
+    stray = frame.strays.pop(KEYS, None)
     try:
         yield
     finally:
         frame.keys = before
-        frame.strays.pop(_KEYS, None)
+        frame.strays.pop(KEYS, None)
         if stray:
-            frame.strays[_KEYS] = stray
+            frame.strays[KEYS] = stray
 
 
 def with_rng(key: jax.Array | int) -> contextlib.AbstractContextManager[None]:
@@ -180,7 +169,7 @@ def replace_rng_sequence_state(state: KeyState) -> None:
     check_usage(frame, "hk.replace_rng_sequence_state")
     sequence = _sequence(frame, "hk.replace_rng_sequence_state")
     sequence.replace_internal_state(state)
-    frame.strays.pop(_KEYS, None)
+    frame.strays.pop(KEYS, None)
     _note_keys(frame, sequence)
 
 

@@ -1,17 +1,26 @@
-"""Which JAX transformation are we in, and what would it keep when it ends?
+"""What is lost, or repeated, when a plain JAX transformation ends?
 
-A plain `jax.*` transformation around side effects is accepted where it is sound.
-What is not: a value from inside it that outlives it, as a parameter, a state or a key.
+A plain `jax.*` transformation around side effects is accepted where it is sound. What
+is not: a value from inside it that outlives it, as a parameter, a state or a key; and
+state and keys in the body of a loop or branch, which Python runs once, and JAX any
+number of times.
 """
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from haiku import config
+from haiku._core.running import (
+    CONTROL_FLOW,
+    NOT_STAGING,
+    UNKNOWN,
+    advice_against,
+    running_transformations,
+    users_line,
+)
 
 if TYPE_CHECKING:
     from haiku._core.frame import Frame
@@ -25,6 +34,18 @@ class LeakedTracerError(JaxUsageError, jax.errors.UnexpectedTracerError):
     """A value from inside a JAX transformation would outlive it."""
 
 
+class Stray(NamedTuple):
+    """A value that was stored from inside a JAX transformation.
+
+    Attributes:
+      made_in: The transformation.
+      line: Where in the user's program.
+    """
+
+    made_in: str
+    line: str
+
+
 def trace_state() -> Any:
     """What JAX is tracing at the moment, to be compared with `==`."""
     # Imported here: it costs more than all of haiku, and many programs never trace
@@ -34,107 +55,127 @@ def trace_state() -> Any:
     return core.get_opaque_trace_state()
 
 
-# The functions of JAX that are on Python's stack while they trace the user's function.
-_IN_HK = (
-    "inside a transformed function write `hk.{}`, which knows of parameters, state "
-)
-_IN_HK += "and keys"
-_AROUND = "put `{}` around `init` or `apply` instead"
-_ADVICE = {
-    "jax.jit": _AROUND,
-    "jax.make_jaxpr": _AROUND,
-    "jax.jvp": _AROUND,
-    "jax.vjp": _AROUND,
-    "jax.linearize": _AROUND,
-    "a JAX transformation": "put it around `init` or `apply` instead",
-}
-_NAMES = {
-    "cache_miss": "jax.jit",
-    "vmap_f": "jax.vmap",
-    "grad_f": "jax.grad",
-    "value_and_grad_f": "jax.value_and_grad",
-    "fun_remat": "jax.remat",
-    "scan": "jax.lax.scan",
-    "map": "jax.lax.map",
-    "fori_loop": "jax.lax.fori_loop",
-    "while_loop": "jax.lax.while_loop",
-    "cond": "jax.lax.cond",
-    "_cond": "jax.lax.cond",
-    "switch": "jax.lax.switch",
-    "eval_shape": "jax.eval_shape",
-    "make_jaxpr_f": "jax.make_jaxpr",
-    "jvp": "jax.jvp",
-    "vjp": "jax.vjp",
-    "linearize": "jax.linearize",
-}
-_NOT_STAGING = ("jax.vmap", "jax.grad", "jax.value_and_grad", "jax.jvp", "jax.vjp")
-_UNKNOWN = "a JAX transformation"
+KEYS = "the random key"
 
 
-_MADE_OF = {
-    "jax.grad": ("jax.value_and_grad", "jax.linearize", "jax.jvp", "jax.vjp"),
-    "jax.value_and_grad": ("jax.linearize", "jax.jvp", "jax.vjp"),
-    "jax.lax.fori_loop": ("jax.lax.scan", "jax.lax.while_loop"),
-    "jax.lax.map": ("jax.lax.scan",),
-}
+def note_value(frame: "Frame", kind: str, path: str, value: Any) -> None:
+    """Before a parameter or a state is stored: is its value one that will last?
 
+    Args:
+      frame: Where it is stored.
+      kind: "parameter" or "state".
+      path: Its path.
+      value: Its value.
 
-def running_transformations() -> list[str]:
-    """The JAX transformations between the running frame and here, innermost first.
-
-    Read from Python's stack, for messages: JAX has no public way to ask.
+    Raises:
+      LeakedTracerError: It will not, for sure; what isn't sure is seen at the end.
     """
-    names: list[str] = []
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "run_in_frame":
-        if frame.f_globals.get("__name__", "").startswith("jax."):
-            name = _NAMES.get(frame.f_code.co_name)
-            if name is not None:
-                while names and names[-1] in (name, *_MADE_OF.get(name, ())):
-                    names.pop()
-                names.append(name)
-        frame = frame.f_back
-    return names
+    strays = frame.strays
+    if strays:
+        strays.pop(path, None)
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        return
+    if trace_state() == frame.trace:
+        return
+    stray = _made_here()
+    if stray.made_in != UNKNOWN and _ends_here(value, stray.made_in):
+        raise _leaked(kind, path, stray)
+    strays[path] = stray
 
 
-def advice_against(transformation: str) -> str:
-    """What to write instead of a JAX transformation, as a clause."""
-    name = transformation.rpartition(".")[2]
-    return _ADVICE.get(transformation, _IN_HK).format(
-        transformation if transformation in _ADVICE else name
-    )
+# How JAX calls the values of the transformations in NOT_STAGING.
+_NOT_STAGED = ("BatchTracer", "JVPTracer", "LinearizeTracer")
 
 
-def note_stray(frame: "Frame", path: str, value: Any) -> None:
-    """Remembers that `value`, about to be stored, was traced deeper than its frame."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        frame.strays.pop(path, None)
-        if trace_state() != frame.trace:
-            inside = running_transformations()
-            staging = [name for name in inside if name not in _NOT_STAGING]
-            frame.strays[path] = (staging or inside or [_UNKNOWN])[-1]
+def _ends_here(value: Any, made_in: str) -> bool:
+    """Whether a value is for sure one that ends with the transformation around here."""
+    if made_in not in NOT_STAGING:
+        return True
+    if any(x in NOT_STAGING for x in running_transformations(outside=True)):
+        return False  # It may be a value of the transformation around `apply`.
+    return any(type(x).__name__ in _NOT_STAGED for x in jax.tree.leaves(value))
+
+
+def _made_here() -> Stray:
+    """What a value of here will have ended with: the outermost that stages, if any."""
+    inside = running_transformations()
+    staging = [name for name in inside if name not in NOT_STAGING]
+    return Stray((staging or inside or [UNKNOWN])[-1], users_line())
+
+
+def check_repeated(frame: "Frame", what: str) -> None:
+    """Before state is set, or a key is asked for: does it happen once?
+
+    Args:
+      frame: The running frame.
+      what: What happens, for the error: "The state a/b was set".
+
+    Raises:
+      JaxUsageError: It happens in the body of a plain loop or branch.
+    """
+    if trace_state() == frame.trace:
+        return
+    repeating = [x for x in running_transformations() if x in CONTROL_FLOW]
+    if repeating:
+        raise LeakedTracerError(
+            f"{what} inside {repeating[-1]} (at {users_line()}), which traces its "
+            "function once and runs it any number of times, so the change would be "
+            "lost, or the key be the same each time. Instead, "
+            f"{advice_against(repeating[-1])}."
+        )
+
+
+def note_keys(frame: "Frame", key: Any) -> None:
+    """After a key was split inside a plain transformation: the next one may be lost."""
+    frame.strays.pop(KEYS, None)
+    if isinstance(key, Tracer) and trace_state() != frame.trace:
+        frame.strays[KEYS] = _made_here()
+
+
+def check_keys(frame: "Frame") -> None:
+    """Raises LeakedTracerError if the sequence of keys ended with a transformation."""
+    stray = frame.strays.get(KEYS)
+    if (
+        stray
+        and frame.keys is not None
+        and trace_state() == frame.trace
+        and is_dead(frame.keys.internal_state, stray.made_in)
+    ):
+        raise LeakedTracerError(
+            f"A random key was asked for inside {stray.made_in} (at {stray.line}) "
+            "before, so the next key depends on a value that ended there. You may want "
+            f"to use the Haiku version: {advice_against(stray.made_in)}."
+        )
 
 
 def check_strays(frame: "Frame") -> None:
-    """Raises LeakedTracerError if what `init` stores came from inside JAX's own."""
+    """Raises LeakedTracerError if what is returned came from inside JAX's own."""
     if not frame.strays:
         return
-    for kind, store in (("parameter", frame.params), ("state", frame.initial_state)):
+    returned = [("state", frame.state)]
+    if frame.initialising:
+        returned = [("parameter", frame.params), ("state", frame.initial_state)]
+    for kind, store in returned:
         for module_path, values in store.items():
             for name, value in values.items():
-                made_in = frame.strays.get(f"{module_path}/{name}")
-                if made_in and is_dead(value, made_in):
-                    raise LeakedTracerError(
-                        f"The {kind} {module_path}/{name} was made inside {made_in}, "
-                        "and its value ends there: `init` can't return it. To make it, "
-                        f"{advice_against(made_in)}."
-                    )
+                path = f"{module_path}/{name}"
+                stray = frame.strays.get(path)
+                if stray and is_dead(value, stray.made_in):
+                    raise _leaked(kind, path, stray)
+
+
+def _leaked(kind: str, path: str, stray: Stray) -> LeakedTracerError:
+    return LeakedTracerError(
+        f"The {kind} {path} was {'made' if kind == 'parameter' else 'set'} inside "
+        f"{stray.made_in} (at {stray.line}), and its value ends there: `init` and "
+        f"`apply` can't return it. Instead, {advice_against(stray.made_in)}."
+    )
 
 
 def is_dead(value: Any, made_in: str) -> bool:
     """Whether a value made in that transformation, which has ended, ended with it."""
     tracers = [x for x in jax.tree.leaves(value) if isinstance(x, Tracer)]
-    if made_in not in _NOT_STAGING:
+    if made_in not in NOT_STAGING:
         return bool(tracers)
     try:  # Inside vmap and grad a value may well be one of an outer, living trace.
         for tracer in tracers:
@@ -150,7 +191,7 @@ def is_dead(value: Any, made_in: str) -> bool:
 def check_usage(frame: "Frame", what: str) -> None:
     """Under `config.check_jax_usage`, raises JaxUsageError inside a plain `jax.*`."""
     if config.settings().check_jax_usage and trace_state() != frame.trace:
-        inside = (running_transformations() or [_UNKNOWN])[0]
+        inside = (running_transformations() or [UNKNOWN])[0]
         raise JaxUsageError(
             f"`{what}` inside {inside}: its side effect may be lost or happen a "
             f"different number of times. Instead, {advice_against(inside)}; or switch "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from haiku._core import hooks
 from haiku._core.frame import Frame, Values, copied, current_frame
 from haiku._core.hooks import GetterContext, SetterContext
-from haiku._core.traces import check_usage, note_stray
+from haiku._core.traces import check_repeated, check_usage, note_value
 
 
 class DoNotStore:
@@ -101,7 +101,7 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
     if value is not DO_NOT_STORE:
         if not frame.initialising:
             raise ValueError(_missing_parameter(frame, path, name, shape))
-        note_stray(frame, f"{path}/{name}", value)
+        note_value(frame, "parameter", f"{path}/{name}", value)
         frame.params.setdefault(path, {})[name] = value
     return value
 
@@ -200,12 +200,12 @@ def set_state(name: str, value: Any) -> None:
         )
         value = hooks.run_chain(setters, _identity, (value,), context)
     if value is not DO_NOT_STORE:
+        check_repeated(frame, f"The state {path}/{name} was set")
         _write_state(frame, path, name, value)
 
 
 def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
-    if frame.initialising:
-        note_stray(frame, f"{path}/{name}", value)
+    note_value(frame, "state", f"{path}/{name}", value)
     frame.state.setdefault(path, {})[name] = value
     initial = frame.initial_state.setdefault(path, {})
     if name not in initial:

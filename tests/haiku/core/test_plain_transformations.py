@@ -1,0 +1,192 @@
+"""Plain JAX transformations around parameters, state and keys: a table of what is sound.
+
+Its rows stand in the guide; see `tests/haiku/tables.py`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from tables import check_row
+
+import haiku as hk
+from haiku._core.traces import JaxUsageError
+
+KEY = jax.random.key(0)
+X = jnp.arange(1.0, 5.0)
+
+
+def custom_vjp(f):
+    g = jax.custom_vjp(f)
+    g.defvjp(lambda x: (f(x), None), lambda _, ct: (ct,))
+    return g
+
+
+def custom_jvp(f):
+    g = jax.custom_jvp(f)
+    g.defjvp(lambda x, dx: (f(*x), dx[0]))
+    return g
+
+
+def shard_map(f):
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    return jax.shard_map(f, mesh=mesh, in_specs=P("i"), out_specs=P("i"))
+
+
+def looped(loop):
+    """`loop` as a function of one argument, which it takes as its carry."""
+    return lambda f: lambda x: loop(f, x)
+
+
+# Each takes a function of a vector, and returns one.
+TRANSFORMATIONS = {
+    "jax.jit": jax.jit,
+    "jax.remat": jax.checkpoint,
+    "jax.vmap": lambda f: lambda x: jax.vmap(f)(x[None]),
+    "jax.pmap": lambda f: lambda x: jax.pmap(f)(x[None]),
+    "jax.shard_map": shard_map,
+    "jax.grad": lambda f: jax.grad(lambda x: f(x).sum()),
+    "jax.value_and_grad": lambda f: jax.value_and_grad(lambda x: f(x).sum()),
+    "jax.jvp": lambda f: lambda x: jax.jvp(f, (x,), (x,)),
+    "jax.vjp": lambda f: lambda x: jax.vjp(f, x)[0],
+    "jax.linearize": lambda f: lambda x: jax.linearize(f, x)[0],
+    "jax.jacfwd": jax.jacfwd,
+    "jax.jacrev": jax.jacrev,
+    "jax.hessian": lambda f: jax.hessian(lambda x: f(x).sum()),
+    "jax.custom_vjp": custom_vjp,
+    "jax.custom_jvp": custom_jvp,
+    "jax.lax.scan": looped(lambda f, x: jax.lax.scan(lambda c, _: (f(c), c), x, X)),
+    "jax.lax.map": lambda f: lambda x: jax.lax.map(f, x[None]),
+    "jax.lax.fori_loop": looped(
+        lambda f, x: jax.lax.fori_loop(0, 2, lambda _, c: f(c), x)
+    ),
+    "jax.lax.while_loop": looped(
+        lambda f, x: jax.lax.while_loop(
+            lambda c: c[0] < 2, lambda c: (c[0] + 1, f(c[1])), (0, x)
+        )
+    ),
+    "jax.lax.cond": looped(lambda f, x: jax.lax.cond(x[0] > 0, f, lambda x: x, x)),
+    "jax.lax.switch": looped(
+        lambda f, x: jax.lax.switch(jnp.int32(0), [f, lambda x: x], x)
+    ),
+    "jax.lax.associative_scan": looped(
+        lambda f, x: jax.lax.associative_scan(lambda a, b: f(b), jnp.stack([x, x]))
+    ),
+    "jax.eval_shape": lambda f: lambda x: jax.eval_shape(f, x) and None,
+    "jax.make_jaxpr": lambda f: lambda x: jax.make_jaxpr(f)(x) and None,
+}
+
+
+def weight():
+    return hk.get_parameter("w", (4,), init=hk.initializers.RandomNormal())
+
+
+def parameter(x):
+    return x * weight()
+
+
+def counted(x):
+    n = hk.get_state("n", (), jnp.int32, init=jnp.zeros)
+    hk.set_state("n", n + 1)
+    return x
+
+
+def remembered(x):
+    hk.set_state("s", x * 2)
+    return x
+
+
+def noise(x):
+    return x + jax.random.normal(hk.next_rng_key(), x.shape)
+
+
+def before(effect):
+    """What a program did before, outside of the transformation."""
+    if effect is parameter:
+        weight()
+    elif effect is counted:
+        counted(X)
+    elif effect is remembered:
+        remembered(X)
+
+
+EFFECTS = {
+    "init: parameter read": (True, parameter, True),
+    "init: parameter made": (True, parameter, False),
+    "init: state set": (True, counted, True),
+    "init: state made": (True, remembered, False),
+    "init: key asked": (True, noise, False),
+    "apply: parameter read": (False, parameter, True),
+    "apply: state set": (False, counted, True),
+    "apply: state set from the argument": (False, remembered, True),
+    "apply: key asked": (False, noise, False),
+}
+WORKS, LAST, RAISES = "yes", "last", "**raises**"
+
+
+def verdict(around, initialising, effect, with_before, jitted, and_then=True):
+    """What a cell of the table says, and that what works is sound."""
+
+    def f(x):
+        if with_before:
+            before(effect)
+        # A function of its own: JAX remembers one that it has traced.
+        out = around(lambda x: effect(x))(x)
+        if effect is noise and and_then:
+            noise(x)
+        return out
+
+    def without(x):
+        if with_before:
+            before(effect)
+        effect(x)
+        if effect is noise and and_then:
+            noise(x)
+
+    net, plain = hk.transform_with_state(f), hk.transform_with_state(without)
+    params, state = plain.init(KEY, X)
+    compiled = jax.jit if jitted else lambda f: f
+    try:
+        if initialising:
+            have, want = compiled(net.init)(KEY, X), (params, state)
+        else:
+            _, have = compiled(net.apply)(params, state, KEY, X)
+            _, want = plain.apply(params, state, KEY, X)
+            if effect is counted:  # JAX runs the function again for some.
+                assert have["~"]["n"] >= want["~"]["n"]
+                have = want
+    except JaxUsageError as error:
+        if effect is noise and and_then:
+            if verdict(around, initialising, effect, with_before, jitted, False) != (
+                RAISES
+            ):
+                assert "before" in str(error) and __file__ in str(error)
+                return LAST
+        assert "hk." in str(error) or "around `init` or `apply`" in str(error)
+        assert __file__ in str(error), "the error names the line"
+        return RAISES
+    assert jax.tree.structure(have) == jax.tree.structure(want)
+    if effect is not remembered:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), have, want)
+    return WORKS
+
+
+@pytest.mark.filterwarnings("ignore:.*pmap.*:DeprecationWarning")
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_row(name):
+    around = TRANSFORMATIONS[name]
+    cells = []
+    for initialising, effect, with_before in EFFECTS.values():
+        found = [
+            verdict(around, initialising, effect, with_before, jitted)
+            for jitted in (False, True)
+        ]
+        cells.append(" / ".join(dict.fromkeys(found)))
+    check_row("transformations", name, cells)
+
+
+def test_every_transformation_of_jax_has_a_row():
+    lax = ("scan", "map", "fori_loop", "while_loop", "cond", "switch")
+    assert {f"jax.lax.{name}" for name in lax} <= set(TRANSFORMATIONS)
+    assert len(TRANSFORMATIONS) * len(EFFECTS) == 24 * 9
