@@ -7,7 +7,6 @@ import copy
 import functools
 import json
 import os
-import pathlib
 import pickle
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from module_table import LAYOUTS, ROWS, inputs
 
 import haiku as hk

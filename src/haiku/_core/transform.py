@@ -17,7 +17,7 @@ from haiku._core.keys import (
 )
 from haiku._core.module import Module
 from haiku._core.signatures import sign
-from haiku._core.traces import check_strays
+from haiku._core.traces import JaxUsageError, check_strays
 from haiku._packed import Packed, unpack
 from haiku.typing import MutableParams, MutableState, Params, State
 
@@ -61,7 +61,8 @@ def run_in_frame(
         try:
             out = f(*args, **kwargs)
         except jax.errors.UnexpectedTracerError as error:
-            error.add_note(_TRACER_NOTE)
+            if not isinstance(error, JaxUsageError):  # It says so itself.
+                error.add_note(_TRACER_NOTE)
             raise
         for check in frame.at_end:
             check()
