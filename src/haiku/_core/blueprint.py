@@ -30,8 +30,10 @@ class Blueprint(Description, Generic[M]):
     It can be made anywhere, outside of `hk.transform` too. Inside a transformed
     function it stands for the module: calling it, or one of the module's methods,
     builds the module where it is first used, and the same object is the same module
-    for the rest of the run. The module has the path that its class would give it there.
-    Blueprints among the arguments, in lists, tuples and dicts too, are built before.
+    for the rest of the run. The module has the path that its class would give it there,
+    and shares it with no other module of the run.
+    Blueprints among the arguments, in lists, tuples and dicts too, are built before; one
+    that is given to a class called in a run is built where that class uses it.
 
     A copy (`copy.copy`, `copy.deepcopy`, `pickle`, `replace`) is a module of its own,
     and so are the blueprints inside it. Two blueprints are equal if they build equal
@@ -209,19 +211,26 @@ class Method:
 
 
 class _Site(Scope):
-    """Where a blueprint is built: takes the names that are free there, once for all."""
+    """Where a blueprint is built: takes names that nobody had, once for all."""
 
-    __slots__ = ("around", "known", "paths")
+    __slots__ = ("around", "known", "others", "paths")
 
-    def __init__(self, around: Scope, known: tuple[str, ...]):
+    def __init__(self, around: Scope, known: tuple[str, ...], others: Collection[str]):
         super().__init__(around.module, around.method)
         self.around = around
+        self.others = others
         self.known = iter(known)  # from when it was built before in this run
         self.paths: list[str] = []
 
     def claim(self, name: str, held: Collection[str] = ()) -> str:
         path = next(self.known, None)
-        path = self.around.claim(name, held) if path is None else path
+        if path is None:
+            # Names fork: one that is free again may be some module's all the same. And
+            # the next pass over this code won't build it: it must find other modules
+            # counted as they were in this one.
+            names = self.around.names()
+            path = self.around.claim(name, self.others)
+            self.around.restore(names)
         self.paths.append(path)
         return path
 
@@ -236,7 +245,7 @@ def _build(blueprint: Blueprint[Any], frame: Frame) -> Any:
     args = mapped(_module, blueprint.args)
     kwargs = mapped(_module, blueprint.kwargs)
     _, known = frame.places.get(id(blueprint), (None, ()))
-    site = _Site(frame.scopes[-1], known)
+    site = _Site(frame.scopes[-1], known, frame.paths)
     frame.scopes.append(site)
     try:
         module = blueprint.module_class(*args, **kwargs)

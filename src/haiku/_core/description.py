@@ -155,7 +155,7 @@ def _form(value: Any, seen: dict[int, int]) -> Any:
 
 def name_of(f: Any) -> str:
     """A function's or class's own name."""
-    return getattr(f, "__qualname__", None) or repr(f)
+    return getattr(f, "__name__", None) or repr(f)
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
@@ -222,5 +222,5 @@ def _collect(value: Any, found: list[int]) -> None:
 
 
 def _plain(value: Any) -> str:
-    named = callable(value) and hasattr(value, "__qualname__")
+    named = callable(value) and hasattr(value, "__name__")
     return name_of(value) if named else repr(value)

@@ -273,6 +273,7 @@ class Module(metaclass=ModuleMetaclass):
             depth -= 1
         path = frame.scopes[depth].claim(name, frame.held)
         fields: dict[str, Any] = vars(self)
+        frame.paths.add(path)
         fields["module_name"] = path
         fields["name"] = fields["_label"] = path.rpartition("/")[2]
         fields["_submodules"] = set()

@@ -263,8 +263,8 @@ def test_replace():
     sharing = net.replace(name="other", second=head)
     assert len(init(lambda x: net(sharing(x)), X)[0]) == 3
     assert net.arguments["name"] is None
-    with pytest.raises(TypeError, match="sise.*Did you mean 'size'"):
-        net.replace(sise=3)
+    with pytest.raises(TypeError, match="sizes.*Did you mean 'size'"):
+        net.replace(sizes=3)
 
 
 def test_every_run_builds_anew():
