@@ -32,8 +32,8 @@ class Blueprint(Description, Generic[M]):
     builds the module where it is first used, and the same object is the same module
     for the rest of the run. The module has the path that its class would give it there,
     and shares it with no other module of the run.
-    Blueprints among the arguments, in lists, tuples and dicts too, are built before; one
-    that is given to a class called in a run is built where that class uses it.
+    Blueprints among the arguments, in lists, tuples and dicts too, are built before it;
+    one that is given to a class called in a run is built where that class uses it.
 
     A copy (`copy.copy`, `copy.deepcopy`, `pickle`, `replace`) is a module of its own,
     and so are the blueprints inside it. Two blueprints are equal if they build equal

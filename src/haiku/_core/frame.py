@@ -56,7 +56,6 @@ class Frame:
       places: The paths that blueprints took, by the blueprint's id.
       held: All these paths, which no other module may take.
       paths: The paths of all modules built so far.
-      paths: The paths of all modules built so far.
       at_end: Called when the run has ended without an error.
     """
 
@@ -89,7 +88,6 @@ class Frame:
         self.built: dict[int, Any] = {}
         self.places: dict[int, Any] = {}
         self.held: set[str] = set()
-        self.paths: set[str] = set()
         self.paths: set[str] = set()
         self.at_end: list[Callable[[], None]] = []
 
