@@ -12,6 +12,7 @@ What is here, by idea:
 - Modules outside: `Blueprint` describes one, `bind` makes a model of it.
 - What they keep: `get_parameter`, `get_state`, `set_state`, `next_rng_key`.
 - Hooks: `custom_creator`, `custom_getter`, `custom_setter`, `intercept_methods`.
+- Sharing: `tied` parameters, `given` weights.
 - JAX's transformations inside: `grad`, `remat`, `scan`, `cond`, `vmap`, `layer_stack`,
   `lift`, ...
 - Layers: `Linear`, `Conv2D`, `LayerNorm`, `MultiHeadAttention`, `LSTM`, ...
@@ -64,6 +65,7 @@ from haiku._core import get_initial_state as get_initial_state
 from haiku._core import get_parameter as get_parameter
 from haiku._core import get_params as get_params
 from haiku._core import get_state as get_state
+from haiku._core import given as given
 from haiku._core import intercept_methods as intercept_methods
 from haiku._core import maybe_get_rng_sequence_state as maybe_get_rng_sequence_state
 from haiku._core import maybe_next_rng_key as maybe_next_rng_key
@@ -77,12 +79,14 @@ from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
 from haiku._core import reserve_rng_keys as reserve_rng_keys
 from haiku._core import running_init as running_init
 from haiku._core import set_state as set_state
+from haiku._core import tied as tied
 from haiku._core import to_module as to_module
 from haiku._core import transform as transform
 from haiku._core import transform_with_state as transform_with_state
 from haiku._core import transparent as transparent
 from haiku._core import with_empty_state as with_empty_state
 from haiku._core import with_rng as with_rng
+from haiku._core import with_weights as with_weights
 from haiku._core import without_apply_rng as without_apply_rng
 from haiku._core import without_state as without_state
 from haiku._layers import GRU as GRU

@@ -6,6 +6,8 @@ transformation belongs here.
 """
 
 from haiku._core.blueprint import Blueprint as Blueprint
+from haiku._core.given import given as given
+from haiku._core.given import with_weights as with_weights
 from haiku._core.hooks import GetterContext as GetterContext
 from haiku._core.hooks import MethodContext as MethodContext
 from haiku._core.hooks import SetterContext as SetterContext
@@ -43,6 +45,7 @@ from haiku._core.randomness import (
 from haiku._core.randomness import reserve_rng_keys as reserve_rng_keys
 from haiku._core.randomness import with_rng as with_rng
 from haiku._core.signatures import original_function as original_function
+from haiku._core.tied import tied as tied
 from haiku._core.transform import Transformed as Transformed
 from haiku._core.transform import TransformedWithState as TransformedWithState
 from haiku._core.transform import transform as transform

@@ -180,7 +180,8 @@ def _run(
         if differs or state:
             out = None  # What `apply` gives with the new state, or with its own keys.
     if out is None:
-        out, state = _apply(layers, *load(), value, inputs, keys[1])
+        with inside(frame, prefix, closed=True):
+            out, state = _apply(layers, *load(), value, inputs, keys[1])
         if state:
             store({}, state, made=False)
     value, outputs = out

@@ -1,0 +1,491 @@
+"""Tied parameters, and weights that are given to modules: `hk.tied`, `hk.given`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import haiku as hk
+
+KEY = jax.random.key(0)
+X = jnp.arange(6.0).reshape(2, 3) / 6
+
+
+def shapes(params):
+    return {
+        f"{m}/{n}": jnp.shape(value)
+        for m, n, value in hk.data_structures.traverse(params)
+    }
+
+
+# Tied embeddings: the program of thread #128.
+
+VOCABULARY, SIZE = 7, 4
+
+
+def language_model(tokens, tie=True):
+    x = hk.Embed(VOCABULARY, SIZE, name="embed")(tokens)
+    x = jnp.tanh(hk.Linear(SIZE)(x))
+    logits = hk.Linear(VOCABULARY, name="logits")
+    if not tie:
+        return logits(x)
+    with hk.tied({"logits/w": "embed/embeddings"}, jnp.transpose):
+        return logits(x)
+
+
+TOKENS = jnp.array([[1, 2, 3], [4, 5, 6]])
+
+
+def test_an_embedding_is_the_output_projection():
+    tied = hk.without_apply_rng(hk.transform(language_model))
+    params = tied.init(KEY, TOKENS)
+    assert "w" not in params["logits"] and params["logits"]["b"].shape == (7,)
+    untied = hk.without_apply_rng(hk.transform(lambda t: language_model(t, False)))
+    embeddings = params["embed"]["embeddings"]
+    both = {**params, "logits": {**params["logits"], "w": embeddings.T}}
+    out = tied.apply(params, TOKENS)
+    np.testing.assert_array_equal(out, untied.apply(both, TOKENS))
+    np.testing.assert_allclose(out, jax.jit(tied.apply)(params, TOKENS), rtol=1e-5)
+
+    # One array, so its gradient is the sum of both uses'.
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(tied.apply(p, TOKENS) ** 2)))(params)
+    each = jax.grad(lambda p: jnp.sum(untied.apply(p, TOKENS) ** 2))(both)
+    summed = each["embed"]["embeddings"] + each["logits"]["w"].T
+    np.testing.assert_allclose(grads["embed"]["embeddings"], summed, rtol=1e-4)
+
+
+def test_tied_embeddings_learn():
+    net = hk.without_apply_rng(hk.transform(language_model))
+
+    def loss(params):
+        scores = jax.nn.log_softmax(net.apply(params, TOKENS))
+        return -jnp.mean(jnp.take_along_axis(scores, TOKENS[..., None], -1))
+
+    params = net.init(KEY, TOKENS)
+    step = jax.jit(
+        lambda p: jax.tree.map(lambda x, g: x - 0.5 * g, p, jax.grad(loss)(p))
+    )
+    first = loss(params)
+    for _ in range(60):
+        params = step(params)
+    assert loss(params) < 0.1 * first
+
+
+# Modules that share parameters: the program of thread #80.
+
+
+class Tower(hk.Module):
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.inner = hk.nets.MLP([5, 3])
+
+    def __call__(self, x):
+        return self.inner(x) * hk.get_parameter("scale", [], init=jnp.ones)
+
+
+def two_towers(x, y):
+    left, right = Tower("left"), Tower("right")
+    with hk.tied({"right/~/mlp/**": "left/~/mlp/**"}):
+        return left(x), right(y)
+
+
+@pytest.mark.parametrize("order", ["source first", "source last"])
+def test_two_towers_share_a_subtree(order):
+    def f(x, y):
+        if order == "source first":
+            return two_towers(x, y)
+        left, right = Tower("left"), Tower("right")
+        with hk.tied({"right/~/mlp/**": "left/~/mlp/**"}):
+            out = right(y)
+            return left(x), out
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X, X)
+    assert sorted(params) == [
+        "left",
+        "left/~/mlp/~/linear_0",
+        "left/~/mlp/~/linear_1",
+        "right",
+    ]
+    a, b = net.apply(params, X, X)
+    np.testing.assert_array_equal(a, b)
+    assert "scale" in params["left"] and "scale" in params["right"]
+
+
+def test_an_autoencoder_with_transposed_weights():
+    class AutoEncoder(hk.Module):
+        def __call__(self, x):
+            code = jnp.tanh(hk.Linear(2, name="encoder")(x))
+            with hk.tied({"decoder/w": "encoder/w"}, jnp.transpose):
+                return hk.Linear(3, name="decoder")(code)
+
+    # Paths count from the module, wherever it stands.
+    def f(x):
+        with hk.name_scope("somewhere"):
+            return AutoEncoder()(x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X)
+    assert shapes(params) == {
+        "somewhere/auto_encoder/encoder/w": (3, 2),
+        "somewhere/auto_encoder/encoder/b": (2,),
+        "somewhere/auto_encoder/decoder/b": (3,),
+    }
+    encoder = params["somewhere/auto_encoder/encoder"]
+    want = jnp.tanh(X @ encoder["w"] + encoder["b"]) @ encoder["w"].T
+    np.testing.assert_allclose(net.apply(params, None, X), want, rtol=1e-5)
+
+
+def test_ties_inside_a_stack_and_out_of_it():
+    def f(x, plain=False):
+        outer = hk.Linear(3, name="outer")(x)
+
+        def layer(x):
+            with hk.tied({"second/w": "first/w"}):
+                x = jnp.tanh(hk.Linear(3, name="first")(x))
+                x = hk.Linear(3, name="second")(x)
+            return hk.Linear(3, name="shared")(x)
+
+        with hk.tied({"stack/shared/w": "outer/w"}):
+            return hk.layer_stack(3, name="stack")(layer)(outer)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert shapes(params) == {
+        "outer/w": (3, 3),
+        "outer/b": (3,),
+        "stack/first/w": (3, 3, 3),
+        "stack/first/b": (3, 3),
+        "stack/second/b": (3, 3),
+        "stack/shared/b": (3, 3),
+    }
+    x = X @ params["outer"]["w"]
+    for w in params["stack/first"]["w"]:
+        x = jnp.tanh(x @ w) @ w @ params["outer"]["w"]
+    np.testing.assert_allclose(net.apply(params, X), x, rtol=1e-5, atol=1e-6)
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, X) ** 2)))(params)
+    assert shapes(grads) == shapes(params)
+    assert all(jnp.any(g != 0) for g in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("loop", ["scan", "fori_loop", "grad", "jit", "remat", "vmap"])
+def test_ties_inside_transformations(loop):
+    def body(x):
+        with hk.tied({"b/w": "a/w"}, lambda w: 2 * w):
+            x = hk.Linear(3, with_bias=False, name="a")(x)
+            return hk.Linear(3, with_bias=False, name="b")(x)
+
+    def f(x):
+        if loop == "scan":
+            return hk.scan(lambda c, _: (body(c), None), x, None, length=2)[0]
+        if loop == "fori_loop":
+            return hk.fori_loop(0, 2, lambda _, x: body(x), x)
+        if loop == "grad":
+            return hk.grad(lambda x: jnp.sum(body(x)))(x)
+        if loop == "vmap":
+            return hk.vmap(body, split_rng=False)(x)
+        return getattr(hk, loop)(body)(x)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert shapes(params) == {"a/w": (3, 3)}
+    w = params["a"]["w"]
+    two = 2 * w @ w
+    want = {"scan": X @ two @ two, "fori_loop": X @ two @ two}.get(loop, X @ two)
+    if loop == "grad":
+        want = jnp.broadcast_to(jnp.sum(two, 1), X.shape)
+    np.testing.assert_allclose(jax.jit(net.apply)(params, X), want, rtol=1e-4)
+
+
+def test_ties_of_ties_and_around_ties():
+    def f(x):
+        with hk.tied({"c/w": "b/w", "b/w": "a/w"}, lambda w: 2 * w):
+            a = hk.Linear(3, with_bias=False, name="a")(x)
+            hk.Linear(3, with_bias=False, name="b")(x)
+            c = hk.Linear(3, with_bias=False, name="c")(x)
+            with hk.tied({"d/w": "b/w"}):
+                return a, c, hk.Linear(3, with_bias=False, name="d")(x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X)
+    assert shapes(params) == {"a/w": (3, 3)}
+    a, c, d = net.apply(params, None, X)
+    np.testing.assert_allclose(c, 4 * a, rtol=1e-6)
+    np.testing.assert_allclose(d, 2 * a, rtol=1e-6)
+
+
+def test_the_pattern_may_find_the_source():
+    def f(x):
+        with hk.tied({"**/w": "/first/w"}):
+            for name in ("first", "second", "third"):
+                x = hk.Linear(3, name=name)(x)
+        return x
+
+    params = hk.transform(f).init(KEY, X)
+    assert [path for path in shapes(params) if path.endswith("w")] == ["first/w"]
+
+
+def test_tied_parameters_follow_the_policy_around():
+    class Net(hk.Module):
+        def __call__(self, x):
+            with hk.tied({"b/w": "a/w"}):
+                return hk.Linear(3, name="b")(hk.Linear(3, name="a")(x))
+
+    with hk.mixed_precision.push_policy(Net, "p=f32,c=bf16,o=bf16"):
+        net = hk.transform(lambda x: Net()(x))
+        params = net.init(KEY, X)
+        out = jax.make_jaxpr(net.apply)(params, None, X)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(params)} == {"float32"}
+    assert not [
+        eqn
+        for eqn in out.eqns
+        if eqn.primitive.name == "dot_general"
+        and {str(v.aval.dtype) for v in eqn.invars} != {"bfloat16"}
+    ]
+
+
+# Given weights.
+
+
+def test_a_hypernetwork_makes_the_weights_of_a_stock_layer():
+    def f(x, z):
+        hyper = hk.Linear(3 * 2 + 2, name="hyper")(z)
+        layer = hk.Linear(2, name="main")
+        return hk.with_weights(layer, w=hyper[:6].reshape(3, 2), b=hyper[6:])(x)
+
+    z = jnp.ones([4])
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X, z)
+    assert sorted(params) == ["hyper"]
+    made = z @ params["hyper"]["w"] + params["hyper"]["b"]
+    want = X @ made[:6].reshape(3, 2) + made[6:]
+    np.testing.assert_allclose(jax.jit(net.apply)(params, X, z), want, rtol=1e-5)
+    grads = jax.grad(lambda p: jnp.sum(net.apply(p, X, z) ** 2))(params)
+    assert jnp.all(jnp.any(grads["hyper"]["w"] != 0, axis=0))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: hk.Conv1D(2, 3, name="n"),
+        lambda: hk.LayerNorm(-1, True, True, name="n"),
+        lambda: hk.nets.MLP([4, 2], name="n"),
+        lambda: hk.MultiHeadAttention(
+            2, 4, w_init=hk.initializers.VarianceScaling(), name="n"
+        ),
+        lambda: hk.GRU(4, name="n"),
+        lambda: hk.BatchNorm(True, True, 0.9, name="n"),
+    ],
+    ids=["conv", "layer norm", "mlp", "attention", "gru", "batch norm"],
+)
+def test_every_weight_of_a_stock_layer_can_be_given(layer):
+    x = jax.random.normal(KEY, [2, 5, 3])
+
+    def call(module):
+        if isinstance(module, hk.MultiHeadAttention):
+            return module(x, x, x)
+        if isinstance(module, hk.GRU):
+            return module(x[:, 0], module.initial_state(2))
+        if isinstance(module, hk.BatchNorm):
+            return module(x, True)
+        return module(x)
+
+    plain = hk.transform_with_state(lambda: call(layer()))
+    params, state = plain.init(KEY)
+
+    def f():
+        module = layer()
+        weights = {
+            f"/{m}/{n}": value for m, n, value in hk.data_structures.traverse(params)
+        }
+        with hk.given(weights):
+            return call(module)
+
+    given = hk.transform_with_state(f)
+    none, given_state = given.init(KEY)
+    assert none == {}
+    jax.tree.map(np.testing.assert_array_equal, state, given_state)
+    want = plain.apply(params, state, None)
+    got = given.apply({}, state, None)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), want, got)
+
+
+def test_weight_norm():
+    """w = g v / |v|, for a stock layer."""
+
+    def f(x):
+        v = hk.get_parameter("v", [3, 2], init=hk.initializers.RandomNormal())
+        g = hk.get_parameter("g", [2], init=jnp.ones)
+        w = g * v / jnp.linalg.norm(v, axis=0)
+        return hk.with_weights(hk.Linear(2), w=w)(x)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert shapes(params) == {"linear/b": (2,), "~/g": (2,), "~/v": (3, 2)}
+    out = net.apply(params, X)
+    scaled = {**params, "~": {**params["~"], "v": 5 * params["~"]["v"]}}
+    np.testing.assert_allclose(out, net.apply(scaled, X), rtol=1e-5)
+
+
+def test_low_rank_updates_of_a_whole_network():
+    """A function in place of an array: what is stored, and what is used."""
+
+    def low_rank(w):
+        init = hk.initializers.RandomNormal()
+        a = hk.get_parameter("lora_a", [w.shape[0], 1], init=init)
+        b = hk.get_parameter("lora_b", [1, w.shape[1]], init=jnp.zeros)
+        return w + a @ b
+
+    mlp = lambda x: hk.nets.MLP([4, 2])(x)  # noqa: E731
+
+    def f(x):
+        with hk.given({"mlp/**/w": low_rank}):
+            return mlp(x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X)
+    frozen, trained = hk.surgery.split(params, "**/w", "**/b")
+    assert hk.surgery.paths(trained) == [
+        f"mlp/~/linear_{i}/lora_{x}" for i in (0, 1) for x in "ab"
+    ]
+    # With b = 0 it is the network as it was.
+    np.testing.assert_array_equal(
+        net.apply(params, None, X), hk.transform(mlp).apply(frozen, None, X)
+    )
+    loss = lambda t: jnp.sum(  # noqa: E731
+        net.apply(hk.surgery.merge(frozen, t), None, X) ** 2
+    )
+    grads = jax.grad(loss)(trained)
+    assert jnp.any(grads["mlp/~/linear_1"]["lora_b"] != 0)
+
+
+def test_spectral_norm_of_a_stock_layer():
+    def f(x):
+        with hk.given({"linear/w": hk.SpectralNorm(n_steps=30)}):
+            return hk.Linear(3, with_bias=False)(x)
+
+    net = hk.transform_with_state(f)
+    params, state = net.init(KEY, X)
+    out, _ = net.apply(params, state, None, X)
+    w = params["linear"]["w"]
+    want = X @ w / jnp.linalg.norm(w, 2)
+    np.testing.assert_allclose(out, want, rtol=1e-3)
+
+
+def test_a_batch_of_weights():
+    def f(ws, xs):
+        layer = hk.Linear(2)
+        one = lambda w, x: hk.with_weights(layer, w=w)(x)  # noqa: E731
+        return hk.vmap(one, split_rng=False)(ws, xs)
+
+    ws = jax.random.normal(KEY, [5, 3, 2])
+    xs = jax.random.normal(KEY, [5, 3])
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, ws, xs)
+    assert shapes(params) == {"linear/b": (2,)}
+    got = jax.jit(net.apply)(params, ws, xs)
+    np.testing.assert_allclose(got, jnp.einsum("bi,bio->bo", xs, ws), rtol=1e-5)
+
+
+def test_given_inside_stacks_and_loops():
+    w = jnp.eye(3) * 0.5
+
+    def f(x):
+        with hk.given({"stack/linear/w": w}):
+            x = hk.layer_stack(2, name="stack")(lambda x: hk.Linear(3)(x))(x)
+        with hk.given({"looped/w": w}):
+            return hk.scan(
+                lambda c, _: (hk.Linear(3, name="looped")(c), None), x, None, 2
+            )[0]
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert shapes(params) == {"looped/b": (3,), "stack/linear/b": (2, 3)}
+    np.testing.assert_allclose(net.apply(params, X), X / 16, rtol=1e-6)
+
+
+def test_the_innermost_block_counts_and_ends():
+    def f(x):
+        layer = hk.Linear(3, with_bias=False)
+        with hk.given({"linear/w": jnp.zeros([3, 3])}):
+            zero = layer(x)
+            one = hk.with_weights(layer, w=np.eye(3, dtype=np.float32))(x)
+        return zero, one, layer(x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X)  # Outside the block the layer makes its own.
+    zero, one, own = net.apply(params, None, X)
+    assert not zero.any() and jnp.array_equal(one, X)
+    np.testing.assert_allclose(own, X @ params["linear"]["w"], rtol=1e-6)
+
+
+def test_methods_of_modules():
+    class Net(hk.Module):
+        def encode(self, x):
+            return hk.Linear(2, with_bias=False, name="code")(x)
+
+    def f(x):
+        return hk.with_weights(Net().encode, {"~encode/code/w": jnp.ones([3, 2])})(x)
+
+    out = hk.transform(f).apply({}, None, X)
+    np.testing.assert_allclose(out[:, 0], jnp.sum(X, 1), rtol=1e-6)
+
+
+# What errors say.
+
+
+def run(block, x=X):
+    def f():
+        with block():
+            return hk.Linear(2, name="a")(x), hk.Linear(3, name="b")(x)
+
+    return hk.transform(f).init(KEY)
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        (lambda: hk.given({"c/w": X}), r"like 'c/w' was asked for.* for .*a/w"),
+        (lambda: hk.given({"a/w": jnp.ones([2, 3])}), "Transposed it would fit"),
+        (lambda: hk.given({"a/w": jnp.ones([9, 3, 2])}), r"in `hk\.vmap`"),
+        (lambda: hk.given({"a/w": jnp.ones([1])}), r"a/w is given as f32\[1\].*\[3, 2"),
+        (lambda: hk.given({"a/w": "text"}), "'a/w' is str"),
+        (lambda: hk.given({"a/w": lambda w: w[0]}), r"given as f32\[2\]"),
+        (lambda: hk.given({"a//w": 1}), "'a//w' is no pattern"),
+        (lambda: hk.given({}), "at least one path"),
+        (lambda: hk.given([X]), "weights by path"),
+        (lambda: hk.tied({"b/w": "a/w"}), r"b/w is tied to a/w.*f32\[3,2\].*\[3, 3\]"),
+        (lambda: hk.tied({"c/w": "a/w"}), "like 'c/w' was asked for"),
+        (lambda: hk.tied({"a/b": "z/b"}, jnp.negative), "call the module that owns it"),
+        (lambda: hk.tied({"a/b": "c/b", "c/b": "a/b"}), "circle: a/b -> c/b -> a/b"),
+        (lambda: hk.tied({"a/b": "*/b"}), "can't be made of"),
+        (lambda: hk.tied("a/b"), "from paths to paths"),
+    ],
+)
+def test_errors_say_what_to_write(block, says):
+    with pytest.raises((ValueError, TypeError), match=f"(?s){says}"):
+        run(block)
+
+
+def test_more_errors():
+    outside = r"must be used as part of an `hk.transform`"
+    with pytest.raises(ValueError, match=outside), hk.given({"a/w": X}):
+        pass
+    with pytest.raises(TypeError, match="takes a module that can be called"):
+        hk.with_weights(lambda x: x, w=X)
+    # What ends the block by an error is told, not what it did not come to.
+    with pytest.raises(KeyError):
+        run(lambda: hk.given({"c/w": X}), _Raises())
+
+    def f(x):
+        with hk.tied({"b/w": "a/w"}):
+            return hk.Linear(3, with_bias=False, name="b")(x)
+
+    with pytest.raises(ValueError, match="(?s)b/w is tied to a/w.*near.*are c/w.*Pass"):
+        hk.transform(f).apply({"c": {"w": X}}, None, X)
+
+
+class _Raises:
+    @property
+    def shape(self):
+        raise KeyError("x")
