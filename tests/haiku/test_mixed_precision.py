@@ -320,7 +320,7 @@ def test_push_inside_the_same_class_is_an_error():
         run(lambda: Pushes()())
 
 
-@pytest.mark.parametrize("cls", [int, 5, "Linear"])
+@pytest.mark.parametrize("cls", [int, 5, ("Linear",)])
 @pytest.mark.parametrize(
     "function", ["set_policy", "get_policy", "clear_policy", "push_policy"]
 )
