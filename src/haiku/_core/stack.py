@@ -14,6 +14,7 @@ class Stack(Generic[T]):
     def __init__(self, name: str):
         self._variable = contextvars.ContextVar[tuple[T, ...]](name, default=())
         self._bottom: tuple[T, ...] = ()
+        self._below: contextvars.ContextVar[tuple[T, ...]] | None = None
         self.get = self._variable.get  # () -> tuple of all items, innermost last
 
     @contextlib.contextmanager
@@ -28,6 +29,26 @@ class Stack(Generic[T]):
     def keep_at_bottom(self, item: T) -> None:
         """Holds `item` below all others, in every thread, for good."""
         if item not in self._bottom:
-            self._bottom = bottom = (*self._bottom, item)
-            pushed = self._variable.get
+            self._bottom = (*self._bottom, item)
+            self._compose()
+
+    @contextlib.contextmanager
+    def push_below(self, item: T) -> Iterator[T]:
+        """Holds `item` below all others, the kept ones too, while the block runs."""
+        if self._below is None:
+            name = f"{self._variable.name}_below"
+            self._below = contextvars.ContextVar[tuple[T, ...]](name, default=())
+            self._compose()
+        token = self._below.set((item, *self._below.get()))
+        try:
+            yield item
+        finally:
+            self._below.reset(token)
+
+    def _compose(self) -> None:
+        bottom, pushed = self._bottom, self._variable.get
+        if self._below is None:
             self.get = lambda: bottom + pushed()
+        else:
+            below = self._below.get
+            self.get = lambda: below() + bottom + pushed()

@@ -43,8 +43,17 @@ def rounded(x: Any, narrow: Any, wide: Any) -> Any:
     Returns:
       An array of the shape of `x`.
     """
-    if x.dtype == narrow:
-        return x.astype(wide)
+    with jax.named_scope("haiku_rounding"):  # Views leave these operations out.
+        return x.astype(wide) if x.dtype == narrow else _scaled(x, narrow, wide)
+
+
+@rounded.defjvp
+def _rounded_jvp(narrow, wide, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return rounded(x, narrow, wide), dx.astype(wide)
+
+
+def _scaled(x: Any, narrow: Any, wide: Any) -> Any:
     x = x.astype(jnp.promote_types(jnp.float32, _usual(x.dtype)))
     largest = jnp.max(jnp.abs(x), initial=0.0)
     room = float(jnp.finfo(narrow).max) / largest
@@ -53,12 +62,6 @@ def rounded(x: Any, narrow: Any, wide: Any) -> Any:
     power = jnp.where(jnp.isfinite(largest), jnp.clip(power, -_MOST, _MOST), 0)
     scale = jnp.ldexp(jnp.ones([], x.dtype), power)
     return ((x * scale).astype(narrow).astype(x.dtype) / scale).astype(wide)
-
-
-@rounded.defjvp
-def _rounded_jvp(narrow, wide, primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return rounded(x, narrow, wide), dx.astype(wide)
 
 
 def _usual(dtype: Any) -> Any:

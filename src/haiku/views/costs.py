@@ -229,6 +229,11 @@ _MOVES = frozenset(
 )
 
 
+def is_move(eqn: Any) -> bool:
+    """Whether an equation only moves numbers, or changes their dtype."""
+    return eqn.primitive.name in _MOVES
+
+
 def _is_float(aval: Any) -> bool:
     dtype = getattr(aval, "dtype", None)
     return dtype is not None and jax.numpy.issubdtype(dtype, jax.numpy.inexact)
