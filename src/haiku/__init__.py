@@ -151,7 +151,11 @@ from haiku._layers import static_unroll as static_unroll
 # JAX's transformations, inside a transformed function
 from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
 from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
+from haiku._lifted import associative_scan as associative_scan
 from haiku._lifted import cond as cond
+from haiku._lifted import custom_jvp as custom_jvp
+from haiku._lifted import custom_vjp as custom_vjp
+from haiku._lifted import ensemble as ensemble
 from haiku._lifted import eval_shape as eval_shape
 from haiku._lifted import fori_loop as fori_loop
 from haiku._lifted import grad as grad
@@ -167,6 +171,7 @@ from haiku._lifted import linearize as linearize
 from haiku._lifted import map as map
 from haiku._lifted import remat as remat
 from haiku._lifted import scan as scan
+from haiku._lifted import shard_map as shard_map
 from haiku._lifted import switch as switch
 from haiku._lifted import transparent_lift as transparent_lift
 from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state

@@ -253,20 +253,7 @@ def test_state_that_a_step_makes_at_apply():
         hk.transform_with_state(f).apply({}, {}, None, X)
 
 
-def test_branches_that_make_different_parameters():
-    def f(x):
-        return hk.cond(True, hk.Linear(4, name="a"), hk.Linear(4, name="b"), x)
-
-    with raises(TypeError, "same pytree structure", "a/w", "b/w", "running_init"):
-        hk.transform(f).init(KEY, X)
-
-
-def test_while_loop_at_init_and_side_effects_of_its_condition():
-    with raises(ValueError, "does not support initialization", "running_init"):
-        hk.transform(lambda: hk.while_loop(lambda x: x < 3, lambda x: x + 1, 0)).init(
-            None
-        )
-
+def test_side_effects_of_the_condition_of_while_loop():
     def f(effect):
         return hk.while_loop(lambda x: effect() is None, lambda x: x, 0)
 

@@ -56,6 +56,7 @@ class Frame:
       places: The paths that blueprints took, by the blueprint's id.
       held: All these paths, which no other module may take.
       paths: The paths of all modules built so far.
+      touched: Parameters and state used so far, outside of lanes that have their own.
       at_end: Called when the run has ended without an error.
     """
 
@@ -89,6 +90,7 @@ class Frame:
         self.places: dict[int, Any] = {}
         self.held: set[str] = set()
         self.paths: set[str] = set()
+        self.touched: set[tuple[str, ...]] = set()
         self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:

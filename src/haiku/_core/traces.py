@@ -120,8 +120,8 @@ def check_repeated(frame: "Frame", what: str) -> None:
         raise LeakedTracerError(
             f"{what} inside {repeating[-1]} (at {users_line()}), which traces its "
             "function once and runs it any number of times, so the change would be "
-            "lost, or the key be the same each time. Instead, "
-            f"{advice_against(repeating[-1])}."
+            "lost, or the key be the same each time. You may want to use the Haiku "
+            f"version: {advice_against(repeating[-1])}."
         )
 
 
@@ -168,7 +168,8 @@ def _leaked(kind: str, path: str, stray: Stray) -> LeakedTracerError:
     return LeakedTracerError(
         f"The {kind} {path} was {'made' if kind == 'parameter' else 'set'} inside "
         f"{stray.made_in} (at {stray.line}), and its value ends there: `init` and "
-        f"`apply` can't return it. Instead, {advice_against(stray.made_in)}."
+        f"`apply` can't return it. You may want to use the Haiku version: "
+        f"{advice_against(stray.made_in)}."
     )
 
 

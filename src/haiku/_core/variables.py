@@ -67,6 +67,7 @@ def get_parameter(
     if value is _MISSING or value is None:
         context = _context(frame, path, name, dtype, shape, init or _no_init)
         value = _create_parameter(frame, path, name, shape, dtype, init, context)
+    frame.touched.add((path, name))
     getters = hooks.param_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init or _no_init)
@@ -135,6 +136,7 @@ def get_state(
     if value is _MISSING:
         context = _context(frame, path, name, dtype, shape, init)
         value = _create_state(frame, path, name, shape, dtype, init, context)
+    frame.touched.add((path, name, "state"))
     getters = hooks.state_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init)
@@ -206,6 +208,7 @@ def set_state(name: str, value: Any) -> None:
 
 def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
     note_value(frame, "state", f"{path}/{name}", value)
+    frame.touched.add((path, name, "state"))
     frame.state.setdefault(path, {})[name] = value
     initial = frame.initial_state.setdefault(path, {})
     if name not in initial:

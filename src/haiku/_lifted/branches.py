@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from haiku._core.frame import Contents, Frame, changes, current_frame
-from haiku._lifted.pure import pure, settle_keys
+from haiku._lifted.pure import pure, settle_keys, without_running
 
 _NOT_GIVEN = object()
 
@@ -23,8 +24,8 @@ def cond(
     Args:
       pred: A scalar: which function runs.
       true_fun: Runs where `pred` holds.
-      false_fun: Runs otherwise. At `init` both must ask for the same new parameters and
-        state; at `apply` neither makes any.
+      false_fun: Runs otherwise. At `init` what either makes is made, and what has the
+        same name is shared; at `apply` neither makes any.
       *operands: Arguments of both. The old form `cond(pred, true_operand, true_fun,
         false_operand, false_fun)` works too.
       operand: A single argument of both, by keyword.
@@ -35,7 +36,7 @@ def cond(
     Raises:
       ValueError: No transformed function is running: use `jax.lax.cond`; or a parameter
         is new at `apply`.
-      TypeError: The two return different structures, or make different parameters.
+      TypeError: The two return different structures.
     """
     frame = current_frame("hk.cond")
     if operand is not _NOT_GIVEN:
@@ -59,6 +60,7 @@ def cond(
         "hk.cond",
         {"true_fun": true_fun, "false_fun": false_fun},
         lambda branches: jax.lax.cond(pred, *branches, *operands),
+        operands,
     )
 
 
@@ -67,8 +69,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
     Args:
       index: An integer scalar: which function runs; clamped to the range.
-      branches: The functions. At `init` all must ask for the same new parameters and
-        state; at `apply` none makes any.
+      branches: The functions. At `init` what any of them makes is made, and what has
+        the same name is shared; at `apply` none makes any.
       *operands: Arguments of each.
 
     Returns:
@@ -77,8 +79,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     Raises:
       ValueError: No transformed function is running: use `jax.lax.switch`; or a
         parameter is new at `apply`; or there are no branches.
-      TypeError: The functions return different structures, or make different
-        parameters.
+      TypeError: The functions return different structures.
     """
     frame = current_frame("hk.switch")
     return _branch(
@@ -86,7 +87,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         "hk.switch",
         {f"branches[{i}]": branch for i, branch in enumerate(branches)},
         lambda branches: jax.lax.switch(index, branches, *operands),
+        operands,
     )
+
+
+class _MakeDifferentThings(Exception):
+    """The branches make different parameters or state."""
 
 
 def _branch(
@@ -94,58 +100,55 @@ def _branch(
     what: str,
     branches: dict[str, Callable[..., Any]],
     run: Callable[[list[Callable[..., Any]]], Any],
+    operands: tuple[Any, ...],
 ) -> Any:
     for name, branch in branches.items():
         if not callable(branch):
             raise TypeError(f"`{name}` of {what} is not a function: {branch!r}.")
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
-    before = frame.snapshot()
-    made: dict[str, set[str]] = {}
-    wrapped: dict[int, Callable[..., Any]] = {}  # JAX traces the same object once.
-    for name, branch in branches.items():
-        if id(branch) not in wrapped:
-            wrapped[id(branch)] = _with_all_state(
-                frame, what, name, branch, before, made
-            )
-    out, after = run([wrapped[id(branch)] for branch in branches.values()])
+    functions = list(branches.values())
+    try:
+        out, after = run(_with_all_state(frame, what, functions))
+    except _MakeDifferentThings:
+        # All of them make theirs, one after the other; then all find what they need.
+        arrays = jax.tree.map(jnp.asarray, operands)
+        for branch in functions:
+            without_running(frame, branch, *arrays)
+        if frame.keys is not None:
+            frame.keys.reserve_up_to_full()
+        out, after = run(_with_all_state(frame, what, functions))
     frame.absorb(after)
     return out
 
 
-def _with_all_state(frame, what, name, branch, before, made):
-    """`branch` returning new parameters and all state, so that all branches agree."""
+def _with_all_state(frame: Frame, what: str, branches: list[Callable[..., Any]]):
+    """Branches that return what is made and all state, so that their outputs agree."""
+    before = frame.snapshot()
+    made: list[Any] = []
 
-    def run(*operands: Any) -> Any:
-        out = branch(*operands)
-        settle_keys(frame, before)
-        return out
+    def wrapped(branch: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*operands: Any) -> Any:
+            out = branch(*operands)
+            settle_keys(frame, before)
+            return out
 
-    def pure_branch(*operands: Any) -> tuple[Any, Contents]:
-        sealed = frame.sealed
-        if not frame.initialising:
-            frame.sealed = f"this branch of {what}"
-        try:
-            out, after = pure(run)(before, *operands)
-        finally:
-            frame.sealed = sealed
-        changed = changes(before, after)
-        made[name] = {
-            f"{path}/{key}"
-            for values in (changed.params, changed.initial_state)
-            for path, named in values.items()
-            for key in named
-        }
-        for other, paths in made.items():
-            if paths != made[name]:
-                raise TypeError(
-                    f"{what} branch outputs must have the same pytree structure, and "
-                    "its branches make different parameters or state at `init`: "
-                    f"{other} makes {sorted(paths - made[name])} that {name} does "
-                    f"not, {name} {sorted(made[name] - paths)} that {other} does not. "
-                    "Let `init` see them all: "
-                    "`if hk.running_init(): ...` call every branch's modules there."
-                )
-        return out, changed._replace(state=after.state, keys=after.keys)
+        def pure_branch(*operands: Any) -> tuple[Any, Contents]:
+            sealed = frame.sealed
+            if not frame.initialising:
+                frame.sealed = f"this branch of {what}"
+            try:
+                out, after = pure(run)(before, *operands)
+            finally:
+                frame.sealed = sealed
+            changed = changes(before, after)
+            made.append(jax.tree.structure((changed.params, changed.initial_state)))
+            if made[-1] != made[0]:
+                raise _MakeDifferentThings
+            return out, changed._replace(state=after.state, keys=after.keys)
 
-    return pure_branch
+        return pure_branch
+
+    # JAX traces the same object once.
+    by_identity = {id(branch): wrapped(branch) for branch in branches}
+    return [by_identity[id(branch)] for branch in branches]

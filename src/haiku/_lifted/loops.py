@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core.frame import Contents, Frame, changes, current_frame
-from haiku._lifted.pure import pure, settle_keys
+from haiku._lifted.pure import once, pure, settle_keys, without_running
 
 Carry = TypeVar("Carry")
 
@@ -64,17 +64,6 @@ def _check_same_state(what: str, before: Any, after: Any) -> None:
         )
 
 
-def _first_step(f: Callable[..., Any], frame: Frame) -> Callable[..., Any]:
-    """`f`, run once for what it makes; the names in it are free again afterwards."""
-
-    def run(*args: Any) -> Any:
-        out, after = pure(f)(frame.snapshot(), *args)
-        frame.absorb(after)
-        return out
-
-    return run
-
-
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -114,13 +103,13 @@ def scan_by(
     length = _length(xs, length)
     if frame.initialising and length:
         first, rest = (-1, slice(None, -1)) if reverse else (0, slice(1, None))
-        one_step = _first_step(f, frame)
+        one_step = once(frame, f)
         carry, y = one_step(init, jax.tree.map(lambda x: x[first], xs))
         xs = jax.tree.map(lambda x: x[rest], xs)
         carry, ys = _scan(run, frame, f, carry, xs, length - 1, reverse, unroll)
         return carry, jax.tree.map(lambda y, ys: _joined(y, ys, reverse), y, ys)
     if frame.initialising:
-        _make_without_running(frame, f, init, xs)
+        without_running(frame, f, init, _zeros(xs))
     return _scan(run, frame, f, init, xs, length, reverse, unroll)
 
 
@@ -143,13 +132,9 @@ def _joined(one: Any, several: Any, at_end: bool) -> Any:
     return jnp.concatenate([several, one] if at_end else [one, several])
 
 
-def _make_without_running(frame: Frame, f: Any, init: Any, xs: Any) -> None:
-    """Makes the parameters and the state of a loop that makes no step."""
-    x = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x)), xs)
-    before = frame.snapshot()
-    _, after = pure(f)(before, init, x)
-    made = changes(before, after)
-    frame.absorb(made._replace(state=made.initial_state))
+def _zeros(xs: Any) -> Any:
+    """One of the elements of `xs`, which may have none."""
+    return jax.tree.map(lambda x: jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x)), xs)
 
 
 def _scan(run, frame, f, init, xs, length, reverse, unroll):
@@ -202,14 +187,10 @@ def fori_loop(
     """
     frame = current_frame("hk.fori_loop")
     if frame.initialising:
-        before = frame.snapshot()
-        value = _first_step(body_fun, frame)(lower, init_val)
         if isinstance(lower, int) and isinstance(upper, int) and lower >= upper:
-            made = changes(before, frame.snapshot())
-            frame.replace(before)
-            frame.absorb(made._replace(state=made.initial_state))
+            without_running(frame, body_fun, lower, init_val)
             return init_val
-        init_val, lower = value, lower + 1
+        init_val, lower = once(frame, body_fun)(lower, init_val), lower + 1
     step = _step(frame, "hk.fori_loop", body_fun)
 
     def body(i, carry):
@@ -225,7 +206,10 @@ def while_loop(
     body_fun: Callable[[Carry], Carry],
     init_val: Carry,
 ) -> Carry:
-    """`jax.lax.while_loop` for functions that use modules; at `apply` only.
+    """`jax.lax.while_loop` for functions that use modules.
+
+    `init` calls both functions once, for what they make; state stays as if they had not
+    run.
 
     Args:
       cond_fun: `cond_fun(value) -> bool`: whether to go on. It reads state as it is at
@@ -238,17 +222,14 @@ def while_loop(
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.while_loop`; or
-        `init` is running; or `cond_fun` has side effects; or `body_fun` asks for new
-        parameters or state.
+        `cond_fun` has side effects; or `body_fun` asks for new parameters or state at
+        `apply`.
       TypeError: The value changes its structure, shape or dtype.
     """
     frame = current_frame("hk.while_loop")
     if frame.initialising:
-        raise ValueError(
-            "hk.while_loop does not support initialization: whether its body ever runs "
-            "is not known. Write `if hk.running_init(): value = body_fun(value)`, "
-            "`else: value = hk.while_loop(cond_fun, body_fun, value)`."
-        )
+        without_running(frame, cond_fun, init_val)
+        without_running(frame, body_fun, init_val)
     step = _step(frame, "hk.while_loop", body_fun)
     before = frame.snapshot()
 

@@ -1,4 +1,4 @@
-"""vmap: one function over a batch."""
+"""vmap: one function over a batch; ensemble: many functions over one input."""
 
 import functools
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import Frame, changes, current_frame
+from haiku._core.frame import Contents, Frame, Values, changes, current_frame
 from haiku._lifted.pure import pure
 
 
@@ -28,6 +28,7 @@ def vmap(
     *,
     split_rng: bool = _REQUIRED,
     spmd_axis_name: Hashable | tuple[Hashable, ...] | None = None,
+    params_axis: int | None = None,
 ) -> Callable[..., Any]:
     """`jax.vmap` for a function that uses modules.
 
@@ -42,7 +43,11 @@ def vmap(
       split_rng: Whether each example gets random keys of its own, or all the same ones.
         Must be False where parameters are made: write `split_rng=not
         hk.running_init()`.
+        With `params_axis` it may be True: then each example makes its own.
       spmd_axis_name: As in `jax.vmap`.
+      params_axis: Where parameters and state of each example's own are stacked; None
+        shares them all. Own are those that `fun` is the first to use; what was used
+        before stays shared.
 
     Returns:
       A function like `fun` over a batch.
@@ -79,32 +84,153 @@ def vmap(
             size = _axis_size(axis_size, in_axes, args, kwargs)
             keys = jnp.stack(frame.keys.take(size))
         before = frame.snapshot()
+        own, shared = Contents({}, {}, {}, None), before
+        if params_axis is not None:
+            size = _axis_size(axis_size, in_axes, args, kwargs)
+            own, shared = _divided(before, frame.touched, params_axis, size)
 
-        def lane(args: Any, kwargs: Any, key: Any) -> Any:
-            start = before if key is None else before._replace(keys=(key, ()))
-            out, after = pure(fun)(start, *args, **kwargs)
+        def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
+            start = _joined(own, shared)
+            if key is not None:
+                start = start._replace(keys=(key, ()))
+            touched, frame.touched = frame.touched, set(frame.touched)
+            try:
+                out, after = pure(fun)(start, *args, **kwargs)
+            finally:
+                frame.touched = touched
             changed = changes(start, after)
-            return out, changed if key is None else changed._replace(keys=None)
+            if key is not None:
+                changed = changed._replace(keys=None)
+            if params_axis is None:
+                touched |= {
+                    (p, n) for p, named in changed.params.items() for n in named
+                }
+                return out, Contents({}, {}, {}, None), changed
+            return out, *_divided(changed, touched)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(
                 lane,
-                in_axes=(in_axes, 0, 0 if keys is not None else None),
+                in_axes=(params_axis or 0, in_axes, 0, 0 if keys is not None else None),
                 out_axes=out_axes,
                 axis_name=axis_name,
                 axis_size=axis_size,
                 spmd_axis_name=spmd_axis_name,
-            )(args, kwargs, keys)
+            )(own, args, kwargs, keys)
 
         try:
-            out, changed = mapped((out_axes, None))
+            out, own, changed = mapped((out_axes, params_axis or 0, None))
         except ValueError as error:
             _explain(frame, error, mapped, split_rng)
             raise
+        frame.absorb(own)
         frame.absorb(changed)
         return out
 
     return vmap_f
+
+
+def ensemble(
+    fun: Callable[..., Any],
+    size: int,
+    in_axes: Any = None,
+    out_axes: Any = 0,
+    axis_name: Hashable | None = None,
+) -> Callable[..., Any]:
+    """A function with many sets of parameters: all members at once, stacked.
+
+    `hk.vmap` with parameters, state and keys of each member's own. Member i has the
+    parameters that `hk.transform(fun).init(keys[i], ...)` gives it, `keys` being what
+    `hk.next_rng_keys(size)` would be.
+
+    Args:
+      fun: A module, or a function that uses modules. What was used before it stays
+        shared by all members.
+      size: How many members.
+      in_axes: Which axis of each positional argument holds the members' own; None gives
+        all of them the same. Keyword arguments are the same for all.
+      out_axes: Where the axis of members goes in each output.
+      axis_name: A name for it, for collectives such as `jax.lax.pmean`.
+
+    Returns:
+      A function like `fun` whose outputs have an axis of members, `[size, ...]`, as
+      parameters and state have.
+
+    Raises:
+      ValueError: No transformed function is running; or `size` is below 1.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.ensemble(hk.nets.MLP([64, 1]), 5)(x))
+      >>> params = net.init(jax.random.key(0), jnp.ones([8, 3]))
+      >>> net.apply(params, None, jnp.ones([8, 3])).shape
+      (5, 8, 1)
+    """
+    current_frame("hk.ensemble")
+    if size < 1:
+        raise ValueError(f"hk.ensemble needs at least one member, got size={size}.")
+
+    @functools.wraps(fun)
+    def ensemble_f(*args: Any, **kwargs: Any) -> Any:
+        return vmap(
+            functools.partial(fun, **kwargs),
+            in_axes,
+            out_axes,
+            axis_name,
+            size,
+            split_rng=True,
+            params_axis=0,
+        )(*args)
+
+    return ensemble_f
+
+
+def _divided(
+    contents: Contents, touched: set[Any], axis: int | None = None, size: int = 0
+) -> tuple[Contents, Contents]:
+    """What is each example's own, and what all share.
+
+    Args:
+      contents: What there is, or what changed.
+      touched: What was used outside.
+      axis: If given, only what has `size` there can be one's own.
+      size: See `axis`.
+    """
+
+    def is_own(value: Any) -> bool:
+        shapes = [jnp.shape(x) for x in jax.tree.leaves(value)]
+        return axis is None or all(
+            -len(s) <= axis < len(s) and s[axis] == size for s in shapes
+        )
+
+    def divided(values: Any, *kind: str) -> tuple[Values, Values]:
+        parts: tuple[Values, Values] = {}, {}
+        for path, named in values.items():
+            for name, value in named.items():
+                known = (path, name, *kind) in touched or not is_own(value)
+                parts[known].setdefault(path, {})[name] = value
+        return parts
+
+    params, state, initial = (
+        divided(contents.params),
+        divided(contents.state, "state"),
+        divided(contents.initial_state, "state"),
+    )
+    return (
+        Contents(params[0], state[0], initial[0], None),
+        Contents(params[1], state[1], initial[1], contents.keys),
+    )
+
+
+def _joined(a: Contents, b: Contents) -> Contents:
+    def joined(a: Any, b: Any) -> Any:
+        return {**b, **{path: {**b.get(path, {}), **a[path]} for path in a}} if a else b
+
+    return Contents(
+        joined(a.params, b.params),
+        joined(a.state, b.state),
+        joined(a.initial_state, b.initial_state),
+        b.keys,
+    )
 
 
 vmap.require_split_rng = True  # type: ignore[attr-defined]
@@ -142,7 +268,7 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
     if "out_axes" not in str(error):
         return
     try:
-        _, changed = jax.eval_shape(lambda: mapped((0, 0)))
+        _, _, changed = jax.eval_shape(lambda: mapped((0, 0, 0)))
     except Exception:  # It is about something else: JAX's error stands.
         return
     if frame.initialising and split_rng and changed.params:

@@ -73,6 +73,28 @@ def with_changes(
     return with_changes_f
 
 
+def once(frame: Frame, f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, its side effects kept; the names in it are free again afterwards."""
+
+    def once_f(*args: Any) -> Any:
+        out, after = pure(f)(frame.snapshot(), *args)
+        frame.absorb(after)
+        return out
+
+    return once_f
+
+
+def without_running(frame: Frame, f: Callable[..., Any], *args: Any) -> None:
+    """Makes the parameters and the state of `f` as if it had not run.
+
+    State is what it was, or what was written first; keys go on.
+    """
+    before = frame.snapshot()
+    _, after = pure(f)(before, *args)
+    made = changes(before, after)
+    frame.absorb(made._replace(state=made.initial_state))
+
+
 def settle_keys(frame: Frame, before: Contents) -> None:
     """Leaves as many keys reserved as `before` had, so that structures agree."""
     if frame.keys is not None and before.keys is not None:

@@ -1,0 +1,38 @@
+"""associative_scan: all partial results of an associative function, in parallel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core.frame import current_frame
+from haiku._lifted.pure import once, without_running
+
+
+def associative_scan(
+    fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
+) -> Any:
+    """`jax.lax.associative_scan` for a function that uses modules.
+
+    JAX calls `fn` on whole slices, a few times in a row: all calls share the parameters
+    and the names, and state and keys go from one call to the next.
+
+    Args:
+      fn: `fn(a, b) -> c`, associative, over arrays that keep the axis.
+      elems: A pytree of arrays, `[T, ...]` each along `axis`.
+      reverse: Whether to begin with the last element.
+      axis: Which axis is scanned.
+
+    Returns:
+      A pytree like `elems`: element t is `fn` of elements 0 to t.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.lax.associative_scan`; or
+        the axes differ in length.
+    """
+    frame = current_frame("hk.associative_scan")
+    lengths = {jnp.shape(x)[axis] for x in jax.tree.leaves(elems)}
+    if frame.initialising and lengths and max(lengths) < 2:
+        without_running(frame, fn, elems, elems)
+    return jax.lax.associative_scan(once(frame, fn), elems, reverse, axis)

@@ -1,0 +1,95 @@
+"""shard_map: a function of one device's part of the data."""
+
+import functools
+import math
+from collections.abc import Callable, Set
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from haiku._core.frame import Contents, changes, current_frame
+from haiku._lifted.pure import pure
+
+
+def shard_map(
+    f: Callable[..., Any],
+    *,
+    mesh: Any,
+    in_specs: Any,
+    out_specs: Any,
+    axis_names: Set[Any] = frozenset(),
+    check_vma: bool = True,
+    split_rng: bool = False,
+) -> Callable[..., Any]:
+    """`jax.shard_map` for a function that uses modules.
+
+    Every device has all parameters and all state; what `f` writes to state must be the
+    same on all of them: average it first, with `jax.lax.pmean(x, axis_name)`, as
+    `hk.BatchNorm(..., cross_replica_axis=axis_name)` does.
+
+    Args:
+      f: A function of the parts that one device has.
+      mesh: The devices.
+      in_specs: How each argument is cut: a pytree of `jax.sharding.PartitionSpec`.
+      out_specs: How the outputs are put together.
+      axis_names: The axes of the mesh that `f` works on; all by default.
+      check_vma: Whether JAX checks that what is said to be alike on all devices is.
+      split_rng: Whether each device gets random keys of its own, or all the same ones.
+        Must be False where parameters are made: `split_rng=not hk.running_init()`.
+
+    Returns:
+      A function like `f` of whole arrays.
+
+    Raises:
+      ValueError: No transformed function is running: use `jax.shard_map`; or state or
+        parameters would differ between devices.
+    """
+    current_frame("hk.shard_map")
+
+    @functools.wraps(f)
+    def shard_map_f(*args: Any) -> Any:
+        frame = current_frame("hk.shard_map")
+        axes = tuple(axis_names) or tuple(mesh.axis_names)
+        keys = None
+        if split_rng and frame.keys is not None:
+            size = math.prod(mesh.shape[name] for name in axes)
+            keys = jnp.stack(frame.keys.take(size))
+            if frame.initialising:
+                frame.keys.reserve_up_to_full()
+        before = frame.snapshot()
+
+        def part(before: Contents, keys: Any, args: Any) -> Any:
+            start = before
+            if keys is not None:
+                start = before._replace(keys=(keys[0], ()))
+            out, after = pure(f)(start, *args)
+            changed = changes(start, after)
+            return out, changed if keys is None else changed._replace(keys=None)
+
+        everywhere = PartitionSpec()
+        specs = in_specs if isinstance(in_specs, tuple) else (in_specs,) * len(args)
+        sharded = jax.shard_map(
+            part,
+            mesh=mesh,
+            in_specs=(everywhere, PartitionSpec(axes), specs),
+            out_specs=(out_specs, everywhere),
+            axis_names=set(axis_names),
+            check_vma=check_vma,
+        )
+        try:
+            out, changed = sharded(before, keys, args)
+        except ValueError as error:
+            if "replicat" in str(error) and "out_specs[1]" in str(error):
+                raise ValueError(
+                    "hk.shard_map can't store parameters or state that differ between "
+                    f"devices: {error} Average state first, with "
+                    "`jax.lax.pmean(x, axis_name)`; make parameters with "
+                    "`split_rng=not hk.running_init()`."
+                ) from error
+            raise
+        frame.absorb(changed)
+        return out
+
+    return shard_map_f
