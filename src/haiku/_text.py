@@ -37,3 +37,11 @@ def bytes_text(count: float) -> str:
         count /= 1000
         del units[0]
     return f"{count:.2f} {units[0]}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Writes a time: `1.23 ms`."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from haiku import _text
+from haiku import _text, _treescope
 from haiku._bound.nets import PART, Names, Net, Pair
 from haiku._core.keys import as_key
 from haiku._core.transform import check_values
@@ -167,6 +167,20 @@ class Bound:
             if len(rows) > _SHOWN:
                 lines.append(f"  ... and {len(rows) - _SHOWN} more")
         return "\n".join([*lines, f"{count:,} parameters"])
+
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        stores = (("params", self.params), ("state", self.state))
+        items: list[tuple[str, Any, str | None]] = [("", self.net, ".net")]
+        for name, values in stores:
+            try:
+                tree = {p: dict(v) for p, v in _unpacked(values).items()}
+                value, step = _treescope.modules(tree, f".{name}"), ""
+            except Exception:  # Not parameters, as in __repr__.
+                value, step = values, f".{name}"
+            items.append((f"{name}=", value, step))
+        return _treescope.Node("Bound(", items, unfolded=True).drawn(
+            path, subtree_renderer
+        )
 
 
 _SHOWN = 40

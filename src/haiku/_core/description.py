@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from haiku import _text
+from haiku import _text, _treescope
 
 MANY = inspect.Parameter.VAR_POSITIONAL
 MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
@@ -45,6 +45,11 @@ class Description:
 
     def __repr__(self) -> str:
         return _Writer(self).written(self, 0)
+
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        name = type(self).__name__
+        node = _treescope.called(self.module_class, self.args, self.kwargs, name)
+        return node.drawn(path, subtree_renderer)
 
     @property
     def arguments(self) -> dict[str, Any]:

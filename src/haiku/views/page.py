@@ -9,7 +9,7 @@ import html
 
 from haiku.views.costs import Expression, Module, count_text
 
-__all__ = ["as_html", "as_html_page", "css", "js"]
+__all__ = ["as_html", "as_html_page", "css", "document", "js"]
 
 
 def as_html_page(module: Module, min_flop: int = 1000) -> str:
@@ -27,18 +27,32 @@ def as_html_page(module: Module, min_flop: int = 1000) -> str:
       >>> page = hk.experimental.jaxpr_info.as_html_page(info)
       >>> open("model.html", "w").write(page)  # doctest: +SKIP
     """
-    return (
-        "<!DOCTYPE html>\n"
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(module.name)}</title>\n"
-        f"<style>\n{css()}</style>\n</head>\n<body>\n"
+    tools = (
         '<div class="hk-tools"><button id="hk-open">Unfold all</button> '
         '<button id="hk-close">Fold all</button> '
         '<input id="hk-find" type="search" placeholder="Find…" '
         'aria-label="Find a module or operation"></div>\n'
-        f'<div class="hk-tree">\n{as_html(module, min_flop)}</div>\n'
-        f"<script>\n{js()}</script>\n</body>\n</html>\n"
+    )
+    tree = f'<div class="hk-tree">\n{as_html(module, min_flop)}</div>\n'
+    return document(module.name, css(), tools + tree, js())
+
+
+def document(title: str, style: str, body: str, script: str) -> str:
+    """A web page that loads nothing.
+
+    Args:
+      title: Its title, as text.
+      style: Its style sheet.
+      body: Its content, HTML.
+      script: What runs at its end.
+    """
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n"
+        f"<style>\n{style}</style>\n</head>\n<body>\n"
+        f"{body}<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
 

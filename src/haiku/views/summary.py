@@ -18,7 +18,14 @@ from haiku._core import (
 )
 from haiku._text import array_text
 
-__all__ = ["ArraySpec", "MethodInvocation", "ModuleDetails", "eval_summary"]
+__all__ = [
+    "ArraySpec",
+    "Call",
+    "MethodInvocation",
+    "ModuleDetails",
+    "eval_summary",
+    "recorder",
+]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -131,64 +138,94 @@ def eval_summary(
 
     def summary(*args: Any, **kwargs: Any) -> Sequence[MethodInvocation]:
         transformed = transform_with_state(f)
-        invocations: list[MethodInvocation] = []
+        calls: list[Call] = []
 
         def init_and_apply(key, *args, **kwargs):
             # Only once `init` is over does each module know all that it owns.
             params, state = transformed.init(key, *args, **kwargs)
-            with intercept_methods(_recorder(invocations)):
+            with intercept_methods(recorder(calls)):
                 transformed.apply(params, state, key, *args, **kwargs)
 
         # A jitted function that has run before would not run its modules again.
         with jax.disable_jit():
             jax.eval_shape(init_and_apply, jax.random.PRNGKey(42), *args, **kwargs)
-        return invocations
+        return [call.invocation for call in calls]
 
     return summary
 
 
 @dataclasses.dataclass(eq=False)
-class _Call:
-    """A method call, as far as it is known while it runs."""
+class Call:
+    """A method call, as far as it is known while it runs.
 
+    Attributes:
+      number: Which one it is, from 0, in the order in which they begin.
+      context: What an interceptor got.
+      args_spec: Its positional arguments, arrays as `ArraySpec`.
+      kwargs_spec: Its keyword arguments, likewise.
+      around: The calls that it runs inside of, innermost first.
+      output_spec: What it returned, arrays as `ArraySpec`.
+      returned: Sizes in bytes of the arrays that it and the calls in it returned; each
+        once, by its identity while it lived.
+      invocation: What is shown of it; known once the outermost call around is over.
+    """
+
+    number: int
     context: MethodContext
     args_spec: Any
     kwargs_spec: Any
-    around: tuple[_Call, ...]
+    around: tuple[Call, ...]
     output_spec: Any = None
+    returned: dict[int, int] = dataclasses.field(default_factory=dict)
+    invocation: MethodInvocation = None  # type: ignore[assignment]
 
 
-def _recorder(invocations: list[MethodInvocation]) -> Callable[..., Any]:
-    begun: list[_Call] = []
-    running: list[_Call] = []  # Innermost first.
+def recorder(
+    calls: list[Call],
+    runs: Callable[..., Any] = lambda call, f, args, kwargs: f(*args, **kwargs),
+) -> Callable[..., Any]:
+    """An interceptor that lists every method call but those of constructors.
+
+    Args:
+      calls: The list.
+      runs: `runs(call, f, args, kwargs)` returns what `f(*args, **kwargs)` returns, and
+        does what else a view wants around a call. Default: nothing.
+    """
+    running: list[Call] = []  # Innermost first.
+    alive: list[Any] = []  # Arrays: while they live, no other has their identity.
 
     def record(next_f, args, kwargs, context: MethodContext):
         if context.method_name == "__init__":
             return next_f(*args, **kwargs)
-        call = _Call(context, _spec(args), _spec(kwargs), tuple(running))
-        begun.append(call)
+        call = Call(len(calls), context, _spec(args), _spec(kwargs), tuple(running))
+        calls.append(call)
         running.insert(0, call)
         try:
-            out = next_f(*args, **kwargs)
+            out = runs(call, next_f, args, kwargs)
         finally:
             running.remove(call)
         call.output_spec = _spec(out)
+        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
+        alive.extend(arrays)
+        sizes = {id(x): x.size * getattr(x.dtype, "itemsize", 4) for x in arrays}
+        for other in (call, *running):
+            other.returned.update(sizes)
         # A module knows what it owns once the outermost call is over.
         if not running:
-            invocations.extend(_invocations(begun))
-            begun.clear()
+            _describe([c for c in calls if c.invocation is None])
+            alive.clear()
         return out
 
     return record
 
 
-def _invocations(calls: Sequence[_Call]) -> list[MethodInvocation]:
+def _describe(calls: Sequence[Call]) -> None:
     details = {
         id(call): ModuleDetails.of(call.context.module, call.context.method_name)
         for call in calls
     }
-    return [
-        MethodInvocation(
+    for call in calls:
+        call.invocation = MethodInvocation(
             module_details=details[id(call)],
             args_spec=call.args_spec,
             kwargs_spec=call.kwargs_spec,
@@ -196,8 +233,6 @@ def _invocations(calls: Sequence[_Call]) -> list[MethodInvocation]:
             context=call.context,
             call_stack=tuple(details[id(c)] for c in (call, *call.around)),
         )
-        for call in calls
-    ]
 
 
 def _spec(tree: Any) -> Any:

@@ -6,12 +6,13 @@ import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from haiku._text import bytes_text
+from haiku._text import bytes_text, seconds_text
 from haiku.data_structures import tree_bytes, tree_size
+from haiku.views.call_costs import CallCost, costs_of_calls
 from haiku.views.grid import written
 from haiku.views.summary import MethodInvocation, ModuleDetails, eval_summary
 
-__all__ = ["tabulate"]
+__all__ = ["input_text", "tabulate"]
 
 
 def tabulate(
@@ -37,7 +38,10 @@ def tabulate(
       columns: Which columns, in order: `module` (path, class, and the modules around
         it), `config` (the constructor's arguments), `owned_params` (the module's own
         parameters, largest first), `input`, `output`, `params_size` and `params_bytes`
-        (of the module and those inside it). None is all of them.
+        (of the module and those inside it): these if None. Of what a call costs:
+        `flops`, `own_flops` (without the calls inside it), `activation_bytes` (of the
+        arrays that it and the calls inside it return), `time` and `own_time` (of the
+        call compiled alone: asking for it runs the model).
       filters: Which calls: those that `has_output`, those of a module that
         `has_params`. Several must all hold; empty is every call, None the default.
       tabulate_kwargs: Options for the `tabulate` package: `{"tablefmt": "html"}`. The
@@ -68,25 +72,40 @@ def tabulate(
     """
     columns = tuple(_COLUMNS) if columns is None else tuple(columns)
     filters = ("has_output",) if filters is None else tuple(filters)
-    _check_known("column", columns, _COLUMNS)
+    _check_known("column", columns, {**_COLUMNS, **_COSTS})
     _check_known("filter", filters, _FILTERS)
     if tabulate_kwargs is None:
         tabulate_kwargs = {"tablefmt": "grid"}
-    headers = [_COLUMNS[c][0] for c in columns]
-    alignments = [_COLUMNS[c][1] for c in columns]
+    headers = [_COLUMNS[c][0] if c in _COLUMNS else _COSTS[c][0] for c in columns]
+    alignments = [_COLUMNS[c][1] if c in _COLUMNS else "right" for c in columns]
+
+    def cell(column: str, call: MethodInvocation, cost: CallCost | None) -> str:
+        if cost is not None and column in _COSTS:
+            return _COSTS[column][1](cost)
+        return _COLUMNS[column][2](call)
 
     def table(*args: Any, **kwargs: Any) -> str:
-        calls = [
-            call
-            for call in eval_summary(f)(*args, **kwargs)
+        pairs = [
+            (call, cost)
+            for call, cost in _calls(f, columns, args, kwargs)
             if all(_FILTERS[name](call) for name in filters)
         ]
-        if not calls:
+        if not pairs:
             return "No modules matching filters."
-        rows = [[_COLUMNS[c][2](call) for c in columns] for call in calls]
+        rows = [[cell(column, *pair) for column in columns] for pair in pairs]
         return written(rows, headers, alignments, tabulate_kwargs)
 
     return table
+
+
+def _calls(
+    f: Any, columns: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Sequence[tuple[MethodInvocation, CallCost | None]]:
+    if not any(column in _COSTS for column in columns):
+        return [(call, None) for call in eval_summary(f)(*args, **kwargs)]
+    time = any(column in ("time", "own_time") for column in columns)
+    costs = costs_of_calls(f, args, kwargs, time)
+    return [(cost.invocation, cost) for cost in costs.calls]
 
 
 def _check_known(kind: str, given: Sequence[str], known: Mapping[str, Any]) -> None:
@@ -121,7 +140,8 @@ def _owned_params(call: MethodInvocation) -> str:
     return "\n".join(f"{name}: {owned[name]}" for name in order)
 
 
-def _input(call: MethodInvocation) -> str:
+def input_text(call: MethodInvocation) -> str:
+    """What a call took, arrays as their shape and dtype."""
     positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
     keywords = ", ".join(
         f"{name}={pprint.pformat(call.kwargs_spec[name])}"
@@ -135,7 +155,7 @@ _COLUMNS: dict[str, tuple[str, str, Callable[[MethodInvocation], str]]] = {
     "module": ("Module", "left", _module),
     "config": ("Config", "left", lambda call: repr(call.module_details.module)),
     "owned_params": ("Module params", "left", _owned_params),
-    "input": ("Input", "left", _input),
+    "input": ("Input", "left", input_text),
     "output": ("Output", "left", lambda call: pprint.pformat(call.output_spec)),
     "params_size": (
         "Param count",
@@ -147,6 +167,23 @@ _COLUMNS: dict[str, tuple[str, str, Callable[[MethodInvocation], str]]] = {
         "right",
         lambda call: bytes_text(tree_bytes(dict(call.module_details.params))),
     ),
+}
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else seconds_text(value)
+
+
+# Name: header, text of what a call costs.
+_COSTS: dict[str, tuple[str, Callable[[CallCost], str]]] = {
+    "flops": ("FLOPs", lambda cost: f"{cost.flops:,}"),
+    "own_flops": ("Own FLOPs", lambda cost: f"{cost.own_flops:,}"),
+    "activation_bytes": (
+        "Activation bytes",
+        lambda cost: bytes_text(cost.activation_bytes),
+    ),
+    "time": ("Time", lambda cost: _seconds(cost.seconds)),
+    "own_time": ("Own time", lambda cost: _seconds(cost.own_seconds)),
 }
 
 _FILTERS: dict[str, Callable[[MethodInvocation], bool]] = {

@@ -1,0 +1,209 @@
+"""Making the outline of a model: of a function, or of parameters alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from haiku._bound import Bound
+from haiku._core import original_function
+from haiku._packed import Packed, unpack
+from haiku.data_structures import traverse
+from haiku.views.call_costs import CallCost, Costs, costs_of_calls
+from haiku.views.jaxprs import name_of
+from haiku.views.outline import Outline
+from haiku.views.table import input_text
+from haiku.views.values import ArrayOutline, summarised
+
+__all__ = ["outline", "outline_of_params"]
+
+
+def outline(
+    f: Callable[..., Any] | Any,
+    params: Any = None,
+    state: Any = None,
+    *,
+    time: bool = False,
+) -> Callable[..., Outline]:
+    """Makes a function that tells what a model is made of, module by module.
+
+    Args:
+      f: A function that uses modules, before or after `hk.transform`; an
+        `hk.Blueprint`; or a bound model, whose parameters and state are taken.
+      params: Its parameters. With them, values are told: statistics, a histogram.
+      state: Its state likewise.
+      time: Whether to run the model and time each call of a module, compiled alone;
+        else nothing is computed. Default False.
+
+    Returns:
+      A function of the arguments of `f` as it was before `hk.transform` that returns
+      an `Outline`: text with `print`, a web page with `.as_html()`, foldable in
+      notebooks and in treescope, comparable with `hk.experimental.compare`. Arguments
+      are arrays or `jax.ShapeDtypeStruct`s; what is none, as `True`, stays as it is.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([300, 10], name="net")(x)
+      >>> hk.experimental.outline(f)(jnp.ones([8, 28]))
+      module                 output        params    flops
+      <lambda>               f32[8,10]     11,710  187.3 k
+        net (MLP)            f32[8,10]     11,710  187.3 k
+          linear_0 (Linear)  f32[8,300]     8,700  136.8 k
+          linear_1 (Linear)  f32[8,10]      3,010  48.08 k
+    """
+    if isinstance(f, Bound):
+        params, state, f = f.params, f.state, f.net
+    if isinstance(params, Packed):
+        params = unpack(params)
+    name = name_of(getattr(f, "module_class", original_function(f)))
+
+    def outlined(*args: Any, **kwargs: Any) -> Outline:
+        costs = costs_of_calls(f, args, kwargs, time, params, state)
+        return _tree(name, costs, params, state)
+
+    return outlined
+
+
+class _Node:
+    """An outline that is being put together."""
+
+    def __init__(self) -> None:
+        self.calls: list[CallCost] = []
+        self.parts: dict[tuple[str, str], _Node] = {}
+
+
+def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
+    root = _Node()
+    nodes: list[_Node] = []
+    for cost in costs.calls:
+        around = root if cost.parent is None else nodes[cost.parent]
+        details = cost.invocation.module_details
+        key = (details.module.module_name, details.method_name)
+        nodes.append(around.parts.setdefault(key, _Node()))
+        nodes[-1].calls.append(cost)
+    arrays = (
+        _Arrays(costs.params if params is None else params),
+        _Arrays(costs.state if state is None else state),
+    )
+    parts = tuple(_outline(*item, arrays) for item in root.parts.items())
+    top = [cost for cost in costs.calls if cost.parent is None]
+    inside, whole = _sum(cost.seconds for cost in top), costs.seconds
+    own = None
+    if inside is not None and whole is not None:
+        own = max(0.0, whole - inside)
+    return Outline(
+        path="",
+        name=name,
+        kind="",
+        output=costs.output,
+        params=arrays[0].rest(),
+        state=arrays[1].rest(),
+        flops=costs.flops,
+        own_flops=costs.own_flops,
+        activation_bytes=sum(cost.activation_bytes for cost in top),
+        seconds=whole,
+        own_seconds=own,
+        parts=parts,
+    )
+
+
+def _outline(
+    key: tuple[str, str], node: _Node, arrays: tuple[_Arrays, _Arrays]
+) -> Outline:
+    (path, method), first = key, node.calls[0].invocation
+    module = first.module_details.module
+    kind = type(module).__name__ + ("" if method == "__call__" else f".{method}")
+    own = [store.take(path) for store in arrays]
+    return Outline(
+        path=path,
+        name=path.rpartition("/")[2],
+        kind=kind,
+        config=repr(module),
+        inputs=input_text(first),
+        output=str(first.output_spec),
+        calls=len(node.calls),
+        params=own[0],
+        state=own[1],
+        flops=sum(cost.flops for cost in node.calls),
+        own_flops=sum(cost.own_flops for cost in node.calls),
+        activation_bytes=sum(cost.activation_bytes for cost in node.calls),
+        seconds=_sum(cost.seconds for cost in node.calls),
+        own_seconds=_sum(cost.own_seconds for cost in node.calls),
+        parts=tuple(_outline(*item, arrays) for item in node.parts.items()),
+    )
+
+
+def _sum(seconds: Any) -> float | None:
+    seconds = list(seconds)
+    return None if None in seconds or not seconds else sum(seconds)
+
+
+def outline_of_params(params: Any, state: Any = None) -> Outline:
+    """Tells what parameters are there, module by module, without the function.
+
+    Args:
+      params: Parameters, `{module path: {name: array}}`, or their shapes and dtypes.
+      state: State likewise.
+
+    Returns:
+      An `Outline` without costs. A module is inside the one whose path its own begins
+      with.
+
+    Example:
+      >>> params = {"mlp/~/out": {"w": jnp.ones([3, 2])}}
+      >>> hk.experimental.outline_of_params(params)
+      module      params
+      params           6
+        mlp            6
+          out          6
+    """
+    stores = tuple(
+        _Arrays(unpack(values) if isinstance(values, Packed) else values)
+        for values in (params, state)
+    )
+    paths = dict.fromkeys(path for store in stores for path in store.paths())
+    tree: dict[str, Any] = {}
+    for path in paths:
+        at = tree
+        parts = path.split("/")
+        for i, part in enumerate(parts):
+            if part != "~" or i == len(parts) - 1:
+                at = at.setdefault("/".join(parts[: i + 1]), {})
+    return Outline("", "params", "", parts=_nested(tree, stores))
+
+
+def _nested(tree: dict[str, Any], stores: Any) -> tuple[Outline, ...]:
+    return tuple(
+        Outline(
+            path=path,
+            name=path.rpartition("/")[2],
+            kind="",
+            params=stores[0].take(path),
+            state=stores[1].take(path),
+            parts=_nested(inside, stores),
+        )
+        for path, inside in tree.items()
+    )
+
+
+class _Arrays:
+    """Parameters or state, each told by the first module that they belong to."""
+
+    def __init__(self, values: Any):
+        self._left: dict[str, dict[str, Any]] = {}
+        for path, name, value in traverse(values or {}):
+            self._left.setdefault(path, {})[name] = value
+
+    def paths(self) -> list[str]:
+        return list(self._left)
+
+    def take(self, path: str) -> dict[str, ArrayOutline]:
+        values = self._left.pop(path, {})
+        return {name: summarised(value) for name, value in values.items()}
+
+    def rest(self) -> dict[str, ArrayOutline]:
+        paths = list(self._left)
+        return {
+            f"{path}/{name}": array
+            for path in paths
+            for name, array in self.take(path).items()
+        }

@@ -1,0 +1,101 @@
+"""How long calls of modules take, each compiled alone and run on what it was given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.core import Tracer
+
+from haiku._core.frame import changes, current_frame
+from haiku._lifted.pure import pure
+from haiku.views.summary import Call, recorder
+
+__all__ = ["Stopwatch", "quickest", "split_arrays"]
+
+# Runs of a call: at least so many, until so many seconds are over. The quickest counts,
+# since whatever else the machine does only adds to it.
+_RUNS, _SECONDS = 5, 0.02
+
+
+class Stopwatch:
+    """Times every call of a module's method.
+
+    Calls whose compiled programs are the same are timed once. A call inside of a
+    transformation of JAX's, such as `jax.vmap`, has no arrays of its own to run on, and
+    no time.
+
+    Attributes:
+      seconds: Time of each call, by its number.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, float] = {}
+        self._known: dict[str, float] = {}
+
+        self._timing = False
+
+    def interceptor(self) -> Callable[..., Any]:
+        """Times the calls of what runs under it, on real arrays."""
+        record = recorder([], self._run)
+
+        def intercept(next_f, args, kwargs, context):
+            # What runs for the clock is no call of the model's.
+            if self._timing:
+                return next_f(*args, **kwargs)
+            return record(next_f, args, kwargs, context)
+
+        return intercept
+
+    def _run(self, call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        contents = current_frame("a timed call").snapshot()
+        if not any(
+            isinstance(x, Tracer) for x in jax.tree.leaves((contents, args, kwargs))
+        ):
+            self._timing = True
+            try:
+                with jax.disable_jit(False):
+                    self.seconds[call.number] = self._time(f, contents, args, kwargs)
+            finally:
+                self._timing = False
+        return f(*args, **kwargs)
+
+    def _time(self, f: Callable[..., Any], contents: Any, args: Any, kwargs: Any):
+        arrays, join = split_arrays((args, kwargs))
+
+        def arrays_only(contents, arrays):
+            args, kwargs = join(arrays)
+            out, after = pure(f)(contents, *args, **kwargs)
+            return split_arrays((out, changes(contents, after)))[0]
+
+        lowered = jax.jit(arrays_only).lower(contents, arrays)
+        text = lowered.as_text()
+        if text not in self._known:
+            self._known[text] = quickest(lowered.compile(), contents, arrays)
+        return self._known[text]
+
+
+def quickest(compiled: Callable[..., Any], *args: Any) -> float:
+    """The time of a compiled function's quickest run."""
+    jax.block_until_ready(compiled(*args))
+    seconds: list[float] = []
+    while len(seconds) < _RUNS or sum(seconds) < _SECONDS:
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*args))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The arrays of a tree, and how it is put together from such."""
+    leaves, treedef = jax.tree.flatten(tree)
+    which = [hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves]
+
+    def join(arrays: list[Any]) -> Any:
+        rest = iter(arrays)
+        filled = [next(rest) if is_array else x for x, is_array in zip(leaves, which)]
+        return jax.tree.unflatten(treedef, filled)
+
+    return [leaf for leaf, is_array in zip(leaves, which) if is_array], join

@@ -1,0 +1,282 @@
+"""A model as a tree of modules: as text, as a web page, and in Treescope."""
+
+import html.parser
+import re
+import sys
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import haiku as hk
+from haiku.views.outline_style import SCRIPT, STYLE
+from haiku.views.values import ValueSummary
+
+X = jnp.ones([8, 28])
+outline = hk.experimental.outline
+
+
+def model(x, is_training):
+    x = hk.nets.MLP([30, 10], name="net")(x)
+    x = hk.BatchNorm(True, True, 0.9)(x, is_training)
+    shared = hk.Linear(10)
+    x = hk.Sequential([shared, jax.nn.relu, shared])(x)
+    return x * hk.get_parameter("gain", [10], init=jnp.ones)
+
+
+def given():
+    return hk.transform_with_state(model).init(jax.random.key(0), X, True)
+
+
+def by_path(told):
+    return {part.path: part for _, part in told.walk()}
+
+
+def test_modules_and_what_they_own():
+    told = outline(model)(X, True)
+    assert [(depth, part.name, part.kind) for depth, part in told.walk()] == [
+        (0, "model", ""),
+        (1, "net", "MLP"),
+        (2, "linear_0", "Linear"),
+        (2, "linear_1", "Linear"),
+        (1, "batch_norm", "BatchNorm"),
+        (2, "mean_ema", "ExponentialMovingAverage"),
+        (2, "var_ema", "ExponentialMovingAverage"),
+        (1, "sequential", "Sequential"),
+        (2, "linear", "Linear"),
+    ]
+    parts = by_path(told)
+    assert {k: str(a) for k, a in parts["net/~/linear_0"].params.items()} == {
+        "w": "f32[28,30]",
+        "b": "f32[30]",
+    }
+    assert set(parts["batch_norm/~/mean_ema"].state) == {"counter", "hidden", "average"}
+    assert parts["linear"].calls == 2 and parts["linear"].param_count == 110
+    assert parts["batch_norm"].inputs == "f32[8,10], True"
+    assert set(told.params) == {"~/gain"}
+    params, _ = given()
+    assert told.param_count == hk.data_structures.tree_size(params)
+    assert told.param_bytes == hk.data_structures.tree_bytes(params)
+    # Costs inside and its own are the whole.
+    for _, part in told.walk():
+        assert part.flops == part.own_flops + sum(p.flops for p in part.parts)
+
+
+def test_text():
+    lines = str(outline(model)(X, True)).splitlines()
+    assert lines[0].split() == ["module", "output", "params", "flops"]
+    assert lines[2].split() == ["net", "(MLP)", "f32[8,10]", "1,180", "18.8", "k"]
+    assert lines[3].startswith("    linear_0 (Linear)")
+    assert "linear (Linear) x2" in lines[-1]
+
+
+def test_values_where_they_are_given():
+    params, state = given()
+    params["net/~/linear_1"]["w"] = params["net/~/linear_1"]["w"].at[0, 0].set(np.nan)
+    told = by_path(outline(model, params, state)(X, True))
+    b = told["net/~/linear_0"].params["b"].values
+    assert (b.mean, b.std, b.zeros, b.not_finite) == (0, 0, 30, 0)
+    w = told["net/~/linear_0"].params["w"].values
+    exact = np.asarray(params["net/~/linear_0"]["w"], np.float64)
+    np.testing.assert_allclose((w.mean, w.std), (exact.mean(), exact.std()), rtol=1e-6)
+    assert sum(w.histogram) == 28 * 30 and w.low == exact.min()
+    broken = told["net/~/linear_1"].params["w"].values
+    assert broken.not_finite == 1 and np.isfinite(broken.mean)
+    assert "1 not finite" in str(broken)
+    assert by_path(outline(model)(X, True))["net/~/linear_0"].params["b"].values is None
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.array([-3e38, 3e38], np.float32),
+        np.array([-1e308, 1e308]),
+        np.array([5, 5, 5]),
+        np.array([True, False]),
+        np.array([1e-40, 2e-40], np.float32),
+        jnp.array([1, 2, 300], jnp.bfloat16),
+        jnp.array(3),
+    ],
+)
+def test_numbers_of_every_kind(numbers):
+    values = ValueSummary.of(numbers)
+    exact = np.asarray(numbers).astype(np.float64)
+    assert sum(values.histogram) == exact.size
+    assert (values.low, values.high) == (exact.min(), exact.max())
+    assert np.isfinite(values.std)
+
+
+def test_what_has_no_numbers():
+    for other in (
+        jax.random.key(0),
+        jnp.full([2], jnp.nan),
+        jnp.zeros([0]),
+        jax.ShapeDtypeStruct([2], jnp.float32),
+        jnp.ones([2], complex),
+    ):
+        assert ValueSummary.of(other) is None
+
+
+def test_inside_jit_there_are_no_values():
+    @jax.jit
+    def f(params, x):
+        told = outline(lambda x: hk.Linear(3)(x), params)(x)
+        assert told.params == {} and told.parts[0].params["w"].values is None
+        return x
+
+    f(hk.transform(lambda x: hk.Linear(3)(x)).init(jax.random.key(0), X), X)
+
+
+@pytest.mark.parametrize("kind", ["blueprint", "bound", "transformed", "packed"])
+def test_models_of_every_kind(kind):
+    blueprint = hk.Blueprint(hk.nets.MLP, [30, 10])
+    net = hk.transform(blueprint)
+    params = net.init(jax.random.key(0), X)
+    told = {
+        "blueprint": lambda: outline(blueprint, params),
+        "bound": lambda: outline(hk.bind(blueprint).to(params)),
+        "transformed": lambda: outline(net, params),
+        "packed": lambda: outline(net, hk.experimental.pack(params)),
+    }[kind]()(X)
+    assert told.param_count == 1180
+    assert told.parts[0].parts[0].params["w"].values.std > 0
+    if kind in ("blueprint", "bound"):
+        assert told.name == "MLP"
+
+
+def test_parameters_alone():
+    params, state = given()
+    told = hk.experimental.outline_of_params(params, state)
+    assert told.param_count == hk.data_structures.tree_size(params)
+    parts = by_path(told)
+    assert parts["net/~/linear_0"].params["w"].values.std > 0
+    assert parts["net"].parts[0].name == "linear_0" and parts["~"].params
+    assert set(parts["batch_norm/~/mean_ema"].state) == {"counter", "hidden", "average"}
+    shapes = jax.eval_shape(lambda: params)
+    assert hk.experimental.outline_of_params(shapes).param_count == told.param_count
+    assert hk.experimental.outline_of_params({}).param_count == 0
+
+
+# ---- The page ------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags match; collects modules, texts and attributes."""
+
+    VOID = ("meta", "input", "rect")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.texts, self.tags, self.nesting = [], [], [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        if tag == "details":
+            self.nesting.append(sum(t == "details" for t in self.open))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.texts.append(data.strip())
+
+
+def test_page():
+    params, state = given()
+    told = outline(model, params, state, time=True)(X, True)
+    page = Page(told.as_html())
+    # Modules lie in each other as in the model.
+    assert page.nesting == [depth for depth, _ in told.walk()]
+    text = " ".join(page.texts)
+    for words in ("linear_0", "BatchNorm", "f32[28,30]", "1,180", "2 calls", "std"):
+        assert words in text
+    assert "Histogram: mean" in text and "measured" in text
+    # A bar for each thing counted, of each array that many of the numbers.
+    shares = re.findall(r"width:([\d.]+)%", told.as_html())
+    assert len(shares) == 3 * len(list(told.walk()))
+    assert all(0 <= float(share) <= 100 for share in shares)
+    assert told._repr_html_().startswith("<iframe srcdoc=")
+
+
+def test_the_page_stands_alone():
+    told = outline(model)(X, True).as_html()
+    assert not re.search(r"https?:|src=|href=|@import|url\(|fetch\(|XMLHttp", told)
+    assert "prefers-color-scheme: dark" in STYLE and "max-width: 45rem" in STYLE
+    meta = [attrs for tag, attrs in Page(told).tags if tag == "meta"]
+    assert any(attrs.get("name") == "viewport" for attrs in meta)
+    # What the script looks for is there.
+    ids = {attrs["id"] for _, attrs in Page(told).tags if "id" in attrs}
+    assert set(re.findall(r'getElementById\("(\w+)"\)', SCRIPT)) == ids
+    # It is read without a script: large models start folded, by the page itself.
+    opened = [a for t, a in Page(told).tags if t == "details" and "open" in a]
+    assert 0 < len(opened) < len(list(outline(model)(X, True).walk()))
+
+
+def test_names_are_text():
+    def f(x):
+        with hk.name_scope("a"):
+            return hk.Linear(2)(x)
+
+    f.__name__ = "<b>&'\""
+    told = outline(f)(X)
+    page = told.as_html()
+    assert "<b>&'" not in page and "<b>&'\"" in Page(page).texts
+    assert told.parts[0].path == "a/linear"
+
+
+# ---- Treescope -----------------------------------------------------------------------
+
+
+def shown(value):
+    treescope = pytest.importorskip("treescope")
+    with warnings.catch_warnings():
+        # It looks at every public name of NumPy, those that warn included.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert len(treescope.render_to_html(value)) > 1000
+        return treescope.render_to_text(value)
+
+
+def test_treescope_of_a_blueprint():
+    text = shown(hk.Blueprint(hk.Sequential, [hk.Blueprint(hk.Linear, 3), jax.nn.relu]))
+    text = re.sub(r"\s+", " ", text)
+    assert "0x" not in text and "Blueprint(Linear, 3), jax.nn.relu" in text
+    assert text.replace("( ", "(").startswith("Blueprint(Sequential, [")
+
+
+def test_treescope_of_a_bound_model():
+    bound = hk.bind(hk.nets.MLP, [8, 3]).init(0, X)
+    lines = [line.strip() for line in shown(bound).splitlines()]
+    assert lines[0] == "Bound(" and "Blueprint(MLP, [8, 3])," in lines
+    # Modules are inside each other; Treescope tells each array's numbers.
+    inside = [line.partition(":")[0] for line in lines if ":" in line]
+    assert {"mlp", "linear_0", "w", "b"} <= set(inside)
+    assert any(line.startswith("w: <jax.Array float32(28, 8)") for line in lines)
+    # A model whose leaves are something else can be shown too.
+    assert "Bound(" in shown(jax.tree.map(lambda x: None, bound))
+    assert "Bound(" in shown(jax.tree.map(lambda x: x.shape, bound))
+
+
+def test_treescope_of_an_outline():
+    params, state = given()
+    text = shown(outline(model, params, state)(X, True))
+    assert "net (MLP)  f32[8,10]  1,180 params  18.8 kflops {" in text
+    assert "w: f32[28,30]  mean" in text
+    assert "params {" in shown(hk.experimental.outline_of_params(params))
+
+
+def test_nothing_needs_treescope(monkeypatch):
+    monkeypatch.setitem(sys.modules, "treescope", None)
+    told = outline(hk.bind(hk.Linear, 3).init(0, X))(X)
+    assert "linear (Linear)" in repr(told) and "<details" in told.as_html()
