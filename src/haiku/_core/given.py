@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from haiku._core.blueprint import Blueprint
 from haiku._core.hooks import GetterContext
 from haiku._core.module import Module
 from haiku._core.replacing import Replaced
@@ -85,7 +86,7 @@ def with_weights(
     """A module that is called with weights given to it instead of its parameters.
 
     Args:
-      layer: A module, or one of its methods.
+      layer: A module, one of its methods, or a blueprint.
       weights: As for `hk.given`, by path inside the module: `{"~/linear_0/w": w}`.
       **named: The module's own, by name: `w=w, b=b`.
 
@@ -105,6 +106,8 @@ def with_weights(
       >>> f.apply({}, None, jnp.ones([5, 3, 2]), jnp.ones([5, 3])).shape
       (5, 2)
     """
+    if isinstance(layer, Blueprint):
+        layer = layer.build()
     module = layer if isinstance(layer, Module) else getattr(layer, "__self__", None)
     if not isinstance(module, Module) or not callable(layer):
         raise TypeError(

@@ -419,6 +419,51 @@ def test_the_innermost_block_counts_and_ends():
     np.testing.assert_allclose(own, X @ params["linear"]["w"], rtol=1e-6)
 
 
+def test_blueprints_and_inner_functions():
+    layer = hk.Blueprint(hk.Linear, 3, with_bias=False)
+
+    def f(x):
+        inner = hk.transform(lambda x: hk.Linear(3, name="a")(layer(x)))
+        with hk.tied({"a/w": "linear/w"}):  # The inner function's own paths.
+            params = hk.lift(inner.init, name="inner")(hk.next_rng_key(), x)
+            out = inner.apply(params, None, x)
+        return out, hk.with_weights(layer, w=jnp.eye(3))(x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X)
+    assert shapes(params) == {"inner/a/b": (3,), "inner/linear/w": (3, 3)}
+    w = params["inner/linear"]["w"]
+    out, same = net.apply(params, KEY, X)
+    np.testing.assert_allclose(out, X @ w @ w, rtol=1e-5)
+    np.testing.assert_array_equal(same, X)
+
+
+def test_a_tied_recurrent_core():
+    def f(xs):
+        xs = hk.Linear(3, name="project")(xs)
+        core = hk.VanillaRNN(3, name="core")
+        with hk.tied({"core/linear/w": "project/w"}):
+            return hk.dynamic_unroll(core, xs, core.initial_state(None))[0]
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert "w" not in params["core/linear"]
+    untied = {**params, "core/linear": {**params["core/linear"], **params["project"]}}
+    untied["core/linear"]["b"] = params["core/linear"]["b"]
+    plain = hk.without_apply_rng(hk.transform(_untied))
+    np.testing.assert_allclose(net.apply(params, X), plain.apply(untied, X), rtol=1e-5)
+    grads = jax.grad(lambda p: jnp.sum(net.apply(p, X)))(params)
+    each = jax.grad(lambda p: jnp.sum(plain.apply(p, X)))(untied)
+    summed = each["project"]["w"] + each["core/linear"]["w"]
+    np.testing.assert_allclose(grads["project"]["w"], summed, rtol=1e-4, atol=1e-6)
+
+
+def _untied(xs):
+    xs = hk.Linear(3, name="project")(xs)
+    core = hk.VanillaRNN(3, name="core")
+    return hk.dynamic_unroll(core, xs, core.initial_state(None))[0]
+
+
 def test_methods_of_modules():
     class Net(hk.Module):
         def encode(self, x):
