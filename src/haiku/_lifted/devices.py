@@ -70,25 +70,31 @@ def shard_map(
 
         everywhere = PartitionSpec()
         specs = in_specs if isinstance(in_specs, tuple) else (in_specs,) * len(args)
-        sharded = jax.shard_map(
-            part,
-            mesh=mesh,
-            in_specs=(everywhere, PartitionSpec(axes), specs),
-            out_specs=(out_specs, everywhere),
-            axis_names=set(axis_names),
-            check_vma=check_vma,
-        )
+
+        def sharded(part: Callable[..., Any], out_specs: Any) -> Any:
+            return jax.shard_map(
+                part,
+                mesh=mesh,
+                in_specs=(everywhere, PartitionSpec(axes), specs),
+                out_specs=out_specs,
+                axis_names=set(axis_names),
+                check_vma=check_vma,
+            )
+
         try:
-            out, changed = sharded(before, keys, args)
+            whole = sharded(part, (out_specs, everywhere))
+            out, changed = whole(before, keys, args)
         except ValueError as error:
-            if "replicat" in str(error) and "out_specs[1]" in str(error):
-                raise ValueError(
-                    "hk.shard_map can't store parameters or state that differ between "
-                    f"devices: {error} Average state first, with "
-                    "`jax.lax.pmean(x, axis_name)`; make parameters with "
-                    "`split_rng=not hk.running_init()`."
-                ) from error
-            raise
+            try:  # Without what is kept, is there an error still?
+                alone = sharded(lambda *args: part(*args)[0], out_specs)
+                jax.eval_shape(alone, before, keys, args)
+            except ValueError:
+                raise error from None
+            raise ValueError(
+                "hk.shard_map can't keep parameters or state that differ between "
+                "devices. Average state first, with `jax.lax.pmean(x, axis_name)`; "
+                "make parameters with `split_rng=not hk.running_init()`."
+            ) from error
         frame.absorb(changed)
         return out
 
