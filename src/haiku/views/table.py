@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pprint
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from haiku._text import bytes_text, seconds_text
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.call_costs import CallCost, costs_of_calls
+from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
 from haiku.views.grid import written
 from haiku.views.summary import MethodInvocation, ModuleDetails, eval_summary
 
@@ -41,7 +42,8 @@ def tabulate(
         (of the module and those inside it): these if None. Of what a call costs:
         `flops`, `own_flops` (without the calls inside it), `activation_bytes` (of the
         arrays that it and the calls inside it return), `time` and `own_time` (of the
-        call compiled alone: asking for it runs the model).
+        call compiled alone: asking for it runs the model). And `dtypes`: in which ones
+        parameters are stored, which ones operations took, what the caller got.
       filters: Which calls: those that `has_output`, those of a module that
         `has_params`. Several must all hold; empty is every call, None the default.
       tabulate_kwargs: Options for the `tabulate` package: `{"tablefmt": "html"}`. The
@@ -72,40 +74,58 @@ def tabulate(
     """
     columns = tuple(_COLUMNS) if columns is None else tuple(columns)
     filters = ("has_output",) if filters is None else tuple(filters)
-    _check_known("column", columns, {**_COLUMNS, **_COSTS})
+    _check_known("column", columns, _HEADERS)
     _check_known("filter", filters, _FILTERS)
     if tabulate_kwargs is None:
         tabulate_kwargs = {"tablefmt": "grid"}
-    headers = [_COLUMNS[c][0] if c in _COLUMNS else _COSTS[c][0] for c in columns]
-    alignments = [_COLUMNS[c][1] if c in _COLUMNS else "right" for c in columns]
-
-    def cell(column: str, call: MethodInvocation, cost: CallCost | None) -> str:
-        if cost is not None and column in _COSTS:
-            return _COSTS[column][1](cost)
-        return _COLUMNS[column][2](call)
+    headers = [_HEADERS[c] for c in columns]
+    alignments = ["right" if c in _ON_THE_RIGHT else "left" for c in columns]
 
     def table(*args: Any, **kwargs: Any) -> str:
-        pairs = [
-            (call, cost)
-            for call, cost in _calls(f, columns, args, kwargs)
-            if all(_FILTERS[name](call) for name in filters)
+        rows = [
+            row
+            for row in _rows(f, columns, args, kwargs)
+            if all(_FILTERS[name](row.call) for name in filters)
         ]
-        if not pairs:
+        if not rows:
             return "No modules matching filters."
-        rows = [[cell(column, *pair) for column in columns] for pair in pairs]
-        return written(rows, headers, alignments, tabulate_kwargs)
+        cells = [[row.cell(column) for column in columns] for row in rows]
+        return written(cells, headers, alignments, tabulate_kwargs)
 
     return table
 
 
-def _calls(
+class _Row(NamedTuple):
+    """What is known of a call, as far as columns ask for it."""
+
+    call: MethodInvocation
+    cost: CallCost | None
+    dtypes: CallDtypes | None
+
+    def cell(self, column: str) -> str:
+        """The text in one column."""
+        if column in _COSTS:
+            assert self.cost is not None
+            return _COSTS[column][1](self.cost)
+        if column in _DTYPES:
+            return _DTYPES[column][1](self.dtypes)
+        return _COLUMNS[column][1](self.call)
+
+
+def _rows(
     f: Any, columns: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Sequence[tuple[MethodInvocation, CallCost | None]]:
-    if not any(column in _COSTS for column in columns):
-        return [(call, None) for call in eval_summary(f)(*args, **kwargs)]
-    time = any(column in ("time", "own_time") for column in columns)
-    costs = costs_of_calls(f, args, kwargs, time)
-    return [(cost.invocation, cost) for cost in costs.calls]
+) -> list[_Row]:
+    if any(column in _COSTS for column in columns):
+        time = any(column in ("time", "own_time") for column in columns)
+        costs = costs_of_calls(f, args, kwargs, time).calls
+        rows = [_Row(cost.invocation, cost, None) for cost in costs]
+    else:
+        calls = eval_summary(f)(*args, **kwargs)
+        rows = [_Row(call, None, None) for call in calls]
+    if any(column in _DTYPES for column in columns):
+        dtypes = dtypes_of_calls(f, args, kwargs)
+        rows = [row._replace(dtypes=d) for row, d in zip(rows, dtypes, strict=True)]
+    return rows
 
 
 def _check_known(kind: str, given: Sequence[str], known: Mapping[str, Any]) -> None:
@@ -150,21 +170,19 @@ def input_text(call: MethodInvocation) -> str:
     return "\n".join(text for text in (positional, keywords) if text)
 
 
-# Name: header, alignment, text of a call.
-_COLUMNS: dict[str, tuple[str, str, Callable[[MethodInvocation], str]]] = {
-    "module": ("Module", "left", _module),
-    "config": ("Config", "left", lambda call: repr(call.module_details.module)),
-    "owned_params": ("Module params", "left", _owned_params),
-    "input": ("Input", "left", input_text),
-    "output": ("Output", "left", lambda call: pprint.pformat(call.output_spec)),
+# Name: header, text of a call.
+_COLUMNS: dict[str, tuple[str, Callable[[MethodInvocation], str]]] = {
+    "module": ("Module", _module),
+    "config": ("Config", lambda call: repr(call.module_details.module)),
+    "owned_params": ("Module params", _owned_params),
+    "input": ("Input", input_text),
+    "output": ("Output", lambda call: pprint.pformat(call.output_spec)),
     "params_size": (
         "Param count",
-        "right",
         lambda call: f"{tree_size(dict(call.module_details.params)):,}",
     ),
     "params_bytes": (
         "Param bytes",
-        "right",
         lambda call: bytes_text(tree_bytes(dict(call.module_details.params))),
     ),
 }
@@ -185,6 +203,14 @@ _COSTS: dict[str, tuple[str, Callable[[CallCost], str]]] = {
     "time": ("Time", lambda cost: _seconds(cost.seconds)),
     "own_time": ("Own time", lambda cost: _seconds(cost.own_seconds)),
 }
+
+# Name: header, text of the dtypes of a call.
+_DTYPES: dict[str, tuple[str, Callable[[CallDtypes | None], str]]] = {
+    "dtypes": ("Dtypes", str),
+}
+
+_HEADERS = {name: c[0] for name, c in {**_COLUMNS, **_COSTS, **_DTYPES}.items()}
+_ON_THE_RIGHT = ("params_size", "params_bytes", *_COSTS)
 
 _FILTERS: dict[str, Callable[[MethodInvocation], bool]] = {
     "has_output": lambda call: call.output_spec is not None,

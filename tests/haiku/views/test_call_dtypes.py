@@ -96,3 +96,28 @@ def test_nothing_stays_behind():
     with pytest.raises(KeyError):
         dtypes_of_calls(lambda x: hk.Linear(2)(x["a"]), ({},), {})
     assert hk._core.hooks.interceptors.get() == before
+
+
+def test_the_column_of_the_table():
+    tabulate = hk.experimental.tabulate
+
+    def careful(x):
+        with mp.scope("params=f32,compute=bf16,output=f32"):
+            return hk.Linear(2)(x)
+
+    assert tabulate(careful, columns=["module", "dtypes"])(X).splitlines() == [
+        "+-----------------+--------------+",
+        "| Module          | Dtypes       |",
+        "+=================+==============+",
+        "| linear (Linear) | params f32   |",
+        "|                 | compute bf16 |",
+        "|                 | output f32   |",
+        "+-----------------+--------------+",
+    ]
+    # Only where it is asked for, also beside costs.
+    assert "Dtypes" not in tabulate(careful)(X)
+    assert "Dtypes" not in tabulate(careful, columns=None)(X)
+    both = tabulate(careful, columns=["dtypes", "flops"])(X)
+    assert "compute bf16" in both and "FLOPs" in both
+    with pytest.raises(ValueError, match="'dtypes'"):
+        tabulate(careful, columns=["dtype"])
