@@ -133,7 +133,7 @@ def costs_of_calls(
 
         given = (params, state or {}, key, arrays)
         whole = quickest(jax.jit(all_of_it).lower(*given).compile(), *given)
-        seconds = [watch.seconds.get(call.number) for call in calls]
+        seconds = watch.of(calls)
     rows = [
         CallCost(
             call.invocation,

@@ -197,6 +197,10 @@ class _Arrays:
         return list(self._left)
 
     def take(self, path: str) -> dict[str, ArrayOutline]:
+        if path not in self._left:
+            # Inside `layer_stack` and `lift` modules know only the end of their path.
+            longer = [p for p in self._left if p.endswith(f"/{path}")]
+            path = longer[0] if len(longer) == 1 else path
         values = self._left.pop(path, {})
         return {name: summarised(value) for name, value in values.items()}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.core import Tracer
 
 from haiku._core.frame import changes, current_frame
+from haiku._core.traces import trace_state
 from haiku._lifted.pure import pure
 from haiku.views.summary import Call, recorder
 
@@ -26,20 +26,18 @@ class Stopwatch:
     Calls whose compiled programs are the same are timed once. A call inside of a
     transformation of JAX's, such as `jax.vmap`, has no arrays of its own to run on, and
     no time.
-
-    Attributes:
-      seconds: Time of each call, by its number.
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[int, float] = {}
+        self._seconds: dict[tuple[str, str], list[float | None]] = {}
         self._known: dict[str, float] = {}
-
         self._timing = False
+        self._outside: Any = None
 
     def interceptor(self) -> Callable[..., Any]:
         """Times the calls of what runs under it, on real arrays."""
         record = recorder([], self._run)
+        self._outside = trace_state()
 
         def intercept(next_f, args, kwargs, context):
             # What runs for the clock is no call of the model's.
@@ -49,15 +47,25 @@ class Stopwatch:
 
         return intercept
 
+    def of(self, calls: Sequence[Call]) -> list[float | None]:
+        """The times of calls that were recorded in another run.
+
+        A loop may have run its body more often, and a branch not at all: calls are the
+        same if they are the n-th of a method in both runs.
+        """
+        rest = {key: iter(seconds) for key, seconds in self._seconds.items()}
+        return [next(rest.get(_key(call), iter(())), None) for call in calls]
+
     def _run(self, call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         contents = current_frame("a timed call").snapshot()
-        if not any(
-            isinstance(x, Tracer) for x in jax.tree.leaves((contents, args, kwargs))
-        ):
+        times = self._seconds.setdefault(_key(call), [])
+        times.append(None)
+        place = len(times) - 1
+        if trace_state() == self._outside:
             self._timing = True
             try:
                 with jax.disable_jit(False):
-                    self.seconds[call.number] = self._time(f, contents, args, kwargs)
+                    times[place] = self._time(f, contents, args, kwargs)
             finally:
                 self._timing = False
         return f(*args, **kwargs)
@@ -75,6 +83,10 @@ class Stopwatch:
         if text not in self._known:
             self._known[text] = quickest(lowered.compile(), contents, arrays)
         return self._known[text]
+
+
+def _key(call: Call) -> tuple[str, str]:
+    return call.context.module.module_name, call.context.method_name
 
 
 def quickest(compiled: Callable[..., Any], *args: Any) -> float:

@@ -181,7 +181,7 @@ def test_time_with_state_keys_and_given_parameters():
     def f(x, is_training):
         ran.append(isinstance(x, jax.core.Tracer))
         x = hk.BatchNorm(True, True, 0.9)(x, is_training)
-        return hk.dropout(hk.next_rng_key(), 0.5, hk.nets.MLP([3], name="net")(x))
+        return hk.dropout(hk.next_rng_key(), 0.5, hk.Linear(3)(x))
 
     net = hk.transform_with_state(f)
     params, state = net.init(jax.random.key(0), X, True)
@@ -202,3 +202,42 @@ def test_calls_that_cannot_be_timed_alone_have_no_time():
         columns=["module", "time"],
     )
     assert rows == [["linear", "(Linear)", "-"]]
+
+    class Keeps(hk.Module):
+        def __init__(self, x):
+            super().__init__()
+            self.x = x
+
+        def __call__(self):
+            return self.x + hk.get_parameter("w", [28], init=jnp.ones)
+
+    rows = cells(
+        lambda x: hk.vmap(lambda x: Keeps(x)(), split_rng=False)(x),
+        X,
+        columns=["module", "time"],
+    )
+    assert rows == [["keeps", "(Keeps)", "-"]]
+
+
+def test_times_of_loops_and_branches():
+    def f(x):
+        x = hk.while_loop(
+            lambda c: c[1] < 3,
+            lambda c: (hk.Linear(28, name="looped")(c[0]), c[1] + 1),
+            (x, 0),
+        )[0]
+        x = hk.cond(
+            x.sum() > 1e9,
+            lambda x: hk.Linear(28, name="no")(x),
+            lambda x: hk.Linear(28, name="yes")(x),
+            x,
+        )
+        return hk.Linear(3, name="last")(x)
+
+    rows = cells(f, X, columns=["module", "time"])
+    assert {row[0]: row[2] == "-" for row in rows} == {
+        "looped": False,
+        "no": True,
+        "yes": False,
+        "last": False,
+    }

@@ -64,6 +64,21 @@ def test_modules_and_what_they_own():
         assert part.flops == part.own_flops + sum(p.flops for p in part.parts)
 
 
+def test_modules_of_inner_functions_have_their_parameters():
+    def f(x):
+        x = hk.layer_stack(3)(lambda x: hk.nets.MLP([16, 28], name="mlp")(x))(x)
+        inner = hk.transform(lambda x: hk.Linear(4, name="inside")(x))
+        params = hk.lift(inner.init, name="lifted")(hk.next_rng_key(), x)
+        return inner.apply(params, None, x)
+
+    told = outline(f)(X)
+    parts = by_path(told)
+    assert str(parts["mlp/~/linear_0"].params["w"]) == "f32[3,28,16]"
+    assert parts["mlp/~/linear_1"].calls == 3
+    assert str(parts["inside"].params["w"]) == "f32[28,4]"
+    assert told.params == {}
+
+
 def test_text():
     lines = str(outline(model)(X, True)).splitlines()
     assert lines[0].split() == ["module", "output", "params", "flops"]
