@@ -424,6 +424,17 @@ def test_layer_stack(module):
     assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {2, 3}
 
 
+@pytest.mark.parametrize("module", BUILT)
+def test_ensemble(module):
+    blueprint, plain = BUILT[module]
+    params = both_traced(
+        lambda x: hk.ensemble(blueprint, 3)(x),
+        lambda x: hk.ensemble(lambda x: plain()(x), 3)(x),
+        X,
+    )
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {3}
+
+
 def test_inside_plain_transformations_at_apply():
     for blueprint, plain in BUILT.values():
         net = hk.transform(
