@@ -8,6 +8,7 @@ import pytest
 
 import haiku as hk
 from haiku.mixed_precision.float8 import rounded, saturated
+from haiku.views.call_dtypes import dtypes_of_calls
 
 mp = hk.mixed_precision
 BF16, F16, F32 = (jnp.dtype(d) for d in ("bfloat16", "float16", "float32"))
@@ -71,17 +72,9 @@ def test_some_layers_by_name():
     ):
         params = net.init(KEY, X)
         grads = jax.grad(lambda p: jnp.sum(net.apply(p, X) ** 2))(params)
-        program = jax.make_jaxpr(net.apply)(params, X)
-    dots = [
-        {str(v.aval.dtype) for v in eqn.invars}
-        for eqn in program.eqns
-        if eqn.primitive.name == "dot_general"
-    ] or [
-        {str(v.aval.dtype) for v in eqn.invars}
-        for eqn in program.eqns
-        if "haiku_affine" in str(eqn.params.get("name"))
-    ]
-    assert dots == [{"bfloat16"}, {"bfloat16"}, {"float32"}]
+        body, *inside, logits = dtypes_of_calls(net, (X,), {})
+    assert {call.compute for call in (body, *inside)} == {("bf16",)}
+    assert logits.compute == logits.output == ("f32",)
     assert {leaf.dtype for leaf in jax.tree.leaves((params, grads))} == {F32}
     full = net.apply(params, X)
     with mp.push_policy("body/**", compute("bfloat16")):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from haiku.surgery.matching import Place, Values, text_of, values_of
+from haiku.surgery.matching import Place, text_of, values_of
+from haiku.surgery.renames import likely_renames
 
 __all__ = ["Change", "Difference", "diff"]
 
 Tree = Mapping[str, Mapping[str, Any]]
+_SHOWN = 60  # Lines of a text.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +96,13 @@ class Difference:
             for old, new in self.renamed
         ]
         module = None
-        for place, text in sorted(rows):
+        for place, text in sorted(rows)[:_SHOWN]:
             if place.module != module:
                 module = place.module
                 lines.append(module)
             lines.append(f"  {place.name}: {text}")
+        if len(rows) > _SHOWN:
+            lines.append(f"... and {len(rows) - _SHOWN} more")
         return "\n".join(lines)
 
 
@@ -134,7 +137,10 @@ def diff(old: Tree, new: Tree, *, rtol: float = 0.0, atol: float = 0.0) -> Diffe
         if place in after:
             change = _change(place.path, value, after[place], rtol, atol)
             changes += [change] if change else []
-    renamed = _renamed(before, after)
+    renamed = likely_renames(
+        {place: value for place, value in before.items() if place not in after},
+        {place: value for place, value in after.items() if place not in before},
+    )
     gone = {was for was, _ in renamed} | set(after)
     come = {now for _, now in renamed} | set(before)
     return Difference(
@@ -199,70 +205,3 @@ def _with_values(
         max_abs=max(change.max_abs, largest),
         nan=(change.nan[0] + int(nan[0]), change.nan[1] + int(nan[1])),
     )
-
-
-# Renames.
-
-_SIMILAR = 0.5  # How alike paths are at least, as `difflib` counts it.
-_MANY = 4_000  # Pairs of one shape; of more, only equal values are looked for.
-
-
-def _renamed(before: Values, after: Values) -> list[tuple[Place, Place]]:
-    """Pairs of paths that are likely one parameter, the most alike first."""
-    gone: dict[Any, list[Place]] = {}
-    come: dict[Any, list[Place]] = {}
-    for values, other, places in ((before, after, gone), (after, before, come)):
-        for place, value in values.items():
-            if place not in other:
-                places.setdefault((text_of(value), place.name), []).append(place)
-    # Of one name first: `w` seldom becomes `b`.
-    pairs = [
-        (_likeness(was, now, before, after, len(places) * len(come[kind])), was, now)
-        for kind, places in gone.items()
-        if kind in come
-        for was in places
-        for now in come[kind]
-    ]
-    pairs += _of_other_names(gone, come, before, after)
-    found: dict[Place, Place] = {}
-    taken: set[Place] = set()
-    for _, was, now in _sorted(pairs):
-        if was not in found and now not in taken:
-            found[was] = now
-            taken.add(now)
-    return sorted(found.items())
-
-
-def _of_other_names(gone: Any, come: Any, before: Values, after: Values) -> list[Any]:
-    return [
-        (_likeness(was, now, before, after, _MANY + 1), was, now)
-        for (text, name), places in gone.items()
-        for (other_text, other_name), others in come.items()
-        if text == other_text and name != other_name
-        for was in places
-        for now in others
-    ]
-
-
-def _sorted(pairs: Sequence[tuple[float, Place, Place]]) -> Iterator[Any]:
-    likely = (pair for pair in pairs if pair[0] >= _SIMILAR)
-    return iter(sorted(likely, key=lambda pair: (-pair[0], pair[1], pair[2])))
-
-
-def _likeness(
-    was: Place, now: Place, before: Values, after: Values, pairs: int
-) -> float:
-    """From 0 to 1 by the paths, and 1 more for equal values that are not all alike."""
-    alike = 0.0
-    if pairs <= _MANY:
-        alike = difflib.SequenceMatcher(None, was.module, now.module).ratio()
-    return alike + _same_values(before[was], after[now])
-
-
-def _same_values(a: Any, b: Any) -> bool:
-    leaves = [*jax.tree.leaves(a), *jax.tree.leaves(b)]
-    if any(_is_abstract(x) for x in leaves):
-        return False
-    if any(np.size(x) > 1 and np.ptp(_numbers(x)) for x in leaves[:1]):
-        return _change("a/b", a, b, 0.0, 0.0) is None
-    return False

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import haiku as hk
+from haiku.views.call_dtypes import dtypes_of_calls
 
 KEY = jax.random.key(0)
 X = jnp.arange(6.0).reshape(2, 3) / 6
@@ -234,14 +235,9 @@ def test_tied_parameters_follow_the_policy_around():
     with hk.mixed_precision.push_policy(Net, "p=f32,c=bf16,o=bf16"):
         net = hk.transform(lambda x: Net()(x))
         params = net.init(KEY, X)
-        out = jax.make_jaxpr(net.apply)(params, None, X)
+        calls = dtypes_of_calls(net, (X,), {})
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(params)} == {"float32"}
-    assert not [
-        eqn
-        for eqn in out.eqns
-        if eqn.primitive.name == "dot_general"
-        and {str(v.aval.dtype) for v in eqn.invars} != {"bfloat16"}
-    ]
+    assert [call.compute for call in calls] == [("bf16",)] * 3
 
 
 # Given weights.

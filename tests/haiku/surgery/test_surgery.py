@@ -381,3 +381,16 @@ def test_shapes_and_traced_values_are_compared_as_far_as_they_go():
     )
     assert seen == [False]
     assert sg.diff(shapes, sg.slice(shapes, {"head/w": np.s_[:1]})).changed[0].shape
+
+
+def test_many_differences_are_cut_off_and_found_soon():
+    rng = np.random.default_rng(0)
+    old = {f"old/m{i}": {"w": rng.normal(size=[64])} for i in range(300)}
+    moved = {f"new/n{i}": {"k": old[f"old/m{i}"]["w"]} for i in range(300)}
+    found = sg.diff(old, moved)
+    assert dict(found.renamed) == {f"old/m{i}/w": f"new/n{i}/k" for i in range(300)}
+    assert str(found).endswith("... and 240 more")
+    # Too many that could be each other, and none that is.
+    other = {f"new/m{i}": {"w": rng.normal(size=[64])} for i in range(300)}
+    found = sg.diff(old, other)
+    assert not found.renamed and len(found.removed) == len(found.added) == 300

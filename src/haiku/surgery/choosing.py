@@ -1,0 +1,132 @@
+"""Choosing parts of a tree of parameters, and joining them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from haiku.surgery.matching import (
+    Place,
+    findings,
+    nested,
+    patterns_of,
+    text_of,
+    values_of,
+)
+
+__all__ = ["merge", "paths", "select", "split"]
+
+Tree = Mapping[str, Mapping[str, Any]]
+Dicts = dict[str, dict[str, Any]]
+
+
+def paths(tree: Tree, *patterns: str) -> list[str]:
+    """The paths that patterns find in a tree, sorted; without patterns all of them.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      Paths, `module/name`.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> params = {"mlp/~/linear_0": {"w": 1, "b": 2}, "head": {"w": 3}}
+      >>> hk.surgery.paths(params, "**/w")
+      ['head/w', 'mlp/~/linear_0/w']
+    """
+    values = values_of(tree)
+    if not patterns:
+        return [place.path for place in values]
+    found = findings("paths", patterns_of("paths", patterns), values)
+    return [place.path for place in values if place in found]
+
+
+def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
+    """Splits a tree in two: what any of the patterns finds, and the rest.
+
+    `merge` undoes it. With one part for `jax.grad`, the other is held fixed.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      Two trees.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> params = {"encoder": {"w": 1.0}, "head": {"w": 3.0}}
+      >>> fixed, trained = hk.surgery.split(params, "encoder/**")
+      >>> jax.grad(lambda t: hk.surgery.merge(fixed, t)["head"]["w"] ** 2)(trained)
+      {'head': {'w': Array(6., dtype=float32, weak_type=True)}}
+    """
+    values = values_of(tree)
+    found = findings("split", patterns_of("split", patterns), values)
+    chosen = {place: value for place, value in values.items() if place in found}
+    rest = {place: value for place, value in values.items() if place not in found}
+    return nested(chosen), nested(rest)
+
+
+def select(tree: Tree, *patterns: str) -> Dicts:
+    """The part of a tree that any of the patterns finds.
+
+    Args:
+      tree: `{module: {name: value}}`.
+      *patterns: Patterns of paths.
+
+    Returns:
+      A tree.
+
+    Raises:
+      ValueError: A pattern finds nothing.
+
+    Example:
+      >>> hk.surgery.select({"a": {"w": 1, "b": 2}, "c": {"w": 3}}, "*/w")
+      {'a': {'w': 1}, 'c': {'w': 3}}
+    """
+    values = values_of(tree)
+    found = findings("select", patterns_of("select", patterns), values)
+    return nested({p: value for p, value in values.items() if p in found})
+
+
+def merge(*trees: Tree) -> Dicts:
+    """Joins trees that have no path in common.
+
+    Args:
+      *trees: Trees `{module: {name: value}}`.
+
+    Returns:
+      A tree with all their values.
+
+    Raises:
+      ValueError: A path is in two trees.
+
+    Example:
+      >>> hk.surgery.merge({"a": {"w": 1}}, {"a": {"b": 2}})
+      {'a': {'b': 2, 'w': 1}}
+    """
+    owner: dict[Place, int] = {}
+    out: dict[Place, Any] = {}
+    clashes = []
+    for number, tree in enumerate(trees):
+        for place, value in values_of(tree).items():
+            if place in owner:
+                clashes.append(
+                    f"{place.path}: {text_of(out[place])} in tree {owner[place]}, "
+                    f"{text_of(value)} in tree {number}"
+                )
+            owner[place], out[place] = number, value
+    if clashes:
+        raise ValueError(
+            f"hk.surgery.merge joins trees that share no path, and {len(clashes)} are "
+            f"in two: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. To let "
+            "the later tree win write `hk.data_structures.merge(...)`; to keep both, "
+            "rename one."
+        )
+    return nested(dict(sorted(out.items())))
