@@ -1,5 +1,6 @@
 """Means and sums over the replicas of a mapped axis: of pmap, vmap or shard_map."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def replica_mean(
 
     Raises:
       NameError: No transformation around names the axis.
-      ValueError: `groups` leave an index out or name one twice, under vmap.
+      ValueError: `groups` leave an index out or name one twice.
     """
     return _reduced(jax.lax.pmean, tree, axis, groups, where)
 
@@ -45,13 +46,16 @@ def _reduced(
 ) -> Any:
     axis = axis if isinstance(axis, str) else tuple(axis)
     try:
-        return reduce(tree, axis, axis_index_groups=groups)
+        if groups is None:
+            return reduce(tree, axis)
+        # JAX has groups along axes of devices alone, and not where shard_map checks
+        # how values vary. A vmap's refusal comes later, if it is around a jit.
+        if axis in jax.sharding.get_abstract_mesh().manual_axes:
+            with contextlib.suppress(NotImplementedError):
+                return reduce(tree, axis, axis_index_groups=groups)
+        return _mean_of_group(tree, axis, groups, where)
     except NameError as error:
         raise NameError(_unbound(axis, where)) from error
-    except NotImplementedError:
-        if groups is None:
-            raise
-        return _mean_of_group(tree, axis, groups, where)  # JAX has none under vmap.
 
 
 def _mean_of_group(tree: Any, axis: Any, groups: Groups, where: str) -> Any:
