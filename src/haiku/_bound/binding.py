@@ -96,7 +96,7 @@ class Binding:
         return Bound(self._net, params, to_mutable_dict(check_values("state", state)))
 
     def __repr__(self) -> str:
-        return f"bind({self.net!r})"
+        return f"bind({self._net!r})"
 
 
 def _key(rng: Any) -> jax.Array | None:

@@ -148,7 +148,7 @@ class Bound:
         return Bound, (self._net, self.params, self.state)
 
     def __repr__(self) -> str:
-        lines = [f"Bound({self.net!r})"]
+        lines = [f"Bound({self._net!r})"]
         count, arrays = 0, 0
         for kind, values in (("", self.params), ("state ", self.state)):
             try:
@@ -240,7 +240,7 @@ class Reached:
 
     def __repr__(self) -> str:
         updating = ".updating" if self._updating else ""
-        return f"Bound({self._model.net!r}){updating}{_path(self._names)}"
+        return f"Bound({self._model._net!r}){updating}{_path(self._names)}"
 
 
 def _path(names: Names) -> str:

@@ -14,8 +14,10 @@ from haiku._core import (
     Transformed,
     TransformedWithState,
     hooks,
+    original_function,
     transform_with_state,
 )
+from haiku._core.description import name_of
 from haiku._core.frame import Frame, frames
 from haiku._core.randomness import MissingRNGError
 
@@ -61,6 +63,10 @@ class Net:
 
     def __hash__(self) -> int:
         return hash(self.function)
+
+    def __repr__(self) -> str:
+        f = self.function
+        return repr(f) if isinstance(f, Blueprint) else name_of(f)
 
     def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
         """Parameters and state that a call asks for: of the net, or of `use(net)`."""
@@ -140,6 +146,13 @@ class Pair:
 
     def __hash__(self) -> int:
         return hash(self._leaves())
+
+    def __repr__(self) -> str:
+        original = original_function(self.pair.init)
+        inside = (
+            repr(original) if isinstance(original, Blueprint) else name_of(original)
+        )
+        return f"{type(self.pair).__name__}({inside})"
 
     def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
         """What its `init` returns."""

@@ -422,6 +422,13 @@ def test_repr(model):
     deep = hk.bind(hk.nets.MLP, [2] * 30).init(0, X)
     assert "... and 20 more" in repr(deep)
     assert "20 more" not in repr(jax.tree.map(lambda x: None, model))
+    pair = hk.without_apply_rng(hk.transform(f_noisy))
+    assert repr(hk.bind(f_noisy)) == "bind(f_noisy)"
+    assert repr(hk.bind(pair)) == "bind(Transformed(f_noisy))"
+    assert (
+        repr(hk.bind(hk.transform(MLP))) == "bind(Transformed(Blueprint(MLP, [5, 3])))"
+    )
+    assert "MultiTransformed(" in repr(hk.bind(hk.multi_transform(several("names"))))
     assert repr(hk.bind(MLP)) == "bind(Blueprint(MLP, [5, 3]))"
     same(repr(jax.tree.map(lambda x: 1, model)).count("  1"), 4)
 
