@@ -7,7 +7,8 @@ from typing import Any
 import jax
 
 from haiku._bound.model import Bound
-from haiku._bound.nets import PAIRS, Net, Pair
+from haiku._bound.nets import Net
+from haiku._bound.pairs import PAIRS, Pair
 from haiku._core import Blueprint, Module
 from haiku._core.keys import as_key
 from haiku._core.transform import check_function, check_values

@@ -4,12 +4,13 @@ from typing import Any
 
 import jax
 
-from haiku import _text, _treescope
-from haiku._bound.nets import PART, Names, Net, Pair
+from haiku import _treescope
+from haiku._bound.nets import PART, Names, Net
+from haiku._bound.pairs import Pair
+from haiku._bound.text import unpacked, written
 from haiku._core.keys import as_key
 from haiku._core.transform import check_values
-from haiku._packed import Packed, unpack
-from haiku.data_structures import to_mutable_dict, traverse
+from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 
 
@@ -148,32 +149,14 @@ class Bound:
         return Bound, (self._net, self.params, self.state)
 
     def __repr__(self) -> str:
-        lines = [f"Bound({self._net!r})"]
-        count, arrays = 0, 0
-        for kind, values in (("", self.params), ("state ", self.state)):
-            try:
-                named = list(traverse(_unpacked(values)))
-            except Exception:  # Not parameters: a tree that only has their structure.
-                lines.append(f"  {kind}{values!r}")
-                continue
-            rows = [(f"{path}/{name}", value) for path, name, value in named]
-            width = max((len(path) for path, _ in rows), default=0)
-            for i, (path, value) in enumerate(rows):
-                if i < _SHOWN:
-                    lines.append(f"  {kind}{path:{width}}  {_shown(value)}")
-                if not kind:
-                    arrays += 1
-                    count += getattr(value, "size", 1)
-            if len(rows) > _SHOWN:
-                lines.append(f"  ... and {len(rows) - _SHOWN} more")
-        return "\n".join([*lines, f"{count:,} parameters"])
+        return written(f"Bound({self._net!r})", self.params, self.state)
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
         stores = (("params", self.params), ("state", self.state))
         items: list[tuple[str, Any, str | None]] = [("", self.net, ".net")]
         for name, values in stores:
             try:
-                tree = {p: dict(v) for p, v in _unpacked(values).items()}
+                tree = {p: dict(v) for p, v in unpacked(values).items()}
                 value, step = _treescope.modules(tree, f".{name}"), ""
             except Exception:  # Not parameters, as in __repr__.
                 value, step = values, f".{name}"
@@ -181,19 +164,6 @@ class Bound:
         return _treescope.Node("Bound(", items, unfolded=True).drawn(
             path, subtree_renderer
         )
-
-
-_SHOWN = 40
-
-
-def _unpacked(values: Any) -> Any:
-    return unpack(values) if isinstance(values, Packed) else values
-
-
-def _shown(value: Any) -> str:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return _text.array_text(value)
-    return repr(value)
 
 
 class Reached:

@@ -1,10 +1,7 @@
 """Blueprint: a module that is described anywhere, and built where it is first used."""
 
-import dataclasses
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from haiku._core.description import (
@@ -15,9 +12,10 @@ from haiku._core.description import (
     mapped,
     name_of,
 )
-from haiku._core.frame import Frame, frames
+from haiku._core.frame import frames
 from haiku._core.module import Module
-from haiku._core.naming import Scope
+from haiku._core.references import reference, referred
+from haiku._core.site import built_in
 from haiku._core.traces import trace_state
 
 M = TypeVar("M")
@@ -94,7 +92,7 @@ class Blueprint(Description, Generic[M]):
         built = frame.built.get(id(self))
         if built is not None and (built[1] is None or built[1] == trace_state()):
             return built[0]
-        module = _build(self, frame)
+        module = built_in(frame, self)
         trace = trace_state()
         # A module made inside a plain `jax.*` transformation may hold what ends with
         # it; one made inside Haiku's is forgotten by the frame.
@@ -158,7 +156,7 @@ class Blueprint(Description, Generic[M]):
         return _renewed(self, memo)
 
     def __reduce__(self):
-        return _made, mapped(_reference, (self.module_class, self.args, self.kwargs))
+        return _made, mapped(reference, (self.module_class, self.args, self.kwargs))
 
     def __setattr__(self, name: str, *value: Any) -> None:
         raise AttributeError(
@@ -207,56 +205,6 @@ class Method:
         return _signature_of(self.blueprint, self.name)
 
 
-# ---- Building ---------------------------------------------------------------------
-
-
-class _Site(Scope):
-    """Where a blueprint is built: takes names that nobody had, once for all."""
-
-    __slots__ = ("around", "known", "others", "paths")
-
-    def __init__(self, around: Scope, known: tuple[str, ...], others: Collection[str]):
-        super().__init__(around.module, around.method)
-        self.around = around
-        self.others = others
-        self.known = iter(known)  # from when it was built before in this run
-        self.paths: list[str] = []
-
-    def claim(self, name: str, held: Collection[str] = ()) -> str:
-        path = next(self.known, None)
-        if path is None:
-            # Names fork: one that is free again may be some module's all the same. And
-            # the next pass over this code won't build it: it must find other modules
-            # counted as they were in this one.
-            names = self.around.names()
-            path = self.around.claim(name, self.others)
-            self.around.restore(names)
-        self.paths.append(path)
-        return path
-
-    def names(self) -> Any:
-        return self.around.names()
-
-    def restore(self, names: Any) -> None:
-        self.around.restore(names)
-
-
-def _build(blueprint: Blueprint[Any], frame: Frame) -> Any:
-    args = mapped(_module, blueprint.args)
-    kwargs = mapped(_module, blueprint.kwargs)
-    _, known = frame.places.get(id(blueprint), (None, ()))
-    site = _Site(frame.scopes[-1], known, frame.paths)
-    frame.scopes.append(site)
-    try:
-        module = blueprint.module_class(*args, **kwargs)
-    finally:
-        frame.scopes.pop()
-    # The blueprint itself is kept too, so that its id stays its own.
-    frame.places[id(blueprint)] = blueprint, tuple(site.paths)
-    frame.held.update(site.paths)
-    return module
-
-
 # ---- Copying ----------------------------------------------------------------------
 
 
@@ -264,34 +212,8 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _module(value: Any) -> Any:
-    return value.build() if isinstance(value, Blueprint) else value
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reference:
-    """Where a function is found: wrapped ones, `jax.nn.relu` say, don't pickle."""
-
-    module: str
-    name: str
-
-
-def _reference(value: Any) -> Any:
-    if callable(value) and not isinstance(value, Blueprint):
-        module, name = (getattr(value, a, "") for a in ("__module__", "__qualname__"))
-        if getattr(sys.modules.get(module), name, None) is value:
-            return _Reference(module, name)
-    return value
-
-
-def _referred(value: Any) -> Any:
-    if isinstance(value, _Reference):
-        return getattr(importlib.import_module(value.module), value.name)
-    return value
-
-
 def _made(*described: Any) -> Blueprint[Any]:
-    module, args, kwargs = mapped(_referred, described)
+    module, args, kwargs = mapped(referred, described)
     return Blueprint(module, *args, **kwargs)
 
 

@@ -1,0 +1,48 @@
+"""A bound model as text: one line for each of its arrays."""
+
+from typing import Any
+
+from haiku import _text
+from haiku._packed import Packed, unpack
+from haiku.data_structures import traverse
+
+_SHOWN = 40
+
+
+def written(head: str, params: Any, state: Any) -> str:
+    """A model as text.
+
+    Args:
+      head: The first line.
+      params: Parameters; or anything, in a tree that only has a model's structure.
+      state: State, likewise.
+
+    Returns:
+      `head`, paths with dtypes and shapes, and the count of parameters.
+    """
+    lines, count = [head], 0
+    for kind, values in (("", params), ("state ", state)):
+        try:
+            named = list(traverse(unpacked(values)))
+        except Exception:  # Not parameters, or no parameters any more.
+            lines.append(f"  {kind}{values!r}")
+            continue
+        if not kind:
+            count = sum(getattr(value, "size", 1) for _, _, value in named)
+        rows = [(f"{path}/{name}", value) for path, name, value in named[:_SHOWN]]
+        width = max((len(path) for path, _ in rows), default=0)
+        lines += [f"  {kind}{path:{width}}  {_shown(value)}" for path, value in rows]
+        if len(named) > _SHOWN:
+            lines.append(f"  ... and {len(named) - _SHOWN} more")
+    return "\n".join([*lines, f"{count:,} parameters"])
+
+
+def unpacked(values: Any) -> Any:
+    """Parameters as dicts, `Packed` ones too."""
+    return unpack(values) if isinstance(values, Packed) else values
+
+
+def _shown(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _text.array_text(value)
+    return repr(value)
