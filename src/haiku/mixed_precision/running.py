@@ -124,18 +124,29 @@ def _holding(policy: SupportsPolicy, in_scope: bool) -> Iterator[None]:
             value = policy.cast_to_compute(value)
         return next_getter(value)
 
-    def state_getter(next_getter, value, context: GetterContext):
-        if current_policy() is policy:
-            value = _without_rounding(policy).cast_to_compute(value)
-        return next_getter(value)
-
     with (
         _running.push(_Running(policy, in_scope)),
         custom_creator(creator),
-        custom_getter(getter),
-        custom_getter(state_getter, params=False, state=True),
+        custom_getter(getter, state=not _rounds(policy)),
+        _unrounded_state(policy) if _rounds(policy) else contextlib.nullcontext(),
     ):
         yield
+
+
+def _rounds(policy: SupportsPolicy) -> bool:
+    return isinstance(policy, Policy) and is_narrow(policy.compute_dtype)
+
+
+def _unrounded_state(policy: Any) -> contextlib.AbstractContextManager[None]:
+    """Has state read in the wide dtype: it sums up small changes over time."""
+    wide = Policy(policy.param_dtype, policy.wide_dtype, policy.output_dtype)
+
+    def getter(next_getter, value, context: GetterContext):
+        if current_policy() is policy:
+            value = wide.cast_to_compute(value)
+        return next_getter(value)
+
+    return custom_getter(getter, params=False, state=True)
 
 
 def _created(policy: SupportsPolicy, next_creator, shape, init) -> Any:
@@ -147,10 +158,3 @@ def _created(policy: SupportsPolicy, next_creator, shape, init) -> Any:
     if value is DO_NOT_STORE:
         return value
     return Policy(dtype, dtype, dtype).cast_to_param(value)
-
-
-def _without_rounding(policy: SupportsPolicy) -> Any:
-    """For state, which sums up over time: small changes must not be rounded away."""
-    if isinstance(policy, Policy) and is_narrow(policy.compute_dtype):
-        return Policy(policy.param_dtype, policy.wide_dtype, policy.output_dtype)
-    return policy
