@@ -122,6 +122,7 @@ def _stored(path: str) -> Any:
             module, _, name = path.removeprefix(start).rpartition("/")
             value = frame.params.get(module, {}).get(name)
             if value is not None:
+                frame.touched.add((module, name))
                 return value
     return DO_NOT_STORE
 

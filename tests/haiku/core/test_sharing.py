@@ -169,7 +169,30 @@ def test_ties_inside_a_stack_and_out_of_it():
     assert all(jnp.any(g != 0) for g in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize("loop", ["scan", "fori_loop", "grad", "jit", "remat", "vmap"])
+def test_ties_inside_an_ensemble_and_out_of_it():
+    def f(x):
+        a = hk.Linear(3, with_bias=False, name="a")(x)
+
+        def member(x):
+            with hk.tied({"inner/w": "own/w"}):
+                x = hk.Linear(3, with_bias=False, name="own")(x)
+                x = hk.Linear(3, with_bias=False, name="inner")(x)
+            return hk.Linear(3, name="outer")(x)
+
+        with hk.tied({"outer/w": "a/w"}):
+            return hk.ensemble(member, 3)(a)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    assert shapes(params) == {"a/w": (3, 3), "own/w": (3, 3, 3), "outer/b": (3, 3)}
+    w = params["a"]["w"]
+    want = [X @ w @ own @ own @ w for own in params["own"]["w"]]
+    np.testing.assert_allclose(net.apply(params, X), want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loop", ["cond", "scan", "fori_loop", "grad", "jit", "remat", "vmap"]
+)
 def test_ties_inside_transformations(loop):
     def body(x):
         with hk.tied({"b/w": "a/w"}, lambda w: 2 * w):
@@ -185,6 +208,8 @@ def test_ties_inside_transformations(loop):
             return hk.grad(lambda x: jnp.sum(body(x)))(x)
         if loop == "vmap":
             return hk.vmap(body, split_rng=False)(x)
+        if loop == "cond":
+            return hk.cond(x[0, 0] >= 0, body, lambda x: x, x)
         return getattr(hk, loop)(body)(x)
 
     net = hk.without_apply_rng(hk.transform(f))
