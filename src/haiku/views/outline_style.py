@@ -43,7 +43,7 @@ details[open] > summary .name::before { content: "\\25BE"; }
 .soft, small, caption { color: var(--soft); font-size: .85rem; }
 .shape, code, td { font-family: ui-monospace, monospace; font-size: .8rem; }
 .shape { overflow-wrap: anywhere; max-width: 24rem; }
-code { display: block; overflow-wrap: anywhere; }
+code { display: block; overflow-wrap: anywhere; white-space: pre-wrap; }
 .costs { display: flex; gap: .4rem; }
 .bar {
   position: relative; width: 9.5rem; padding: 0 .4rem; text-align: right;

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from haiku._bound import Bound
-from haiku._core import original_function
+from haiku._core import (
+    MultiTransformed,
+    MultiTransformedWithState,
+    original_function,
+)
 from haiku._packed import Packed, unpack
 from haiku.data_structures import traverse
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
 from haiku.views.jaxprs import name_of
 from haiku.views.outline import Outline
+from haiku.views.summary import ArraySpec
 from haiku.views.table import input_text
 from haiku.views.values import ArrayOutline, summarised
 
@@ -29,7 +34,8 @@ def outline(
 
     Args:
       f: A function that uses modules, before or after `hk.transform`; an
-        `hk.Blueprint`; or a bound model, whose parameters and state are taken.
+        `hk.Blueprint`; or a bound model, whose parameters and state are taken. Of
+        `hk.multi_transform` it is the function that `init` runs.
       params: Its parameters. With them, values are told: statistics, a histogram.
       state: Its state likewise.
       time: Whether to run the model and time each call of a module, compiled alone;
@@ -54,6 +60,8 @@ def outline(
         params, state, f = f.params, f.state, f.net
     if isinstance(params, Packed):
         params = unpack(params)
+    if isinstance(f, (MultiTransformed, MultiTransformedWithState)):
+        f = f.init  # Its function runs all that has parameters.
     name = name_of(getattr(f, "module_class", original_function(f)))
 
     def outlined(*args: Any, **kwargs: Any) -> Outline:
@@ -112,7 +120,11 @@ def _outline(
     (path, method), first = key, node.calls[0].invocation
     module = first.module_details.module
     kind = type(module).__name__ + ("" if method == "__call__" else f".{method}")
-    own = [store.take(path) for store in arrays]
+    details = first.module_details
+    own = [
+        store.take(path, specs)
+        for store, specs in zip(arrays, (details.params, details.state))
+    ]
     return Outline(
         path=path,
         name=path.rpartition("/")[2],
@@ -190,21 +202,39 @@ class _Arrays:
 
     def __init__(self, values: Any):
         self._left: dict[str, dict[str, Any]] = {}
+        self._taken: set[str] = set()
         for path, name, value in traverse(values or {}):
             self._left.setdefault(path, {})[name] = value
 
     def paths(self) -> list[str]:
+        """The paths of modules that are left."""
         return list(self._left)
 
-    def take(self, path: str) -> dict[str, ArrayOutline]:
+    def take(
+        self, path: str, specs: Mapping[str, ArraySpec] | None = None
+    ) -> dict[str, ArrayOutline]:
+        """The arrays of a module, the first time that they are asked for.
+
+        Args:
+          path: The module's path.
+          specs: What it had by full name as it ran, where no values are known of it:
+            inside a function that was transformed by itself.
+        """
+        if path in self._taken:
+            return {}
+        self._taken.add(path)
         if path not in self._left:
             # Inside `layer_stack` and `lift` modules know only the end of their path.
             longer = [p for p in self._left if p.endswith(f"/{path}")]
-            path = longer[0] if len(longer) == 1 else path
-        values = self._left.pop(path, {})
+            if len(longer) == 1:
+                return self.take(longer[0])
+            own = {name.rpartition("/")[::2]: x for name, x in (specs or {}).items()}
+            return {name: summarised(x) for (p, name), x in own.items() if p == path}
+        values = self._left.pop(path)
         return {name: summarised(value) for name, value in values.items()}
 
     def rest(self) -> dict[str, ArrayOutline]:
+        """All that is left, by full name."""
         paths = list(self._left)
         return {
             f"{path}/{name}": array

@@ -161,6 +161,30 @@ def test_models_of_every_kind(kind):
         assert told.name == "MLP"
 
 
+def test_functions_that_apply_a_model_themselves():
+    net = hk.transform(lambda x: hk.nets.MLP([30, 10])(x))
+    params = net.init(jax.random.key(0), X)
+
+    def loss(params, x):
+        both = net.apply(params, None, x) + net.apply(params, None, 2 * x)
+        return jnp.mean(both**2)
+
+    told = outline(loss)(params, X)
+    assert told.parts[0].calls == 2 and told.param_count == 1180
+    assert str(by_path(told)["mlp/~/linear_0"].params["w"]) == "f32[28,30]"
+
+
+def test_several_functions():
+    def build():
+        encode, decode = hk.Linear(3, name="encode"), hk.Linear(28, name="decode")
+        return lambda x: decode(encode(x)), (encode, decode)
+
+    net = hk.multi_transform(build)
+    for told in (outline(net)(X), outline(hk.bind(net).init(0, X))(X)):
+        assert [part.name for part in told.parts] == ["encode", "decode"]
+    assert [part.name for part in outline(net.apply[1])(X[:, :3]).parts] == ["decode"]
+
+
 def test_parameters_alone():
     params, state = given()
     told = hk.experimental.outline_of_params(params, state)
