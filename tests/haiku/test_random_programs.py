@@ -6,6 +6,7 @@ state and keys. `RANDOM_PROGRAMS=2000` runs more of them.
 
 import contextlib
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
@@ -153,7 +154,9 @@ class Run:
             both = hk.vmap(f, split_rng=not hk.running_init())(jnp.stack([x, -x]))
             return both.sum(0)
         if kind == "ensemble":
-            return hk.ensemble(f, n + 1)(x).mean(0)
+            # What one name stands for must have one shape, in all branches too.
+            with hk.name_scope(f"members_{zlib.crc32(repr(inside).encode())}_{n}"):
+                return hk.ensemble(f, n + 1)(x).mean(0)
         if kind == "grad":
             return hk.grad(lambda x: f(x).sum())(x)
         if kind == "custom_vjp":

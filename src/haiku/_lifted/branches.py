@@ -117,15 +117,24 @@ def _branch(
             without_running(frame, branch, *arrays)
         if frame.keys is not None:
             frame.keys.reserve_up_to_full()
-        out, after = run(_with_all_state(frame, what, functions))
+        out, after = run(_with_all_state(frame, what, functions, made=True))
     frame.absorb(after)
     return out
 
 
-def _with_all_state(frame: Frame, what: str, branches: list[Callable[..., Any]]):
-    """Branches that return what is made and all state, so that their outputs agree."""
+def _with_all_state(
+    frame: Frame, what: str, branches: list[Callable[..., Any]], made: bool = False
+) -> list[Callable[..., Any]]:
+    """Branches that return what is made and all state, so that their outputs agree.
+
+    Args:
+      frame: The running frame.
+      what: The public name, for errors.
+      branches: The functions.
+      made: Whether everything is there: a `layer_stack` makes it anew all the same.
+    """
     before = frame.snapshot()
-    made: list[Any] = []
+    structures: list[Any] = []
 
     def wrapped(branch: Callable[..., Any]) -> Callable[..., Any]:
         def run(*operands: Any) -> Any:
@@ -142,8 +151,12 @@ def _with_all_state(frame: Frame, what: str, branches: list[Callable[..., Any]])
             finally:
                 frame.sealed = sealed
             changed = changes(before, after)
-            made.append(jax.tree.structure((changed.params, changed.initial_state)))
-            if made[-1] != made[0]:
+            if made:
+                changed = changed._replace(params={}, initial_state={})
+            structures.append(
+                jax.tree.structure((changed.params, changed.initial_state))
+            )
+            if structures[-1] != structures[0]:
                 raise _MakeDifferentThings
             return out, changed._replace(state=after.state, keys=after.keys)
 

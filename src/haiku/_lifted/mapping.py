@@ -85,6 +85,8 @@ def vmap(
             keys = jnp.stack(frame.keys.take(size))
         before = frame.snapshot()
         own, shared = Contents({}, {}, {}, None), before
+        # Names that are free again would be those of modules with other shapes.
+        keep_names = params_axis is not None
         if params_axis is not None:
             size = _axis_size(axis_size, in_axes, args, kwargs)
             own, shared = _divided(before, frame.touched, params_axis, size)
@@ -95,7 +97,7 @@ def vmap(
                 start = start._replace(keys=(key, ()))
             touched, frame.touched = frame.touched, set(frame.touched)
             try:
-                out, after = pure(fun)(start, *args, **kwargs)
+                out, after = pure(fun, keep_names)(start, *args, **kwargs)
             finally:
                 frame.touched = touched
             changed = changes(start, after)

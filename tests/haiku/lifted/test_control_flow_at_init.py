@@ -94,6 +94,23 @@ def test_a_branch_inside_a_loop_inside_a_branch():
     assert net.apply(params, None, X).shape == X.shape
 
 
+def test_a_branch_with_layers_of_its_own():
+    stack = lambda x: hk.layer_stack(2)(lambda x: hk.Linear(3)(x))(x)  # noqa: E731
+
+    def f(x, pred):
+        return hk.cond(pred, lambda x: hk.Linear(3)(x), stack, x)
+
+    net = hk.transform(f)
+    params = net.init(KEY, X, True)
+    assert shapes(params)["__layer_stack_no_per_layer/linear"]["w"] == (2, 3, 3)
+    assert shapes(params)["linear"]["w"] == (3, 3)
+    want = X
+    for i in range(2):
+        own = params["__layer_stack_no_per_layer/linear"]
+        want = want @ own["w"][i] + own["b"][i]
+    np.testing.assert_allclose(net.apply(params, None, X, False), want, 1e-5)
+
+
 def test_while_loop_makes_what_its_body_and_condition_ask_for():
     def cond(c):
         return hk.Linear(1, name="judge")(c[0]).sum() + c[1] < 3
