@@ -155,7 +155,8 @@ class Run:
             return both.sum(0)
         if kind == "ensemble":
             # What one name stands for must have one shape, in all branches too.
-            with hk.name_scope(f"members_{zlib.crc32(repr(inside).encode())}_{n}"):
+            what = zlib.crc32(repr((n, inside)).encode())
+            with hk.name_scope(f"members_{what}_inside"):
                 return hk.ensemble(f, n + 1)(x).mean(0)
         if kind == "grad":
             return hk.grad(lambda x: f(x).sum())(x)
