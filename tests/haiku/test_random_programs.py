@@ -1,7 +1,7 @@
 """Random programs: what `init` and `apply` give does not depend on how they are run.
 
 Hypothesis builds programs of nested modules, lifted transformations, shared modules,
-state and keys. `RANDOM_PROGRAMS=2000` runs more of them.
+state and keys. `RANDOM_PROGRAMS=2000` runs more of them; they are slow.
 """
 
 import contextlib
@@ -213,6 +213,7 @@ many = hypothesis.settings(
 )
 
 
+@pytest.mark.slow
 @many
 @hypothesis.given(program, st.integers(0, 5))
 def test_a_program_however_it_is_run(ops, fail_at):
@@ -237,6 +238,7 @@ def test_a_program_however_it_is_run(ops, fail_at):
     assert jax.eval_shape(net.init, jax.random.key(1), X) == other
 
 
+@pytest.mark.slow
 @many
 @hypothesis.given(uniform, st.integers(1, 3))
 def test_a_stack_is_its_layers(ops, layers):
@@ -269,6 +271,7 @@ def test_a_stack_is_its_layers(ops, layers):
     close(stacked.apply(values, None, X), flat.apply(params, X))
 
 
+@pytest.mark.slow
 @hypothesis.settings(many, max_examples=max(1, NUMBER // 8))
 @hypothesis.given(st.lists(program, min_size=8, max_size=8), st.integers(0, 5))
 def test_programs_in_eight_threads(programs, fail_at):

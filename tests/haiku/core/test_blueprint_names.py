@@ -107,7 +107,7 @@ def program(body, log):
     return hk.transform(lambda x: run(body, x, (blueprints, log)))
 
 
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(PROGRAMS)
 def test_one_blueprint_has_one_path_that_is_its_own(body):
     log = []

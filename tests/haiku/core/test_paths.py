@@ -145,7 +145,7 @@ def made(program):
     return {f"{path}/{name}" for path, named in params.items() for name in named}
 
 
-@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(PROGRAMS)
 def test_the_rule_predicts_every_path(program):
     wanted = set()
