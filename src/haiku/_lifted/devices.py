@@ -56,8 +56,6 @@ def shard_map(
         if split_rng and frame.keys is not None:
             size = math.prod(mesh.shape[name] for name in axes)
             keys = jnp.stack(frame.keys.take(size))
-            if frame.initialising:
-                frame.keys.reserve_up_to_full()
         before = frame.snapshot()
 
         def part(before: Contents, keys: Any, args: Any) -> Any:

@@ -95,7 +95,9 @@ def vmap(
             start = _joined(own, shared)
             if key is not None:
                 start = start._replace(keys=(key, ()))
-            touched, frame.touched = frame.touched, set(frame.touched)
+            touched = frame.touched
+            if params_axis is not None:
+                frame.touched = set(touched)
             try:
                 out, after = pure(fun, keep_names)(start, *args, **kwargs)
             finally:
@@ -104,9 +106,6 @@ def vmap(
             if key is not None:
                 changed = changed._replace(keys=None)
             if params_axis is None:
-                touched |= {
-                    (p, n) for p, named in changed.params.items() for n in named
-                }
                 return out, Contents({}, {}, {}, None), changed
             return out, *_divided(changed, touched)
 

@@ -90,6 +90,22 @@ def test_what_was_used_before_is_shared():
     np.testing.assert_allclose(net.apply(params, None, X), want, 1e-5)
 
 
+def test_what_a_plain_vmap_used_before_is_shared_whatever_its_size():
+    def f(x):
+        square = hk.Linear(N, name="square")  # weights [N, N]: they would fit N members
+        hidden = hk.vmap(square, split_rng=False)(x)
+        return hk.ensemble(lambda x: hk.Linear(N, name="own")(square(x)), N)(hidden)
+
+    net = hk.transform(f)
+    x = jnp.ones((2, N))
+    params = net.init(KEY, x)
+    assert params["square"]["w"].shape == (N, N)
+    assert params["own"]["w"].shape == (N, N, N)
+    w = params["square"]["w"]
+    want = jnp.einsum("bi,nio->nbo", x @ w @ w, params["own"]["w"])
+    np.testing.assert_allclose(net.apply(params, None, x), want, 1e-4, 1e-5)
+
+
 def test_members_may_be_used_twice_and_modules_built_outside():
     def f(x):
         net = hk.Linear(3)
