@@ -115,6 +115,7 @@ SLOW = {
         "RMS norm 12",
         "post-norm 12",
         "resnet50",
+        "mlp",
     ),
     "Attention": ("attention",),
     "A big program": ("pairformer, drawn",),

@@ -6,6 +6,8 @@ state and keys in the body of a loop or branch, which Python runs once, and JAX 
 number of times.
 """
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -48,11 +50,16 @@ class Stray(NamedTuple):
 
 def trace_state() -> Any:
     """What JAX is tracing at the moment, to be compared with `==`."""
+    return _getter()()
+
+
+@functools.cache
+def _getter() -> Callable[[], Any]:
     # Imported here: it costs more than all of haiku, and many programs never trace
     # inside `init`. Public, in JAX 0.10 and 0.12, though called opaque.
     from jax.extend import core
 
-    return core.get_opaque_trace_state()
+    return core.get_opaque_trace_state
 
 
 KEYS = "the random key"
@@ -73,9 +80,9 @@ def note_value(frame: "Frame", kind: str, path: str, value: Any) -> None:
     strays = frame.strays
     if strays:
         strays.pop(path, None)
-    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        return
     if trace_state() == frame.trace:
+        return
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
         return
     stray = _made_here()
     if stray.made_in != UNKNOWN and _ends_here(value, stray.made_in):

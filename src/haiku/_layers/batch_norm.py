@@ -163,13 +163,16 @@ def _batch_statistics(
         )
 
     mean = over_replicas(_mean(inputs, axes))
-    return mean, _variance(mean, over_replicas(_mean_square(inputs, mean, axes)))
+    center = jax.lax.stop_gradient(mean)
+    mean_square = over_replicas(_mean_square(inputs, center, axes))
+    return mean, _variance(mean, mean_square, center)
 
 
 @compiled("moments", "axes")
 def _moments(inputs, axes):
     mean = _mean(inputs, axes)
-    return mean, _variance(mean, _mean_square(inputs, mean, axes))
+    center = jax.lax.stop_gradient(mean)
+    return mean, _variance(mean, _mean_square(inputs, center, axes), center)
 
 
 # The variance is the mean square less the square of the mean. Of numbers far from zero
@@ -182,13 +185,12 @@ def _mean(inputs, axes):
     return jnp.mean(in_full(inputs), axes, keepdims=True)
 
 
-def _mean_square(inputs, mean, axes):
-    centred = in_full(inputs) - jax.lax.stop_gradient(mean)
-    return jnp.mean(jnp.square(centred), axes, keepdims=True)
+def _mean_square(inputs, center, axes):
+    return jnp.mean(jnp.square(in_full(inputs) - center), axes, keepdims=True)
 
 
-def _variance(mean, mean_square):
-    return mean_square - jnp.square(mean - jax.lax.stop_gradient(mean))
+def _variance(mean, mean_square, center):
+    return mean_square - jnp.square(mean - center)
 
 
 @compiled("batch_norm")

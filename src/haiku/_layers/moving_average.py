@@ -17,7 +17,7 @@ __all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "map_params_t
 
 def in_full(x: jax.Array) -> jax.Array:
     """`x`, in float32 if its precision is half: what sums and averages are taken in."""
-    half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
+    half = x.dtype.itemsize < 4 and jnp.issubdtype(x.dtype, jnp.floating)
     return x.astype(jnp.float32) if half else x
 
 
@@ -108,14 +108,15 @@ class ExponentialMovingAverage(Module):
             if isinstance(decay, jax.Array)
             else np.asarray(decay, dtype)
         )
-        counter, hidden, average, out = _update(
+        counter, hidden, average = _update(
             counter, hidden, value, decay, self.zero_debias, self.warmup_length > 0
         )
         if update_stats:
             set_state("counter", counter)
             set_state("hidden", hidden)
             set_state("average", average)
-        return out
+        same = average.dtype == value.dtype
+        return average if same else average.astype(value.dtype)
 
     @property
     def average(self) -> jax.Array:
@@ -138,8 +139,7 @@ def _update(counter, hidden, value, decay, zero_debias, warmup):
     if zero_debias:
         average = new / (one - jax.lax.pow(decay, counter))
     # State that was kept in half precision stays so.
-    kept = hidden.dtype
-    return counter, new.astype(kept), average.astype(kept), average.astype(value.dtype)
+    return counter, new.astype(hidden.dtype), average.astype(hidden.dtype)
 
 
 class EMAParamsTree(Module):
