@@ -8,8 +8,8 @@ import rows
 TOLERANCE = 1e-5
 # Of nets where peers don't agree: JAX by hand does, there too.
 LAID_OUT_OTHERWISE = "flax.linen", "flax.nnx", "equinox"
-# Normalising 8 numbers a channel, as ResNet-50's last blocks do here, magnifies rounding,
-# and equinox rounds its variances otherwise.
+# Normalising 8 numbers a channel, as the last blocks of ResNet-50 do here, magnifies
+# rounding, and equinox rounds its variances otherwise.
 LOOSER = {("resnet50", "equinox"): 1e-2}
 
 
