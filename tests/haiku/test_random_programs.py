@@ -5,6 +5,7 @@ state and keys. `RANDOM_PROGRAMS=2000` runs more of them; they are slow.
 """
 
 import contextlib
+import itertools
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -205,6 +206,15 @@ def nothing_left():
     return all(not stack.get() for stack in stacks)
 
 
+started = itertools.count(1)
+
+
+def free_memory():
+    """Thousands of compiled programs would fill it."""
+    if next(started) % 100 == 0:
+        jax.clear_caches()
+
+
 many = hypothesis.settings(
     max_examples=NUMBER,
     deadline=None,
@@ -218,6 +228,7 @@ many = hypothesis.settings(
 @many
 @hypothesis.given(program, st.integers(0, 5))
 def test_a_program_however_it_is_run(ops, fail_at):
+    free_memory()
     net = transformed(ops)
     init, apply = jax.jit(net.init), jax.jit(net.apply)
     params, state = net.init(KEY, X)
@@ -243,6 +254,8 @@ def test_a_program_however_it_is_run(ops, fail_at):
 @many
 @hypothesis.given(uniform, st.integers(1, 3))
 def test_a_stack_is_its_layers(ops, layers):
+    free_memory()
+
     def unrolled(x):
         for i in range(layers):
             with hk.name_scope(f"layer{i}"):
