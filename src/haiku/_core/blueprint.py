@@ -96,7 +96,7 @@ class Blueprint(Description, Generic[M]):
         trace = trace_state()
         # A module made inside a plain `jax.*` transformation may hold what ends with
         # it; one made inside Haiku's is forgotten by the frame.
-        entry = module, None if trace == frame.trace else trace
+        entry = module, None if trace == frame.watch.trace else trace
         frame.built[id(self)] = entry
         return module
 

@@ -8,7 +8,7 @@ from haiku._core.draws import drawn_together, is_staged
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.naming import Scope
 from haiku._core.stack import Stack
-from haiku._core.traces import Stray, trace_state
+from haiku._core.traces import Watch, trace_state
 from haiku.typing import MutableParams
 
 Values = MutableParams
@@ -41,8 +41,7 @@ class Frame:
       initial_state: State as it was first, likewise.
       keys: The key sequence; None without keys.
       scopes: The module path, innermost last.
-      trace: The JAX trace that values are stored from.
-      strays: Paths whose values were made inside a JAX transformation, and where.
+      watch: Where values were stored from, see `traces`.
       sealed: The loop in whose body nothing new may be made, or None.
       lifted_prefix: Where `lift` puts this frame's parameters in the one outside.
       closed: Whether modules of the frames outside must not be used.
@@ -75,8 +74,7 @@ class Frame:
         self.initial_state: Values = copied(state or {})
         self.keys = keys
         self.scopes = [Scope(None, "__call__")]
-        self.trace = trace_state()
-        self.strays: dict[str, Stray] = {}
+        self.watch = Watch()
         self.sealed: str | None = None
         self.lifted_prefix: str | None = None
         self.closed = False
@@ -138,6 +136,15 @@ class Frame:
                 for name, value in named.items():
                     named[name] = values.get(id(value), value)
 
+    def check_strays(self) -> None:
+        """Raises LeakedTracerError if what is returned came from inside JAX's own."""
+        if not self.watch.strays:
+            return
+        if self.initialising:
+            self.watch.check_values("parameter", self.params)
+        state = self.initial_state if self.initialising else self.state
+        self.watch.check_values("state", state)
+
     @contextlib.contextmanager
     def holding(self, contents: Contents, keep_names: bool = False) -> Iterator[None]:
         """Works on `contents` while the block runs, then on what was there before.
@@ -148,16 +155,16 @@ class Frame:
         """
         scope = self.scopes[-1]
         names, before, keys = scope.names(), self.snapshot(), self.keys
-        outer_trace, built = self.trace, self.built
+        watch, built = self.watch, self.built
+        outer_trace, watch.trace = watch.trace, trace_state()
         self.built = dict(built)
         self.keys = PRNGSequence(contents.keys) if contents.keys and keys else None
-        self.trace = trace_state()
         try:
             self.replace(contents)
             yield
         finally:
             self.params, self.state, self.initial_state, _ = before
-            self.keys, self.trace, self.built = keys, outer_trace, built
+            self.keys, watch.trace, self.built = keys, outer_trace, built
             if not keep_names:
                 scope.restore(names)
 

@@ -8,13 +8,6 @@ import jax
 
 from haiku._core.frame import Frame, current_frame
 from haiku._core.keys import KeyState, PRNGSequence
-from haiku._core.traces import (
-    KEYS,
-    check_keys,
-    check_repeated,
-    check_usage,
-    note_keys,
-)
 
 
 class MissingRNGError(ValueError):
@@ -23,9 +16,10 @@ class MissingRNGError(ValueError):
 
 def _sequence(frame: Frame, what: str) -> PRNGSequence:
     if frame.keys is not None:
-        check_keys(frame)
+        if frame.watch.keys:
+            frame.watch.check_keys(frame.keys.internal_state)
         if not frame.creating:  # What is made is checked where it is stored.
-            check_repeated(frame, "A random key was asked for")
+            frame.watch.check_repeated("A random key was asked for")
         return frame.keys
     if frame.initialising:
         call, example = "init", "`init(jax.random.key(42), x)`"
@@ -41,7 +35,7 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
 def _note_keys(frame: Frame, sequence: PRNGSequence) -> None:
     if not frame.creating:
         frame.runs_differ = True
-    note_keys(frame, sequence.internal_state[0])
+    frame.watch.note_keys(sequence.internal_state[0])
 
 
 def next_rng_key() -> jax.Array:
@@ -54,7 +48,7 @@ def next_rng_key() -> jax.Array:
       ValueError: No transformed function is running, or it was given no key.
     """
     frame = current_frame("hk.next_rng_key")
-    check_usage(frame, "hk.next_rng_key")
+    frame.watch.check_usage("hk.next_rng_key")
     sequence = _sequence(frame, "hk.next_rng_key")
     key = next(sequence)
     _note_keys(frame, sequence)
@@ -75,7 +69,7 @@ def next_rng_keys(num: int) -> tuple[jax.Array, ...]:
       ValueError: No transformed function is running, or it was given no key.
     """
     frame = current_frame("hk.next_rng_keys")
-    check_usage(frame, "hk.next_rng_keys")
+    frame.watch.check_usage("hk.next_rng_keys")
     sequence = _sequence(frame, "hk.next_rng_keys")
     keys = sequence.take(num)
     _note_keys(frame, sequence)
@@ -104,7 +98,7 @@ def reserve_rng_keys(num: int) -> None:
       ValueError: No transformed function is running, or it was given no key.
     """
     frame = current_frame("hk.reserve_rng_keys")
-    check_usage(frame, "hk.reserve_rng_keys")
+    frame.watch.check_usage("hk.reserve_rng_keys")
     sequence = _sequence(frame, "hk.reserve_rng_keys")
     sequence.reserve(num)
     _note_keys(frame, sequence)
@@ -113,14 +107,11 @@ def reserve_rng_keys(num: int) -> None:
 @contextlib.contextmanager
 def _drawing_from(frame: Frame, sequence: PRNGSequence) -> Iterator[None]:
     before, frame.keys = frame.keys, sequence
-    stray = frame.strays.pop(KEYS, None)
+    stray, frame.watch.keys = frame.watch.keys, None
     try:
         yield
     finally:
-        frame.keys = before
-        frame.strays.pop(KEYS, None)
-        if stray:
-            frame.strays[KEYS] = stray
+        frame.keys, frame.watch.keys = before, stray
 
 
 def with_rng(key: jax.Array | int) -> contextlib.AbstractContextManager[None]:
@@ -141,7 +132,7 @@ def with_rng(key: jax.Array | int) -> contextlib.AbstractContextManager[None]:
       ...         return hk.next_rng_key()
     """
     frame = current_frame("hk.with_rng")
-    check_usage(frame, "hk.with_rng")
+    frame.watch.check_usage("hk.with_rng")
     return _drawing_from(frame, PRNGSequence(key))
 
 
@@ -166,10 +157,9 @@ def replace_rng_sequence_state(state: KeyState) -> None:
         is not such a state.
     """
     frame = current_frame("hk.replace_rng_sequence_state")
-    check_usage(frame, "hk.replace_rng_sequence_state")
+    frame.watch.check_usage("hk.replace_rng_sequence_state")
     sequence = _sequence(frame, "hk.replace_rng_sequence_state")
     sequence.replace_internal_state(state)
-    frame.strays.pop(KEYS, None)
     _note_keys(frame, sequence)
 
 
@@ -188,7 +178,7 @@ def draw(sample: Callable[..., jax.Array], *arguments: Any) -> jax.Array:
       ValueError: No transformed function is running, or it was given no key.
     """
     frame = current_frame("hk.next_rng_key")
-    check_usage(frame, "hk.next_rng_key")
+    frame.watch.check_usage("hk.next_rng_key")
     sequence = _sequence(frame, "hk.next_rng_key")
     value = sequence.draw(sample, arguments)
     _note_keys(frame, sequence)

@@ -10,7 +10,6 @@ from haiku._core import hooks
 from haiku._core.frame import Frame, current_frame, frames
 from haiku._core.hooks import GetterContext
 from haiku._core.replacing import Replaced, blocks, full_path
-from haiku._core.traces import note_value
 from haiku._core.variables import DO_NOT_STORE
 from haiku._patterns import nearest
 from haiku._text import array_text
@@ -129,7 +128,7 @@ def _stored(path: str) -> Any:
 
 def _store(frame: Frame, path: str, value: Any) -> None:
     module, _, name = path.rpartition("/")
-    note_value(frame, "parameter", path, value)
+    frame.watch.note_value("parameter", module, name, value)
     frame.params.setdefault(module, {})[name] = value
 
 

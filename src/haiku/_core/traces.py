@@ -7,8 +7,8 @@ number of times.
 """
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +23,6 @@ from haiku._core.running import (
     running_transformations,
     users_line,
 )
-
-if TYPE_CHECKING:
-    from haiku._core.frame import Frame
 
 
 class JaxUsageError(ValueError):
@@ -62,32 +59,112 @@ def _getter() -> Callable[[], Any]:
     return core.get_opaque_trace_state
 
 
-KEYS = "the random key"
-
-
-def note_value(frame: "Frame", kind: str, path: str, value: Any) -> None:
-    """Before a parameter or a state is stored: is its value one that will last?
+class Watch:
+    """Watches what a run stores from inside plain transformations.
 
     Args:
-      frame: Where it is stored.
-      kind: "parameter" or "state".
-      path: Its path.
-      value: Its value.
+      trace: The JAX trace that values are stored from; the one of now by default.
 
-    Raises:
-      LeakedTracerError: It will not, for sure; what isn't sure is seen at the end.
+    Attributes:
+      trace: Likewise.
+      strays: Module path and name of values made inside a JAX transformation -> where.
+      keys: Where the key sequence was last split inside one, or None.
     """
-    strays = frame.strays
-    if strays:
-        strays.pop(path, None)
-    if trace_state() == frame.trace:
-        return
-    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        return
-    stray = _made_here()
-    if stray.made_in != UNKNOWN and _ends_here(value, stray.made_in):
-        raise _leaked(kind, path, stray)
-    strays[path] = stray
+
+    __slots__ = ("keys", "strays", "trace")
+
+    def __init__(self, trace: Any = None):
+        self.trace = trace_state() if trace is None else trace
+        self.strays: dict[tuple[str, str], Stray] = {}
+        self.keys: Stray | None = None
+
+    def note_value(self, kind: str, path: str, name: str, value: Any) -> None:
+        """Before a parameter or a state is stored: is its value one that will last?
+
+        Args:
+          kind: "parameter" or "state".
+          path: Its module's path.
+          name: Its name.
+          value: Its value.
+
+        Raises:
+          LeakedTracerError: It will not, for sure; what isn't sure is seen at the end.
+        """
+        strays = self.strays
+        if strays:
+            strays.pop((path, name), None)
+        if trace_state() == self.trace:
+            return
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            return
+        stray = _made_here()
+        if stray.made_in != UNKNOWN and _ends_here(value, stray.made_in):
+            raise _leaked(kind, path, name, stray)
+        strays[path, name] = stray
+
+    def check_values(self, kind: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raises LeakedTracerError if what a run returns ended inside JAX's own.
+
+        Args:
+          kind: "parameter" or "state".
+          values: By module path and name.
+        """
+        for (path, name), stray in self.strays.items():
+            value = values.get(path, {}).get(name)
+            if _is_dead(value, stray.made_in):
+                raise _leaked(kind, path, name, stray)
+
+    def check_repeated(self, what: str) -> None:
+        """Before state is set, or a key is asked for: does it happen once?
+
+        Args:
+          what: What happens, for the error: "The state a/b was set".
+
+        Raises:
+          LeakedTracerError: It happens in the body of a plain loop or branch.
+        """
+        if trace_state() == self.trace:
+            return
+        repeating = [x for x in running_transformations() if x in CONTROL_FLOW]
+        if repeating:
+            raise LeakedTracerError(
+                f"{what} inside {repeating[-1]} (at {users_line()}), which traces its "
+                "function once and runs it any number of times, so the change would be "
+                "lost, or the key be the same each time. You may want to use the Haiku "
+                f"version: {advice_against(repeating[-1])}."
+            )
+
+    def note_keys(self, key: Any) -> None:
+        """After a key was split: inside a transformation, the next one may be lost."""
+        inside = isinstance(key, Tracer) and trace_state() != self.trace
+        self.keys = _made_here() if inside else None
+
+    def check_keys(self, keys: Any) -> None:
+        """Raises LeakedTracerError if the keys to come ended with a transformation."""
+        stray = self.keys
+        if stray and trace_state() == self.trace and _is_dead(keys, stray.made_in):
+            raise LeakedTracerError(
+                f"A random key was asked for inside {stray.made_in} (at {stray.line}) "
+                "before, so the next key depends on a value that ended there. You may "
+                f"want to use the Haiku version: {advice_against(stray.made_in)}."
+            )
+
+    def check_usage(self, what: str) -> None:
+        """Raises JaxUsageError inside a plain `jax.*` if `check_jax_usage` is on."""
+        if config.settings().check_jax_usage and trace_state() != self.trace:
+            inside = (running_transformations() or [UNKNOWN])[0]
+            raise JaxUsageError(
+                f"`{what}` inside {inside}: its side effect may be lost or happen a "
+                f"different number of times. Instead, {advice_against(inside)}; or "
+                "switch this check off with `hk.experimental.check_jax_usage(False)`."
+            )
+
+
+def _made_here() -> Stray:
+    """What a value of here will have ended with: the outermost that stages, if any."""
+    inside = running_transformations()
+    staging = [name for name in inside if name not in NOT_STAGING]
+    return Stray((staging or inside or [UNKNOWN])[-1], users_line())
 
 
 # How JAX calls the values of the transformations in NOT_STAGING.
@@ -103,84 +180,7 @@ def _ends_here(value: Any, made_in: str) -> bool:
     return any(type(x).__name__ in _NOT_STAGED for x in jax.tree.leaves(value))
 
 
-def _made_here() -> Stray:
-    """What a value of here will have ended with: the outermost that stages, if any."""
-    inside = running_transformations()
-    staging = [name for name in inside if name not in NOT_STAGING]
-    return Stray((staging or inside or [UNKNOWN])[-1], users_line())
-
-
-def check_repeated(frame: "Frame", what: str) -> None:
-    """Before state is set, or a key is asked for: does it happen once?
-
-    Args:
-      frame: The running frame.
-      what: What happens, for the error: "The state a/b was set".
-
-    Raises:
-      JaxUsageError: It happens in the body of a plain loop or branch.
-    """
-    if trace_state() == frame.trace:
-        return
-    repeating = [x for x in running_transformations() if x in CONTROL_FLOW]
-    if repeating:
-        raise LeakedTracerError(
-            f"{what} inside {repeating[-1]} (at {users_line()}), which traces its "
-            "function once and runs it any number of times, so the change would be "
-            "lost, or the key be the same each time. You may want to use the Haiku "
-            f"version: {advice_against(repeating[-1])}."
-        )
-
-
-def note_keys(frame: "Frame", key: Any) -> None:
-    """After a key was split inside a plain transformation: the next one may be lost."""
-    frame.strays.pop(KEYS, None)
-    if isinstance(key, Tracer) and trace_state() != frame.trace:
-        frame.strays[KEYS] = _made_here()
-
-
-def check_keys(frame: "Frame") -> None:
-    """Raises LeakedTracerError if the sequence of keys ended with a transformation."""
-    stray = frame.strays.get(KEYS)
-    if (
-        stray
-        and frame.keys is not None
-        and trace_state() == frame.trace
-        and is_dead(frame.keys.internal_state, stray.made_in)
-    ):
-        raise LeakedTracerError(
-            f"A random key was asked for inside {stray.made_in} (at {stray.line}) "
-            "before, so the next key depends on a value that ended there. You may want "
-            f"to use the Haiku version: {advice_against(stray.made_in)}."
-        )
-
-
-def check_strays(frame: "Frame") -> None:
-    """Raises LeakedTracerError if what is returned came from inside JAX's own."""
-    if not frame.strays:
-        return
-    returned = [("state", frame.state)]
-    if frame.initialising:
-        returned = [("parameter", frame.params), ("state", frame.initial_state)]
-    for kind, store in returned:
-        for module_path, values in store.items():
-            for name, value in values.items():
-                path = f"{module_path}/{name}"
-                stray = frame.strays.get(path)
-                if stray and is_dead(value, stray.made_in):
-                    raise _leaked(kind, path, stray)
-
-
-def _leaked(kind: str, path: str, stray: Stray) -> LeakedTracerError:
-    return LeakedTracerError(
-        f"The {kind} {path} was {'made' if kind == 'parameter' else 'set'} inside "
-        f"{stray.made_in} (at {stray.line}), and its value ends there: `init` and "
-        f"`apply` can't return it. You may want to use the Haiku version: "
-        f"{advice_against(stray.made_in)}."
-    )
-
-
-def is_dead(value: Any, made_in: str) -> bool:
+def _is_dead(value: Any, made_in: str) -> bool:
     """Whether a value made in that transformation, which has ended, ended with it."""
     tracers = [x for x in jax.tree.leaves(value) if isinstance(x, Tracer)]
     if made_in not in NOT_STAGING:
@@ -196,12 +196,10 @@ def is_dead(value: Any, made_in: str) -> bool:
     return False
 
 
-def check_usage(frame: "Frame", what: str) -> None:
-    """Under `config.check_jax_usage`, raises JaxUsageError inside a plain `jax.*`."""
-    if config.settings().check_jax_usage and trace_state() != frame.trace:
-        inside = (running_transformations() or [UNKNOWN])[0]
-        raise JaxUsageError(
-            f"`{what}` inside {inside}: its side effect may be lost or happen a "
-            f"different number of times. Instead, {advice_against(inside)}; or switch "
-            "this check off with `hk.experimental.check_jax_usage(False)`."
-        )
+def _leaked(kind: str, path: str, name: str, stray: Stray) -> LeakedTracerError:
+    stored = "made" if kind == "parameter" else "set"
+    return LeakedTracerError(
+        f"The {kind} {path}/{name} was {stored} inside {stray.made_in} (at "
+        f"{stray.line}), and its value ends there: `init` and `apply` can't return it. "
+        f"You may want to use the Haiku version: {advice_against(stray.made_in)}."
+    )

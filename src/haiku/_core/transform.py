@@ -17,7 +17,7 @@ from haiku._core.keys import (
 )
 from haiku._core.module import Module
 from haiku._core.signatures import sign
-from haiku._core.traces import JaxUsageError, check_strays
+from haiku._core.traces import JaxUsageError
 from haiku._packed import Packed, unpack
 from haiku.typing import MutableParams, MutableState, Params, State
 
@@ -66,7 +66,7 @@ def run_in_frame(
             raise
         for check in frame.at_end:
             check()
-        check_strays(frame)
+        frame.check_strays()
         return out
 
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from haiku._core import hooks
 from haiku._core.frame import Frame, Values, copied, current_frame
 from haiku._core.hooks import GetterContext, SetterContext
-from haiku._core.traces import check_repeated, check_usage, note_value
 
 
 class DoNotStore:
@@ -57,7 +56,7 @@ def get_parameter(
         `apply`; its shape is another one; `init` is needed and missing.
     """
     frame = current_frame("hk.get_parameter")
-    check_usage(frame, "hk.get_parameter")
+    frame.watch.check_usage("hk.get_parameter")
     path = frame.scopes[-1].path
     values = frame.params.get(path)
     value: Any = _MISSING if values is None else values.get(name, _MISSING)
@@ -89,22 +88,27 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
                 f"write `hk.get_parameter({name!r}, {list(shape)}, init=jnp.zeros)` or "
                 "one of `hk.initializers`."
             )
-        if frame.sealed:
-            raise ValueError(_new_in_loop(frame, path, name))
-        frame.creating += 1
-        try:
-            return init(shape, dtype)
-        finally:
-            frame.creating -= 1
+        return _made(frame, path, name, shape, dtype, init)
 
     creators = hooks.param_creators.get()
     value = hooks.run_chain(creators, create, (shape, dtype, init), context)
     if value is not DO_NOT_STORE:
         if not frame.initialising:
             raise ValueError(_missing_parameter(frame, path, name, shape))
-        note_value(frame, "parameter", f"{path}/{name}", value)
+        frame.watch.note_value("parameter", path, name, value)
         frame.params.setdefault(path, {})[name] = value
     return value
+
+
+def _made(frame, path, name, shape, dtype, init):
+    """What `init` makes of a parameter or a state that is not there yet."""
+    if frame.sealed:
+        raise ValueError(_new_in_loop(frame, path, name))
+    frame.creating += 1
+    try:
+        return init(shape, dtype)
+    finally:
+        frame.creating -= 1
 
 
 def get_state(
@@ -129,7 +133,7 @@ def get_state(
         `init` or `shape` is missing.
     """
     frame = current_frame("hk.get_state")
-    check_usage(frame, "hk.get_state")
+    frame.watch.check_usage("hk.get_state")
     path = frame.scopes[-1].path
     value = frame.state.get(path, {}).get(name, _MISSING)
     context = None
@@ -159,13 +163,7 @@ def _create_state(frame, path, name, shape, dtype, init, context):
         )
 
     def create(shape, dtype, init):
-        if frame.sealed:
-            raise ValueError(_new_in_loop(frame, path, name))
-        frame.creating += 1
-        try:
-            return init(shape, dtype)
-        finally:
-            frame.creating -= 1
+        return _made(frame, path, name, shape, dtype, init)
 
     creators = hooks.state_creators.get()
     value = hooks.run_chain(creators, create, (shape, dtype, init), context)
@@ -187,7 +185,7 @@ def set_state(name: str, value: Any) -> None:
       ValueError: No transformed function is running.
     """
     frame = current_frame("hk.set_state")
-    check_usage(frame, "hk.set_state")
+    frame.watch.check_usage("hk.set_state")
     path = frame.scopes[-1].path
     setters = hooks.state_setters.get()
     if setters:
@@ -202,12 +200,12 @@ def set_state(name: str, value: Any) -> None:
         )
         value = hooks.run_chain(setters, _identity, (value,), context)
     if value is not DO_NOT_STORE:
-        check_repeated(frame, f"The state {path}/{name} was set")
+        frame.watch.check_repeated(f"The state {path}/{name} was set")
         _write_state(frame, path, name, value)
 
 
 def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
-    note_value(frame, "state", f"{path}/{name}", value)
+    frame.watch.note_value("state", path, name, value)
     frame.touched.add((path, name, "state"))
     frame.state.setdefault(path, {})[name] = value
     initial = frame.initial_state.setdefault(path, {})

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core.frame import Contents, Frame, current_frame, frames
+from haiku._core.traces import Watch
 from haiku._lifted.pure import changing
 
 
@@ -31,7 +32,7 @@ def _remembering(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
     kept = copy.copy(frame)
     kept.scopes = [*frame.scopes[:-1], copy.copy(frame.scopes[-1])]
     kept.scopes[-1].restore(frame.scopes[-1].names())
-    kept.strays, kept.at_end = {}, []
+    kept.watch, kept.at_end = Watch(frame.watch.trace), []
 
     def call(f: Callable[..., Any], contents: Contents, *args: Any) -> Any:
         def run() -> Any:
