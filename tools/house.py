@@ -19,8 +19,8 @@ import grimp
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "house"
-WIDTH, MARGIN, GAP, FLOOR_GAP = 1560, 20, 14, 46  # in pixels, as all below
-ROOM_HEIGHT, ROW_GAP, TITLE = 34, 16, 22
+WIDTH, MARGIN, GAP, FLOOR_GAP = 1100, 20, 14, 46  # in pixels, as all below
+ROOM_HEIGHT, ROW_GAP, TITLE, LONGEST_ROW = 34, 16, 22, 560
 PER_LINE, PER_LETTER = 0.4, 6.6
 STYLE = """
   text { font: 11px ui-sans-serif, system-ui, sans-serif; fill: #1f2937 }
@@ -142,27 +142,31 @@ def room_width(name, lines):
 
 
 def furnished(group, imports):
-    """A group's rooms in rows, from its top left corner: (rooms, width, height)."""
+    """A group's rooms in centred rows, from its top left: (rooms, width, height)."""
     inside = {m: others & imports.keys() for m, others in imports.items() if m != group}
     inside = {m: others - {group} for m, others in inside.items()}
     levels = floors(inside)
-    rooms, width, y = {}, 0, TITLE
+    rows = []
     for _, row in itertools.groupby(
         sorted(inside, key=lambda m: (-levels[m], m)), key=lambda m: levels[m]
     ):
-        sizes = []
-        for module in row:
-            name = module.removeprefix(group + ".") + ".py"
-            sizes.append((module, room_width(name, lines_of(module))))
-        for placed in rows_of(sizes, WIDTH - 2 * MARGIN - 2 * GAP):
-            for module, x, room in placed:
-                name = module.removeprefix(group + ".") + ".py"
-                rooms[module] = Box(
-                    name, lines_of(module), GAP + x, y + 6, room, ROOM_HEIGHT
-                )
-                width = max(width, GAP + x + room + GAP)
-            y += ROOM_HEIGHT + ROW_GAP
-    return rooms, width, y
+        sizes = [(m, room_width(f"{_last(m)}.py", lines_of(m))) for m in row]
+        rows += rows_of(sizes, LONGEST_ROW)
+    wide = max((row[-1][1] + row[-1][2] for row in rows), default=0)
+    rooms, y = {}, TITLE
+    for row in rows:
+        left = GAP + (wide - row[-1][1] - row[-1][2]) / 2
+        for m, x, width in row:
+            room = Box(
+                f"{_last(m)}.py", lines_of(m), left + x, y + 6, width, ROOM_HEIGHT
+            )
+            rooms[m] = room
+        y += ROOM_HEIGHT + ROW_GAP
+    return rooms, wide + 2 * GAP if rows else 0, y
+
+
+def _last(module):
+    return module.rpartition(".")[2]
 
 
 def house_of(package, imports):
@@ -177,7 +181,7 @@ def house_of(package, imports):
             name = group.removeprefix(package + ".")
             name += "/" if len(modules) > 1 else ".py" if group != package else ""
             inside, width, height = furnished(group, {m: imports[m] for m in modules})
-            wanted = max(width, 1.15 * room_width(name, lines))
+            wanted = max(width, 1.2 * room_width(name, 0))
             furniture[group] = name, lines, inside, wanted, height
         for row in rows_of(
             [(g, f[3]) for g, f in furniture.items()], WIDTH - 2 * MARGIN
