@@ -142,7 +142,7 @@ def nearest_tests(file):
 
 
 def all_tests(file):
-    """What could notice a change of a file; haiku and rlax use nothing of each other."""
+    """What could notice a change of a file; haiku and rlax share nothing."""
     package = file.parts[1]
     other = {"haiku": "rlax", "rlax": "haiku"}[package]
     return ["tests", f"src/{package}", f"--ignore=tests/{other}"]
