@@ -11,7 +11,7 @@ from haiku._core.frame import Frame, current_frame, frames
 from haiku._core.hooks import GetterContext
 from haiku._core.replacing import Replaced, blocks, full_path
 from haiku._core.variables import DO_NOT_STORE
-from haiku._patterns import nearest
+from haiku._patterns import Pattern, nearest
 from haiku._text import array_text
 
 
@@ -62,24 +62,8 @@ def tied(
     # The stored parameter is read as it is around the block.
     around, outer = hooks.param_getters.get(), blocks.get()
 
-    def source_of(path: str) -> tuple[str, int]:
-        """What a path is tied to, and over how many ties; itself over none."""
-        visited = [path]
-        while (hit := replaced.match(visited[-1])) is not None:
-            text, _, found = hit
-            source = sources[text].filled(found)
-            if source == visited[-1]:  # Found by its own pattern, `**/w` for instance.
-                break
-            if source in visited:
-                raise ValueError(
-                    "hk.tied ties parameters in a circle: "
-                    f"{' -> '.join([*visited, source])}. One of them has to be stored."
-                )
-            visited.append(source)
-        return visited[-1], len(visited) - 1
-
     def creator(next_creator, shape, dtype, init, context: GetterContext):
-        source, steps = source_of(replaced.note(context))
+        source, steps = _source_of(replaced.note(context), replaced, sources)
         if not steps:
             return next_creator(shape, dtype, init)
         frame = current_frame("hk.tied")
@@ -95,7 +79,7 @@ def tied(
 
     def getter(next_getter, value, context: GetterContext):
         path = replaced.note(context)
-        source, steps = source_of(path)
+        source, steps = _source_of(path, replaced, sources)
         if steps:
             value = _stored(source)
             if value is not DO_NOT_STORE or any(b.match(source) for b in outer):
@@ -111,6 +95,25 @@ def tied(
 
     with replaced.held(creator, getter):
         yield
+
+
+def _source_of(
+    path: str, replaced: Replaced, sources: Mapping[str, Pattern]
+) -> tuple[str, int]:
+    """What a path is tied to, and over how many ties; itself over none."""
+    visited = [path]
+    while (hit := replaced.match(visited[-1])) is not None:
+        text, _, found = hit
+        source = sources[text].filled(found)
+        if source == visited[-1]:  # Found by its own pattern, `**/w` for instance.
+            break
+        if source in visited:
+            raise ValueError(
+                "hk.tied ties parameters in a circle: "
+                f"{' -> '.join([*visited, source])}. One of them has to be stored."
+            )
+        visited.append(source)
+    return visited[-1], len(visited) - 1
 
 
 def _stored(path: str) -> Any:

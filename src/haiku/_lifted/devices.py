@@ -6,11 +6,10 @@ from collections.abc import Callable, Set
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from haiku._core.frame import Contents, changes, current_frame
-from haiku._lifted.pure import pure
+from haiku._core.frame import Contents, current_frame
+from haiku._lifted.lanes import keys_of_lanes, run_lane
 
 
 def shard_map(
@@ -52,19 +51,13 @@ def shard_map(
     def shard_map_f(*args: Any) -> Any:
         frame = current_frame("hk.shard_map")
         axes = tuple(axis_names) or tuple(mesh.axis_names)
-        keys = None
-        if split_rng and frame.keys is not None:
-            size = math.prod(mesh.shape[name] for name in axes)
-            keys = jnp.stack(frame.keys.take(size))
+        size = math.prod(mesh.shape[name] for name in axes)
+        keys = keys_of_lanes(frame, size) if split_rng else None
         before = frame.snapshot()
 
         def part(before: Contents, keys: Any, args: Any) -> Any:
-            start = before
-            if keys is not None:
-                start = before._replace(keys=(keys[0], ()))
-            out, after = pure(f)(start, *args)
-            changed = changes(start, after)
-            return out, changed if keys is None else changed._replace(keys=None)
+            key = None if keys is None else keys[0]
+            return run_lane(f, before, key, args, {})
 
         everywhere = PartitionSpec()
         specs = in_specs if isinstance(in_specs, tuple) else (in_specs,) * len(args)

@@ -8,8 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import Contents, Frame, Values, changes, current_frame
-from haiku._lifted.pure import pure
+from haiku._core.frame import Contents, Frame, current_frame
+from haiku._lifted.lanes import (
+    NOTHING,
+    divided,
+    joined,
+    keys_of_lanes,
+    run_lane,
+    uses_apart,
+)
 
 
 class _Required:
@@ -59,55 +66,31 @@ def vmap(
         are made from keys of each example's own.
     """
     if split_rng is _REQUIRED:
-        if vmap.require_split_rng:  # type: ignore[attr-defined]
-            raise TypeError(
-                "hk.vmap needs to know about keys: pass `split_rng=True` for keys of "
-                "its own for each example, `split_rng=False` for the same keys for "
-                "all. For code that you can't change, set "
-                "`hk.vmap.require_split_rng = False`."
-            )
-        split_rng = False
+        split_rng = _split_rng_by_default()
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
-    if axis_size is None and not jax.tree.leaves(in_axes):
-        name = getattr(fun, "__name__", type(fun).__name__)
-        raise ValueError(
-            f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
-            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
-            "call it that many times."
-        )
+    _check_mapped(fun, in_axes, axis_size)
+    has_own = params_axis is not None
 
     @functools.wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         frame = current_frame("hk.vmap")
-        keys = None
-        if split_rng and frame.keys is not None:
+        keys, own = None, NOTHING
+        if split_rng or has_own:
             size = _axis_size(axis_size, in_axes, args, kwargs)
-            keys = jnp.stack(frame.keys.take(size))
-        before = frame.snapshot()
-        own, shared = Contents({}, {}, {}, None), before
-        # Names that are free again would be those of modules with other shapes.
-        keep_names = params_axis is not None
-        if params_axis is not None:
-            size = _axis_size(axis_size, in_axes, args, kwargs)
-            own, shared = _divided(before, frame.touched, params_axis, size)
+            keys = keys_of_lanes(frame, size) if split_rng else None
+        shared = frame.snapshot()
+        if has_own:
+            own, shared = divided(shared, frame.touched, params_axis, size)
 
         def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
-            start = _joined(own, shared)
-            if key is not None:
-                start = start._replace(keys=(key, ()))
-            touched = frame.touched
-            if params_axis is not None:
-                frame.touched = set(touched)
-            try:
-                out, after = pure(fun, keep_names)(start, *args, **kwargs)
-            finally:
-                frame.touched = touched
-            changed = changes(start, after)
-            if key is not None:
-                changed = changed._replace(keys=None)
-            if params_axis is None:
-                return out, Contents({}, {}, {}, None), changed
-            return out, *_divided(changed, touched)
+            start = joined(own, shared)
+            if not has_own:
+                out, changed = run_lane(fun, start, key, args, kwargs)
+                return out, NOTHING, changed
+            with uses_apart(frame):
+                # Names that are free again would be those of modules of other shapes.
+                out, changed = run_lane(fun, start, key, args, kwargs, keep_names=True)
+            return out, *divided(changed, frame.touched)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(
@@ -185,55 +168,6 @@ def ensemble(
     return ensemble_f
 
 
-def _divided(
-    contents: Contents, touched: set[Any], axis: int | None = None, size: int = 0
-) -> tuple[Contents, Contents]:
-    """What is each example's own, and what all share.
-
-    Args:
-      contents: What there is, or what changed.
-      touched: What was used outside.
-      axis: If given, only what has `size` there can be one's own.
-      size: See `axis`.
-    """
-
-    def is_own(value: Any) -> bool:
-        shapes = [jnp.shape(x) for x in jax.tree.leaves(value)]
-        return axis is None or all(
-            -len(s) <= axis < len(s) and s[axis] == size for s in shapes
-        )
-
-    def divided(values: Any, *kind: str) -> tuple[Values, Values]:
-        parts: tuple[Values, Values] = {}, {}
-        for path, named in values.items():
-            for name, value in named.items():
-                known = (path, name, *kind) in touched or not is_own(value)
-                parts[known].setdefault(path, {})[name] = value
-        return parts
-
-    params, state, initial = (
-        divided(contents.params),
-        divided(contents.state, "state"),
-        divided(contents.initial_state, "state"),
-    )
-    return (
-        Contents(params[0], state[0], initial[0], None),
-        Contents(params[1], state[1], initial[1], contents.keys),
-    )
-
-
-def _joined(a: Contents, b: Contents) -> Contents:
-    def joined(a: Any, b: Any) -> Any:
-        return {**b, **{path: {**b.get(path, {}), **a[path]} for path in a}} if a else b
-
-    return Contents(
-        joined(a.params, b.params),
-        joined(a.state, b.state),
-        joined(a.initial_state, b.initial_state),
-        b.keys,
-    )
-
-
 vmap.require_split_rng = True  # type: ignore[attr-defined]
 # Readers of the signature see that `split_rng` is required, as it is unless
 # `require_split_rng` is switched off.
@@ -244,6 +178,26 @@ vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
         for p in _signature.parameters.values()
     ]
 )
+
+
+def _split_rng_by_default() -> bool:
+    if vmap.require_split_rng:  # type: ignore[attr-defined]
+        raise TypeError(
+            "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
+            "own for each example, `split_rng=False` for the same keys for all. For "
+            "code that you can't change, set `hk.vmap.require_split_rng = False`."
+        )
+    return False
+
+
+def _check_mapped(fun: Any, in_axes: Any, axis_size: int | None) -> None:
+    if axis_size is None and not jax.tree.leaves(in_axes):
+        name = getattr(fun, "__name__", type(fun).__name__)
+        raise ValueError(
+            f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
+            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
+            "call it that many times."
+        )
 
 
 def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> int:
