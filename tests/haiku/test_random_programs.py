@@ -209,9 +209,9 @@ def nothing_left():
 started = itertools.count(1)
 
 
-def free_memory():
-    """Thousands of compiled programs would fill it."""
-    if next(started) % 100 == 0:
+def free_memory(every=100):
+    """XLA fails when a process holds many thousands of compiled programs."""
+    if next(started) % every == 0:
         jax.clear_caches()
 
 
@@ -289,6 +289,8 @@ def test_a_stack_is_its_layers(ops, layers):
 @hypothesis.settings(many, max_examples=max(1, NUMBER // 8))
 @hypothesis.given(st.lists(program, min_size=8, max_size=8), st.integers(0, 5))
 def test_programs_in_eight_threads(programs, fail_at):
+    free_memory(every=6)
+
     def run(i):
         net = transformed(programs[i], fail_at if i % 3 == 2 else None)
         try:
