@@ -5,36 +5,48 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check bench guard docs slow clean
+.PHONY: help demo test slow check house mutate bench guard docs hooks clean
 
-demo: $(VENV)/.installed-demo
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
+
+demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go to demo/
 	$(RUN) examples/demo.py
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev  ## all tests but long trainings, warnings as errors
 	$(RUN) -m pytest -n $(WORKERS)
 
-slow: $(VENV)/.installed-dev
+slow: $(VENV)/.installed-dev  ## long trainings and random programs
 	$(RUN) -m pytest -n $(WORKERS) -m slow
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the drawn house
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
+	$(RUN) tools/house.py --check
 
-bench: .venv-bench/.installed
+house: $(VENV)/.installed-dev  ## draw docs/house anew, after imports or files changed
+	$(RUN) tools/house.py
+
+mutate: $(VENV)/.installed-dev  ## break src/ in 60 places: do the tests notice? takes hours
+	$(RUN) tools/mutate.py --jobs $(WORKERS)
+
+bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 	.venv-bench/bin/python benchmarks/run.py
 
-# Is NEW slower than OLD, two commits?
-guard: .venv-bench/.installed
+guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-docs  ## the documentation, in build/docs
 	$(RUN) -m sphinx -W -q -b html docs build/docs
 
-clean:
+hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick checks before each commit
+	$(VENV)/bin/pre-commit install
+
+clean:  ## remove what these targets made
 	rm -rf build demo .venv-bench $(VENV)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
