@@ -27,9 +27,11 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the dra
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
 	$(RUN) tools/house.py --check
+	$(RUN) tools/journeys.py --check
 
-house: $(VENV)/.installed-dev  ## draw docs/house anew, after imports or files changed
+house: $(VENV)/.installed-dev  ## draw docs/house and the journeys in ARCHITECTURE.md anew
 	$(RUN) tools/house.py
+	$(RUN) tools/journeys.py
 
 mutate: $(VENV)/.installed-dev  ## break src/ in 60 places: do the tests notice? takes hours
 	$(RUN) tools/mutate.py --jobs $(WORKERS)

@@ -1,5 +1,6 @@
 """transform: a function that builds modules as a pair of pure functions."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,14 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from haiku._core.frame import Frame, frames
-from haiku._core.keys import (
-    WAYS_TO_A_KEY,
-    PRNGSequence,
-    describe,
-    is_legacy_key,
-    is_seed,
-    is_typed_key,
-)
+from haiku._core.keys import WAYS_TO_A_KEY, PRNGSequence, describe
 from haiku._core.module import Module
 from haiku._core.signatures import sign
 from haiku._core.traces import JaxUsageError
@@ -174,7 +168,7 @@ def without_state(f: TransformedWithState) -> Transformed:
 
     def apply_fn(params, rng, *args, **kwargs):
         _check_not_passed(kwargs, "state")
-        _sequence(rng, _APPLY)
+        _sequence(rng, _APPLY)  # so that an error counts the arguments of this one
         out, state = f.apply(params, None, rng, *args, **kwargs)
         _check_empty(state)
         return out
@@ -275,8 +269,9 @@ _APPLY_WITH_STATE = (
 def _sequence(rng: Any, signature: str) -> PRNGSequence | None:
     if rng is None:
         return None
-    if is_legacy_key(rng) or is_typed_key(rng) or is_seed(rng):
-        return PRNGSequence(rng)
+    if not isinstance(rng, tuple):  # what a sequence keeps, which is no key
+        with contextlib.suppress(ValueError):
+            return PRNGSequence(rng)
     raise ValueError(
         f"{signature}, got {describe(rng)}. {WAYS_TO_A_KEY} Where the function needs "
         "no key pass None, or use `hk.without_apply_rng`."
