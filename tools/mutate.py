@@ -16,6 +16,7 @@ import collections
 import concurrent.futures
 import copy
 import difflib
+import functools
 import os
 import pathlib
 import random
@@ -24,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPIED = "src", "tests", "docs", "examples", "benchmarks"
@@ -53,6 +55,16 @@ KINDS = "operator", "stop_gradient", "number", "names"
 
 
 # ---- Places -----------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """A file, and what it would hold with a small change."""
+
+    number: int
+    file: pathlib.Path
+    line: int
+    kind: str
+    new_text: str
 
 
 def mutations(node):
@@ -105,7 +117,7 @@ def replaced(text, node, new):
 
 
 def chosen(number, seed):
-    """`number` places, as many of each kind: (file, line, kind, new text)."""
+    """`number` places, as many of each kind."""
     found = collections.defaultdict(list)
     for file in sorted((ROOT / "src").rglob("*.py")):
         text = file.read_text()
@@ -114,12 +126,13 @@ def chosen(number, seed):
     random_ = random.Random(seed)
     for kind in KINDS:
         random_.shuffle(found[kind])
-    return [
-        (file, node.lineno, kind, replaced(text, node, new))
-        for i in range(number)
-        for kind in [KINDS[i % len(KINDS)]]
-        for file, node, new, text in [found[kind][i // len(KINDS)]]
-    ]
+    places = []
+    for i in range(number):
+        kind = KINDS[i % len(KINDS)]
+        file, node, new, text = found[kind][i // len(KINDS)]
+        new_text = replaced(text, node, new)
+        places.append(Place(i + 1, file, node.lineno, kind, new_text))
+    return places
 
 
 # ---- Tests ------------------------------------------------------------------------
@@ -148,14 +161,14 @@ def all_tests(file):
     return ["tests", f"src/{package}", f"--ignore=tests/{other}"]
 
 
-def first_failure(place, arguments):
-    """The first test that fails, or None."""
+def first_failure(checkout, tests):
+    """The first test that fails in a checkout, or None."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(place / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
     try:
         done = subprocess.run(
-            [*command, *arguments],
-            cwd=place,
+            [*command, *tests],
+            cwd=checkout,
             env=environment,
             capture_output=True,
             text=True,
@@ -169,27 +182,27 @@ def first_failure(place, arguments):
     return failed[0] if failed else f"pytest, exit status {done.returncode}"
 
 
-def noticed_by(file, new_text):
-    """The first test that fails where `file` holds `new_text`, or None."""
+def noticed_by(place, tests):
+    """The first of the tests that fails where a file holds the new text, or None."""
     with tempfile.TemporaryDirectory() as folder:
-        place = pathlib.Path(folder)
+        copied = pathlib.Path(folder)
         for name in COPIED:
-            shutil.copytree(ROOT / name, place / name)
+            shutil.copytree(ROOT / name, copied / name)
         for item in ROOT.iterdir():
             if item.is_file():
-                shutil.copy(item, place)
-        (place / file).write_text(new_text)
-        return first_failure(place, nearest_tests(file)) or first_failure(
-            place, all_tests(file)
-        )
+                shutil.copy(item, copied)
+        (copied / place.file).write_text(place.new_text)
+        return first_failure(copied, tests(place.file))
 
 
-def difference(file, new_text):
-    old_text = (ROOT / file).read_text()
-    lines = difflib.unified_diff(old_text.splitlines(), new_text.splitlines(), n=0)
-    return "\n".join(
-        "    " + x for x in lines if not x.startswith(("---", "+++", "@@"))
+def described(place):
+    """Where a place is, and what is different there."""
+    old_text = (ROOT / place.file).read_text()
+    lines = difflib.unified_diff(
+        old_text.splitlines(), place.new_text.splitlines(), n=0, lineterm=""
     )
+    shown = "\n".join("    " + line for line in list(lines)[3:])
+    return f"{place.number:3} {place.file}:{place.line} ({place.kind})\n{shown}"
 
 
 def main():
@@ -200,21 +213,20 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="places at a time")
     parser.add_argument("--only", type=int, nargs="+", help="numbers of places")
     options = parser.parse_args()
-    places = list(enumerate(chosen(options.places, options.seed), 1))
-    places = [p for p in places if not options.only or p[0] in options.only]
-    wanted = options.at_least or len(places) * 55 // 60
-    caught = 0
-
-    def run(place):
-        _, (file, _, _, new_text) = place
-        return place, noticed_by(file, new_text)
-
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for (number, (file, line, kind, new_text)), test in pool.map(run, places):
-            caught += test is not None
-            print(f"{number:3} {file}:{line} ({kind}): {test or 'NOT CAUGHT'}")
-            print(difference(file, new_text), flush=True)
-    print(f"{caught} of {len(places)} were caught, wanted {wanted}")
+    places = chosen(options.places, options.seed)
+    left = [p for p in places if not options.only or p.number in options.only]
+    number, wanted = len(left), options.at_least or len(left) * 55 // 60
+    for tests in nearest_tests, all_tests:
+        print(f"{len(left)} places, {tests.__name__.replace('_', ' ')}:", flush=True)
+        missed = []
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            found = pool.map(functools.partial(noticed_by, tests=tests), left)
+            for place, test in zip(left, found):
+                print(f"{described(place)}\n    {test or 'NOT CAUGHT'}", flush=True)
+                missed += [place] * (test is None)
+        left = missed
+    caught = number - len(left)
+    print(f"{caught} of {number} were caught, wanted {wanted}")
     sys.exit(caught < wanted)
 
 
