@@ -144,6 +144,13 @@ def custom_creator(
     Raises:
       ValueError: No transformed function is running.
       TypeError: `creator` is not a function.
+
+    Example:
+      >>> def in_half(next_creator, shape, dtype, init, context):
+      ...     return next_creator(shape, jnp.bfloat16, init)
+      >>> def f(x):
+      ...     with hk.custom_creator(in_half):
+      ...         return hk.Linear(3)(x)
     """
     current_frame("hk.custom_creator")
     stacks = [param_creators] * params + [state_creators] * state
@@ -167,6 +174,13 @@ def custom_getter(
     Raises:
       ValueError: No transformed function is running.
       TypeError: `getter` is not a function.
+
+    Example:
+      >>> def frozen(next_getter, value, context):
+      ...     return jax.lax.stop_gradient(next_getter(value))
+      >>> def f(x):
+      ...     with hk.custom_getter(frozen):
+      ...         return hk.Linear(3)(x)
     """
     current_frame("hk.custom_getter")
     stacks = [param_getters] * params + [state_getters] * state
@@ -187,6 +201,13 @@ def custom_setter(setter: Hook) -> contextlib.AbstractContextManager[None]:
     Raises:
       ValueError: No transformed function is running.
       TypeError: `setter` is not a function.
+
+    Example:
+      >>> def unchanged(next_setter, value, context):
+      ...     return hk.DO_NOT_STORE
+      >>> def f(x):
+      ...     with hk.custom_setter(unchanged):
+      ...         return hk.BatchNorm(True, True, 0.9)(x, is_training=True)
     """
     current_frame("hk.custom_setter")
     return _holding(setter, "hk.custom_setter", state_setters)

@@ -26,6 +26,12 @@ def transparent(method: F) -> F:
     Returns:
       The method, without a scope of its own: what it makes is named as if its body
       stood where it is called.
+
+    Example:
+      >>> class Head(hk.Module):
+      ...     @hk.transparent
+      ...     def logits(self, x):  # linear, not head/~logits/linear
+      ...         return hk.Linear(3)(x)
     """
     method._is_transparent = True  # type: ignore[attr-defined]
     return method

@@ -160,6 +160,12 @@ def without_apply_rng(f: T) -> T:
 
     Raises:
       ValueError: `f` is none of these.
+
+    Example:
+      >>> net = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(3)(x)))
+      >>> params = net.init(jax.random.key(0), jnp.ones([1, 2]))
+      >>> net.apply(params, jnp.ones([1, 2])).shape
+      (1, 3)
     """
     if isinstance(f, (Transformed, MultiTransformed)):
         added = 1  # params

@@ -84,5 +84,12 @@ def current_name() -> str:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f():
+      ...     with hk.name_scope("encoder"):
+      ...         return hk.current_name()
+      >>> hk.transform(f).apply({}, None)
+      'encoder'
     """
     return current_frame("hk.current_name").scopes[-1].path

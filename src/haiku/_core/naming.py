@@ -26,6 +26,13 @@ def force_name(name: str) -> str:
 
     Returns:
       The name for a module's `name` argument or `hk.name_scope`.
+
+    Example:
+      >>> def f(x):
+      ...     first = hk.Linear(3, name="first")
+      ...     again = hk.Linear(3, name=hk.force_name(first.module_name))
+      ...     return first(x) + again(x)  # with the same parameters
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]))
     """
     return ForcedName(name)
 

@@ -46,6 +46,11 @@ def next_rng_key() -> jax.Array:
 
     Raises:
       ValueError: No transformed function is running, or it was given no key.
+
+    Example:
+      >>> def f():
+      ...     return jax.random.normal(hk.next_rng_key(), [2])
+      >>> noise = hk.transform(f).apply({}, jax.random.key(0))
     """
     frame = current_frame("hk.next_rng_key")
     frame.watch.check_usage("hk.next_rng_key")
@@ -67,6 +72,12 @@ def next_rng_keys(num: int) -> tuple[jax.Array, ...]:
 
     Raises:
       ValueError: No transformed function is running, or it was given no key.
+
+    Example:
+      >>> def f():
+      ...     a, b = hk.next_rng_keys(2)
+      ...     return jax.random.normal(a), jax.random.uniform(b)
+      >>> gauss, uniform = hk.transform(f).apply({}, jax.random.key(0))
     """
     frame = current_frame("hk.next_rng_keys")
     frame.watch.check_usage("hk.next_rng_keys")
@@ -81,6 +92,10 @@ def maybe_next_rng_key() -> jax.Array | None:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> hk.transform(hk.maybe_next_rng_key).apply({}, None) is None
+      True
     """
     frame = current_frame("hk.maybe_next_rng_key")
     return None if frame.keys is None else next_rng_key()

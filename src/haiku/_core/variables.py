@@ -54,6 +54,13 @@ def get_parameter(
     Raises:
       ValueError: No transformed function is running; there is no such parameter at
         `apply`; its shape is another one; `init` is needed and missing.
+
+    Example:
+      >>> def f(x):
+      ...     w = hk.get_parameter("w", [x.shape[-1], 2], init=jnp.ones)
+      ...     return x @ w
+      >>> hk.transform(f).init(None, jnp.ones([1, 3]))["~"]["w"].shape
+      (3, 2)
     """
     frame = current_frame("hk.get_parameter")
     frame.watch.check_usage("hk.get_parameter")
@@ -131,6 +138,12 @@ def get_state(
     Raises:
       ValueError: No transformed function is running, or there is no such state and
         `init` or `shape` is missing.
+
+    Example:
+      >>> def f():
+      ...     return hk.get_state("count", [], jnp.int32, init=jnp.zeros)
+      >>> hk.transform_with_state(f).init(None)[1]
+      {'~': {'count': Array(0, dtype=int32)}}
     """
     frame = current_frame("hk.get_state")
     frame.watch.check_usage("hk.get_state")
@@ -183,6 +196,13 @@ def set_state(name: str, value: Any) -> None:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f():
+      ...     hk.set_state("count", 1 + hk.get_state("count", [], init=jnp.zeros))
+      >>> _, state = hk.transform_with_state(f).apply({}, {"~": {"count": 7}}, None)
+      >>> state["~"]["count"]
+      8
     """
     frame = current_frame("hk.set_state")
     frame.watch.check_usage("hk.set_state")
@@ -218,6 +238,12 @@ def get_params() -> Values:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f(x):
+      ...     y = hk.Linear(3)(x)
+      ...     return y, sum(jnp.sum(w**2) for w in jax.tree.leaves(hk.get_params()))
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]))
     """
     return copied(current_frame("hk.get_params").params)
 
@@ -245,6 +271,10 @@ def running_init() -> bool:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> hk.transform(lambda: hk.running_init()).apply({}, None)
+      False
     """
     frame = current_frame("hk.running_init")
     frame.runs_differ = True

@@ -30,6 +30,12 @@ def associative_scan(
     Raises:
       ValueError: No transformed function is running: use `jax.lax.associative_scan`; or
         the axes differ in length.
+
+    Example:
+      >>> def f(xs):
+      ...     decay = hk.get_parameter("decay", [], init=jnp.ones)
+      ...     return hk.associative_scan(lambda a, b: decay * a + b, xs)
+      >>> params = hk.transform(f).init(None, jnp.ones([5]))
     """
     frame = current_frame("hk.associative_scan")
     lengths = {jnp.shape(x)[axis] for x in jax.tree.leaves(elems)}

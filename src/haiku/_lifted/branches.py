@@ -37,6 +37,13 @@ def cond(
       ValueError: No transformed function is running: use `jax.lax.cond`; or a parameter
         is new at `apply`.
       TypeError: The two return different structures.
+
+    Example:
+      >>> def f(x, wide):
+      ...     return hk.cond(wide, hk.nets.MLP([64, 3]), hk.Linear(3), x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]), True)
+      >>> list(params)  # of both
+      ['mlp/~/linear_0', 'mlp/~/linear_1', 'linear']
     """
     frame = current_frame("hk.cond")
     if operand is not _NOT_GIVEN:
@@ -80,6 +87,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
       ValueError: No transformed function is running: use `jax.lax.switch`; or a
         parameter is new at `apply`; or there are no branches.
       TypeError: The functions return different structures.
+
+    Example:
+      >>> def f(x, task):
+      ...     heads = [hk.Linear(3, name=f"head_{i}") for i in range(4)]
+      ...     return hk.switch(task, heads, x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]), 0)
     """
     frame = current_frame("hk.switch")
     return _branch(

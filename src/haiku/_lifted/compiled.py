@@ -35,6 +35,12 @@ def jit(
 
     Raises:
       ValueError: No transformed function is running: use `jax.jit`.
+
+    Example:
+      >>> def f(x):
+      ...     block = hk.jit(hk.nets.MLP([64, 3]))  # compiled alone
+      ...     return jnp.tanh(block(x))
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]))
     """
     current_frame("hk.jit")
     numbers = [static_argnums] if isinstance(static_argnums, int) else static_argnums

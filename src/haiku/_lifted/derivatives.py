@@ -32,6 +32,11 @@ def jvp(
     Raises:
       ValueError: No transformed function is running: use `jax.jvp`.
       TypeError: Primals and tangents differ in structure, shape or dtype.
+
+    Example:
+      >>> def f(x, dx):
+      ...     return hk.jvp(hk.Linear(3), (x,), (dx,))  # value, and its change along dx
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([2]), jnp.ones([2]))
     """
     frame = current_frame("hk.jvp")
     out, derivative, (aux, changed) = jax.jvp(
@@ -55,6 +60,12 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     Raises:
       ValueError: No transformed function is running: use `jax.vjp`.
+
+    Example:
+      >>> def f(x):
+      ...     out, pull_back = hk.vjp(hk.Linear(3), x)
+      ...     return pull_back(jnp.ones_like(out))
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]))
     """
     frame = current_frame("hk.vjp")
     out, back, (aux, changed) = jax.vjp(
@@ -129,6 +140,12 @@ def _by_matrix(name: str, derivative: Callable[..., Any], what: str, how: str):
 
     Raises:
       ValueError: No transformed function is running: use `jax.{name}`.
+
+    Example:
+      >>> def f(x):
+      ...     return hk.{name}(lambda x: jnp.sum(hk.Linear(3)(x) ** 2))(x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([2]))
+      >>> derivative = hk.transform(f).apply(params, None, jnp.ones([2]))
     """
     return transformed
 

@@ -33,6 +33,12 @@ def value_and_grad(
 
     Raises:
       ValueError: No transformed function is running: use `jax.value_and_grad`.
+
+    Example:
+      >>> def f(x):
+      ...     return hk.value_and_grad(lambda x: jnp.sum(hk.Linear(3)(x) ** 2))(x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([2]))
+      >>> value, gradient = hk.transform(f).apply(params, None, jnp.ones([2]))
     """
     current_frame("hk.value_and_grad")
 
@@ -68,7 +74,15 @@ def grad(
 
     Raises:
       ValueError: No transformed function is running: use `jax.grad`.
+
+    Example:
+      >>> def f(x):
+      ...     return hk.grad(lambda x: jnp.sum(hk.Linear(3)(x) ** 2))(x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([2]))
+      >>> hk.transform(f).apply(params, None, jnp.ones([2])).shape
+      (2,)
     """
+    current_frame("hk.grad")
     differentiated = value_and_grad(fun, argnums, has_aux, holomorphic)
 
     @functools.wraps(fun)
@@ -188,6 +202,12 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     Raises:
       ValueError: No transformed function is running: use `jax.eval_shape`.
+
+    Example:
+      >>> def f(x):
+      ...     return hk.eval_shape(lambda x: hk.Linear(3)(x), x).shape
+      >>> hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]))
+      {}
     """
     before = current_frame("hk.eval_shape").snapshot()
     return jax.eval_shape(

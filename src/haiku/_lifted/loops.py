@@ -91,6 +91,13 @@ def scan(
       ValueError: No transformed function is running: use `jax.lax.scan`; or lengths
         disagree or are unknown; or a later step asks for new parameters or state.
       TypeError: The carry changes its structure, shape or dtype.
+
+    Example:
+      >>> def f(x, steps):
+      ...     step = lambda h, x: (jnp.tanh(hk.Linear(4)(h) + x), h)
+      ...     return hk.scan(step, x, steps)  # one set of parameters
+      >>> rows = jnp.ones([4]), jnp.ones([9, 4])
+      >>> params = hk.transform(f).init(jax.random.key(0), *rows)
     """
     return scan_by(jax.lax.scan, f, init, xs, length, reverse, unroll)
 
@@ -161,6 +168,11 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.map`.
+
+    Example:
+      >>> def f(xs):
+      ...     return hk.map(hk.Linear(3), xs)  # a row at a time
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([9, 2]))
     """
     current_frame("hk.map")
     return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
@@ -184,6 +196,12 @@ def fori_loop(
       ValueError: No transformed function is running: use `jax.lax.fori_loop`; or a
         later step asks for new parameters or state.
       TypeError: The value changes its structure, shape or dtype.
+
+    Example:
+      >>> def f(x):
+      ...     layer = hk.Linear(4)
+      ...     return hk.fori_loop(0, 10, lambda _, h: jnp.tanh(layer(h)), x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([4]))
     """
     frame = current_frame("hk.fori_loop")
     if frame.initialising:
@@ -225,6 +243,13 @@ def while_loop(
         `cond_fun` has side effects; or `body_fun` asks for new parameters or state at
         `apply`.
       TypeError: The value changes its structure, shape or dtype.
+
+    Example:
+      >>> def f(x):
+      ...     layer = hk.Linear(4)
+      ...     unsettled = lambda h: jnp.max(jnp.abs(h)) > 0.1
+      ...     return hk.while_loop(unsettled, lambda h: 0.5 * jnp.tanh(layer(h)), x)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([4]))
     """
     frame = current_frame("hk.while_loop")
     if frame.initialising:

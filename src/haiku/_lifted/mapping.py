@@ -64,6 +64,13 @@ def vmap(
       ValueError: No transformed function is running: use `jax.vmap`; or no axis is
         mapped; or axis sizes disagree; or state differs between examples; or parameters
         are made from keys of each example's own.
+
+    Example:
+      >>> def f(xs):
+      ...     return hk.vmap(hk.Linear(3), split_rng=False)(xs)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([5, 2]))
+      >>> params["linear"]["w"].shape  # shared by the batch
+      (2, 3)
     """
     if split_rng is _REQUIRED:
         split_rng = _split_rng_by_default()
