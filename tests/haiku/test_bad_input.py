@@ -53,7 +53,7 @@ def raises(error, *fragments):
         (lambda: hk.custom_getter(print), "hk.custom_getter"),
         (lambda: hk.custom_creator(print), "hk.custom_creator"),
         (lambda: hk.custom_setter(print), "hk.custom_setter"),
-        (lambda: hk.grad(jnp.sum)(X), "hk.value_and_grad"),
+        (lambda: hk.grad(jnp.sum)(X), "`hk.grad`"),
         (lambda: hk.remat(jnp.sum), "hk.remat"),
         (lambda: hk.eval_shape(jnp.sum, X), "hk.eval_shape"),
         (lambda: hk.cond(True, jnp.sum, jnp.sum, X), "hk.cond"),
