@@ -96,6 +96,7 @@ class Run:
     def __init__(self, fail_at=None):
         self.countdown = fail_at
         self.shared = None
+        self.differentiating = False
 
     def __call__(self, ops, x):
         self.shared = [hk.Linear(4, name=f"common_{i}") for i in range(3)]
@@ -144,9 +145,9 @@ class Run:
             return carry + ys.sum(0)
         if kind == "map":
             return hk.map(f, jnp.stack([x] * (n + 1))).sum(0)
-        if kind == "fori_loop":
-            return hk.fori_loop(0, n, lambda _, c: f(c), x)
-        if kind == "while_loop":
+        if kind == "fori_loop" or (kind == "while_loop" and self.differentiating):
+            return hk.fori_loop(0, n, lambda _, c: f(c), x)  # JAX can't differentiate
+        if kind == "while_loop":  # ... this one backward.
             again = lambda c: c[0] < n  # noqa: E731
             return hk.while_loop(again, lambda c: (c[0] + 1, f(c[1])), (0, x))[1]
         if kind == "vmap":
@@ -154,13 +155,23 @@ class Run:
         if kind == "vmap own keys":
             both = hk.vmap(f, split_rng=not hk.running_init())(jnp.stack([x, -x]))
             return both.sum(0)
-        if kind == "ensemble":
+        if kind in ("ensemble", "stack"):
             # What one name stands for must have one shape, in all branches too.
             what = zlib.crc32(repr((n, inside)).encode())
-            with hk.name_scope(f"members_{what}_inside"):
-                return hk.ensemble(f, n + 1)(x).mean(0)
+            with hk.name_scope(f"{kind}_{what}_inside"):
+                if kind == "ensemble":
+                    return hk.ensemble(f, n + 1)(x).mean(0)
+                shared, self.shared = self.shared, None  # must not be closed over
+                try:
+                    return hk.layer_stack(n + 1)(f)(x)
+                finally:
+                    self.shared = shared
         if kind == "grad":
-            return hk.grad(lambda x: f(x).sum())(x)
+            before, self.differentiating = self.differentiating, True
+            try:
+                return hk.grad(lambda x: f(x).sum())(x)
+            finally:
+                self.differentiating = before
         if kind == "custom_vjp":
             g = hk.custom_vjp(f)
             g.defvjp(lambda x: (f(x), None), lambda _, ct: (ct,))
@@ -173,12 +184,6 @@ class Run:
             xs = jnp.stack([x] * (n + 1))
             many = lambda a, b: hk.vmap(f, split_rng=False)(a) + b  # noqa: E731
             return hk.associative_scan(many, xs)[-1]
-        if kind == "stack":
-            shared, self.shared = self.shared, None  # must not be closed over
-            try:
-                return hk.layer_stack(n + 1)(f)(x)
-            finally:
-                self.shared = shared
         branches = [lambda x, ops=ops: self.all(ops, x) for ops in inside]
         if kind == "cond":
             return hk.cond(jnp.bool_(n % 2), *branches, x)
