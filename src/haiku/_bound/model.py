@@ -8,8 +8,8 @@ from haiku import _treescope
 from haiku._bound.nets import PART, Names, Net
 from haiku._bound.pairs import Pair
 from haiku._bound.text import unpacked, written
+from haiku._core.arguments import check_values
 from haiku._core.keys import as_key
-from haiku._core.transform import check_values
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 

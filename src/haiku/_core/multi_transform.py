@@ -5,12 +5,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 
+from haiku._core.arguments import check_function, check_not_passed
+from haiku._core.signatures import sign_like, without
 from haiku._core.transform import (
     Transformed,
     TransformedWithState,
-    _check_not_passed,
-    _sign_like,
-    check_function,
     transform_with_state,
     without_state,
 )
@@ -178,14 +177,14 @@ def without_apply_rng(f: T) -> T:
             f"{type(f).__name__}. Write `hk.without_apply_rng(hk.transform(f))`."
         )
 
-    def without(apply: Callable[..., Any]) -> Callable[..., Any]:
+    def keyless(apply: Callable[..., Any]) -> Callable[..., Any]:
         def apply_fn(*args: Any, **kwargs: Any) -> Any:
-            _check_not_passed(kwargs, "rng")
+            check_not_passed(kwargs, "rng")
             before = [kwargs.pop(n) for n in ("params", "state")[:added] if n in kwargs]
             own = [*before, *args]
             return apply(*own[:added], None, *own[added:], **kwargs)
 
-        _sign_like(apply_fn, apply, ("rng",), lambda out: out)
+        sign_like(apply_fn, apply, without("rng"), lambda out: out)
         return apply_fn
 
-    return cast(T, f._replace(apply=jax.tree.map(without, f.apply)))
+    return cast(T, f._replace(apply=jax.tree.map(keyless, f.apply)))

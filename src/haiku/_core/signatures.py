@@ -70,3 +70,43 @@ def original_function(f: Any) -> Any:
       The function before `hk.transform`; `f` itself if there is none.
     """
     return getattr(getattr(f, "apply", f), "original_function", f)
+
+
+def sign_like(
+    wrapper: Callable[..., Any],
+    wrapped: Callable[..., Any],
+    change: Callable[[list[inspect.Parameter]], list[inspect.Parameter]],
+    returns: Callable[[Any], Any],
+) -> None:
+    """Gives `wrapper` the signature of `wrapped`, with some changes.
+
+    Args:
+      wrapper: `init` or `apply`.
+      wrapped: The one that it calls.
+      change: From the parameters of `wrapped` to those of `wrapper`.
+      returns: From the annotation of what `wrapped` returns to what `wrapper` returns.
+    """
+    if hasattr(wrapped, "original_function"):
+        wrapper.original_function = wrapped.original_function  # type: ignore
+    signature = getattr(wrapped, "__signature__", None)
+    if signature is not None:
+        wrapper.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            change(list(signature.parameters.values())),
+            return_annotation=returns(signature.return_annotation),
+        )
+
+
+def unchanged(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """For `sign_like`: the same parameters."""
+    return parameters
+
+
+def without(name: str) -> Callable[[list[inspect.Parameter]], list[inspect.Parameter]]:
+    """For `sign_like`: leaves one parameter out."""
+    return lambda parameters: [p for p in parameters if p.name != name]
+
+
+def with_state(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """For `sign_like`: puts state behind the parameters of the net."""
+    params, *rest = parameters
+    return [params, ADDED["state"].replace(kind=params.kind), *rest]

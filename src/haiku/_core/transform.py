@@ -1,18 +1,23 @@
 """transform: a function that builds modules as a pair of pure functions."""
 
-import contextlib
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
+from haiku._core.arguments import (
+    APPLY,
+    APPLY_WITH_STATE,
+    INIT,
+    check_empty,
+    check_function,
+    check_not_passed,
+    check_values,
+    key_sequence,
+)
 from haiku._core.frame import Frame, frames
-from haiku._core.keys import WAYS_TO_A_KEY, PRNGSequence, describe
-from haiku._core.module import Module
-from haiku._core.signatures import sign
+from haiku._core.signatures import sign, sign_like, unchanged, with_state, without
 from haiku._core.traces import JaxUsageError
-from haiku._packed import Packed, unpack
 from haiku.typing import MutableParams, MutableState, Params, State
 
 
@@ -38,10 +43,6 @@ class TransformedWithState(NamedTuple):
 
     init: Callable[..., tuple[MutableParams, MutableState]]
     apply: Callable[..., tuple[Any, MutableState]]
-
-
-class NonEmptyStateError(ValueError):
-    """A function that uses state was transformed as one that does not."""
 
 
 def run_in_frame(
@@ -98,13 +99,13 @@ def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
     check_function(f, "hk.transform_with_state")
 
     def init_fn(rng, *args, **kwargs):
-        frame = Frame(f, True, keys=_sequence(rng, _INIT))
+        frame = Frame(f, True, keys=key_sequence(rng, INIT))
         run_in_frame(frame, f, args, kwargs)
         frame.draw_together()
         return frame.params, frame.initial_state
 
     def apply_fn(params, state, rng, *args, **kwargs):
-        keys = _sequence(rng, _APPLY_WITH_STATE)
+        keys = key_sequence(rng, APPLY_WITH_STATE)
         params, state = check_values("params", params), check_values("state", state)
         frame = Frame(f, False, params, state, keys)
         out = run_in_frame(frame, f, args, kwargs)
@@ -161,20 +162,20 @@ def without_state(f: TransformedWithState) -> Transformed:
     """
 
     def init_fn(rng, *args, **kwargs):
-        _check_not_passed(kwargs, "state")
+        check_not_passed(kwargs, "state")
         params, state = f.init(rng, *args, **kwargs)
-        _check_empty(state)
+        check_empty(state)
         return params
 
     def apply_fn(params, rng, *args, **kwargs):
-        _check_not_passed(kwargs, "state")
-        _sequence(rng, _APPLY)  # so that an error counts the arguments of this one
+        check_not_passed(kwargs, "state")
+        key_sequence(rng, APPLY)  # so that an error counts the arguments of this one
         out, state = f.apply(params, None, rng, *args, **kwargs)
-        _check_empty(state)
+        check_empty(state)
         return out
 
-    _sign_like(init_fn, f.init, (), lambda _: Params)
-    _sign_like(apply_fn, f.apply, ("state",), lambda out: out.__args__[0])
+    sign_like(init_fn, f.init, unchanged, lambda _: Params)
+    sign_like(apply_fn, f.apply, without("state"), lambda out: out.__args__[0])
     return Transformed(init_fn, apply_fn)
 
 
@@ -204,121 +205,6 @@ def with_empty_state(f: Transformed) -> TransformedWithState:
             )
         return f.apply(params, rng, *args, **kwargs), {}
 
-    _sign_like(init_fn, f.init, (), lambda _: tuple[Params, State])
-    signature = getattr(f.apply, "__signature__", None)
-    if signature is not None:
-        params, *rest = signature.parameters.values()
-        state = inspect.Parameter("state", params.kind, annotation=State | None)
-        apply_fn.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [params, state, *rest],
-            return_annotation=tuple[signature.return_annotation, State],
-        )
+    sign_like(init_fn, f.init, unchanged, lambda _: tuple[Params, State])
+    sign_like(apply_fn, f.apply, with_state, lambda out: tuple[out, State])
     return TransformedWithState(init_fn, apply_fn)
-
-
-def _sign_like(wrapper, wrapped, without: tuple[str, ...], returns) -> None:
-    """Gives `wrapper` the signature of `wrapped`, without some parameters."""
-    if hasattr(wrapped, "original_function"):
-        wrapper.original_function = wrapped.original_function
-    signature = getattr(wrapped, "__signature__", None)
-    if signature is not None:
-        parameters = [p for p in signature.parameters.values() if p.name not in without]
-        wrapper.__signature__ = inspect.Signature(
-            parameters, return_annotation=returns(signature.return_annotation)
-        )
-
-
-# ---- Checks -----------------------------------------------------------------------
-
-
-def check_function(f: Any, what: str) -> None:
-    """Raises TypeError or ValueError unless `f` can be transformed."""
-    if isinstance(f, Module):
-        kind = type(f).__name__
-        raise TypeError(
-            f"`{what}` takes a function, got the module {f!r}: modules are built "
-            f"inside. Write `{what}(lambda x: {kind}(...)(x))`."
-        )
-    if not callable(f):
-        raise TypeError(
-            f"`{what}` takes a function, got {type(f).__name__} {f!r}: not a callable "
-            f"object. Write `{what}(lambda x: hk.Linear(10)(x))`."
-        )
-    if isinstance(f, jax.stages.Wrapped):
-        raise ValueError(
-            f"`{what}` was given a function that is jitted (or pmapped) already. It "
-            "has side effects until it is transformed, so jit what comes out instead: "
-            "`jax.jit(hk.transform(f).apply)`."
-        )
-
-
-_INIT = (
-    "Init must be called with an RNG as the first argument, "
-    "`init(rng, *args, **kwargs)`"
-)
-_APPLY = (
-    "Apply must be called with an RNG as the second argument, "
-    "`apply(params, rng, *args, **kwargs)`"
-)
-_APPLY_WITH_STATE = (
-    "Apply must be called with an RNG as the third argument, "
-    "`apply(params, state, rng, *args, **kwargs)`"
-)
-
-
-def _sequence(rng: Any, signature: str) -> PRNGSequence | None:
-    if rng is None:
-        return None
-    if not isinstance(rng, tuple):  # what a sequence keeps, which is no key
-        with contextlib.suppress(ValueError):
-            return PRNGSequence(rng)
-    raise ValueError(
-        f"{signature}, got {describe(rng)}. {WAYS_TO_A_KEY} Where the function needs "
-        "no key pass None, or use `hk.without_apply_rng`."
-    )
-
-
-def check_values(what: str, values: Any) -> Mapping[str, Any]:
-    """`values` if it looks like parameters or state; None counts as empty.
-
-    Raises:
-      TypeError: It does not.
-    """
-    if values is None:
-        return {}
-    if isinstance(values, Packed):
-        values = unpack(values)
-    if isinstance(values, Mapping) and all(
-        isinstance(named, Mapping) for named in values.values()
-    ):
-        return values
-    if isinstance(values, Mapping):
-        path = next(k for k, named in values.items() if not isinstance(named, Mapping))
-        given = f"a dict whose {path!r} holds {describe(values[path])}"
-    else:
-        given = describe(values)
-    advice = ""
-    if isinstance(values, tuple) and len(values) == 2:
-        advice = " hk.transform_with_state: write `params, state = init(...)`."
-    raise TypeError(
-        f"The {what} argument does not appear valid: wanted `{{module path: {{name: "
-        f"array}}}}` as `init` returns it, got {given}.{advice}"
-    )
-
-
-def _check_not_passed(kwargs: dict[str, Any], name: str) -> None:
-    if name in kwargs:
-        raise TypeError(
-            f"The keyword {name!r} can't be told from Haiku's own argument of that "
-            "name. If it is an argument of the transformed function, pass them "
-            "positionally; if it is Haiku's, this function takes none."
-        )
-
-
-def _check_empty(state: Mapping[str, Any]) -> None:
-    if state:
-        raise NonEmptyStateError(
-            "The function uses state "
-            f"({', '.join(f'{m}/{n}' for m, named in state.items() for n in named)}), "
-            "which hk.transform would lose: use hk.transform_with_state."
-        )

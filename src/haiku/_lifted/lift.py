@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from haiku._core.arguments import NonEmptyStateError
 from haiku._core.frame import (
     Contents,
     Frame,
@@ -14,7 +15,6 @@ from haiku._core.frame import (
     lifting,
 )
 from haiku._core.naming import check_name
-from haiku._core.transform import NonEmptyStateError
 from haiku.typing import MutableParams, MutableState
 
 
