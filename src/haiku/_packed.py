@@ -141,6 +141,11 @@ def unpack(packed: Packed) -> Any:
     return jax.tree.unflatten(layout.treedef, _separate(packed.vectors, layout))
 
 
+def unpacked(values: Any) -> Any:
+    """Parameters as dicts, `Packed` ones too."""
+    return unpack(values) if isinstance(values, Packed) else values
+
+
 @functools.partial(jax.jit, static_argnums=1)
 def _join(arrays, layout):
     parts: list[list[Any]] = [[] for _ in layout.sizes]

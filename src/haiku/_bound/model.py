@@ -7,9 +7,10 @@ import jax
 from haiku import _treescope
 from haiku._bound.nets import PART, Names, Net
 from haiku._bound.pairs import Pair
-from haiku._bound.text import unpacked, written
+from haiku._bound.text import written
 from haiku._core.keys import as_key
 from haiku._core.transform import check_values
+from haiku._packed import unpacked
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 

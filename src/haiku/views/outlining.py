@@ -6,18 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from haiku._bound import Bound
-from haiku._core import (
-    MultiTransformed,
-    MultiTransformedWithState,
-    original_function,
-)
-from haiku._packed import Packed, unpack
+from haiku._packed import unpacked
 from haiku.data_structures import traverse
+from haiku.views.arrays import ArraySpec
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
-from haiku.views.jaxprs import name_of
 from haiku.views.outline import Outline
-from haiku.views.summary import ArraySpec
+from haiku.views.summary import kind_of
 from haiku.views.table import input_text
+from haiku.views.tracing import function_of, name_of
 from haiku.views.values import ArrayOutline, summarised
 
 __all__ = ["outline", "outline_of_params"]
@@ -57,15 +53,13 @@ def outline(
           linear_1 (Linear)  f32[8,10]      3,010  48.08 k
     """
     if isinstance(f, Bound):
-        params, state, f = f.params, f.state, f.net
-    if isinstance(params, Packed):
-        params = unpack(params)
-    if isinstance(f, (MultiTransformed, MultiTransformedWithState)):
-        f = f.init  # Its function runs all that has parameters.
-    name = name_of(getattr(f, "module_class", original_function(f)))
+        params, state = f.params, f.state
+    params = unpacked(params)
+    function = function_of(f)
+    name = name_of(getattr(function, "module_class", function))
 
     def outlined(*args: Any, **kwargs: Any) -> Outline:
-        costs = costs_of_calls(f, args, kwargs, time, params, state)
+        costs = costs_of_calls(function, args, kwargs, time, params, state)
         return _tree(name, costs, params, state)
 
     return outlined
@@ -92,7 +86,7 @@ def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
         _Arrays(costs.params if params is None else params),
         _Arrays(costs.state if state is None else state),
     )
-    parts = tuple(_outline(*item, arrays) for item in root.parts.items())
+    parts = tuple(_outline(node, arrays) for node in root.parts.values())
     top = [cost for cost in costs.calls if cost.parent is None]
     inside, whole = _sum(cost.seconds for cost in top), costs.seconds
     own = None
@@ -114,13 +108,10 @@ def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
     )
 
 
-def _outline(
-    key: tuple[str, str], node: _Node, arrays: tuple[_Arrays, _Arrays]
-) -> Outline:
-    (path, method), first = key, node.calls[0].invocation
-    module = first.module_details.module
-    kind = type(module).__name__ + ("" if method == "__call__" else f".{method}")
+def _outline(node: _Node, arrays: tuple[_Arrays, _Arrays]) -> Outline:
+    first = node.calls[0].invocation
     details = first.module_details
+    path = details.module.module_name
     own = [
         store.take(path, specs)
         for store, specs in zip(arrays, (details.params, details.state))
@@ -128,8 +119,8 @@ def _outline(
     return Outline(
         path=path,
         name=path.rpartition("/")[2],
-        kind=kind,
-        config=repr(module),
+        kind=kind_of(details),
+        config=repr(details.module),
         inputs=input_text(first),
         output=str(first.output_spec),
         calls=len(node.calls),
@@ -140,7 +131,7 @@ def _outline(
         activation_bytes=sum(cost.activation_bytes for cost in node.calls),
         seconds=_sum(cost.seconds for cost in node.calls),
         own_seconds=_sum(cost.own_seconds for cost in node.calls),
-        parts=tuple(_outline(*item, arrays) for item in node.parts.items()),
+        parts=tuple(_outline(part, arrays) for part in node.parts.values()),
     )
 
 
@@ -168,10 +159,7 @@ def outline_of_params(params: Any, state: Any = None) -> Outline:
         mlp            6
           out          6
     """
-    stores = tuple(
-        _Arrays(unpack(values) if isinstance(values, Packed) else values)
-        for values in (params, state)
-    )
+    stores = tuple(_Arrays(unpacked(values)) for values in (params, state))
     paths = dict.fromkeys(path for store in stores for path in store.paths())
     tree: dict[str, Any] = {}
     for path in paths:

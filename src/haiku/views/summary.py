@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,48 +15,17 @@ from haiku._core import (
     original_function,
     transform_with_state,
 )
-from haiku._text import array_text
+from haiku.data_structures import tree_bytes
+from haiku.views.arrays import ArraySpec
 
 __all__ = [
-    "ArraySpec",
     "Call",
     "MethodInvocation",
     "ModuleDetails",
     "eval_summary",
+    "kind_of",
     "recorder",
 ]
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class ArraySpec:
-    """The shape and dtype of an array; its text is `f32[2,3]`.
-
-    Attributes:
-      shape: The array's shape.
-      dtype: Its dtype.
-    """
-
-    shape: Sequence[int]
-    dtype: Any
-
-    @classmethod
-    def from_array(cls, array: Any) -> ArraySpec:
-        """The spec of anything that has a shape and a dtype."""
-        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-            # An AttributeError, since that is what programs may catch here.
-            raise AttributeError(
-                "ArraySpec.from_array takes an array, got "
-                f"{type(array).__name__}: {array!r}."
-            )
-        return cls(tuple(array.shape), array.dtype)
-
-    @property
-    def size(self) -> int:
-        """How many numbers the array holds."""
-        return math.prod(self.shape)
-
-    def __repr__(self) -> str:
-        return array_text(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +46,27 @@ class ModuleDetails:
 
     @classmethod
     def of(cls, module: Module, method_name: str) -> ModuleDetails:
-        """The details of a module as it is now, inside a transformed function."""
+        """The details of a module as it is now, inside a transformed function.
+
+        Args:
+          module: The module.
+          method_name: The method that runs.
+
+        Returns:
+          They, with the parameters and the state that it has by now.
+        """
         return cls(
             module=module,
             method_name=method_name,
             params=_specs(module.params_dict()),
             state=_specs(module.state_dict()),
         )
+
+
+def kind_of(details: ModuleDetails) -> str:
+    """A module's class, with its method unless that is `__call__`: `LSTM.unroll`."""
+    kind, method = type(details.module).__name__, details.method_name
+    return kind if method == "__call__" else f"{kind}.{method}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +161,11 @@ class Call:
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
     invocation: MethodInvocation = None  # type: ignore[assignment]
 
+    @property
+    def parent(self) -> int | None:
+        """The number of the call right around it, if there is one."""
+        return self.around[0].number if self.around else None
+
 
 def recorder(
     calls: list[Call],
@@ -190,6 +177,9 @@ def recorder(
       calls: The list.
       runs: `runs(call, f, args, kwargs)` returns what `f(*args, **kwargs)` returns, and
         does what else a view wants around a call. Default: nothing.
+
+    Returns:
+      The interceptor.
     """
     running: list[Call] = []  # Innermost first.
     alive: list[Any] = []  # Arrays: while they live, no other has their identity.
@@ -207,7 +197,7 @@ def recorder(
         call.output_spec = _spec(out)
         arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
         alive.extend(arrays)
-        sizes = {id(x): x.size * getattr(x.dtype, "itemsize", 4) for x in arrays}
+        sizes = {id(x): tree_bytes(x) for x in arrays}
         for other in (call, *running):
             other.returned.update(sizes)
         # A module knows what it owns once the outermost call is over.

@@ -6,12 +6,17 @@ import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from haiku._text import bytes_text, seconds_text
+from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.call_costs import CallCost, costs_of_calls
 from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
 from haiku.views.grid import written
-from haiku.views.summary import MethodInvocation, ModuleDetails, eval_summary
+from haiku.views.summary import (
+    MethodInvocation,
+    ModuleDetails,
+    eval_summary,
+    kind_of,
+)
 
 __all__ = ["input_text", "tabulate"]
 
@@ -142,10 +147,7 @@ def _module(call: MethodInvocation) -> str:
 
 
 def _title(details: ModuleDetails) -> str:
-    text = type(details.module).__name__
-    if details.method_name != "__call__":
-        text += f".{details.method_name}"
-    return f"{details.module.module_name} ({text})"
+    return titled(details.module.module_name, kind_of(details))
 
 
 def _owned_params(call: MethodInvocation) -> str:
