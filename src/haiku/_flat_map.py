@@ -23,6 +23,13 @@ def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
 
     Returns:
       Dictionaries of the same content in the same order.
+
+    Example:
+      >>> params = {"linear": {"w": 1.0}}
+      >>> copy = hk.data_structures.to_haiku_dict(params)
+      >>> copy["linear"]["w"] = 2.0
+      >>> params
+      {'linear': {'w': 1.0}}
     """
     if isinstance(structure, Mapping):
         return {k: _copied(v) for k, v in structure.items()}
@@ -37,6 +44,14 @@ def to_mutable_dict(mapping: Mapping[K, V]) -> dict[K, V]:
 
     Returns:
       Dictionaries of the same content in the same order.
+
+    Raises:
+      TypeError: `mapping` is none.
+
+    Example:
+      >>> params = hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
+      >>> hk.data_structures.to_mutable_dict(params)
+      {'linear': {'w': 1.0}}
     """
     return to_haiku_dict(checked_mapping("to_mutable_dict", mapping))
 
@@ -50,6 +65,13 @@ def to_immutable_dict(mapping: Mapping[K, V]) -> FlatMap[K, V]:
     Returns:
       A `FlatMap` at every depth: a pytree that equals the dictionary of the same
       content.
+
+    Raises:
+      TypeError: `mapping` is none.
+
+    Example:
+      >>> hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
+      FlatMap({'linear': FlatMap({'w': 1.0})})
     """
     if isinstance(mapping, FlatMap):
         return mapping
@@ -65,6 +87,7 @@ def _copied(value: Any) -> Any:
 
 
 def checked_mapping(function: str, value: Any) -> Mapping:
+    """A mapping as it is; TypeError, with the function's name, of anything else."""
     if isinstance(value, Mapping):
         return value
     raise TypeError(
@@ -79,6 +102,11 @@ class FlatMap(Mapping[K, V]):
     It is a pytree, equals the dictionary of the same content, and is hashable where
     its leaves are. A pickle or a copy of it is a plain dictionary, unless
     `hk.config.set(restore_flatmap=True)` says otherwise.
+
+    Example:
+      >>> params = hk.data_structures.FlatMap({"linear": {"w": 1.0}})
+      >>> params["linear"]["w"], params == {"linear": {"w": 1.0}}
+      (1.0, True)
     """
 
     __slots__ = ("_items", "_hash")

@@ -266,6 +266,9 @@ def flatten_flax_to_haiku(
     Returns:
       The same arrays by path; those of no module are at `~`.
 
+    Raises:
+      TypeError: `collection` is no mapping.
+
     Example:
       >>> collection = {"mlp": {"linear": {"w": 1}}, "scale": 2}
       >>> hk.experimental.flax.flatten_flax_to_haiku(collection)

@@ -27,6 +27,12 @@ class Comparison:
         `class`, `config`, `input`, `output`, `calls`, and `param w` or `state w` for
         each array.
       parts: The modules inside it, in the order of the second model.
+
+    Example:
+      >>> before, after = {"a": {"w": jnp.ones(2)}}, {"b": {"w": jnp.ones(3)}}
+      >>> comparison = hk.experimental.compare(before, after)
+      >>> comparison.added, comparison.removed
+      (['b'], ['a'])
     """
 
     before: Outline | None
@@ -70,7 +76,11 @@ class Comparison:
         return [path for path in found if path]  # The function itself has none.
 
     def walk(self) -> Iterator[Comparison]:
-        """Yields it and everything inside, outermost first."""
+        """Goes through it and everything inside, outermost first.
+
+        Yields:
+          A `Comparison` each.
+        """
         yield self
         for part in self.parts:
             yield from part.walk()

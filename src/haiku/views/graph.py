@@ -49,7 +49,8 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     """
     if not callable(fun):
         raise TypeError(
-            f"hk.to_dot takes a function, got {type(fun).__name__}: {fun!r}."
+            f"hk.to_dot takes a function, got {type(fun).__name__}: {fun!r}. Give it "
+            "`apply` of what hk.transform returned, or a loss."
         )
 
     def dot(*args: Any, **kwargs: Any) -> str:
@@ -77,6 +78,14 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     Returns:
       A function of `jax.ShapeDtypeStruct`s or arrays that returns text in Graphviz's
       language.
+
+    Raises:
+      TypeError: `fun` can't be called.
+
+    Example:
+      >>> dot = hk.experimental.abstract_to_dot(jnp.sin)
+      >>> dot(jax.ShapeDtypeStruct([3], jnp.float32)).partition(" ")[0]
+      'digraph'
     """
     return to_dot(fun)
 

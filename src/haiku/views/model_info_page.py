@@ -52,6 +52,11 @@ def as_html(
 
     Returns:
       One HTML element.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> group = info.as_html(info.make_model_info(jnp.sin)(jnp.ones(2)))
+      >>> page = f"<style>{info.css()}</style>{group}"
     """
     return _group(module, min_flop, outvars, module.flops or 0, True, last)
 

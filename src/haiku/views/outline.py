@@ -49,6 +49,11 @@ class Outline:
       seconds: Time; None if not measured.
       own_seconds: Time that none of its parts takes.
       parts: The modules called inside it, in the order of their first calls.
+
+    Example:
+      >>> outline = hk.experimental.outline(lambda x: hk.Linear(3)(x))(jnp.ones([1, 2]))
+      >>> [(depth, it.name, it.output) for depth, it in outline.walk()]
+      [(0, '<lambda>', 'f32[1,3]'), (1, 'linear', 'f32[1,3]')]
     """
 
     path: str
@@ -80,7 +85,14 @@ class Outline:
         return own + sum(part.param_bytes for part in self.parts)
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Outline]]:
-        """Yields `(depth, outline)` of it and of everything inside, outermost first."""
+        """Goes through it and everything inside, outermost first.
+
+        Args:
+          depth: That of the outline itself. Default 0.
+
+        Yields:
+          Pairs `(depth, outline)`.
+        """
         yield depth, self
         for part in self.parts:
             yield from part.walk(depth + 1)

@@ -108,6 +108,9 @@ def eval_summary(
       `jax.ShapeDtypeStruct`s, that returns one `MethodInvocation` per method run, in
       the order in which they began. Constructors are left out.
 
+    Raises:
+      TypeError: `f` is no function.
+
     Example:
       >>> f = lambda x: hk.nets.MLP([300, 100])(x)
       >>> for i in hk.experimental.eval_summary(f)(jnp.ones([8, 28])):

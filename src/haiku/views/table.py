@@ -60,6 +60,8 @@ def tabulate(
 
     Raises:
       ValueError: An unknown column or filter.
+      TypeError: `f` is no function, or `tabulate_kwargs` no mapping.
+      ModuleNotFoundError: A format that needs the `tabulate` package, without it.
 
     Example:
       >>> f = lambda x: hk.nets.MLP([300, 100])(x)
@@ -77,10 +79,8 @@ def tabulate(
       |  └ mlp (MLP)            |          |
       +-------------------------+----------+
     """
-    columns = tuple(_COLUMNS) if columns is None else tuple(columns)
-    filters = ("has_output",) if filters is None else tuple(filters)
-    _check_known("column", columns, _HEADERS)
-    _check_known("filter", filters, _FILTERS)
+    columns = _known("column", columns, _HEADERS, default=tuple(_COLUMNS))
+    filters = _known("filter", filters, _FILTERS, default=("has_output",))
     if tabulate_kwargs is None:
         tabulate_kwargs = {"tablefmt": "grid"}
     headers = [_HEADERS[c] for c in columns]
@@ -133,12 +133,23 @@ def _rows(
     return rows
 
 
-def _check_known(kind: str, given: Sequence[str], known: Mapping[str, Any]) -> None:
-    unknown = [name for name in given if name not in known]
+def _known(
+    kind: str,
+    names: Sequence[str] | None,
+    known: Mapping[str, Any],
+    default: tuple[str, ...],
+) -> tuple[str, ...]:
+    """The names that are given; ValueError if one of them is not known."""
+    if names is None:
+        return default
+    if isinstance(names, str):
+        raise ValueError(f"{kind}s are a list of names, got {names!r}: [{names!r}].")
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
             f"Invalid {kind}(s) {unknown}, valid {kind}s are {list(known)}."
         )
+    return tuple(names)
 
 
 def _module(call: MethodInvocation) -> str:

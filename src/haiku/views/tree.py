@@ -12,6 +12,7 @@ import jax
 from haiku._core import MethodContext, intercept_methods, transform_with_state
 from haiku._core.frame import frames
 from haiku._core.name_scope import NameScopeModule
+from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.arrays import is_array, split_arrays, taking_arrays
@@ -57,6 +58,11 @@ class ModuleTree:
       roots: The outermost modules, in the order in which they were built.
       params: What `init` would return, as `jax.ShapeDtypeStruct`.
       state: The state that it would return, likewise.
+
+    Example:
+      >>> tree = hk.module_tree(lambda x: hk.nets.MLP([5, 3])(x))(jnp.ones([2, 4]))
+      >>> tree["mlp/~/linear_0"].calls, [node.path for node in tree.roots]
+      (['f32[2,4] -> f32[2,5]'], ['mlp'])
     """
 
     roots: list[ModuleNode]
@@ -74,9 +80,8 @@ class ModuleTree:
         for node in self:
             if node.path == path:
                 return node
-        raise KeyError(
-            f"There is no module {path!r}: there are {[node.path for node in self]}."
-        )
+        near = nearest(path, (node.path for node in self)) or "none"
+        raise KeyError(f"There is no module {path!r}: the nearest are {near}.")
 
     def __repr__(self) -> str:
         lines: list[str] = []
