@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from haiku._core import MethodContext, Module
+from haiku._core import Module
 from haiku.views.dot import Box, Graph, Node
 from haiku.views.jaxprs import (
     Inner,
@@ -23,7 +23,7 @@ from haiku.views.jaxprs import (
     without_kernels,
 )
 from haiku.views.scopes import Group, grouped, scopes
-from haiku.views.tracing import name_of, traced, watching
+from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["abstract_to_dot", "to_dot"]
 
@@ -47,21 +47,12 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       >>> import graphviz  # doctest: +SKIP
       >>> graphviz.Source(dot)  # doctest: +SKIP
     """
-    if not callable(fun):
-        raise TypeError(
-            f"hk.to_dot takes a function, got {type(fun).__name__}: {fun!r}. Give it "
-            "`apply` of what hk.transform returned, or a loss."
-        )
+    check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        modules: dict[tuple[str, ...], Module] = {}
-
-        def seen(path: tuple[str, ...], context: MethodContext) -> None:
-            modules[path] = context.module
-
-        jaxpr, out = traced(fun, watching(seen), args, kwargs)
-        drawing = _Drawing(modules)
-        drawing.draw(jaxpr, _input_titles(fun, args, kwargs), out)
+        found = traced(fun, lambda context: context.module, args, kwargs)
+        drawing = _Drawing(found.modules)
+        drawing.draw(found.program, _input_titles(fun, args, kwargs), found.out)
         return drawing.graph.text(name_of(fun))
 
     return dot

@@ -14,7 +14,7 @@ from haiku.views.flops import flops_of
 from haiku.views.jaxprs import Letters, aval_text, called
 from haiku.views.scopes import Group, grouped, scopes
 from haiku.views.summary import ModuleDetails
-from haiku.views.tracing import name_of, traced, watching
+from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
 
@@ -115,21 +115,16 @@ def make_model_info(
           add in f32[2,3], f32[2,3], out f32[2,3]
       <BLANKLINE>
     """
-    if not callable(f):
-        raise TypeError(
-            f"make_model_info takes a function, got {type(f).__name__}: {f!r}. Give it "
-            "`apply` of what hk.transform returned, or a loss."
-        )
+    check_callable("make_model_info", f)
+
+    def details(context: MethodContext) -> ModuleDetails:
+        return ModuleDetails.of(context.module, context.method_name)
 
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        modules: dict[tuple[str, ...], ModuleDetails] = {}
-
-        def seen(path: tuple[str, ...], context: MethodContext) -> None:
-            modules[path] = ModuleDetails.of(context.module, context.method_name)
-
-        jaxpr, _ = traced(f, watching(seen), args, kwargs, axis_env)
-        reader = _Reader(modules if include_module_info else {}, compute_flops)
-        return reader.program(name or name_of(f), jaxpr, ())
+        found = traced(f, details, args, kwargs, axis_env)
+        modules = found.modules if include_module_info else {}
+        reader = _Reader(modules, compute_flops)
+        return reader.program(name or name_of(f), found.program, ())
 
     return model_info
 

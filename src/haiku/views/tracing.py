@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 
@@ -19,7 +20,9 @@ from haiku._core import (
 from haiku._core.frame import frames
 from haiku.views.jaxprs import open_jaxpr
 
-__all__ = ["function_of", "name_of", "traced", "watching"]
+__all__ = ["Traced", "check_callable", "function_of", "name_of", "traced"]
+
+T = TypeVar("T")
 
 
 def function_of(model: Any) -> Any:
@@ -47,57 +50,71 @@ def name_of(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
+def check_callable(what: str, f: Any) -> None:
+    """Raises TypeError unless `f` is a function that can be traced."""
+    if not callable(f):
+        raise TypeError(
+            f"{what} takes a function, got {type(f).__name__}: {f!r}. Give it `apply` "
+            "of what hk.transform returned, or a loss."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced(Generic[T]):
+    """What is known of a function that was traced.
+
+    Attributes:
+      program: Its program, with `eqns`.
+      out: Shapes and dtypes of what it returns.
+      modules: What was noted of each module, by the names of the scopes around its
+        equations, outermost first.
+    """
+
+    program: Any
+    out: Any
+    modules: dict[tuple[str, ...], T]
+
+
 def traced(
     f: Callable[..., Any],
-    interceptor: Callable[..., Any],
+    note: Callable[[MethodContext], T],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     axis_env: Sequence[tuple[Any, int]] | None = None,
-) -> tuple[Any, Any]:
+) -> Traced[T]:
     """Traces a function, and keeps nothing of what it would store.
 
     Args:
       f: The function.
-      interceptor: Sees every module method, though JAX may have traced `f` before.
+      note: What to note of a method that is over, though JAX may have traced `f`
+        before; given what an interceptor gets.
       args: Positional arguments, arrays or `jax.ShapeDtypeStruct`s.
       kwargs: Keyword arguments.
       axis_env: Names and sizes of axes that `f` uses.
-
-    Returns:
-      The program, and the shapes and dtypes of what `f` returns.
     """
-
-    def fresh(function: Callable[..., Any]) -> Callable[..., Any]:
-        # JAX remembers what it traced by the function: a new one is traced again.
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with contextlib.ExitStack() as stack:
-                if running := frames.get():
-                    stack.enter_context(running[-1].holding(running[-1].snapshot()))
-                return function(*args, **kwargs)
-
-        return call
-
-    with intercept_methods(interceptor):
+    modules: dict[tuple[str, ...], T] = {}
+    with intercept_methods(_noting(note, modules)):
         if isinstance(f, jax.stages.Wrapped):
-            unjitted = fresh(getattr(f, "__wrapped__", f))
+            unjitted = _fresh(getattr(f, "__wrapped__", f))
             jax.make_jaxpr(unjitted, axis_env=axis_env)(*args, **kwargs)
-        program = jax.make_jaxpr(fresh(f), axis_env=axis_env, return_shape=True)
+        program = jax.make_jaxpr(_fresh(f), axis_env=axis_env, return_shape=True)
         closed, out = program(*args, **kwargs)
-    return open_jaxpr(closed), out
+    return Traced(open_jaxpr(closed), out, modules)
 
 
-def watching(
-    seen: Callable[[tuple[str, ...], MethodContext], None],
-) -> Callable[..., Any]:
-    """An interceptor that tells which named scopes each module method ran in.
+def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
+    # JAX remembers what it traced by the function: a new one is traced again.
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            if running := frames.get():
+                stack.enter_context(running[-1].holding(running[-1].snapshot()))
+            return function(*args, **kwargs)
 
-    Args:
-      seen: Called when a method is over, with the names of the scopes around its
-        equations, outermost first, and the interceptor's context.
+    return call
 
-    Returns:
-      The interceptor.
-    """
+
+def _noting(note: Callable[[MethodContext], T], noted: dict[tuple[str, ...], T]) -> Any:
+    """An interceptor that writes down what there is to note, by named scopes."""
     running: list[str] = []
 
     def watch(next_f, args, kwargs, context: MethodContext):
@@ -109,7 +126,7 @@ def watching(
         running.append(context.module.name)
         try:
             out = next_f(*args, **kwargs)
-            seen(tuple(running), context)
+            noted[tuple(running)] = note(context)
         finally:
             del running[before:]
         return out
