@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 
-from haiku._core import intercept_methods, original_function, transform_with_state
-from haiku.views.arrays import ArraySpec, specs_of, split_arrays, taking_arrays
+from haiku._core import intercept_methods
+from haiku.views.arrays import ArraySpec, specs_of, split_arrays
 from haiku.views.flops import flops_of
-from haiku.views.jaxprs import branches, called, open_jaxpr
+from haiku.views.jaxprs import branches, called
+from haiku.views.model import Model
 from haiku.views.scopes import call_scope, calls_around
 from haiku.views.summary import Call, MethodInvocation, recorder
 from haiku.views.timing import Stopwatch, examples, quickest
@@ -88,31 +89,24 @@ def costs_of_calls(
     Returns:
       The costs of the whole, and of each call.
     """
-    net = transform_with_state(original_function(f))
-    arrays, join = split_arrays((args, kwargs))
-    init, apply = taking_arrays(net.init, join), taking_arrays(net.apply, join)
-    key = jax.random.PRNGKey(42)
+    model = Model(f, args, kwargs)
+    made = model.specs()
+    params_spec = made[0] if params is None else specs_of(params)
+    state_spec = made[1] if state is None else specs_of(state)
     calls: list[Call] = []
-    # A jitted function that has run before would not run its modules again.
-    with jax.disable_jit():
-        made = jax.eval_shape(init, key, arrays)
-        params_spec = made[0] if params is None else specs_of(params)
-        state_spec = made[1] if state is None else specs_of(state)
-        with intercept_methods(recorder(calls, _in_scope)):
-            trace = jax.make_jaxpr(apply, return_shape=True)
-            program, (out, _) = trace(params_spec, state_spec, key, arrays)
+    with intercept_methods(recorder(calls, _in_scope)):
+        program, out = model.program(params_spec, state_spec)
 
-    own = _own_flops(open_jaxpr(program), len(calls))
+    own = _own_flops(program, len(calls))
     total = list(own)
     for call in reversed(calls):  # Calls inside are counted before those around them.
         total[_OUTSIDE if call.parent is None else call.parent] += total[call.number]
     seconds: list[float | None] = [None] * len(calls)
     whole = None
     if time:
-        arrays = examples(arrays)
-        given = (*_values(init, key, arrays, params, state), key, arrays)
-        seconds = _seconds(apply, calls, given)
-        whole = _whole_seconds(apply, given)
+        values = _values(model, params, state)
+        seconds = _seconds(model, calls, values)
+        whole = _whole_seconds(model, values)
     rows = [
         CallCost(
             call.invocation,
@@ -180,24 +174,27 @@ def _replicas(eqn: Any) -> int:
 # ---- Time -------------------------------------------------------------------------
 
 
-def _values(init: Any, key: Any, arrays: Any, params: Any, state: Any) -> Any:
-    """The parameters and state that are given, or new ones."""
+def _values(model: Model, params: Any, state: Any) -> tuple[Any, ...]:
+    """What `apply` is timed with: what is given, and the rest made up."""
+    arrays = examples(model.arrays)
     if params is None:
-        params, made = jax.jit(init)(key, arrays)
+        params, made = jax.jit(model.init)(model.key, arrays)
         state = made if state is None else state
-    return params, state or {}
+    return params, state or {}, model.key, arrays
 
 
-def _seconds(apply: Any, calls: Sequence[Call], given: Any) -> list[float | None]:
+def _seconds(
+    model: Model, calls: Sequence[Call], values: tuple[Any, ...]
+) -> list[float | None]:
     watch = Stopwatch()
     with jax.disable_jit(), intercept_methods(watch.interceptor()):
-        apply(*given)
+        model.apply(*values)
     return watch.of(calls)
 
 
-def _whole_seconds(apply: Any, given: Any) -> float:
-    arrays_alone = jax.jit(lambda *given: split_arrays(apply(*given))[0])
-    return quickest(arrays_alone.lower(*given).compile(), *given)
+def _whole_seconds(model: Model, values: tuple[Any, ...]) -> float:
+    arrays_alone = jax.jit(lambda *values: split_arrays(model.apply(*values))[0])
+    return quickest(arrays_alone.lower(*values).compile(), *values)
 
 
 def _own_seconds(

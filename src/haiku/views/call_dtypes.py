@@ -9,17 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core import (
-    MethodContext,
-    intercept_methods,
-    original_function,
-    transform_with_state,
-)
+from haiku._core import MethodContext, intercept_methods
 from haiku._core.hooks import interceptors
 from haiku._text import dtype_text
-from haiku.views.arrays import is_array, split_arrays, taking_arrays
+from haiku.views.arrays import is_array
 from haiku.views.flops import is_move
-from haiku.views.jaxprs import branches, called, open_jaxpr
+from haiku.views.jaxprs import branches, called
+from haiku.views.model import Model
 from haiku.views.scopes import call_scope, calls_around
 from haiku.views.summary import Call, ModuleDetails, recorder
 
@@ -64,10 +60,6 @@ def dtypes_of_calls(
       One `CallDtypes` for each method call in `apply` but those of constructors, in the
       order in which they began.
     """
-    net = transform_with_state(original_function(f))
-    arrays, join = split_arrays((args, kwargs))
-    init, apply = taking_arrays(net.init, join), taking_arrays(net.apply, join)
-    key = jax.random.PRNGKey(42)
     calls: list[Call] = []
     running: list[Call] = []
     params: dict[int, Mapping[str, Any]] = {}
@@ -91,14 +83,12 @@ def dtypes_of_calls(
         with call_scope(running[-1].number):
             return next_f(*args, **kwargs)
 
-    # A jitted function that has run before would not run its modules again.
-    with jax.disable_jit():
-        specs = jax.eval_shape(init, key, arrays)
-        record = recorder(calls, around)
-        with interceptors.push_below(record), intercept_methods(inside):
-            program = jax.make_jaxpr(apply)(*specs, key, arrays)
+    model = Model(f, args, kwargs)
+    specs = model.specs()
+    with interceptors.push_below(recorder(calls, around)), intercept_methods(inside):
+        program, _ = model.program(*specs)
     found: list[dict[str, None]] = [{} for _ in calls]
-    _collect(open_jaxpr(program), (), False, found)
+    _collect(program, (), False, found)
     return [
         CallDtypes(
             params=_named(params[call.number].values()),
