@@ -204,7 +204,10 @@ class Reached:
 
     def __getitem__(self, index: int | str) -> Any:
         if not isinstance(self._model._net, Pair):
-            raise TypeError(f"{self!r} has nothing by index.")
+            raise TypeError(
+                f"{self!r} has nothing by index: call it, or name what is inside as in "
+                "`model.head(x)`."
+            )
         return _reach(self._model, (*self._names, index), self._updating)
 
     __iter__ = None  # type: ignore[assignment]

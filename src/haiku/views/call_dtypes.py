@@ -43,7 +43,7 @@ class CallDtypes:
         return "\n".join(f"{kind} {', '.join(d)}" for kind, d in kinds if d)
 
 
-_ROUNDING = "haiku_rounding"
+_ROUNDING = "haiku_rounding"  # The scope in which a policy rounds to a float8.
 
 
 def dtypes_of_calls(
