@@ -56,6 +56,7 @@ class Costs:
       state: Those of all its state.
       output: Those of what it returns, as text.
       seconds: Time of all of it, compiled; None if not measured.
+      own_seconds: What is left when the calls are taken off.
     """
 
     calls: Sequence[CallCost]
@@ -65,6 +66,7 @@ class Costs:
     state: Any
     output: str
     seconds: float | None
+    own_seconds: float | None
 
 
 def costs_of_calls(
@@ -115,7 +117,7 @@ def costs_of_calls(
             own[call.number],
             sum(call.returned.values()),
             seconds[call.number],
-            _own_seconds(call, calls, seconds),
+            _own_seconds(seconds[call.number], call.number, calls, seconds),
         )
         for call in calls
     ]
@@ -127,6 +129,7 @@ def costs_of_calls(
         state=state_spec,
         output=str(jax.tree.map(ArraySpec.from_array, out)),
         seconds=whole,
+        own_seconds=_own_seconds(whole, None, calls, seconds),
     )
 
 
@@ -198,11 +201,15 @@ def _whole_seconds(model: Model, values: tuple[Any, ...]) -> float:
 
 
 def _own_seconds(
-    call: Call, calls: Sequence[Call], seconds: Sequence[float | None]
+    total: float | None,
+    number: int | None,
+    calls: Sequence[Call],
+    seconds: Sequence[float | None],
 ) -> float | None:
-    inside = [seconds[c.number] for c in calls if c.parent == call.number]
-    total = seconds[call.number]
-    if total is None or None in inside:
+    """What of a call's time those right inside it leave; None if one was not timed."""
+    inside = [seconds[call.number] for call in calls if call.parent == number]
+    known = [s for s in inside if s is not None]
+    if total is None or len(known) < len(inside):
         return None
     # Each was measured alone, so that their sum may be more than the whole.
-    return max(0.0, total - sum(s for s in inside if s is not None))
+    return max(0.0, total - sum(known))

@@ -11,8 +11,7 @@ from haiku.data_structures import traverse
 from haiku.views.arrays import ArraySpec
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
 from haiku.views.outline import Outline
-from haiku.views.summary import kind_of
-from haiku.views.table import input_text
+from haiku.views.summary import input_text, kind_of
 from haiku.views.tracing import function_of, name_of
 from haiku.views.values import ArrayOutline, summarised
 
@@ -88,10 +87,6 @@ def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
     )
     parts = tuple(_outline(node, arrays) for node in root.parts.values())
     top = [cost for cost in costs.calls if cost.parent is None]
-    inside, whole = _sum(cost.seconds for cost in top), costs.seconds
-    own = None
-    if inside is not None and whole is not None:
-        own = max(0.0, whole - inside)
     return Outline(
         path="",
         name=name,
@@ -102,8 +97,8 @@ def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
         flops=costs.flops,
         own_flops=costs.own_flops,
         activation_bytes=sum(cost.activation_bytes for cost in top),
-        seconds=whole,
-        own_seconds=own,
+        seconds=costs.seconds,
+        own_seconds=costs.own_seconds,
         parts=parts,
     )
 

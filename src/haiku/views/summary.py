@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "MethodInvocation",
     "ModuleDetails",
     "eval_summary",
+    "input_text",
     "kind_of",
     "recorder",
 ]
@@ -89,6 +91,16 @@ class MethodInvocation:
     output_spec: Any
     context: MethodContext
     call_stack: Sequence[ModuleDetails]
+
+
+def input_text(call: MethodInvocation) -> str:
+    """What a call took, arrays as their shape and dtype."""
+    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
+    keywords = ", ".join(
+        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
+        for name in sorted(call.kwargs_spec)
+    )
+    return "\n".join(text for text in (positional, keywords) if text)
 
 
 def eval_summary(

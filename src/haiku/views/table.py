@@ -15,10 +15,11 @@ from haiku.views.summary import (
     MethodInvocation,
     ModuleDetails,
     eval_summary,
+    input_text,
     kind_of,
 )
 
-__all__ = ["input_text", "tabulate"]
+__all__ = ["tabulate"]
 
 
 def tabulate(
@@ -171,16 +172,6 @@ def _owned_params(call: MethodInvocation) -> str:
     }
     order = sorted(owned, key=lambda name: (-owned[name].size, name))
     return "\n".join(f"{name}: {owned[name]}" for name in order)
-
-
-def input_text(call: MethodInvocation) -> str:
-    """What a call took, arrays as their shape and dtype."""
-    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
-    keywords = ", ".join(
-        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
-        for name in sorted(call.kwargs_spec)
-    )
-    return "\n".join(text for text in (positional, keywords) if text)
 
 
 # Name: header, text of a call.
