@@ -112,26 +112,13 @@ class Policy:
         return cls(params, compute, given.get("output", compute))
 
     def cast_to_param(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `param_dtype`.
-
-        Args:
-          x: Any pytree; what is no such array in it stays as it is.
-
-        Returns:
-          The tree.
-        """
+        """Casts the floating point arrays in a tree, and nothing else, to `param_dtype`."""
         return _cast(x, self.param_dtype)
 
     def cast_to_compute(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `compute_dtype`.
+        """Casts the floating point arrays in a tree, and nothing else, to `compute_dtype`.
 
         Where that is a float8 they are rounded to it, and are of `wide_dtype`.
-
-        Args:
-          x: Any pytree; what is no such array in it stays as it is.
-
-        Returns:
-          The tree.
         """
         if is_narrow(self.compute_dtype):
             narrow, wide = self.compute_dtype, self.wide_dtype
@@ -139,14 +126,7 @@ class Policy:
         return _cast(x, self.compute_dtype)
 
     def cast_to_output(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `output_dtype`.
-
-        Args:
-          x: Any pytree; what is no such array in it stays as it is.
-
-        Returns:
-          The tree.
-        """
+        """Casts the floating point arrays in a tree, and nothing else, to `output_dtype`."""
         return _cast(x, self.output_dtype)
 
     @property
