@@ -112,11 +112,11 @@ class Policy:
         return cls(params, compute, given.get("output", compute))
 
     def cast_to_param(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree, and nothing else, to `param_dtype`."""
+        """Casts floating point arrays of a tree, and no others, to `param_dtype`."""
         return _cast(x, self.param_dtype)
 
     def cast_to_compute(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree, and nothing else, to `compute_dtype`.
+        """Casts floating point arrays of a tree, and no others, to `compute_dtype`.
 
         Where that is a float8 they are rounded to it, and are of `wide_dtype`.
         """
@@ -126,7 +126,7 @@ class Policy:
         return _cast(x, self.compute_dtype)
 
     def cast_to_output(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree, and nothing else, to `output_dtype`."""
+        """Casts floating point arrays of a tree, and no others, to `output_dtype`."""
         return _cast(x, self.output_dtype)
 
     @property
