@@ -6,6 +6,7 @@ outputs, arrows are arrays.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -107,11 +108,27 @@ def _input_titles(
     return titles
 
 
-class _Drawing:
-    """A graph as it grows, program by program.
+@dataclasses.dataclass(frozen=True)
+class _At:
+    """Where a program is drawn.
 
-    `sources` says, wherever it is handed on, which node each variable comes from.
+    Attributes:
+      box: The box.
+      scope: The named scopes around.
+      sources: Which node each variable comes from; grows with what is drawn.
     """
+
+    box: Box
+    scope: tuple[str, ...] = ()
+    sources: dict[Any, str] = dataclasses.field(default_factory=dict)
+
+    def inside(self, box: Box) -> _At:
+        """The same in another box."""
+        return dataclasses.replace(self, box=box)
+
+
+class _Drawing:
+    """A graph as it grows, program by program."""
 
     def __init__(self, modules: dict[tuple[str, ...], Module]):
         self._modules = modules
@@ -119,20 +136,20 @@ class _Drawing:
 
     def draw(self, jaxpr: Any, inputs: list[tuple[str, bool]], out: Any) -> None:
         """Draws a whole program, from its inputs to its outputs."""
-        graph, root = self.graph, self.graph.root
-        sources: dict[Any, str] = {}
+        at = _At(self.graph.root)
         for variable, (title, is_parameter) in zip(jaxpr.invars, inputs):
             kind = "parameter" if is_parameter else "input"
-            sources[variable] = graph.node(_node(title, variable, kind))
+            at.sources[variable] = self.graph.node(_node(title, variable, kind))
         for variable in jaxpr.constvars:
-            sources[variable] = graph.node(_node("constant", variable, "constant"))
-        given = list(graph.nodes)
-        self._items(grouped(jaxpr), root, (), sources)
+            node = _node("constant", variable, "constant")
+            at.sources[variable] = self.graph.node(node)
+        given = list(self.graph.nodes)
+        self._items(grouped(jaxpr), at)
         paths = jax.tree_util.tree_leaves_with_path(out)
         for variable, (path, _) in zip(jaxpr.outvars, paths):
             title = "output" + jax.tree_util.keystr(path)
-            node = graph.node(_node(title, variable, "output"), root)
-            self._arrow(variable, node, root, sources)
+            node = self.graph.node(_node(title, variable, "output"), at.box)
+            self._arrow(variable, node, at)
         for name in given:
             self._place(name)
 
@@ -148,93 +165,76 @@ class _Drawing:
         if boxes:
             boxes[-1].nodes.append(name)
 
-    def _arrow(self, variable: Any, to: str, box: Box, sources: dict) -> None:
-        source = None if is_literal(variable) else sources.get(variable)
+    def _arrow(self, variable: Any, to: str, at: _At) -> None:
+        source = None if is_literal(variable) else at.sources.get(variable)
         if source is not None:
-            self.graph.arrow(source, to, box)
+            self.graph.arrow(source, to, at.box)
 
-    def _items(
-        self, items: list[Any], box: Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
+    def _items(self, items: list[Any], at: _At) -> None:
         for item in items:
             if isinstance(item, Group):
-                inside = self._group(item, box, scope)
-                self._items(item.items, inside, scope, sources)
+                self._items(item.items, at.inside(self._group(item, at)))
             else:
-                self._equation(item, box, scope, sources)
+                self._equation(item, at)
 
-    def _group(self, group: Group, box: Box, scope: tuple[str, ...]) -> Box:
-        module = self._modules.get((*scope, *group.path))
+    def _group(self, group: Group, at: _At) -> Box:
+        module = self._modules.get((*at.scope, *group.path))
         if module is None:
-            return self.graph.box(group.name, box)
+            return self.graph.box(group.name, at.box)
         prefix, kind = module.module_name + "/", type(module).__name__
-        return self.graph.box(group.name, box, prefix, kind)
+        return self.graph.box(group.name, at.box, prefix, kind)
 
-    def _equation(
-        self, eqn: Any, box: Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
-        inner = called(eqn)
-        choices = branches(eqn)
+    def _equation(self, eqn: Any, at: _At) -> None:
+        inner, choices = called(eqn), branches(eqn)
         if inner is not None and _is_wrapper(inner):
-            self._call(inner, eqn, box, scope, sources)
+            self._call(inner, eqn, at)
         elif inner is not None and not _is_simple(inner, eqn):
-            self._call(inner, eqn, self.graph.box(inner.title, box), scope, sources)
+            self._call(inner, eqn, at.inside(self.graph.box(inner.title, at.box)))
         elif any(c.jaxpr.eqns for c in choices):
-            self._choice(choices, eqn, box, scope, sources)
+            self._choice(choices, eqn, at)
         else:
-            node = self._operation(inner.title if inner else "", eqn, box)
+            node = self._operation(inner.title if inner else "", eqn, at)
             for variable in eqn.invars:
-                self._arrow(variable, node, box, sources)
-            sources.update(dict.fromkeys(eqn.outvars, node))
+                self._arrow(variable, node, at)
 
-    def _call(
-        self, inner: Inner, eqn: Any, box: Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
+    def _call(self, inner: Inner, eqn: Any, at: _At) -> None:
         """Draws a program that an equation runs in place of the equation."""
-        own = self._program(inner, eqn, box, scope, sources)
+        own = self._program(inner, eqn, at)
         for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
-            if not is_literal(variable) and variable in own:
-                sources[outer] = own[variable]
+            if not is_literal(variable) and variable in own.sources:
+                at.sources[outer] = own.sources[variable]
 
-    def _choice(
-        self,
-        choices: list[Inner],
-        eqn: Any,
-        box: Box,
-        scope: tuple[str, ...],
-        sources: dict,
-    ) -> None:
+    def _choice(self, choices: list[Inner], eqn: Any, at: _At) -> None:
         """Draws every branch, and a node that takes the result of one of them."""
-        chosen = self._operation("", eqn, box)
-        sources.update(dict.fromkeys(eqn.outvars, chosen))
-        self._arrow(eqn.invars[0], chosen, box, sources)
+        chosen = self._operation("", eqn, at)
+        self._arrow(eqn.invars[0], chosen, at)
         for inner in choices:
-            inside = self.graph.box(inner.title, box)
-            own = self._program(inner, eqn, inside, scope, sources)
+            box = self.graph.box(inner.title, at.box)
+            own = self._program(inner, eqn, at.inside(box))
             for variable in inner.jaxpr.outvars:
-                self._arrow(variable, chosen, inside, own)
+                self._arrow(variable, chosen, own)
 
-    def _program(
-        self, inner: Inner, eqn: Any, box: Box, scope: tuple[str, ...], sources: dict
-    ) -> dict:
-        """Draws a program inside an equation; returns the sources of its variables."""
+    def _program(self, inner: Inner, eqn: Any, at: _At) -> _At:
+        """Draws a program inside an equation; returns where that was."""
         own = {
-            variable: sources[outer]
+            variable: at.sources[outer]
             for variable, outer in zip(inner.jaxpr.invars, inner.invars)
-            if not is_literal(outer) and outer in sources
+            if not is_literal(outer) and outer in at.sources
         }
         for variable in inner.jaxpr.constvars:
-            own[variable] = self.graph.node(
-                _node("constant", variable, "constant"), box
-            )
-        self._items(grouped(inner.jaxpr), box, (*scope, *scopes(eqn)), own)
-        return own
+            node = _node("constant", variable, "constant")
+            own[variable] = self.graph.node(node, at.box)
+        inside = _At(at.box, (*at.scope, *scopes(eqn)), own)
+        self._items(grouped(inner.jaxpr), inside)
+        return inside
 
-    def _operation(self, title: str, eqn: Any, box: Box) -> str:
+    def _operation(self, title: str, eqn: Any, at: _At) -> str:
         shapes = [aval_text(v) for v in eqn.outvars]
         options = "" if title else _options(eqn)
         title = title or eqn.primitive.name
-        return self.graph.node(Node(title, shapes, "operation", options), box)
+        node = self.graph.node(Node(title, shapes, "operation", options), at.box)
+        at.sources.update(dict.fromkeys(eqn.outvars, node))
+        return node
 
 
 def _node(title: str, variable: Any, kind: str) -> Node:
