@@ -65,7 +65,8 @@ def traverse(structure: Structure) -> Generator[tuple[str, str, Any], None, None
         if not isinstance(content, Mapping):
             raise TypeError(
                 "A structure maps module names to mappings {name: value}; "
-                f"at {module!r} it holds {type(content).__name__}: {content!r}."
+                f"at {module!r} it holds {type(content).__name__}: {content!r}. What "
+                "belongs to no module is in the one named '~'."
             )
         for name in sorted(content):
             yield module, name, content[name]

@@ -141,7 +141,8 @@ class Bound:
         raise AttributeError(
             f"A bound model does not change: write `model = model.replace({name}=...)`."
             if name in ("params", "state")
-            else f"A bound model does not change, and has no {name!r} to set."
+            else f"A bound model does not change, and has no {name!r} to set: other "
+            "parameters and state are `model.replace(params=..., state=...)`."
         )
 
     __delattr__ = __setattr__  # type: ignore[assignment]

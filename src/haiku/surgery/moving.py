@@ -100,7 +100,8 @@ def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
         except (IndexError, TypeError) as error:
             raise ValueError(
                 f"hk.surgery.slice can't take [{index!r}] of {place.path}, which is "
-                f"{text_of(values[place])}: {error}"
+                f"{text_of(values[place])}: {error} Give what `value[...]` takes, or a "
+                "narrower pattern."
             ) from error
     return nested(values)
 

@@ -196,7 +196,8 @@ def _stacked(new: Place, members: list[Place], values: Values, axis: int) -> Any
         odd = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
         raise ValueError(
             f"hk.surgery.stack can't make {new.path} of different values: "
-            f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}."
+            f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}. "
+            "Leave what differs between layers out with a narrower pattern."
         )
 
     def stacked(*arrays: Any) -> Any:

@@ -165,7 +165,7 @@ def _outline(model: Any) -> Outline:
     if isinstance(model, Mapping):
         return outline_of_params(model)
     raise TypeError(
-        "compare takes outlines or parameters, got "
+        "hk.experimental.compare takes outlines or parameters, got "
         f"{type(model).__name__}: write hk.experimental.outline(f)(x) of a function "
         "and an example of its inputs."
     )
