@@ -10,11 +10,11 @@ import jax
 
 from haiku._core import intercept_methods
 from haiku.views.arrays import ArraySpec, specs_of, split_arrays
+from haiku.views.calls import Call, MethodInvocation, recorder
 from haiku.views.flops import flops_of
 from haiku.views.jaxprs import branches, called
 from haiku.views.model import Model
 from haiku.views.scopes import call_scope, calls_around
-from haiku.views.summary import Call, MethodInvocation, recorder
 from haiku.views.timing import Stopwatch, examples, quickest
 
 __all__ = ["CallCost", "Costs", "costs_of_calls"]

@@ -13,11 +13,11 @@ from haiku._core import MethodContext, intercept_methods
 from haiku._core.hooks import interceptors
 from haiku._text import dtype_text
 from haiku.views.arrays import is_array
+from haiku.views.calls import Call, ModuleDetails, recorder
 from haiku.views.flops import is_move
 from haiku.views.jaxprs import branches, called
 from haiku.views.model import Model
 from haiku.views.scopes import call_scope, calls_around
-from haiku.views.summary import Call, ModuleDetails, recorder
 
 __all__ = ["CallDtypes", "dtypes_of_calls"]
 

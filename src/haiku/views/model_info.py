@@ -10,10 +10,10 @@ from haiku._core import MethodContext
 from haiku._text import count_text
 from haiku.data_structures import tree_size
 from haiku.views.arrays import ArraySpec
+from haiku.views.calls import ModuleDetails
 from haiku.views.flops import flops_of
 from haiku.views.jaxprs import Letters, aval_text, called
 from haiku.views.scopes import Group, grouped, scopes
-from haiku.views.summary import ModuleDetails
 from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]

@@ -10,8 +10,8 @@ from haiku._packed import unpacked
 from haiku.data_structures import traverse
 from haiku.views.arrays import ArraySpec
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
+from haiku.views.calls import input_text, kind_of
 from haiku.views.outline import Outline
-from haiku.views.summary import input_text, kind_of
 from haiku.views.tracing import function_of, name_of
 from haiku.views.values import ArrayOutline, summarised
 

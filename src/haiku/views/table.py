@@ -10,14 +10,14 @@ from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.call_costs import CallCost, costs_of_calls
 from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
-from haiku.views.grid import written
-from haiku.views.summary import (
+from haiku.views.calls import (
     MethodInvocation,
     ModuleDetails,
-    eval_summary,
     input_text,
     kind_of,
 )
+from haiku.views.grid import written
+from haiku.views.summary import eval_summary
 
 __all__ = ["tabulate"]
 

@@ -12,7 +12,7 @@ from haiku._core.frame import changes, current_frame
 from haiku._core.traces import trace_state
 from haiku._lifted.pure import pure
 from haiku.views.arrays import split_arrays
-from haiku.views.summary import Call, recorder
+from haiku.views.calls import Call, recorder
 
 __all__ = ["Stopwatch", "examples", "quickest"]
 
