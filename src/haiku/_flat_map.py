@@ -31,8 +31,6 @@ def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
       >>> params
       {'linear': {'w': 1.0}}
     """
-    if isinstance(structure, Mapping):
-        return {k: _copied(v) for k, v in structure.items()}
     return _copied(structure)
 
 
@@ -114,11 +112,7 @@ class FlatMap(Mapping[K, V]):
     _hash: int | None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        content = dict(*args, **kwargs)
-        items = {
-            k: FlatMap(v) if _is_plain_mapping(v) else _copied_unless_flat(v)
-            for k, v in content.items()
-        }
+        items = {k: _frozen(v) for k, v in dict(*args, **kwargs).items()}
         object.__setattr__(self, "_items", items)
         object.__setattr__(self, "_hash", None)
 
@@ -185,10 +179,7 @@ class FlatMap(Mapping[K, V]):
         return f"FlatMap({{\n{body}}})"
 
     def __reduce__(self):
-        return restored, (self._to_mapping(),)
-
-    def _to_mapping(self) -> dict[K, V]:
-        return to_haiku_dict(self)
+        return restored, (to_haiku_dict(self),)
 
 
 class KeysOnlyKeysView(KeysView[K]):
@@ -198,13 +189,11 @@ class KeysOnlyKeysView(KeysView[K]):
         return f"KeysOnlyKeysView({list(self)!r})"
 
 
-def _is_plain_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping) and not isinstance(value, FlatMap)
-
-
-def _copied_unless_flat(value: Any) -> Any:
+def _frozen(value: Any) -> Any:
+    if isinstance(value, FlatMap):
+        return value
     # What a caller still holds, a list say, must not change the mapping later.
-    return value if isinstance(value, FlatMap) else _copied(value)
+    return FlatMap(value) if isinstance(value, Mapping) else _copied(value)
 
 
 def restored(content: Mapping) -> Mapping:

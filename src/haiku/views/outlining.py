@@ -7,7 +7,7 @@ from typing import Any
 
 from haiku._bound import Bound
 from haiku._packed import unpacked
-from haiku.data_structures import traverse
+from haiku.data_structures import merge
 from haiku.views.arrays import ArraySpec
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
 from haiku.views.calls import input_text, kind_of
@@ -75,15 +75,17 @@ class _Node:
 def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
     root = _Node()
     nodes: list[_Node] = []
+    called: set[str] = set()
     for cost in costs.calls:
         around = root if cost.parent is None else nodes[cost.parent]
         details = cost.invocation.module_details
         key = (details.module.module_name, details.method_name)
         nodes.append(around.parts.setdefault(key, _Node()))
         nodes[-1].calls.append(cost)
+        called.add(details.module.module_name)
     arrays = (
-        _Arrays(costs.params if params is None else params),
-        _Arrays(costs.state if state is None else state),
+        _Arrays(costs.params if params is None else params, called),
+        _Arrays(costs.state if state is None else state, called),
     )
     parts = tuple(_outline(node, arrays) for node in root.parts.values())
     top = [cost for cost in costs.calls if cost.parent is None]
@@ -132,7 +134,7 @@ def _outline(node: _Node, arrays: tuple[_Arrays, _Arrays]) -> Outline:
 
 def _sum(seconds: Any) -> float | None:
     seconds = list(seconds)
-    return None if None in seconds or not seconds else sum(seconds)
+    return None if None in seconds else sum(seconds)
 
 
 def outline_of_params(params: Any, state: Any = None) -> Outline:
@@ -154,10 +156,9 @@ def outline_of_params(params: Any, state: Any = None) -> Outline:
         mlp            6
           out          6
     """
-    stores = tuple(_Arrays(unpacked(values)) for values in (params, state))
-    paths = dict.fromkeys(path for store in stores for path in store.paths())
+    stores = [merge(unpacked(values) or {}) for values in (params, state)]
     tree: dict[str, Any] = {}
-    for path in paths:
+    for path in (*stores[0], *stores[1]):
         at = tree
         parts = path.split("/")
         for i, part in enumerate(parts):
@@ -172,8 +173,8 @@ def _nested(tree: dict[str, Any], stores: Any) -> tuple[Outline, ...]:
             path=path,
             name=path.rpartition("/")[2],
             kind="",
-            params=stores[0].take(path),
-            state=stores[1].take(path),
+            params=_summarised(stores[0].get(path, {})),
+            state=_summarised(stores[1].get(path, {})),
             parts=_nested(inside, stores),
         )
         for path, inside in tree.items()
@@ -181,20 +182,20 @@ def _nested(tree: dict[str, Any], stores: Any) -> tuple[Outline, ...]:
 
 
 class _Arrays:
-    """Parameters or state, each told by the first module that they belong to."""
+    """Parameters or state, each told by the first module that they belong to.
 
-    def __init__(self, values: Any):
-        self._left: dict[str, dict[str, Any]] = {}
+    Args:
+      values: They.
+      called: The paths of the modules that ask for them.
+    """
+
+    def __init__(self, values: Any, called: set[str]):
+        self._left = merge(values or {})  # Sorted, and a copy.
+        self._called = called
         self._taken: set[str] = set()
-        for path, name, value in traverse(values or {}):
-            self._left.setdefault(path, {})[name] = value
-
-    def paths(self) -> list[str]:
-        """The paths of modules that are left."""
-        return list(self._left)
 
     def take(
-        self, path: str, specs: Mapping[str, ArraySpec] | None = None
+        self, path: str, specs: Mapping[str, ArraySpec]
     ) -> dict[str, ArrayOutline]:
         """The arrays of a module, the first time that they are asked for.
 
@@ -208,19 +209,22 @@ class _Arrays:
         self._taken.add(path)
         if path not in self._left:
             # Inside `layer_stack` and `lift` modules know only the end of their path.
-            longer = [p for p in self._left if p.endswith(f"/{path}")]
+            unknown = self._left.keys() - self._called
+            longer = [p for p in unknown if p.endswith(f"/{path}")]
             if len(longer) == 1:
-                return self.take(longer[0])
-            own = {name.rpartition("/")[::2]: x for name, x in (specs or {}).items()}
-            return {name: summarised(x) for (p, name), x in own.items() if p == path}
-        values = self._left.pop(path)
-        return {name: summarised(value) for name, value in values.items()}
+                return self.take(longer[0], specs)
+            own = {name.rpartition("/")[::2]: x for name, x in specs.items()}
+            return _summarised({name: x for (p, name), x in own.items() if p == path})
+        return _summarised(self._left.pop(path))
 
     def rest(self) -> dict[str, ArrayOutline]:
         """All that is left, by full name."""
-        paths = list(self._left)
         return {
-            f"{path}/{name}": array
-            for path in paths
-            for name, array in self.take(path).items()
+            f"{path}/{name}": summarised(value)
+            for path, named in self._left.items()
+            for name, value in named.items()
         }
+
+
+def _summarised(values: Mapping[str, Any]) -> dict[str, ArrayOutline]:
+    return {name: summarised(value) for name, value in values.items()}
