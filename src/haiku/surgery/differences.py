@@ -32,6 +32,11 @@ class Change:
       max_abs: The largest absolute difference between numbers, those that are NaN in
         one of the two left out.
       nan: How many numbers are NaN in the first value alone, and in the second alone.
+
+    Example:
+      >>> old, new = {"a": {"w": np.zeros(2)}}, {"a": {"w": np.ones(2)}}
+      >>> print(hk.surgery.diff(old, new).changed[0])
+      f64[2], 2 of 2 values differ, by up to 1
     """
 
     path: str
@@ -68,6 +73,11 @@ class Difference:
         the same parameter: equal values, or equal shape and dtype and a similar path.
       changed: A `Change` for each path in both trees whose values differ.
       count: How many paths there are in both trees together, renamed ones counted once.
+
+    Example:
+      >>> difference = hk.surgery.diff({"a": {"w": 1.0}}, {"a": {"w": 2.0}})
+      >>> bool(difference), [change.path for change in difference.changed]
+      (True, ['a/w'])
     """
 
     removed: tuple[str, ...]
