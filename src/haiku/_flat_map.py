@@ -23,9 +23,14 @@ def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
 
     Returns:
       Dictionaries of the same content in the same order.
+
+    Example:
+      >>> params = {"linear": {"w": 1.0}}
+      >>> copy = hk.data_structures.to_haiku_dict(params)
+      >>> copy["linear"]["w"] = 2.0
+      >>> params
+      {'linear': {'w': 1.0}}
     """
-    if isinstance(structure, Mapping):
-        return {k: _copied(v) for k, v in structure.items()}
     return _copied(structure)
 
 
@@ -37,6 +42,14 @@ def to_mutable_dict(mapping: Mapping[K, V]) -> dict[K, V]:
 
     Returns:
       Dictionaries of the same content in the same order.
+
+    Raises:
+      TypeError: `mapping` is none.
+
+    Example:
+      >>> params = hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
+      >>> hk.data_structures.to_mutable_dict(params)
+      {'linear': {'w': 1.0}}
     """
     return to_haiku_dict(checked_mapping("to_mutable_dict", mapping))
 
@@ -50,6 +63,13 @@ def to_immutable_dict(mapping: Mapping[K, V]) -> FlatMap[K, V]:
     Returns:
       A `FlatMap` at every depth: a pytree that equals the dictionary of the same
       content.
+
+    Raises:
+      TypeError: `mapping` is none.
+
+    Example:
+      >>> hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
+      FlatMap({'linear': FlatMap({'w': 1.0})})
     """
     if isinstance(mapping, FlatMap):
         return mapping
@@ -65,6 +85,7 @@ def _copied(value: Any) -> Any:
 
 
 def checked_mapping(function: str, value: Any) -> Mapping:
+    """A mapping as it is; TypeError, with the function's name, of anything else."""
     if isinstance(value, Mapping):
         return value
     raise TypeError(
@@ -79,6 +100,11 @@ class FlatMap(Mapping[K, V]):
     It is a pytree, equals the dictionary of the same content, and is hashable where
     its leaves are. A pickle or a copy of it is a plain dictionary, unless
     `hk.config.set(restore_flatmap=True)` says otherwise.
+
+    Example:
+      >>> params = hk.data_structures.FlatMap({"linear": {"w": 1.0}})
+      >>> params["linear"]["w"], params == {"linear": {"w": 1.0}}
+      (1.0, True)
     """
 
     __slots__ = ("_items", "_hash")
@@ -86,11 +112,7 @@ class FlatMap(Mapping[K, V]):
     _hash: int | None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        content = dict(*args, **kwargs)
-        items = {
-            k: FlatMap(v) if _is_plain_mapping(v) else _copied_unless_flat(v)
-            for k, v in content.items()
-        }
+        items = {k: _frozen(v) for k, v in dict(*args, **kwargs).items()}
         object.__setattr__(self, "_items", items)
         object.__setattr__(self, "_hash", None)
 
@@ -157,10 +179,7 @@ class FlatMap(Mapping[K, V]):
         return f"FlatMap({{\n{body}}})"
 
     def __reduce__(self):
-        return restored, (self._to_mapping(),)
-
-    def _to_mapping(self) -> dict[K, V]:
-        return to_haiku_dict(self)
+        return restored, (to_haiku_dict(self),)
 
 
 class KeysOnlyKeysView(KeysView[K]):
@@ -170,13 +189,11 @@ class KeysOnlyKeysView(KeysView[K]):
         return f"KeysOnlyKeysView({list(self)!r})"
 
 
-def _is_plain_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping) and not isinstance(value, FlatMap)
-
-
-def _copied_unless_flat(value: Any) -> Any:
+def _frozen(value: Any) -> Any:
+    if isinstance(value, FlatMap):
+        return value
     # What a caller still holds, a list say, must not change the mapping later.
-    return value if isinstance(value, FlatMap) else _copied(value)
+    return FlatMap(value) if isinstance(value, Mapping) else _copied(value)
 
 
 def restored(content: Mapping) -> Mapping:

@@ -54,6 +54,10 @@ class Packed:
     Attributes:
       vectors: Arrays ``[elements]``, one for each dtype in order of appearance.
       layout: Where the arrays lie.
+
+    Example:
+      >>> hk.experimental.pack({"w": jnp.ones([2]), "b": jnp.ones([1])})
+      Packed(2 arrays in (Array([1., 1., 1.], dtype=float32),))
     """
 
     __slots__ = ("layout", "vectors")
@@ -89,11 +93,8 @@ def pack(tree: Any) -> Packed:
       >>> net = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([8, 1])(x)))
       >>> x = jnp.ones([4, 3])
       >>> packed = hk.experimental.pack(net.init(jax.random.key(0), x))
-      >>> loss = lambda packed: jnp.mean(net.apply(packed, x) ** 2)
-      >>> grads = jax.jit(jax.grad(loss))(packed)
+      >>> grads = jax.grad(lambda packed: jnp.mean(net.apply(packed, x) ** 2))(packed)
       >>> packed = jax.tree.map(lambda p, g: p - 0.1 * g, packed, grads)
-      >>> sorted(hk.experimental.unpack(packed))
-      ['mlp/~/linear_0', 'mlp/~/linear_1']
     """
     leaves, treedef = jax.tree.flatten(tree)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -125,11 +126,16 @@ def unpack(packed: Packed) -> Any:
     Raises:
       TypeError: `packed` is no `Packed`.
       ValueError: A vector has another length than the arrays together.
+
+    Example:
+      >>> packed = hk.experimental.pack({"w": jnp.ones([2, 3]), "b": jnp.zeros([3])})
+      >>> packed.vectors[0].shape, hk.experimental.unpack(packed)["w"].shape
+      ((9,), (2, 3))
     """
     if not isinstance(packed, Packed):
         raise TypeError(
             "hk.experimental.unpack takes what hk.experimental.pack returned, got "
-            f"{type(packed).__name__}."
+            f"{type(packed).__name__}. What was not packed is used as it is."
         )
     layout = packed.layout
     for vector, sizes in zip(packed.vectors, layout.sizes):
@@ -139,6 +145,11 @@ def unpack(packed: Packed) -> Any:
                 f"be their {sum(sizes)} elements."
             )
     return jax.tree.unflatten(layout.treedef, _separate(packed.vectors, layout))
+
+
+def unpacked(values: Any) -> Any:
+    """Parameters as dicts, `Packed` ones too."""
+    return unpack(values) if isinstance(values, Packed) else values
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -50,9 +50,10 @@ class Pattern:
 
     def __init__(self, text: str):
         if not isinstance(text, str):
+            several = " Give several one by one." if isinstance(text, Iterable) else ""
             raise TypeError(
                 "A pattern of paths is a text such as 'encoder/*/w' or '**/b', got "
-                f"{type(text).__name__}: {text!r}."
+                f"{type(text).__name__}: {text!r}.{several}"
             )
         self.text = text
         self._parts = text.split("/")
@@ -170,10 +171,13 @@ class Pattern:
         return "/".join(parts)
 
 
-@functools.lru_cache(maxsize=4096)
 def pattern(text: str) -> Pattern:
     """A `Pattern`, read once for each text."""
-    return Pattern(text)
+    # What is no text has no place in a cache, and `Pattern` says so.
+    return _read_once(text) if isinstance(text, str) else Pattern(text)
+
+
+_read_once = functools.lru_cache(maxsize=4096)(Pattern)
 
 
 def nearest(text: str, paths: Iterable[str], count: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Short text for dtypes, arrays and byte counts, as tables and errors show them."""
+"""Short text for dtypes, arrays and amounts, as tables and errors show them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def dtype_text(dtype: Any) -> str:
 def array_text(array: Any) -> str:
     """Writes an array's dtype and shape: `f32[2,3]`."""
     return dtype_text(array.dtype) + f"[{','.join(str(d) for d in array.shape)}]"
+
+
+def titled(name: str, kind: str | None) -> str:
+    """Writes a name with what it is the name of: `net (MLP)`."""
+    return f"{name} ({kind})" if kind else name
+
+
+def count_text(count: int, unit: str = "") -> str:
+    """Writes a number with a decimal prefix: `1.234 kflops`, `1.234 k`, `12`."""
+    number, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
+    while number > 1000 and len(prefixes) > 1:
+        number /= 1000
+        del prefixes[0]
+    return f"{number:.4g} {prefixes[0]}{unit}".rstrip()
 
 
 def bytes_text(count: float) -> str:

@@ -49,7 +49,8 @@ def _assign(changes: Mapping[str, bool | int | None]) -> dict[str, Any]:
     size = given.get("rng_reserve_size", 1)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(
-            f"RNG reserve size must be an integer of at least 1, got {size!r}."
+            f"RNG reserve size must be an integer of at least 1, got {size!r}. "
+            "With 1, the default, keys are split off one at a time."
         )
     current = settings()
     before = {name: getattr(current, name) for name in given}
@@ -74,7 +75,11 @@ def set(
       rng_reserve_size: See `rng_reserve_size`.
 
     Raises:
-      ValueError: `rng_reserve_size` is below 1.
+      ValueError: `rng_reserve_size` is no integer of at least 1.
+
+    Example:
+      >>> hk.config.set(check_jax_usage=True, rng_reserve_size=64)
+      >>> hk.config.set(check_jax_usage=False, rng_reserve_size=1)
     """
     _assign(
         dict(
@@ -106,7 +111,11 @@ def context(
       None.
 
     Raises:
-      ValueError: `rng_reserve_size` is below 1.
+      ValueError: `rng_reserve_size` is no integer of at least 1.
+
+    Example:
+      >>> with hk.config.context(rng_reserve_size=64):
+      ...     keys = hk.PRNGSequence(42).take(100)
     """
     before = _assign(
         dict(
@@ -132,6 +141,11 @@ def check_jax_usage(enabled: bool = True) -> bool:
 
     Returns:
       Whether it was checked before.
+
+    Example:
+      >>> before = hk.experimental.check_jax_usage()
+      >>> hk.experimental.check_jax_usage(before)
+      True
     """
     return _assign({"check_jax_usage": enabled})["check_jax_usage"]
 
@@ -144,6 +158,11 @@ def module_auto_repr(enabled: bool) -> bool:
 
     Returns:
       Whether they were shown before.
+
+    Example:
+      >>> before = hk.experimental.module_auto_repr(False)
+      >>> hk.experimental.module_auto_repr(before)
+      False
     """
     return _assign({"module_auto_repr": enabled})["module_auto_repr"]
 
@@ -161,6 +180,11 @@ def rng_reserve_size(size: int) -> int:
       The size before.
 
     Raises:
-      ValueError: `size` is below 1.
+      ValueError: `size` is no integer of at least 1.
+
+    Example:
+      >>> before = hk.experimental.rng_reserve_size(64)
+      >>> hk.experimental.rng_reserve_size(before)
+      64
     """
     return _assign({"rng_reserve_size": size})["rng_reserve_size"]

@@ -51,13 +51,22 @@ def traverse(structure: Structure) -> Generator[tuple[str, str, Any], None, None
 
     Yields:
       Triples `(module name, name, value)`.
+
+    Raises:
+      TypeError: `structure` is no mapping of mappings.
+
+    Example:
+      >>> params = {"linear": {"w": 1.0, "b": 0.0}}
+      >>> list(hk.data_structures.traverse(params))
+      [('linear', 'b', 0.0), ('linear', 'w', 1.0)]
     """
     for module in sorted(checked_mapping("traverse", structure)):
         content = structure[module]
         if not isinstance(content, Mapping):
             raise TypeError(
                 "A structure maps module names to mappings {name: value}; "
-                f"at {module!r} it holds {type(content).__name__}: {content!r}."
+                f"at {module!r} it holds {type(content).__name__}: {content!r}. What "
+                "belongs to no module is in the one named '~'."
             )
         for name in sorted(content):
             yield module, name, content[name]
@@ -81,6 +90,11 @@ def map(
 
     Returns:
       Dictionaries with the same keys; modules without parameters are left out.
+
+    Example:
+      >>> params = {"linear": {"w": 2.0, "b": 1.0}}
+      >>> hk.data_structures.map(lambda m, n, v: v * (n == "w"), params)
+      {'linear': {'b': 0.0, 'w': 2.0}}
     """
     return _gathered((m, n, fn(m, n, v)) for m, n, v in traverse(structure))
 
@@ -96,6 +110,11 @@ def filter(
 
     Returns:
       Dictionaries with the chosen parameters, values unchanged.
+
+    Example:
+      >>> params = {"linear": {"w": 2.0, "b": 1.0}}
+      >>> hk.data_structures.filter(lambda m, n, v: n == "w", params)
+      {'linear': {'w': 2.0}}
     """
     return _gathered(t for t in traverse(structure) if predicate(*t))
 
@@ -113,6 +132,11 @@ def partition(
 
     Returns:
       Two dictionaries: parameters that `predicate` is true of, and the others.
+
+    Example:
+      >>> params = {"body": {"w": 1.0}, "head": {"w": 2.0}}
+      >>> hk.data_structures.partition(lambda m, n, v: m == "head", params)
+      ({'head': {'w': 2.0}}, {'body': {'w': 1.0}})
     """
     no, yes = partition_n(lambda *t: 1 if predicate(*t) else 0, structure, 2)
     return yes, no
@@ -135,6 +159,11 @@ def partition_n(
 
     Raises:
       AssertionError: `fn` returned a number outside [0, n).
+
+    Example:
+      >>> params = {"body": {"w": 1.0, "b": 0.0}}
+      >>> hk.data_structures.partition_n(lambda m, n, v: int(n == "w"), params, 2)
+      ({'body': {'b': 0.0}}, {'body': {'w': 1.0}})
     """
     parts: list[dict[str, dict[str, Any]]] = [{} for _ in range(n)]
     for module, name, value in traverse(structure):
@@ -142,7 +171,7 @@ def partition_n(
         if not 0 <= i < n:
             raise AssertionError(
                 f"partition_n into {n} parts wants numbers in [0, {n}), got {i} "
-                f"for {module}/{name}."
+                f"for {module}/{name}. Return one of these, or give a larger n."
             )
         parts[i].setdefault(module, {})[name] = value
     return tuple(parts)
@@ -164,6 +193,11 @@ def merge(
     Raises:
       ValueError: `check_duplicates`, and two arrays of one path differ in shape or
         dtype.
+
+    Example:
+      >>> old, new = {"a": {"w": 1.0}, "b": {"w": 2.0}}, {"a": {"w": 3.0}}
+      >>> hk.data_structures.merge(old, new)
+      {'a': {'w': 3.0}, 'b': {'w': 2.0}}
     """
     out: dict[str, dict[str, Any]] = {}
     for structure in structures:
@@ -201,6 +235,11 @@ def is_subset(*, subset: Structure, superset: Structure) -> bool:
     Returns:
       True if `superset` has every path of `subset`; modules without parameters don't
       count.
+
+    Example:
+      >>> small, large = {"a": {"w": 1.0}}, {"a": {"w": 2.0, "b": 0.0}}
+      >>> hk.data_structures.is_subset(subset=small, superset=large)
+      True
     """
     return all(
         n in checked_mapping("is_subset", superset).get(m, {})
@@ -219,6 +258,13 @@ def tree_size(tree: Any) -> int:
 
     Returns:
       How many numbers they hold.
+
+    Raises:
+      AttributeError: A leaf is no array.
+
+    Example:
+      >>> hk.data_structures.tree_size({"linear": {"w": jnp.ones([2, 3])}})
+      6
     """
     return sum(_size(leaf) for leaf in _array_leaves("tree_size", tree))
 
@@ -231,6 +277,13 @@ def tree_bytes(tree: Any) -> int:
 
     Returns:
       How many bytes they hold.
+
+    Raises:
+      AttributeError: A leaf is no array.
+
+    Example:
+      >>> hk.data_structures.tree_bytes({"linear": {"w": jnp.ones([2, 3])}})
+      24
     """
     leaves = _array_leaves("tree_bytes", tree)
     return sum(_size(leaf) * leaf.dtype.itemsize for leaf in leaves)
@@ -247,6 +300,7 @@ def _array_leaves(function: str, tree: Any) -> list[Any]:
             # An AttributeError, since that is what programs may catch here.
             raise AttributeError(
                 f"hk.data_structures.{function} takes arrays, got "
-                f"{type(leaf).__name__} at {jax.tree_util.keystr(path)}: {leaf!r}."
+                f"{type(leaf).__name__} at {jax.tree_util.keystr(path) or 'the top'}: "
+                f"{leaf!r}. Write jnp.asarray(x) of a number, or leave it out."
             )
     return [leaf for _, leaf in leaves]

@@ -289,7 +289,7 @@ def test_parse_says_what_it_wants(text):
 def test_policies_are_of_floating_point_dtypes():
     with pytest.raises(ValueError, match="compute_dtype is a floating point.*int8"):
         mp.Policy(jnp.float32, jnp.int8, jnp.float32)
-    with pytest.raises(TypeError, match="takes text, got 3"):
+    with pytest.raises(TypeError, match="takes a text.*got int: 3"):
         mp.Policy.parse(3)
 
 

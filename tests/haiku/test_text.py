@@ -1,4 +1,4 @@
-"""Short text for dtypes, arrays and byte counts."""
+"""Short text for dtypes, arrays and amounts."""
 
 import jax
 import jax.numpy as jnp
@@ -48,3 +48,23 @@ def test_array_text():
 )
 def test_bytes_text(count, text):
     assert _text.bytes_text(count) == text
+
+
+@pytest.mark.parametrize(
+    "count, text, with_unit",
+    [
+        (0, "0", "0 flops"),
+        (1000, "1000", "1000 flops"),
+        (1235, "1.235 k", "1.235 kflops"),
+        (2_500_000, "2.5 M", "2.5 Mflops"),
+        (10**19, "1e+04 P", "1e+04 Pflops"),
+    ],
+)
+def test_count_text(count, text, with_unit):
+    assert _text.count_text(count) == text
+    assert _text.count_text(count, "flops") == with_unit
+
+
+def test_titled():
+    assert _text.titled("net", "MLP") == "net (MLP)"
+    assert _text.titled("net", "") == _text.titled("net", None) == "net"

@@ -67,7 +67,8 @@ class Binding:
           The model.
 
         Raises:
-          TypeError: A pair is bound, which has an `init` of its own.
+          TypeError: `use` can't be called; or a pair is bound, which has an `init` of
+            its own.
           ValueError: `rng` is no key.
         """
         if not callable(use):

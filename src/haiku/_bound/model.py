@@ -7,9 +7,10 @@ import jax
 from haiku import _treescope
 from haiku._bound.nets import PART, Names, Net
 from haiku._bound.pairs import Pair
-from haiku._bound.text import unpacked, written
+from haiku._bound.text import written
 from haiku._core.arguments import check_values
 from haiku._core.keys import as_key
+from haiku._packed import unpacked
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 
@@ -140,7 +141,8 @@ class Bound:
         raise AttributeError(
             f"A bound model does not change: write `model = model.replace({name}=...)`."
             if name in ("params", "state")
-            else f"A bound model does not change, and has no {name!r} to set."
+            else f"A bound model does not change, and has no {name!r} to set: other "
+            "parameters and state are `model.replace(params=..., state=...)`."
         )
 
     __delattr__ = __setattr__  # type: ignore[assignment]
@@ -203,7 +205,10 @@ class Reached:
 
     def __getitem__(self, index: int | str) -> Any:
         if not isinstance(self._model._net, Pair):
-            raise TypeError(f"{self!r} has nothing by index.")
+            raise TypeError(
+                f"{self!r} has nothing by index: call it, or name what is inside as in "
+                "`model.head(x)`."
+            )
         return _reach(self._model, (*self._names, index), self._updating)
 
     __iter__ = None  # type: ignore[assignment]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from haiku import _text
-from haiku._packed import Packed, unpack
+from haiku._packed import unpacked
 from haiku.data_structures import traverse
 
 _SHOWN = 40
@@ -35,11 +35,6 @@ def written(head: str, params: Any, state: Any) -> str:
         if len(named) > _SHOWN:
             lines.append(f"  ... and {len(named) - _SHOWN} more")
     return "\n".join([*lines, f"{count:,} parameters"])
-
-
-def unpacked(values: Any) -> Any:
-    """Parameters as dicts, `Packed` ones too."""
-    return unpack(values) if isinstance(values, Packed) else values
 
 
 def _shown(value: Any) -> str:

@@ -36,6 +36,9 @@ from haiku.config import check_jax_usage as check_jax_usage
 from haiku.config import module_auto_repr as module_auto_repr
 from haiku.config import rng_reserve_size as rng_reserve_size
 from haiku.experimental import jaxpr_info as jaxpr_info
+from haiku.views.arrays import ArraySpec as ArraySpec
+from haiku.views.calls import MethodInvocation as MethodInvocation
+from haiku.views.calls import ModuleDetails as ModuleDetails
 from haiku.views.comparison import Comparison as Comparison
 from haiku.views.comparison import compare as compare
 from haiku.views.graph import abstract_to_dot as abstract_to_dot
@@ -43,9 +46,6 @@ from haiku.views.graph import to_dot as to_dot
 from haiku.views.outline import Outline as Outline
 from haiku.views.outlining import outline as outline
 from haiku.views.outlining import outline_of_params as outline_of_params
-from haiku.views.summary import ArraySpec as ArraySpec
-from haiku.views.summary import MethodInvocation as MethodInvocation
-from haiku.views.summary import ModuleDetails as ModuleDetails
 from haiku.views.summary import eval_summary as eval_summary
 from haiku.views.table import tabulate as tabulate
 

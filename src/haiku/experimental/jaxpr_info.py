@@ -1,13 +1,13 @@
 """What a function computes, module by module, as text and as a web page."""
 
-from haiku.views.costs import (
+from haiku.views.model_info import (
     Expression,
     Module,
     flops,
     format_module,
     make_model_info,
 )
-from haiku.views.page import as_html, as_html_page, css, js
+from haiku.views.model_info_page import as_html, as_html_page, css, js
 
 __all__ = [
     "Expression",

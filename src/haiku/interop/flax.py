@@ -145,7 +145,7 @@ def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
     if not isinstance(mod, nn.Module):
         raise TypeError(
             "hk.experimental.flax.lift takes a module of flax.linen, got "
-            f"{type(mod).__name__}: {mod!r}."
+            f"{type(mod).__name__}: {mod!r}. Of a class make one: nn.Dense(300)."
         )
     lifted = _Lifted(mod, name)
 
@@ -265,6 +265,9 @@ def flatten_flax_to_haiku(
 
     Returns:
       The same arrays by path; those of no module are at `~`.
+
+    Raises:
+      TypeError: `collection` is no mapping.
 
     Example:
       >>> collection = {"mlp": {"linear": {"w": 1}}, "scale": 2}

@@ -38,12 +38,9 @@ def set_policy(cls: type[Module] | Module | str, policy: Any) -> None:
       AssertionError: `policy` is None.
 
     Example:
-      >>> policy = "params=float32,compute=bfloat16,output=float32"
-      >>> hk.mixed_precision.set_policy(hk.nets.ResNet50, policy)
-      >>> # Statistics over a batch want all digits.
-      >>> hk.mixed_precision.set_policy(hk.BatchNorm, "float32")
+      >>> hk.mixed_precision.set_policy(hk.nets.MLP, "params=float32,compute=bfloat16")
       >>> hk.mixed_precision.set_policy("**/logits", "float32")
-      >>> for who in (hk.nets.ResNet50, hk.BatchNorm, "**/logits"):
+      >>> for who in (hk.nets.MLP, "**/logits"):
       ...     hk.mixed_precision.clear_policy(who)
     """
     key = key_of("set_policy", cls)
@@ -63,6 +60,15 @@ def get_policy(cls: type[Module] | Module | str) -> Any | None:
 
     Returns:
       What `set_policy` or `push_policy` gave it.
+
+    Raises:
+      TypeError: `cls` is no class of modules, no pattern, and no module.
+      ValueError: The pattern is none.
+
+    Example:
+      >>> with hk.mixed_precision.push_policy("head/**", "bfloat16"):
+      ...     print(hk.mixed_precision.get_policy("head/**"))
+      Policy('params=bfloat16,compute=bfloat16,output=bfloat16')
     """
     key = key_of("get_policy", cls)
     if isinstance(key, Module):
@@ -75,6 +81,16 @@ def clear_policy(cls: type[Module] | Module | str) -> None:
 
     Args:
       cls: As in `set_policy`.
+
+    Raises:
+      TypeError: `cls` is no class of modules, no pattern, and no module.
+      ValueError: The pattern is none.
+
+    Example:
+      >>> hk.mixed_precision.set_policy(hk.Linear, "bfloat16")
+      >>> hk.mixed_precision.clear_policy(hk.Linear)
+      >>> hk.mixed_precision.get_policy(hk.Linear) is None
+      True
     """
     key = key_of("clear_policy", cls)
     if isinstance(key, Module):

@@ -47,6 +47,9 @@ class Policy:
       compute_dtype: What arguments, parameters and state are cast to.
       output_dtype: What results are cast to.
 
+    Raises:
+      ValueError: One of them is no floating point dtype.
+
     Example:
       >>> hk.mixed_precision.Policy.parse("params=float32,compute=bfloat16")
       Policy('params=float32,compute=bfloat16,output=bfloat16')
@@ -83,9 +86,13 @@ class Policy:
 
         Raises:
           ValueError: The text isn't of that form.
+          TypeError: It is no text.
         """
         if not isinstance(text, str):
-            raise TypeError(f"Policy.parse takes text, got {text!r}.")
+            raise TypeError(
+                "Policy.parse takes a text such as 'params=float32,compute=bfloat16', "
+                f"got {type(text).__name__}: {text!r}."
+            )
         if "=" not in text:
             dtype = _parsed_dtype(text)
             return cls(dtype, dtype, dtype)
@@ -105,11 +112,11 @@ class Policy:
         return cls(params, compute, given.get("output", compute))
 
     def cast_to_param(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `param_dtype`."""
+        """Casts floating point arrays of a tree, and no others, to `param_dtype`."""
         return _cast(x, self.param_dtype)
 
     def cast_to_compute(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `compute_dtype`.
+        """Casts floating point arrays of a tree, and no others, to `compute_dtype`.
 
         Where that is a float8 they are rounded to it, and are of `wide_dtype`.
         """
@@ -119,7 +126,7 @@ class Policy:
         return _cast(x, self.compute_dtype)
 
     def cast_to_output(self, x: Any) -> Any:
-        """Casts the floating point arrays in a tree to `output_dtype`."""
+        """Casts floating point arrays of a tree, and no others, to `output_dtype`."""
         return _cast(x, self.output_dtype)
 
     @property

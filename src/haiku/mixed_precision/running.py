@@ -47,6 +47,13 @@ def current_policy() -> Any | None:
 
     Returns:
       The policy, or None.
+
+    Example:
+      >>> def f():
+      ...     with hk.mixed_precision.scope("bfloat16"):
+      ...         return hk.mixed_precision.current_policy()
+      >>> hk.testing.transform_and_run(f)()
+      Policy('params=bfloat16,compute=bfloat16,output=bfloat16')
     """
     running = _running.get()
     return running[-1].policy if running else None

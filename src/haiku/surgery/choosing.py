@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from haiku.surgery.matching import (
+    Dicts,
     Place,
+    Tree,
     findings,
     nested,
-    patterns_of,
     text_of,
     values_of,
 )
 
 __all__ = ["merge", "paths", "select", "split"]
-
-Tree = Mapping[str, Mapping[str, Any]]
-Dicts = dict[str, dict[str, Any]]
 
 
 def paths(tree: Tree, *patterns: str) -> list[str]:
@@ -41,7 +38,7 @@ def paths(tree: Tree, *patterns: str) -> list[str]:
     values = values_of(tree)
     if not patterns:
         return [place.path for place in values]
-    found = findings("paths", patterns_of("paths", patterns), values)
+    found = findings("paths", patterns, values)
     return [place.path for place in values if place in found]
 
 
@@ -67,7 +64,7 @@ def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
       {'head': {'w': Array(6., dtype=float32, weak_type=True)}}
     """
     values = values_of(tree)
-    found = findings("split", patterns_of("split", patterns), values)
+    found = findings("split", patterns, values)
     chosen = {place: value for place, value in values.items() if place in found}
     rest = {place: value for place, value in values.items() if place not in found}
     return nested(chosen), nested(rest)
@@ -91,7 +88,7 @@ def select(tree: Tree, *patterns: str) -> Dicts:
       {'a': {'w': 1}, 'c': {'w': 3}}
     """
     values = values_of(tree)
-    found = findings("select", patterns_of("select", patterns), values)
+    found = findings("select", patterns, values)
     return nested({p: value for p, value in values.items() if p in found})
 
 

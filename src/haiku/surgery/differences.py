@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from jax.core import Tracer
 
-from haiku.surgery.matching import Place, text_of, values_of
+from haiku.surgery.matching import Place, Tree, is_abstract, raw, text_of, values_of
 from haiku.surgery.renames import likely_renames
 
 __all__ = ["Change", "Difference", "diff"]
 
-Tree = Mapping[str, Mapping[str, Any]]
 _SHOWN = 60  # Lines of a text.
 
 
@@ -35,6 +32,11 @@ class Change:
       max_abs: The largest absolute difference between numbers, those that are NaN in
         one of the two left out.
       nan: How many numbers are NaN in the first value alone, and in the second alone.
+
+    Example:
+      >>> old, new = {"a": {"w": np.zeros(2)}}, {"a": {"w": np.ones(2)}}
+      >>> print(hk.surgery.diff(old, new).changed[0])
+      f64[2], 2 of 2 values differ, by up to 1
     """
 
     path: str
@@ -71,6 +73,11 @@ class Difference:
         the same parameter: equal values, or equal shape and dtype and a similar path.
       changed: A `Change` for each path in both trees whose values differ.
       count: How many paths there are in both trees together, renamed ones counted once.
+
+    Example:
+      >>> difference = hk.surgery.diff({"a": {"w": 1.0}}, {"a": {"w": 2.0}})
+      >>> bool(difference), [change.path for change in difference.changed]
+      (True, ['a/w'])
     """
 
     removed: tuple[str, ...]
@@ -163,21 +170,15 @@ def _change(path: str, old: Any, new: Any, rtol: float, atol: float) -> Change |
     ]
     shapes, dtypes = ([[k[i] for k in kind] for kind in kinds] for i in (0, 1))
     change = Change(path, *texts, shapes[0] != shapes[1], dtypes[0] != dtypes[1])
-    if not change.shape and not any(_is_abstract(x) for x in (*leaves[0], *leaves[1])):
+    if not change.shape and not any(is_abstract(x) for x in (*leaves[0], *leaves[1])):
         for a, b in zip(*leaves):
             change = _with_values(change, _numbers(a), _numbers(b), rtol, atol)
     return change if change.shape or change.dtype or change.differing else None
 
 
-def _is_abstract(x: Any) -> bool:
-    return isinstance(x, (Tracer, jax.ShapeDtypeStruct))
-
-
 def _numbers(x: Any) -> np.ndarray:
     """An array's numbers in a dtype that NumPy computes with."""
-    if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
-        x = jax.random.key_data(x)
-    array = np.asarray(x)
+    array = np.asarray(raw(x))
     # NumPy takes bfloat16 and its kin for no number at all.
     return array.astype(np.float64) if array.dtype.kind in "Vf" else array
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import jax
 
-from haiku._patterns import pattern
-from haiku.surgery.matching import Place, findings, patterns_of, values_of
+from haiku.surgery.matching import (
+    Place,
+    Tree,
+    findings,
+    given_by_pattern,
+    values_of,
+)
 
 __all__ = ["labels", "mask"]
-
-Tree = Mapping[str, Mapping[str, Any]]
 
 
 def mask(params: Tree, *patterns: str) -> Any:
@@ -36,7 +39,7 @@ def mask(params: Tree, *patterns: str) -> Any:
       >>> hk.surgery.mask({"a": {"w": 1.0, "b": 2.0}}, "**/w")
       {'a': {'b': False, 'w': True}}
     """
-    found = findings("mask", patterns_of("mask", patterns), values_of(params))
+    found = findings("mask", patterns, values_of(params))
     return _like(params, lambda place: place in found)
 
 
@@ -56,14 +59,14 @@ def labels(params: Tree, by_pattern: Mapping[str, Any], default: Any = None) -> 
     Raises:
       ValueError: A pattern finds nothing; or there is no `default`, and a parameter is
         found by no pattern.
+      TypeError: `by_pattern` is no mapping.
 
     Example:
       >>> params = {"encoder": {"w": 1.0}, "head": {"w": 2.0}}
       >>> hk.surgery.labels(params, {"encoder/**": "frozen"}, default="trained")
       {'encoder': {'w': 'frozen'}, 'head': {'w': 'trained'}}
     """
-    wanted = {pattern(text): label for text, label in by_pattern.items()}
-    patterns_of("labels", by_pattern)
+    wanted = given_by_pattern("labels", by_pattern, "{'encoder/**': 'frozen'}")
     values = values_of(params)
     found = findings("labels", wanted, values)
     left = [place.path for place in values if place not in found]

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
-from haiku._patterns import Found, Pattern, nearest, pattern
+from haiku._patterns import Found, nearest, pattern
 from haiku._text import array_text
 from haiku.data_structures import traverse
+
+Tree = Mapping[str, Mapping[str, Any]]
+Dicts = dict[str, dict[str, Any]]
 
 
 class Place(NamedTuple):
@@ -39,56 +43,74 @@ class Place(NamedTuple):
 Values = dict[Place, Any]
 
 
-def values_of(tree: Mapping[str, Mapping[str, Any]]) -> Values:
+def values_of(tree: Tree) -> Values:
     """The values of a tree by place, sorted."""
     return {Place(module, name): value for module, name, value in traverse(tree)}
 
 
-def nested(values: Mapping[Place, Any]) -> dict[str, dict[str, Any]]:
+def nested(values: Mapping[Place, Any]) -> Dicts:
     """The tree of such values."""
-    out: dict[str, dict[str, Any]] = {}
+    out: Dicts = {}
     for (module, name), value in values.items():
         out.setdefault(module, {})[name] = value
     return out
 
 
-def patterns_of(what: str, texts: Iterable[str]) -> list[Pattern]:
-    """Patterns, at least one."""
-    found = [pattern(text) for text in texts]
-    if not found:
-        raise ValueError(
-            f"hk.surgery.{what} takes at least one pattern, such as 'encoder/**'."
+def given_by_pattern(what: str, given: Any, example: str) -> Mapping[str, Any]:
+    """What is given by pattern; TypeError if it is no mapping."""
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"hk.surgery.{what} takes a mapping from patterns, such as {example}, got "
+            f"{type(given).__name__}: {given!r}."
         )
-    return found
+    return given
 
 
 def findings(
-    what: str, patterns: Iterable[Pattern], values: Values
-) -> dict[Place, tuple[Pattern, Found]]:
+    what: str, patterns: Iterable[str], values: Values
+) -> dict[Place, tuple[str, Found]]:
     """The places that patterns find, each with the first pattern that finds it.
 
     Raises:
-      ValueError: A pattern finds nothing.
+      ValueError: There is no pattern, or one finds nothing.
     """
-    out: dict[Place, tuple[Pattern, Found]] = {}
-    for wanted in patterns:
+    out: dict[Place, tuple[str, Found]] = {}
+    patterns = list(patterns)
+    if not patterns:
+        raise ValueError(
+            f"hk.surgery.{what} takes at least one pattern, such as 'encoder/**'."
+        )
+    for text in patterns:
+        wanted = pattern(text)
         found = [(place, wanted.match(place.path)) for place in values]
         hits = [(place, match) for place, match in found if match is not None]
         if not hits:
-            raise ValueError(nothing_found(what, wanted, values))
+            raise ValueError(_nothing_found(what, text, values))
         for place, match in hits:
-            out.setdefault(place, (wanted, match))
+            out.setdefault(place, (text, match))
     return out
 
 
-def nothing_found(what: str, wanted: Pattern, values: Values) -> str:
+def _nothing_found(what: str, text: str, values: Values) -> str:
     """What to say where a pattern finds nothing."""
-    near = nearest(wanted.text, (place.path for place in values))
+    near = nearest(text, (place.path for place in values))
     have = f"The nearest paths are {near}" if near else "The tree is empty"
     hint = ""
-    if any(wanted.match(place.module) for place in values):
-        hint = f" To have all that a module holds, write {wanted.text + '/*'!r}."
-    return f"hk.surgery.{what}: no path is like {wanted.text!r}. {have}.{hint}"
+    if any(pattern(text).match(place.module) for place in values):
+        hint = f" To have all that a module holds, write {text + '/*'!r}."
+    return f"hk.surgery.{what}: no path is like {text!r}. {have}.{hint}"
+
+
+def is_abstract(x: Any) -> bool:
+    """Whether an array has a shape and a dtype, and no numbers to be seen."""
+    return isinstance(x, (Tracer, jax.ShapeDtypeStruct))
+
+
+def raw(x: Any) -> Any:
+    """An array itself; of random keys the numbers that they are made of."""
+    if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(x)
+    return x
 
 
 def computed(function: Any, *trees: Any) -> Any:

@@ -9,19 +9,18 @@ import jax
 
 from haiku._patterns import pattern
 from haiku.surgery.matching import (
+    Dicts,
     Place,
+    Tree,
     computed,
     findings,
+    given_by_pattern,
     nested,
-    patterns_of,
     text_of,
     values_of,
 )
 
 __all__ = ["map_like", "rename", "slice"]
-
-Tree = Mapping[str, Mapping[str, Any]]
-Dicts = dict[str, dict[str, Any]]
 
 
 def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
@@ -40,29 +39,25 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
     Raises:
       ValueError: A pattern finds nothing; a new path has a wildcard that its pattern
         lacks; or two values would have the same path.
+      TypeError: `renames` is no mapping.
 
     Example:
       >>> params = {"net/layer_0": {"w": 1}, "net/layer_1": {"w": 2}}
       >>> hk.surgery.rename(params, {"net/layer_{i}/*": "trunk/block_{i}/*"})
       {'trunk/block_0': {'w': 1}, 'trunk/block_1': {'w': 2}}
     """
-    if not isinstance(renames, Mapping):
-        raise TypeError(
-            "hk.surgery.rename takes a mapping from patterns to new paths, such as "
-            f"{{'old/**': 'new/**'}}, got {type(renames).__name__}: {renames!r}."
-        )
-    targets = {pattern(old): pattern(new) for old, new in renames.items()}
-    for old, new in targets.items():
-        new.check_fills(old)
-    patterns_of("rename", renames)
+    renames = given_by_pattern("rename", renames, "{'old/**': 'new/**'}")
+    targets = {old: pattern(new) for old, new in renames.items()}
+    for old, target in targets.items():
+        target.check_fills(pattern(old))
     values = values_of(tree)
     found = findings("rename", targets, values)
     moved: dict[Place, Place] = {}  # from new to old
     for place in values:
         new = place
         if place in found:
-            wanted, match = found[place]
-            new = Place.at("rename", targets[wanted].filled(match))
+            old, match = found[place]
+            new = Place.at("rename", targets[old].filled(match))
         if new in moved:
             raise ValueError(
                 f"hk.surgery.rename would give {moved[new].path} and {place.path} the "
@@ -70,7 +65,7 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
                 "with `*`, `**` or `{name}`, or leave one out with hk.surgery.split."
             )
         moved[new] = place
-    return nested({new: values[old] for new, old in sorted(moved.items())})
+    return nested({new: values[place] for new, place in sorted(moved.items())})
 
 
 def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
@@ -87,6 +82,7 @@ def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
 
     Raises:
       ValueError: A pattern finds nothing, or an array can't be indexed like this.
+      TypeError: `indices` is no mapping.
 
     Example:
       >>> params = {"embed": {"embeddings": np.ones([100, 8])}, "head": {"w": 1}}
@@ -94,18 +90,18 @@ def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
       >>> params["embed"]["embeddings"].shape
       (50, 8)
     """
-    by_pattern = {pattern(text): index for text, index in indices.items()}
-    patterns_of("slice", indices)
+    indices = given_by_pattern("slice", indices, "{'embed/*': np.s_[:6]}")
     values = values_of(tree)
-    found = findings("slice", by_pattern, values)
-    for place, (wanted, _) in found.items():
-        index = by_pattern[wanted]
+    found = findings("slice", indices, values)
+    for place, (text, _) in found.items():
+        index = indices[text]
         try:
             values[place] = computed(lambda x, i=index: x[i], values[place])
         except (IndexError, TypeError) as error:
             raise ValueError(
                 f"hk.surgery.slice can't take [{index!r}] of {place.path}, which is "
-                f"{text_of(values[place])}: {error}"
+                f"{text_of(values[place])}: {error} Give what `value[...]` takes, or a "
+                "narrower pattern."
             ) from error
     return nested(values)
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.core import Tracer
 
-from haiku.surgery.matching import Place, Values, text_of
+from haiku.surgery.matching import Place, Values, is_abstract, raw, text_of
 
 _SIMILAR = 0.5  # How alike modules' paths are at least, as `difflib` counts it.
 _MANY = 4_000  # Pairs of one name and shape; of more, only equal values are looked for.
@@ -74,14 +73,11 @@ def _fingerprint(value: Any) -> bytes | None:
     digest = hashlib.sha1(text_of(value).encode(), usedforsecurity=False)
     telling = False
     for leaf in jax.tree.leaves(value):
-        if isinstance(leaf, (Tracer, jax.ShapeDtypeStruct)):
+        if is_abstract(leaf) or not isinstance(
+            leaf, (jax.Array, np.ndarray, np.generic)
+        ):
             return None
-        if not isinstance(leaf, (np.ndarray, np.generic)):
-            if not isinstance(leaf, jax.Array):
-                return None
-            if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                leaf = jax.random.key_data(leaf)
-        array = np.ascontiguousarray(np.asarray(leaf))
+        array = np.ascontiguousarray(np.asarray(raw(leaf)))
         if array.dtype.hasobject:
             return None
         numbers = array.reshape(-1)

@@ -11,7 +11,9 @@ import numpy as np
 
 from haiku._patterns import Found, Pattern, pattern
 from haiku.surgery.matching import (
+    Dicts,
     Place,
+    Tree,
     Values,
     computed,
     findings,
@@ -21,9 +23,6 @@ from haiku.surgery.matching import (
 )
 
 __all__ = ["stack", "unstack"]
-
-Tree = Mapping[str, Mapping[str, Any]]
-Dicts = dict[str, dict[str, Any]]
 
 
 def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
@@ -59,7 +58,7 @@ def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("stack", many=source, one=target)
     target.check_fills(source)
     values = values_of(tree)
-    found = findings("stack", [source], values)
+    found = findings("stack", [layers], values)
     stacks: dict[Place, dict[int, Place]] = {}
     for place, (_, match) in found.items():
         new = Place.at("stack", target.filled(match))
@@ -106,7 +105,7 @@ def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("unstack", many=target, one=source)
     _without(target, number).check_fills(source)
     values = values_of(tree)
-    found = findings("unstack", [source], values)
+    found = findings("unstack", [stacked], values)
     lengths = {place: _length(place, values[place], axis) for place in found}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{p.path} {text_of(values[p])}" for p in list(found)[:4])
@@ -197,7 +196,8 @@ def _stacked(new: Place, members: list[Place], values: Values, axis: int) -> Any
         odd = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
         raise ValueError(
             f"hk.surgery.stack can't make {new.path} of different values: "
-            f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}."
+            f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}. "
+            "Leave what differs between layers out with a narrower pattern."
         )
 
     def stacked(*arrays: Any) -> Any:

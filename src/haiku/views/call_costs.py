@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from haiku._core import intercept_methods, original_function, transform_with_state
-from haiku.views.costs import flops
-from haiku.views.jaxprs import branches, called, open_jaxpr
-from haiku.views.summary import ArraySpec, Call, MethodInvocation, recorder
-from haiku.views.timing import Stopwatch, quickest, split_arrays
+from haiku._core import intercept_methods
+from haiku.views.arrays import ArraySpec, specs_of, split_arrays
+from haiku.views.calls import Call, MethodInvocation, recorder
+from haiku.views.flops import flops_of
+from haiku.views.jaxprs import branches, called
+from haiku.views.model import Model
+from haiku.views.scopes import call_scope, calls_around
+from haiku.views.timing import Stopwatch, examples, quickest
 
 __all__ = ["CallCost", "Costs", "costs_of_calls"]
 
@@ -55,6 +56,7 @@ class Costs:
       state: Those of all its state.
       output: Those of what it returns, as text.
       seconds: Time of all of it, compiled; None if not measured.
+      own_seconds: What is left when the calls are taken off.
     """
 
     calls: Sequence[CallCost]
@@ -64,10 +66,7 @@ class Costs:
     state: Any
     output: str
     seconds: float | None
-
-
-_SCOPE = "haiku_call_"
-_NUMBER = re.compile(_SCOPE + r"(\d+)")
+    own_seconds: float | None
 
 
 def costs_of_calls(
@@ -88,88 +87,72 @@ def costs_of_calls(
       time: Whether to run and time each call; else nothing is computed.
       params: Parameters to be timed with. Default: new ones.
       state: State likewise.
+
+    Returns:
+      The costs of the whole, and of each call.
     """
-    net = transform_with_state(original_function(f))
-    arrays, join = split_arrays((args, kwargs))
-    key = jax.random.PRNGKey(42)
-
-    def init(key, arrays):
-        args, kwargs = join(arrays)
-        return net.init(key, *args, **kwargs)
-
+    model = Model(f, args, kwargs)
+    made = model.specs()
+    params_spec = made[0] if params is None else specs_of(params)
+    state_spec = made[1] if state is None else specs_of(state)
     calls: list[Call] = []
+    with intercept_methods(recorder(calls, _in_scope)):
+        program, out = model.program(params_spec, state_spec)
 
-    def apply(params, state, key, arrays):
-        args, kwargs = join(arrays)
-        with intercept_methods(recorder(calls, _in_scope)):
-            return net.apply(params, state, key, *args, **kwargs)
-
-    # A jitted function that has run before would not run its modules again.
-    with jax.disable_jit():
-        specs = jax.eval_shape(init, key, arrays)
-        if params is not None:
-            specs = _specs(params), specs[1] if state is None else _specs(state)
-        trace = jax.make_jaxpr(apply, return_shape=True)
-        program, (out, _) = trace(*specs, key, arrays)
-    own = _own_flops(open_jaxpr(program), len(calls))
+    own = _own_flops(program, len(calls))
     total = list(own)
     for call in reversed(calls):  # Calls inside are counted before those around them.
-        total[_parent(call)] += total[call.number]
+        total[_OUTSIDE if call.parent is None else call.parent] += total[call.number]
     seconds: list[float | None] = [None] * len(calls)
     whole = None
     if time:
-        watch = Stopwatch()
-        arrays = jax.tree.map(_example, arrays)
-        if params is None:
-            params, made = jax.jit(init)(key, arrays)
-            state = made if state is None else state
-        with jax.disable_jit(), intercept_methods(watch.interceptor()):
-            args, kwargs = join(arrays)
-            net.apply(params, state or {}, key, *args, **kwargs)
-
-        def all_of_it(params, state, key, arrays):
-            args, kwargs = join(arrays)
-            return split_arrays(net.apply(params, state, key, *args, **kwargs))[0]
-
-        given = (params, state or {}, key, arrays)
-        whole = quickest(jax.jit(all_of_it).lower(*given).compile(), *given)
-        seconds = watch.of(calls)
+        values = _values(model, params, state)
+        seconds = _seconds(model, calls, values)
+        whole = _whole_seconds(model, values)
     rows = [
         CallCost(
             call.invocation,
-            call.around[0].number if call.around else None,
+            call.parent,
             total[call.number],
             own[call.number],
             sum(call.returned.values()),
             seconds[call.number],
-            _own_seconds(call, calls, seconds),
+            _own_seconds(seconds[call.number], call.number, calls, seconds),
         )
         for call in calls
     ]
-    output = str(_array_specs(out))
-    return Costs(rows, total[-1], own[-1], specs[0], specs[1], output, whole)
-
-
-def _parent(call: Call) -> int:
-    return call.around[0].number if call.around else -1
+    return Costs(
+        calls=rows,
+        flops=total[_OUTSIDE],
+        own_flops=own[_OUTSIDE],
+        params=params_spec,
+        state=state_spec,
+        output=str(jax.tree.map(ArraySpec.from_array, out)),
+        seconds=whole,
+        own_seconds=_own_seconds(whole, None, calls, seconds),
+    )
 
 
 def _in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    with jax.named_scope(f"{_SCOPE}{call.number}"):
+    with call_scope(call.number):
         return f(*args, **kwargs)
+
+
+# ---- Operations -------------------------------------------------------------------
+
+_OUTSIDE = -1  # Where lists by call have what is outside of all calls.
 
 
 def _own_flops(jaxpr: Any, count: int) -> list[int]:
     """Operations by the innermost call that does them; outside of calls, the last."""
     found = [0] * (count + 1)
-    _count(jaxpr, -1, 1, found)
+    _count(jaxpr, _OUTSIDE, 1, found)
     return found
 
 
 def _count(jaxpr: Any, owner: int, times: int, found: list[int]) -> None:
     for eqn in jaxpr.eqns:
-        numbers = _NUMBER.findall(str(eqn.source_info.name_stack))
-        inside = int(numbers[-1]) if numbers else owner
+        inside = [owner, *calls_around(eqn)][-1]
         inner = called(eqn)
         if inner is not None:
             repeated = times * inner.times * _replicas(eqn)
@@ -182,7 +165,7 @@ def _count(jaxpr: Any, owner: int, times: int, found: list[int]) -> None:
             for i, n in enumerate(max(counted, key=sum)):
                 found[i] += n
         else:
-            found[inside] += times * flops(eqn, None)  # type: ignore[arg-type]
+            found[inside] += times * flops_of(eqn)
 
 
 def _replicas(eqn: Any) -> int:
@@ -191,35 +174,42 @@ def _replicas(eqn: Any) -> int:
     return getattr(mesh, "size", 1)
 
 
+# ---- Time -------------------------------------------------------------------------
+
+
+def _values(model: Model, params: Any, state: Any) -> tuple[Any, ...]:
+    """What `apply` is timed with: what is given, and the rest made up."""
+    arrays = examples(model.arrays)
+    if params is None:
+        params, made = jax.jit(model.init)(model.key, arrays)
+        state = made if state is None else state
+    return params, state or {}, model.key, arrays
+
+
+def _seconds(
+    model: Model, calls: Sequence[Call], values: tuple[Any, ...]
+) -> list[float | None]:
+    watch = Stopwatch()
+    with jax.disable_jit(), intercept_methods(watch.interceptor()):
+        model.apply(*values)
+    return watch.of(calls)
+
+
+def _whole_seconds(model: Model, values: tuple[Any, ...]) -> float:
+    arrays_alone = jax.jit(lambda *values: split_arrays(model.apply(*values))[0])
+    return quickest(arrays_alone.lower(*values).compile(), *values)
+
+
 def _own_seconds(
-    call: Call, calls: Sequence[Call], seconds: Sequence[float | None]
+    total: float | None,
+    number: int | None,
+    calls: Sequence[Call],
+    seconds: Sequence[float | None],
 ) -> float | None:
-    inside = [seconds[c.number] for c in calls if c.around and c.around[0] is call]
-    total = seconds[call.number]
-    if total is None or None in inside:
+    """What of a call's time those right inside it leave; None if one was not timed."""
+    inside = [seconds[call.number] for call in calls if call.parent == number]
+    known = [s for s in inside if s is not None]
+    if total is None or len(known) < len(inside):
         return None
     # Each was measured alone, so that their sum may be more than the whole.
-    return max(0.0, total - sum(s for s in inside if s is not None))
-
-
-def _array_specs(tree: Any) -> Any:
-    return jax.tree.map(ArraySpec.from_array, tree)
-
-
-def _specs(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
-
-
-def _example(x: Any) -> Any:
-    """Numbers to be timed with, in place of a shape alone."""
-    if not isinstance(x, jax.ShapeDtypeStruct):
-        return x
-    if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return (
-            jax.random.key(0)
-            if not x.shape
-            else jax.random.split(jax.random.key(0), x.shape)
-        )
-    if jax.numpy.issubdtype(x.dtype, jax.numpy.floating):
-        return jax.random.normal(jax.random.key(0), x.shape, x.dtype)
-    return jax.numpy.zeros(x.shape, x.dtype)
+    return max(0.0, total - sum(known))

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku._core import (
-    MethodContext,
-    intercept_methods,
-    original_function,
-    transform_with_state,
-)
+from haiku._core import MethodContext, intercept_methods
 from haiku._core.hooks import interceptors
 from haiku._text import dtype_text
-from haiku.views.costs import is_move
-from haiku.views.jaxprs import branches, called, open_jaxpr
-from haiku.views.summary import ModuleDetails
+from haiku.views.arrays import is_array
+from haiku.views.calls import Call, ModuleDetails, recorder
+from haiku.views.flops import is_move
+from haiku.views.jaxprs import branches, called
+from haiku.views.model import Model
+from haiku.views.scopes import call_scope, calls_around
 
 __all__ = ["CallDtypes", "dtypes_of_calls"]
 
@@ -46,9 +43,7 @@ class CallDtypes:
         return "\n".join(f"{kind} {', '.join(d)}" for kind, d in kinds if d)
 
 
-_SCOPE = "haiku_dtypes_of_"
-_NUMBER = re.compile(_SCOPE + r"(\d+)")
-_ROUNDING = "haiku_rounding"
+_ROUNDING = "haiku_rounding"  # The scope in which a policy rounds to a float8.
 
 
 def dtypes_of_calls(
@@ -65,56 +60,42 @@ def dtypes_of_calls(
       One `CallDtypes` for each method call in `apply` but those of constructors, in the
       order in which they began.
     """
-    net = transform_with_state(original_function(f))
-    leaves, treedef = jax.tree.flatten((args, dict(kwargs)))
-    arrays = {i: x for i, x in enumerate(leaves) if hasattr(x, "dtype")}
-    begun: list[MethodContext] = []
+    calls: list[Call] = []
+    running: list[Call] = []
     params: dict[int, Mapping[str, Any]] = {}
-    outputs: dict[int, tuple[str, ...]] = {}
-    running: list[int] = []
 
     # A policy's casts are around the method as interceptors see it: what the caller
-    # gets is seen by one that is around the policy.
-    def around(next_f, args, kwargs, context: MethodContext):
-        if context.method_name == "__init__":
-            return next_f(*args, **kwargs)
-        number = len(begun)
-        begun.append(context)
-        running.append(number)
+    # gets is seen by a recorder that is around the policy.
+    def around(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        running.append(call)
         try:
-            out = next_f(*args, **kwargs)
+            out = f(*args, **kwargs)
         finally:
             running.pop()
-        details = ModuleDetails.of(context.module, context.method_name)
-        params[number] = details.params
-        outputs[number] = _named(x.dtype for x in jax.tree.leaves(out) if _is_array(x))
+        # Now: inside `layer_stack` a module has a frame that is gone afterwards.
+        details = ModuleDetails.of(call.context.module, call.context.method_name)
+        params[call.number] = details.params
         return out
 
     def inside(next_f, args, kwargs, context: MethodContext):
         if context.method_name == "__init__":
             return next_f(*args, **kwargs)
-        with jax.named_scope(f"{_SCOPE}{running[-1]}"):
+        with call_scope(running[-1].number):
             return next_f(*args, **kwargs)
 
-    def init_and_apply(key, arrays):
-        given = [arrays.get(i, x) for i, x in enumerate(leaves)]
-        args, kwargs = jax.tree.unflatten(treedef, given)
-        values = net.init(key, *args, **kwargs)
-        with interceptors.push_below(around), intercept_methods(inside):
-            net.apply(*values, key, *args, **kwargs)
-
-    # A jitted function that has run before would not run its modules again.
-    with jax.disable_jit():
-        program = jax.make_jaxpr(init_and_apply)(jax.random.PRNGKey(42), arrays)
-    found: list[dict[str, None]] = [{} for _ in begun]
-    _collect(open_jaxpr(program), (), False, found)
+    model = Model(f, args, kwargs)
+    specs = model.specs()
+    with interceptors.push_below(recorder(calls, around)), intercept_methods(inside):
+        program, _ = model.program(*specs)
+    found: list[dict[str, None]] = [{} for _ in calls]
+    _collect(program, (), False, found)
     return [
         CallDtypes(
-            _named(spec.dtype for spec in params[i].values()),
-            tuple(found[i]),
-            outputs[i],
+            params=_named(params[call.number].values()),
+            compute=tuple(found[call.number]),
+            output=_named(jax.tree.leaves(call.output_spec)),
         )
-        for i in range(len(begun))
+        for call in calls
     ]
 
 
@@ -123,41 +104,37 @@ def _collect(
 ) -> None:
     """Writes the dtypes that operations took to the calls that they belong to."""
     for eqn in jaxpr.eqns:
-        scopes = str(eqn.source_info.name_stack)
-        inside = (*calls, *map(int, _NUMBER.findall(scopes)))
-        rounds = rounding or _ROUNDING in scopes
+        inside = (*calls, *calls_around(eqn))
+        rounds = rounding or _ROUNDING in str(eqn.source_info.name_stack)
         inner = called(eqn)
         if inner is not None:
             _collect(inner.jaxpr, inside, rounds, found)
             continue
         for choice in branches(eqn):
             _collect(choice.jaxpr, inside, rounds, found)
-        variables = eqn.invars
-        if rounds:
-            both = (*eqn.invars, *eqn.outvars)
-            variables = [v for v in both if _is_narrow(v.aval)]
-        elif is_move(eqn):
-            variables = []
+        taken = _taken(eqn, rounds)
         for call in inside:
-            found[call].update(
-                dict.fromkeys(_named(v.aval.dtype for v in variables if _is_array(v)))
-            )
+            found[call].update(dict.fromkeys(taken))
 
 
-def _named(dtypes: Iterable[Any]) -> tuple[str, ...]:
+def _taken(eqn: Any, rounding: bool) -> tuple[str, ...]:
+    """The dtypes of what an operation computes with; of a rounding, what to."""
+    if rounding:
+        both = (v.aval for v in (*eqn.invars, *eqn.outvars))
+        return _named(aval for aval in both if _is_narrow(aval))
+    return () if is_move(eqn) else _named(v.aval for v in eqn.invars)
+
+
+def _named(arrays: Iterable[Any]) -> tuple[str, ...]:
     """Dtypes of numbers that are rounded, each once."""
+    dtypes = (x.dtype for x in arrays if is_array(x))
     floats = (d for d in dtypes if jnp.issubdtype(d, jnp.inexact))
     return tuple(dict.fromkeys(dtype_text(d) for d in floats))
 
 
 def _is_narrow(aval: Any) -> bool:
-    dtype = getattr(aval, "dtype", None)
     return (
-        dtype is not None
-        and jnp.issubdtype(dtype, jnp.floating)
-        and jnp.finfo(dtype).bits <= 8
+        is_array(aval)
+        and jnp.issubdtype(aval.dtype, jnp.floating)
+        and jnp.finfo(aval.dtype).bits <= 8
     )
-
-
-def _is_array(x: Any) -> bool:
-    return hasattr(getattr(x, "aval", x), "dtype")

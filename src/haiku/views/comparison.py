@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from haiku.views.costs import count_text
+from haiku._text import count_text, titled
 from haiku.views.outline import Outline
+from haiku.views.outline_page import Entry, page_of
 from haiku.views.outlining import outline_of_params
 from haiku.views.values import ArrayOutline
 
@@ -26,6 +27,12 @@ class Comparison:
         `class`, `config`, `input`, `output`, `calls`, and `param w` or `state w` for
         each array.
       parts: The modules inside it, in the order of the second model.
+
+    Example:
+      >>> before, after = {"a": {"w": jnp.ones(2)}}, {"b": {"w": jnp.ones(3)}}
+      >>> comparison = hk.experimental.compare(before, after)
+      >>> comparison.added, comparison.removed
+      (['b'], ['a'])
     """
 
     before: Outline | None
@@ -69,7 +76,11 @@ class Comparison:
         return [path for path in found if path]  # The function itself has none.
 
     def walk(self) -> Iterator[Comparison]:
-        """Yields it and everything inside, outermost first."""
+        """Goes through it and everything inside, outermost first.
+
+        Yields:
+          A `Comparison` each.
+        """
         yield self
         for part in self.parts:
             yield from part.walk()
@@ -83,8 +94,6 @@ class Comparison:
         Returns:
           HTML that loads nothing.
         """
-        from haiku.views.outline_page import page_of
-
         title = f"{self.before and self.before.name} → {self.after and self.after.name}"
         return page_of(_entry(self), title, self.totals())
 
@@ -93,11 +102,12 @@ class Comparison:
         count = [len(self.added), len(self.removed), len(self.changed)]
         words = [f"{n} {what}" for n, what in zip(count, _STATUS) if n]
         a, b = self.before or _NONE, self.after or _NONE
-        return (
-            f"{', '.join(words) or 'no module differs'}; "
-            f"{_from_to(f'{a.param_count:,}', f'{b.param_count:,}')} parameters, "
-            f"{_from_to(count_text(a.flops, ''), count_text(b.flops, ''))}FLOPs"
-        )
+        params, flops = f"{b.param_count:,} parameters", count_text(b.flops, "FLOPs")
+        if a.param_count != b.param_count:
+            params = f"{a.param_count:,} -> {params}"
+        if a.flops != b.flops:
+            flops = f"{count_text(a.flops)} -> {flops}"
+        return f"{', '.join(words) or 'no module differs'}; {params}, {flops}"
 
     def __str__(self) -> str:
         lines = [self.totals()]
@@ -106,11 +116,10 @@ class Comparison:
                 continue
             it = part.there
             mark = {"added": "+", "removed": "-", "changed": "~"}[part.status]
-            kind = f" ({it.kind})" if it.kind else ""
             size = "" if part.changes else f"  {it.param_count:,} params"
             if it.flops and not part.changes:
                 size += f", {count_text(it.flops, 'flops')}"
-            lines.append(f"{mark} {it.path or it.name}{kind}{size}")
+            lines.append(f"{mark} {titled(it.path or it.name, it.kind)}{size}")
             lines += [f"    {note}" for note in _notes(part)]
         return "\n".join(lines)
 
@@ -156,7 +165,7 @@ def _outline(model: Any) -> Outline:
     if isinstance(model, Mapping):
         return outline_of_params(model)
     raise TypeError(
-        "compare takes outlines or parameters, got "
+        "hk.experimental.compare takes outlines or parameters, got "
         f"{type(model).__name__}: write hk.experimental.outline(f)(x) of a function "
         "and an example of its inputs."
     )
@@ -249,20 +258,10 @@ def _notes(part: Comparison) -> list[str]:
         if a.param_count != b.param_count:
             notes.append(f"params: {a.param_count:,} -> {b.param_count:,}")
         if a.flops != b.flops:
-            notes.append(
-                f"flops: {count_text(a.flops, '').strip()} -> "
-                f"{count_text(b.flops, '').strip()}"
-            )
+            notes.append(f"flops: {count_text(a.flops)} -> {count_text(b.flops)}")
     return notes
 
 
-def _from_to(a: str, b: str) -> str:
-    return b if a == b else f"{a.strip()} -> {b}"
-
-
-def _entry(part: Comparison) -> Any:
-    from haiku.views.outline_page import Entry
-
-    return Entry(
-        part.there, part.status, _notes(part), [_entry(inner) for inner in part.parts]
-    )
+def _entry(part: Comparison) -> Entry:
+    inside = [_entry(inner) for inner in part.parts]
+    return Entry(part.there, part.status, _notes(part), inside)

@@ -7,29 +7,24 @@ outputs, arrows are arrays.
 from __future__ import annotations
 
 import dataclasses
-import html
 import inspect
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from haiku._core import MethodContext, Module
+from haiku._core import Module
+from haiku.views.dot import Box, Graph, Node
 from haiku.views.jaxprs import (
-    Group,
     Inner,
     aval_text,
     branches,
     called,
-    grouped,
     is_literal,
-    name_of,
-    scopes,
-    traced,
-    watching,
     without_kernels,
 )
+from haiku.views.scopes import Group, grouped, scopes
+from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["abstract_to_dot", "to_dot"]
 
@@ -53,21 +48,13 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       >>> import graphviz  # doctest: +SKIP
       >>> graphviz.Source(dot)  # doctest: +SKIP
     """
-    if not callable(fun):
-        raise TypeError(
-            f"hk.to_dot takes a function, got {type(fun).__name__}: {fun!r}."
-        )
+    check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        modules: dict[tuple[str, ...], Module] = {}
-
-        def seen(path: tuple[str, ...], context: MethodContext) -> None:
-            modules[path] = context.module
-
-        jaxpr, out = traced(fun, watching(seen), args, kwargs)
-        drawing = _Drawing(modules)
-        drawing.draw(jaxpr, _input_titles(fun, args, kwargs), out)
-        return drawing.text(name_of(fun))
+        found = traced(fun, lambda context: context.module, args, kwargs)
+        drawing = _Drawing(found.modules)
+        drawing.draw(found.program, _input_titles(fun, args, kwargs), found.out)
+        return drawing.graph.text(name_of(fun))
 
     return dot
 
@@ -83,6 +70,14 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     Returns:
       A function of `jax.ShapeDtypeStruct`s or arrays that returns text in Graphviz's
       language.
+
+    Raises:
+      TypeError: `fun` can't be called.
+
+    Example:
+      >>> dot = hk.experimental.abstract_to_dot(jnp.sin)
+      >>> dot(jax.ShapeDtypeStruct([3], jnp.float32)).partition(" ")[0]
+      'digraph'
     """
     return to_dot(fun)
 
@@ -113,234 +108,137 @@ def _input_titles(
     return titles
 
 
-@dataclasses.dataclass
-class _Node:
-    title: str
-    details: list[str]
-    kind: str
-    tooltip: str = ""
+@dataclasses.dataclass(frozen=True)
+class _At:
+    """Where a program is drawn.
 
-
-@dataclasses.dataclass
-class _Box:
-    """What is drawn inside one frame.
-
-    `path` is where it stands: the number of each box around it, and its own.
+    Attributes:
+      box: The box.
+      scope: The named scopes around.
+      sources: Which node each variable comes from; grows with what is drawn.
     """
 
-    title: str
-    path: tuple[int, ...]
-    module: Module | None = None
-    nodes: list[str] = dataclasses.field(default_factory=list)
-    boxes: list[_Box] = dataclasses.field(default_factory=list)
+    box: Box
+    scope: tuple[str, ...] = ()
+    sources: dict[Any, str] = dataclasses.field(default_factory=dict)
+
+    def inside(self, box: Box) -> _At:
+        """The same in another box."""
+        return dataclasses.replace(self, box=box)
 
 
 class _Drawing:
-    """A graph as it grows: boxes with nodes, and arrows between nodes."""
+    """A graph as it grows, program by program."""
 
     def __init__(self, modules: dict[tuple[str, ...], Module]):
         self._modules = modules
-        self._root = _Box("", ())
-        self._nodes: dict[str, _Node] = {}
-        self._arrows: list[tuple[str, str]] = []
-        self._users: dict[str, list[_Box]] = {}
-        self._numbers = itertools.count()
+        self.graph = Graph()
 
     def draw(self, jaxpr: Any, inputs: list[tuple[str, bool]], out: Any) -> None:
         """Draws a whole program, from its inputs to its outputs."""
-        sources: dict[Any, str] = {}
+        at = _At(self.graph.root)
         for variable, (title, is_parameter) in zip(jaxpr.invars, inputs):
             kind = "parameter" if is_parameter else "input"
-            sources[variable] = self._node(_Node(title, [aval_text(variable)], kind))
+            at.sources[variable] = self.graph.node(_node(title, variable, kind))
         for variable in jaxpr.constvars:
-            node = _Node("constant", [aval_text(variable)], "constant")
-            sources[variable] = self._node(node)
-        self._program(jaxpr, self._root, (), sources)
+            node = _node("constant", variable, "constant")
+            at.sources[variable] = self.graph.node(node)
+        given = list(self.graph.nodes)
+        self._items(grouped(jaxpr), at)
         paths = jax.tree_util.tree_leaves_with_path(out)
         for variable, (path, _) in zip(jaxpr.outvars, paths):
             title = "output" + jax.tree_util.keystr(path)
-            node = self._node(_Node(title, [aval_text(variable)], "output"))
-            self._root.nodes.append(node)
-            self._arrow(variable, node, self._root, sources)
-        self._place_inputs(set(sources.values()))
+            node = self.graph.node(_node(title, variable, "output"), at.box)
+            self._arrow(variable, node, at)
+        for name in given:
+            self._place(name)
 
-    def text(self, title: str) -> str:
-        """The graph in Graphviz's language."""
-        lines = [
-            "digraph G {",
-            "rankdir = TB;",
-            "compound = true;",
-            f"label = <<b>{html.escape(title)}</b>>;",
-            "labelloc = t;",
-            "fontsize = 22;",
-            'fontname = "Helvetica";',
-            'node [fontname="Helvetica", fontsize=12, shape=box, '
-            'style="filled,rounded", penwidth=1.2, margin="0.14,0.06"];',
-            'edge [color="#7A8794", arrowsize=0.7];',
-            *self._box_lines(self._root),
-            *(f"{a} -> {b};" for a, b in dict.fromkeys(self._arrows)),
-            "}",
-        ]
-        return "\n".join(lines) + "\n"
+    def _place(self, name: str) -> None:
+        """Puts a parameter into the innermost box that holds all of its users."""
+        boxes, node = self.graph.around_users(name), self.graph.nodes[name]
+        if node.kind == "input":
+            boxes = boxes[:1]
+        # The boxes around it say where it belongs.
+        prefixes = [box.prefix for box in boxes if box.prefix]
+        if prefixes:
+            node.title = node.title.replace(prefixes[-1], "", 1)
+        if boxes:
+            boxes[-1].nodes.append(name)
 
-    # How the graph grows.
-
-    def _node(self, node: _Node) -> str:
-        name = f"n{next(self._numbers)}"
-        self._nodes[name] = node
-        return name
-
-    def _arrow(self, variable: Any, to: str, box: _Box, sources: dict) -> None:
-        source = None if is_literal(variable) else sources.get(variable)
+    def _arrow(self, variable: Any, to: str, at: _At) -> None:
+        source = None if is_literal(variable) else at.sources.get(variable)
         if source is not None:
-            self._arrows.append((source, to))
-            self._users.setdefault(source, []).append(box)
+            self.graph.arrow(source, to, at.box)
 
-    def _box(self, title: str, around: _Box, module: Module | None = None) -> _Box:
-        box = _Box(title, (*around.path, len(around.boxes)), module)
-        around.boxes.append(box)
-        return box
-
-    def _program(
-        self, jaxpr: Any, box: _Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
-        self._items(grouped(jaxpr), box, scope, sources)
-
-    def _items(
-        self, items: list[Any], box: _Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
+    def _items(self, items: list[Any], at: _At) -> None:
         for item in items:
             if isinstance(item, Group):
-                path = (*scope, *item.path)
-                inside = self._box(item.name, box, self._modules.get(path))
-                self._items(item.items, inside, scope, sources)
+                self._items(item.items, at.inside(self._group(item, at)))
             else:
-                self._equation(item, box, scope, sources)
+                self._equation(item, at)
 
-    def _equation(
-        self, eqn: Any, box: _Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
-        inner = called(eqn)
-        choices = branches(eqn)
+    def _group(self, group: Group, at: _At) -> Box:
+        module = self._modules.get((*at.scope, *group.path))
+        if module is None:
+            return self.graph.box(group.name, at.box)
+        prefix, kind = module.module_name + "/", type(module).__name__
+        return self.graph.box(group.name, at.box, prefix, kind)
+
+    def _equation(self, eqn: Any, at: _At) -> None:
+        inner, choices = called(eqn), branches(eqn)
         if inner is not None and _is_wrapper(inner):
-            self._call(inner, eqn, box, scope, sources)
+            self._call(inner, eqn, at)
         elif inner is not None and not _is_simple(inner, eqn):
-            self._call(inner, eqn, self._box(inner.title, box), scope, sources)
+            self._call(inner, eqn, at.inside(self.graph.box(inner.title, at.box)))
         elif any(c.jaxpr.eqns for c in choices):
-            self._choice(choices, eqn, box, scope, sources)
+            self._choice(choices, eqn, at)
         else:
-            self._operation(inner.title if inner else "", eqn, box, sources)
+            node = self._operation(inner.title if inner else "", eqn, at)
+            for variable in eqn.invars:
+                self._arrow(variable, node, at)
 
-    def _call(
-        self, inner: Inner, eqn: Any, box: _Box, scope: tuple[str, ...], sources: dict
-    ) -> None:
+    def _call(self, inner: Inner, eqn: Any, at: _At) -> None:
         """Draws a program that an equation runs in place of the equation."""
-        own = self._entered(inner, box, sources)
-        self._program(inner.jaxpr, box, (*scope, *scopes(eqn)), own)
+        own = self._program(inner, eqn, at)
         for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
-            if not is_literal(variable) and variable in own:
-                sources[outer] = own[variable]
+            if not is_literal(variable) and variable in own.sources:
+                at.sources[outer] = own.sources[variable]
 
-    def _choice(
-        self,
-        choices: list[Inner],
-        eqn: Any,
-        box: _Box,
-        scope: tuple[str, ...],
-        sources: dict,
-    ) -> None:
+    def _choice(self, choices: list[Inner], eqn: Any, at: _At) -> None:
         """Draws every branch, and a node that takes the result of one of them."""
-        chosen = self._operation("", eqn, box, sources, arrows=False)
-        self._arrow(eqn.invars[0], chosen, box, sources)
+        chosen = self._operation("", eqn, at)
+        self._arrow(eqn.invars[0], chosen, at)
         for inner in choices:
-            inside = self._box(inner.title, box)
-            own = self._entered(inner, inside, sources)
-            self._program(inner.jaxpr, inside, (*scope, *scopes(eqn)), own)
+            box = self.graph.box(inner.title, at.box)
+            own = self._program(inner, eqn, at.inside(box))
             for variable in inner.jaxpr.outvars:
-                self._arrow(variable, chosen, inside, own)
+                self._arrow(variable, chosen, own)
 
-    def _entered(self, inner: Inner, box: _Box, sources: dict) -> dict:
+    def _program(self, inner: Inner, eqn: Any, at: _At) -> _At:
+        """Draws a program inside an equation; returns where that was."""
         own = {
-            variable: sources[outer]
+            variable: at.sources[outer]
             for variable, outer in zip(inner.jaxpr.invars, inner.invars)
-            if not is_literal(outer) and outer in sources
+            if not is_literal(outer) and outer in at.sources
         }
         for variable in inner.jaxpr.constvars:
-            node = self._node(_Node("constant", [aval_text(variable)], "constant"))
-            box.nodes.append(node)
-            own[variable] = node
-        return own
+            node = _node("constant", variable, "constant")
+            own[variable] = self.graph.node(node, at.box)
+        inside = _At(at.box, (*at.scope, *scopes(eqn)), own)
+        self._items(grouped(inner.jaxpr), inside)
+        return inside
 
-    def _operation(
-        self, title: str, eqn: Any, box: _Box, sources: dict, arrows: bool = True
-    ) -> str:
+    def _operation(self, title: str, eqn: Any, at: _At) -> str:
         shapes = [aval_text(v) for v in eqn.outvars]
         options = "" if title else _options(eqn)
         title = title or eqn.primitive.name
-        node = self._node(_Node(title, shapes, "operation", options))
-        box.nodes.append(node)
-        if arrows:
-            for variable in eqn.invars:
-                self._arrow(variable, node, box, sources)
-        for variable in eqn.outvars:
-            sources[variable] = node
+        node = self.graph.node(Node(title, shapes, "operation", options), at.box)
+        at.sources.update(dict.fromkeys(eqn.outvars, node))
         return node
 
-    def _place_inputs(self, drawn: set[str]) -> None:
-        """Puts each parameter into the innermost box that holds all of its users."""
-        for name in sorted(drawn, key=lambda n: int(n[1:])):
-            node, users = self._nodes[name], self._users.get(name, [])
-            if node.kind not in ("parameter", "input", "constant") or not users:
-                continue
-            box, title = self._root, node.title
-            if node.kind != "input":
-                for step in _common([user.path for user in users]):
-                    box = box.boxes[step]
-                    # The boxes around it say where it belongs.
-                    if box.module is not None:
-                        prefix = box.module.module_name + "/"
-                        title = node.title.replace(prefix, "", 1)
-                node.title = title
-            box.nodes.append(name)
 
-    # How it is written.
-
-    def _box_lines(self, box: _Box) -> list[str]:
-        lines = [self._node_line(name) for name in box.nodes]
-        for inside in box.boxes:
-            number = "_".join(str(step) for step in inside.path)
-            kind = f"  {type(inside.module).__name__}" if inside.module else ""
-            fill = ("#F4F6F8", "#E9EDF1", "#DEE4EA")[(len(inside.path) - 1) % 3]
-            lines += [
-                f"subgraph cluster_{number} {{",
-                'style="rounded,filled";',
-                f'fillcolor="{fill}"; color="#A9B4BF";',
-                f"label = <<b>{html.escape(inside.title)}</b>{kind}>;",
-                "labelloc = t; labeljust = l; fontsize = 14;",
-                *self._box_lines(inside),
-                "}",
-            ]
-        return lines
-
-    def _node_line(self, name: str) -> str:
-        node = self._nodes[name]
-        fill, border = _COLORS[node.kind]
-        details = "".join(f"<br/>{html.escape(d)}" for d in node.details)
-        tooltip = node.tooltip.replace("\\", "\\\\").replace('"', '\\"')
-        return (
-            f"{name} [label=<<b>{html.escape(node.title)}</b>{details}>, "
-            f'fillcolor="{fill}", color="{border}", tooltip="{tooltip or " "}"];'
-        )
-
-
-# Fill and border.
-_COLORS = {
-    "operation": ("#FFFFFF", "#5B6B7A"),
-    "parameter": ("#FFE3C2", "#D9822B"),
-    "input": ("#D3F2DC", "#2E9E5B"),
-    "constant": ("#F3E9FB", "#8E5BB5"),
-    "output": ("#CFE2FF", "#2A6FDB"),
-}
+def _node(title: str, variable: Any, kind: str) -> Node:
+    return Node(title, [aval_text(variable)], kind)
 
 
 def _is_wrapper(inner: Inner) -> bool:
@@ -362,11 +260,3 @@ def _options(eqn: Any) -> str:
 def _short(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _common(paths: list[tuple[int, ...]]) -> tuple[int, ...]:
-    shortest = min(paths, key=len)
-    for i, step in enumerate(shortest):
-        if any(path[i] != step for path in paths):
-            return shortest[:i]
-    return shortest

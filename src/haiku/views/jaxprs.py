@@ -2,87 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
-
-from haiku._core import MethodContext, intercept_methods
-from haiku._core.frame import frames
-
-
-def traced(
-    f: Callable[..., Any],
-    interceptor: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    axis_env: Sequence[tuple[Any, int]] | None = None,
-) -> tuple[Any, Any]:
-    """Traces a function, and keeps nothing of what it would store.
-
-    Args:
-      f: The function.
-      interceptor: Sees every module method, though JAX may have traced `f` before.
-      args: Positional arguments, arrays or `jax.ShapeDtypeStruct`s.
-      kwargs: Keyword arguments.
-      axis_env: Names and sizes of axes that `f` uses.
-
-    Returns:
-      The program, and the shapes and dtypes of what `f` returns.
-    """
-
-    def fresh(function: Callable[..., Any]) -> Callable[..., Any]:
-        # JAX remembers what it traced by the function: a new one is traced again.
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with contextlib.ExitStack() as stack:
-                if running := frames.get():
-                    stack.enter_context(running[-1].holding(running[-1].snapshot()))
-                return function(*args, **kwargs)
-
-        return call
-
-    with intercept_methods(interceptor):
-        if isinstance(f, jax.stages.Wrapped):
-            unjitted = fresh(getattr(f, "__wrapped__", f))
-            jax.make_jaxpr(unjitted, axis_env=axis_env)(*args, **kwargs)
-        program = jax.make_jaxpr(fresh(f), axis_env=axis_env, return_shape=True)
-        closed, out = program(*args, **kwargs)
-    return open_jaxpr(closed), out
-
-
-def watching(
-    seen: Callable[[tuple[str, ...], MethodContext], None],
-) -> Callable[..., Any]:
-    """An interceptor that tells which named scopes each module method ran in.
-
-    Args:
-      seen: Called when a method is over, with the names of the scopes around its
-        equations, outermost first, and the interceptor's context.
-
-    Returns:
-      The interceptor.
-    """
-    running: list[str] = []
-
-    def watch(next_f, args, kwargs, context: MethodContext):
-        name = context.method_name
-        if name == "__init__":  # It has no scope.
-            return next_f(*args, **kwargs)
-        before = len(running)
-        running.extend([name] if name != "__call__" else [])
-        running.append(context.module.name)
-        try:
-            out = next_f(*args, **kwargs)
-            seen(tuple(running), context)
-        finally:
-            del running[before:]
-        return out
-
-    return watch
-
+__all__ = [
+    "Inner",
+    "Letters",
+    "aval_text",
+    "branches",
+    "called",
+    "is_literal",
+    "open_jaxpr",
+    "without_kernels",
+]
 
 # Primitives that stand for "run this inner program", by the name a reader knows.
 _CALLS = {
@@ -191,58 +125,6 @@ def _is_jaxpr(value: Any) -> bool:
 def is_literal(variable: Any) -> bool:
     """Whether an equation's input is a number written into the program."""
     return hasattr(variable, "val")
-
-
-def name_of(f: Callable[..., Any]) -> str:
-    """What a function is called."""
-    while not hasattr(f, "__name__") and hasattr(f, "func"):
-        f = f.func  # A functools.partial.
-    return getattr(f, "__name__", type(f).__name__)
-
-
-def scopes(eqn: Any) -> list[str]:
-    """The named scopes around an equation, outermost first: `["mlp", "linear_0"]`."""
-    text = str(eqn.source_info.name_stack)
-    # A slash inside of parentheses is part of a name: `jvp(a/b)`.
-    names, depth, start = [], 0, 0
-    for i, letter in enumerate(text + "/"):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "/" and depth <= 0:
-            names.append(text[start:i])
-            start = i + 1
-    return [n for n in names if n]
-
-
-@dataclasses.dataclass
-class Group:
-    """Equations in a row that share a named scope.
-
-    Attributes:
-      name: The scope's name.
-      path: The names of the scopes around it, and its own, outermost first.
-      items: Equations, and groups of those in a further scope.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    items: list[Any] = dataclasses.field(default_factory=list)
-
-
-def grouped(jaxpr: Any) -> list[Any]:
-    """A program's equations, with those in named scopes put into `Group`s."""
-    root = Group("", ())
-    open_groups = [root]  # Outermost first.
-    for eqn in without_kernels(jaxpr.eqns):
-        path = tuple(scopes(eqn))
-        # Close the groups that this equation isn't in, then open those it is in.
-        while open_groups[-1].path != path[: len(open_groups[-1].path)]:
-            open_groups.pop()
-        for depth in range(len(open_groups[-1].path), len(path)):
-            group = Group(path[depth], path[: depth + 1])
-            open_groups[-1].items.append(group)
-            open_groups.append(group)
-        open_groups[-1].items.append(eqn)
-    return root.items
 
 
 @dataclasses.dataclass(eq=False)

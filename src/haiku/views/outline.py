@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from haiku import _treescope
-from haiku._text import seconds_text
-from haiku.views.costs import count_text
+from haiku._text import count_text, seconds_text, titled
 from haiku.views.grid import plain
+from haiku.views.outline_page import Entry, page_of
 from haiku.views.values import ArrayOutline
 
 __all__ = ["Outline"]
@@ -48,6 +49,11 @@ class Outline:
       seconds: Time; None if not measured.
       own_seconds: Time that none of its parts takes.
       parts: The modules called inside it, in the order of their first calls.
+
+    Example:
+      >>> outline = hk.experimental.outline(lambda x: hk.Linear(3)(x))(jnp.ones([1, 2]))
+      >>> [(depth, it.name, it.output) for depth, it in outline.walk()]
+      [(0, '<lambda>', 'f32[1,3]'), (1, 'linear', 'f32[1,3]')]
     """
 
     path: str
@@ -79,7 +85,14 @@ class Outline:
         return own + sum(part.param_bytes for part in self.parts)
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Outline]]:
-        """Yields `(depth, outline)` of it and of everything inside, outermost first."""
+        """Goes through it and everything inside, outermost first.
+
+        Args:
+          depth: That of the outline itself. Default 0.
+
+        Yields:
+          Pairs `(depth, outline)`.
+        """
         yield depth, self
         for part in self.parts:
             yield from part.walk(depth + 1)
@@ -90,19 +103,16 @@ class Outline:
         Returns:
           HTML that loads nothing, to be written to a file or shown in a notebook.
         """
-        from haiku.views.outline_page import outline_page
-
-        return outline_page(self)
+        return page_of(Entry.of(self), self.name)
 
     def __str__(self) -> str:
         columns: dict[str, list[str]] = {what: [] for what in _COLUMNS}
         for depth, it in self.walk():
-            kind = f" ({it.kind})" if it.kind else ""
             times = f" x{it.calls}" if it.calls > 1 else ""
-            columns["module"].append("  " * depth + it.name + kind + times)
+            columns["module"].append("  " * depth + titled(it.name, it.kind) + times)
             columns["output"].append(it.output)
             columns["params"].append(f"{it.param_count:,}")
-            columns["flops"].append(count_text(it.flops, "").strip())
+            columns["flops"].append(count_text(it.flops))
             time = "-" if it.seconds is None else seconds_text(it.seconds)
             columns["time"].append(time)
         shown = [what for what, cells in columns.items() if {*cells} - {"", "0", "-"}]
@@ -112,8 +122,6 @@ class Outline:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        import html
-
         # A frame of its own: the page's styles are not the notebook's.
         page = html.escape(self.as_html())
         return (
@@ -138,6 +146,5 @@ def _rendered(it: Outline, depth: int) -> _treescope.Node:
     words = [it.output, f"{it.param_count:,} params"] if it.output else []
     words += [count_text(it.flops, "flops")] if it.flops else []
     words += [seconds_text(it.seconds)] if it.seconds is not None else []
-    kind = f" ({it.kind})" if it.kind else ""
-    title = "  ".join([f"{it.name}{kind}", *words])
+    title = "  ".join([titled(it.name, it.kind), *words])
     return _treescope.Node(f"{title} {{", items, "}", unfolded=depth < 2)

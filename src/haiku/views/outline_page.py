@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from haiku._text import bytes_text, seconds_text
-from haiku.views.costs import count_text
-from haiku.views.outline import Outline
+from haiku._text import bytes_text, count_text, seconds_text
 from haiku.views.outline_style import SCRIPT, STYLE
 from haiku.views.page import document
 from haiku.views.values import ArrayOutline, ValueSummary
 
-__all__ = ["Entry", "outline_page", "page_of"]
+__all__ = ["Entry", "page_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,26 +24,21 @@ class Entry:
     """A module on the page.
 
     Attributes:
-      outline: The module.
+      outline: The module, an `Outline`: a page shows it, and it knows how it is shown.
       status: `added`, `removed`, `changed`, or empty.
       notes: What to say of it, a line each.
       parts: The modules inside it.
     """
 
-    outline: Outline
+    outline: Any
     status: str = ""
     notes: Sequence[str] = ()
     parts: Sequence[Entry] = ()
 
     @classmethod
-    def of(cls, outline: Outline) -> Entry:
+    def of(cls, outline: Any) -> Entry:
         """The entry of a module that is compared with none."""
         return cls(outline, parts=[cls.of(part) for part in outline.parts])
-
-
-def outline_page(outline: Outline) -> str:
-    """The page of one model."""
-    return page_of(Entry.of(outline), outline.name)
 
 
 def page_of(entry: Entry, title: str, lead: str = "") -> str:
@@ -54,12 +48,15 @@ def page_of(entry: Entry, title: str, lead: str = "") -> str:
       entry: The tree.
       title: The page's title.
       lead: A sentence above the tree.
+
+    Returns:
+      HTML.
     """
     whole = entry.outline
     facts = [
         (f"{whole.param_count:,}", "parameters"),
         (bytes_text(whole.param_bytes), "of parameters"),
-        (count_text(whole.flops, ""), "FLOPs"),
+        (count_text(whole.flops), "FLOPs"),
         (bytes_text(whole.activation_bytes), "of activations"),
     ]
     if whole.seconds is not None:
@@ -77,7 +74,7 @@ def page_of(entry: Entry, title: str, lead: str = "") -> str:
     return document(title, STYLE, body, SCRIPT)
 
 
-def _module(entry: Entry, whole: Outline, depth: int) -> str:
+def _module(entry: Entry, whole: Any, depth: int) -> str:
     it = entry.outline
     inside = "".join(_module(part, whole, depth + 1) for part in entry.parts)
     mark = {"added": "+", "removed": "−", "changed": "~"}.get(entry.status, "")
@@ -95,10 +92,10 @@ def _module(entry: Entry, whole: Outline, depth: int) -> str:
     )
 
 
-def _costs(it: Outline, whole: Outline) -> str:
+def _costs(it: Any, whole: Any) -> str:
     bars = [
         _bar("params", it.param_count, whole.param_count, f"{it.param_count:,}"),
-        _bar("FLOPs", it.flops, whole.flops, count_text(it.flops, "").strip()),
+        _bar("FLOPs", it.flops, whole.flops, count_text(it.flops)),
     ]
     if whole.seconds is not None:
         text = "not timed" if it.seconds is None else seconds_text(it.seconds)
@@ -122,24 +119,23 @@ def _facts(entry: Entry) -> str:
     if it.path:
         lines.append(f'<div class="soft">{_text(it.path)}: takes {_text(it.inputs)}')
         lines[-1] += f"; {bytes_text(it.activation_bytes)} of activations</div>"
-    own = [f"{count_text(it.own_flops, '')}FLOPs of its own"] if it.parts else []
+    own = [f"{count_text(it.own_flops, 'FLOPs')} of its own"] if it.parts else []
     if it.parts and it.own_seconds is not None:
         own.append(f"{seconds_text(it.own_seconds)} of its own")
     if own:
         lines.append(f'<div class="soft">{_text(", ".join(own))}</div>')
-    arrays = [*it.params.items()]
-    if arrays:
-        lines.append(_arrays("parameters", arrays))
+    if it.params:
+        lines.append(_arrays("parameters", it.params))
     if it.state:
-        lines.append(_arrays("state", [*it.state.items()]))
+        lines.append(_arrays("state", it.state))
     return "".join(lines) and f'<div class="about">{"".join(lines)}</div>\n'
 
 
-def _arrays(title: str, arrays: Sequence[tuple[str, ArrayOutline]]) -> str:
+def _arrays(title: str, arrays: Mapping[str, ArrayOutline]) -> str:
     rows = "".join(
         f"<tr><td>{_text(name)}</td><td>{_text(str(array.spec))}</td>"
         f"<td>{bytes_text(array.bytes)}</td><td>{_values(array.values)}</td></tr>"
-        for name, array in arrays
+        for name, array in arrays.items()
     )
     return (
         f'<table><caption>{title}</caption><tbody class="arrays">{rows}</tbody></table>'

@@ -6,18 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from haiku._bound import Bound
-from haiku._core import (
-    MultiTransformed,
-    MultiTransformedWithState,
-    original_function,
-)
-from haiku._packed import Packed, unpack
-from haiku.data_structures import traverse
+from haiku._packed import unpacked
+from haiku.data_structures import merge
+from haiku.views.arrays import ArraySpec
 from haiku.views.call_costs import CallCost, Costs, costs_of_calls
-from haiku.views.jaxprs import name_of
+from haiku.views.calls import input_text, kind_of
 from haiku.views.outline import Outline
-from haiku.views.summary import ArraySpec
-from haiku.views.table import input_text
+from haiku.views.tracing import function_of, name_of
 from haiku.views.values import ArrayOutline, summarised
 
 __all__ = ["outline", "outline_of_params"]
@@ -57,15 +52,13 @@ def outline(
           linear_1 (Linear)  f32[8,10]      3,010  48.08 k
     """
     if isinstance(f, Bound):
-        params, state, f = f.params, f.state, f.net
-    if isinstance(params, Packed):
-        params = unpack(params)
-    if isinstance(f, (MultiTransformed, MultiTransformedWithState)):
-        f = f.init  # Its function runs all that has parameters.
-    name = name_of(getattr(f, "module_class", original_function(f)))
+        params, state = f.params, f.state
+    params = unpacked(params)
+    function = function_of(f)
+    name = name_of(getattr(function, "module_class", function))
 
     def outlined(*args: Any, **kwargs: Any) -> Outline:
-        costs = costs_of_calls(f, args, kwargs, time, params, state)
+        costs = costs_of_calls(function, args, kwargs, time, params, state)
         return _tree(name, costs, params, state)
 
     return outlined
@@ -82,22 +75,20 @@ class _Node:
 def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
     root = _Node()
     nodes: list[_Node] = []
+    called: set[str] = set()
     for cost in costs.calls:
         around = root if cost.parent is None else nodes[cost.parent]
         details = cost.invocation.module_details
         key = (details.module.module_name, details.method_name)
         nodes.append(around.parts.setdefault(key, _Node()))
         nodes[-1].calls.append(cost)
+        called.add(details.module.module_name)
     arrays = (
-        _Arrays(costs.params if params is None else params),
-        _Arrays(costs.state if state is None else state),
+        _Arrays(costs.params if params is None else params, called),
+        _Arrays(costs.state if state is None else state, called),
     )
-    parts = tuple(_outline(*item, arrays) for item in root.parts.items())
+    parts = tuple(_outline(node, arrays) for node in root.parts.values())
     top = [cost for cost in costs.calls if cost.parent is None]
-    inside, whole = _sum(cost.seconds for cost in top), costs.seconds
-    own = None
-    if inside is not None and whole is not None:
-        own = max(0.0, whole - inside)
     return Outline(
         path="",
         name=name,
@@ -108,19 +99,16 @@ def _tree(name: str, costs: Costs, params: Any, state: Any) -> Outline:
         flops=costs.flops,
         own_flops=costs.own_flops,
         activation_bytes=sum(cost.activation_bytes for cost in top),
-        seconds=whole,
-        own_seconds=own,
+        seconds=costs.seconds,
+        own_seconds=costs.own_seconds,
         parts=parts,
     )
 
 
-def _outline(
-    key: tuple[str, str], node: _Node, arrays: tuple[_Arrays, _Arrays]
-) -> Outline:
-    (path, method), first = key, node.calls[0].invocation
-    module = first.module_details.module
-    kind = type(module).__name__ + ("" if method == "__call__" else f".{method}")
+def _outline(node: _Node, arrays: tuple[_Arrays, _Arrays]) -> Outline:
+    first = node.calls[0].invocation
     details = first.module_details
+    path = details.module.module_name
     own = [
         store.take(path, specs)
         for store, specs in zip(arrays, (details.params, details.state))
@@ -128,8 +116,8 @@ def _outline(
     return Outline(
         path=path,
         name=path.rpartition("/")[2],
-        kind=kind,
-        config=repr(module),
+        kind=kind_of(details),
+        config=repr(details.module),
         inputs=input_text(first),
         output=str(first.output_spec),
         calls=len(node.calls),
@@ -140,13 +128,13 @@ def _outline(
         activation_bytes=sum(cost.activation_bytes for cost in node.calls),
         seconds=_sum(cost.seconds for cost in node.calls),
         own_seconds=_sum(cost.own_seconds for cost in node.calls),
-        parts=tuple(_outline(*item, arrays) for item in node.parts.items()),
+        parts=tuple(_outline(part, arrays) for part in node.parts.values()),
     )
 
 
 def _sum(seconds: Any) -> float | None:
     seconds = list(seconds)
-    return None if None in seconds or not seconds else sum(seconds)
+    return None if None in seconds else sum(seconds)
 
 
 def outline_of_params(params: Any, state: Any = None) -> Outline:
@@ -168,13 +156,9 @@ def outline_of_params(params: Any, state: Any = None) -> Outline:
         mlp            6
           out          6
     """
-    stores = tuple(
-        _Arrays(unpack(values) if isinstance(values, Packed) else values)
-        for values in (params, state)
-    )
-    paths = dict.fromkeys(path for store in stores for path in store.paths())
+    stores = [merge(unpacked(values) or {}) for values in (params, state)]
     tree: dict[str, Any] = {}
-    for path in paths:
+    for path in (*stores[0], *stores[1]):
         at = tree
         parts = path.split("/")
         for i, part in enumerate(parts):
@@ -189,8 +173,8 @@ def _nested(tree: dict[str, Any], stores: Any) -> tuple[Outline, ...]:
             path=path,
             name=path.rpartition("/")[2],
             kind="",
-            params=stores[0].take(path),
-            state=stores[1].take(path),
+            params=_summarised(stores[0].get(path, {})),
+            state=_summarised(stores[1].get(path, {})),
             parts=_nested(inside, stores),
         )
         for path, inside in tree.items()
@@ -198,20 +182,20 @@ def _nested(tree: dict[str, Any], stores: Any) -> tuple[Outline, ...]:
 
 
 class _Arrays:
-    """Parameters or state, each told by the first module that they belong to."""
+    """Parameters or state, each told by the first module that they belong to.
 
-    def __init__(self, values: Any):
-        self._left: dict[str, dict[str, Any]] = {}
+    Args:
+      values: They.
+      called: The paths of the modules that ask for them.
+    """
+
+    def __init__(self, values: Any, called: set[str]):
+        self._left = merge(values or {})  # Sorted, and a copy.
+        self._called = called
         self._taken: set[str] = set()
-        for path, name, value in traverse(values or {}):
-            self._left.setdefault(path, {})[name] = value
-
-    def paths(self) -> list[str]:
-        """The paths of modules that are left."""
-        return list(self._left)
 
     def take(
-        self, path: str, specs: Mapping[str, ArraySpec] | None = None
+        self, path: str, specs: Mapping[str, ArraySpec]
     ) -> dict[str, ArrayOutline]:
         """The arrays of a module, the first time that they are asked for.
 
@@ -225,19 +209,22 @@ class _Arrays:
         self._taken.add(path)
         if path not in self._left:
             # Inside `layer_stack` and `lift` modules know only the end of their path.
-            longer = [p for p in self._left if p.endswith(f"/{path}")]
+            unknown = self._left.keys() - self._called
+            longer = [p for p in unknown if p.endswith(f"/{path}")]
             if len(longer) == 1:
-                return self.take(longer[0])
-            own = {name.rpartition("/")[::2]: x for name, x in (specs or {}).items()}
-            return {name: summarised(x) for (p, name), x in own.items() if p == path}
-        values = self._left.pop(path)
-        return {name: summarised(value) for name, value in values.items()}
+                return self.take(longer[0], specs)
+            own = {name.rpartition("/")[::2]: x for name, x in specs.items()}
+            return _summarised({name: x for (p, name), x in own.items() if p == path})
+        return _summarised(self._left.pop(path))
 
     def rest(self) -> dict[str, ArrayOutline]:
         """All that is left, by full name."""
-        paths = list(self._left)
         return {
-            f"{path}/{name}": array
-            for path in paths
-            for name, array in self.take(path).items()
+            f"{path}/{name}": summarised(value)
+            for path, named in self._left.items()
+            for name, value in named.items()
         }
+
+
+def _summarised(values: Mapping[str, Any]) -> dict[str, ArrayOutline]:
+    return {name: summarised(value) for name, value in values.items()}

@@ -1,112 +1,16 @@
-"""A record of every module method that ran: what the table is made of."""
+"""A list of every call of a module: what the table is made of."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from haiku._core import (
-    MethodContext,
-    Module,
-    intercept_methods,
-    original_function,
-    transform_with_state,
-)
-from haiku._text import array_text
+from haiku._core import intercept_methods, original_function, transform_with_state
+from haiku.views.calls import Call, MethodInvocation, recorder
 
-__all__ = [
-    "ArraySpec",
-    "Call",
-    "MethodInvocation",
-    "ModuleDetails",
-    "eval_summary",
-    "recorder",
-]
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class ArraySpec:
-    """The shape and dtype of an array; its text is `f32[2,3]`.
-
-    Attributes:
-      shape: The array's shape.
-      dtype: Its dtype.
-    """
-
-    shape: Sequence[int]
-    dtype: Any
-
-    @classmethod
-    def from_array(cls, array: Any) -> ArraySpec:
-        """The spec of anything that has a shape and a dtype."""
-        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-            # An AttributeError, since that is what programs may catch here.
-            raise AttributeError(
-                "ArraySpec.from_array takes an array, got "
-                f"{type(array).__name__}: {array!r}."
-            )
-        return cls(tuple(array.shape), array.dtype)
-
-    @property
-    def size(self) -> int:
-        """How many numbers the array holds."""
-        return math.prod(self.shape)
-
-    def __repr__(self) -> str:
-        return array_text(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModuleDetails:
-    """A module, one of its methods, and what the module and its submodules own.
-
-    Attributes:
-      module: The module.
-      method_name: The method that ran: `__call__`.
-      params: Parameters by full name, `{"mlp/~/linear_0/w": f32[5,4]}`, sorted.
-      state: State by full name, sorted.
-    """
-
-    module: Module
-    method_name: str
-    params: Mapping[str, ArraySpec]
-    state: Mapping[str, ArraySpec]
-
-    @classmethod
-    def of(cls, module: Module, method_name: str) -> ModuleDetails:
-        """The details of a module as it is now, inside a transformed function."""
-        return cls(
-            module=module,
-            method_name=method_name,
-            params=_specs(module.params_dict()),
-            state=_specs(module.state_dict()),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class MethodInvocation:
-    """One run of a module's method.
-
-    Attributes:
-      module_details: The module, the method, its parameters and state.
-      args_spec: Positional arguments, arrays as `ArraySpec`.
-      kwargs_spec: Keyword arguments, arrays as `ArraySpec`.
-      output_spec: What the method returned, arrays as `ArraySpec`.
-      context: What an interceptor of `hk.intercept_methods` got.
-      call_stack: Details of this method and of those that it ran inside of, innermost
-        first.
-    """
-
-    module_details: ModuleDetails
-    args_spec: tuple[Any, ...]
-    kwargs_spec: dict[str, Any]
-    output_spec: Any
-    context: MethodContext
-    call_stack: Sequence[ModuleDetails]
+__all__ = ["eval_summary"]
 
 
 def eval_summary(
@@ -125,6 +29,9 @@ def eval_summary(
       A function of the arguments of `f` as it was before `hk.transform`, arrays or
       `jax.ShapeDtypeStruct`s, that returns one `MethodInvocation` per method run, in
       the order in which they began. Constructors are left out.
+
+    Raises:
+      TypeError: `f` is no function.
 
     Example:
       >>> f = lambda x: hk.nets.MLP([300, 100])(x)
@@ -152,94 +59,3 @@ def eval_summary(
         return [call.invocation for call in calls]
 
     return summary
-
-
-@dataclasses.dataclass(eq=False)
-class Call:
-    """A method call, as far as it is known while it runs.
-
-    Attributes:
-      number: Which one it is, from 0, in the order in which they begin.
-      context: What an interceptor got.
-      args_spec: Its positional arguments, arrays as `ArraySpec`.
-      kwargs_spec: Its keyword arguments, likewise.
-      around: The calls that it runs inside of, innermost first.
-      output_spec: What it returned, arrays as `ArraySpec`.
-      returned: Sizes in bytes of the arrays that it and the calls in it returned; each
-        once, by its identity while it lived.
-      invocation: What is shown of it; known once the outermost call around is over.
-    """
-
-    number: int
-    context: MethodContext
-    args_spec: Any
-    kwargs_spec: Any
-    around: tuple[Call, ...]
-    output_spec: Any = None
-    returned: dict[int, int] = dataclasses.field(default_factory=dict)
-    invocation: MethodInvocation = None  # type: ignore[assignment]
-
-
-def recorder(
-    calls: list[Call],
-    runs: Callable[..., Any] = lambda call, f, args, kwargs: f(*args, **kwargs),
-) -> Callable[..., Any]:
-    """An interceptor that lists every method call but those of constructors.
-
-    Args:
-      calls: The list.
-      runs: `runs(call, f, args, kwargs)` returns what `f(*args, **kwargs)` returns, and
-        does what else a view wants around a call. Default: nothing.
-    """
-    running: list[Call] = []  # Innermost first.
-    alive: list[Any] = []  # Arrays: while they live, no other has their identity.
-
-    def record(next_f, args, kwargs, context: MethodContext):
-        if context.method_name == "__init__":
-            return next_f(*args, **kwargs)
-        call = Call(len(calls), context, _spec(args), _spec(kwargs), tuple(running))
-        calls.append(call)
-        running.insert(0, call)
-        try:
-            out = runs(call, next_f, args, kwargs)
-        finally:
-            running.remove(call)
-        call.output_spec = _spec(out)
-        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
-        alive.extend(arrays)
-        sizes = {id(x): x.size * getattr(x.dtype, "itemsize", 4) for x in arrays}
-        for other in (call, *running):
-            other.returned.update(sizes)
-        # A module knows what it owns once the outermost call is over.
-        if not running:
-            _describe([c for c in calls if c.invocation is None])
-            alive.clear()
-        return out
-
-    return record
-
-
-def _describe(calls: Sequence[Call]) -> None:
-    details = {
-        id(call): ModuleDetails.of(call.context.module, call.context.method_name)
-        for call in calls
-    }
-    for call in calls:
-        call.invocation = MethodInvocation(
-            module_details=details[id(call)],
-            args_spec=call.args_spec,
-            kwargs_spec=call.kwargs_spec,
-            output_spec=call.output_spec,
-            context=call.context,
-            call_stack=tuple(details[id(c)] for c in (call, *call.around)),
-        )
-
-
-def _spec(tree: Any) -> Any:
-    return jax.tree.map(
-        lambda x: ArraySpec.from_array(x) if isinstance(x, jax.Array) else x, tree
-    )
-
-
-def _specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
-    return {name: ArraySpec.from_array(arrays[name]) for name in sorted(arrays)}

@@ -6,14 +6,20 @@ import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from haiku._text import bytes_text, seconds_text
+from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.call_costs import CallCost, costs_of_calls
 from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
+from haiku.views.calls import (
+    MethodInvocation,
+    ModuleDetails,
+    input_text,
+    kind_of,
+)
 from haiku.views.grid import written
-from haiku.views.summary import MethodInvocation, ModuleDetails, eval_summary
+from haiku.views.summary import eval_summary
 
-__all__ = ["input_text", "tabulate"]
+__all__ = ["tabulate"]
 
 
 def tabulate(
@@ -55,6 +61,8 @@ def tabulate(
 
     Raises:
       ValueError: An unknown column or filter.
+      TypeError: `f` is no function, or `tabulate_kwargs` no mapping.
+      ModuleNotFoundError: A format that needs the `tabulate` package, without it.
 
     Example:
       >>> f = lambda x: hk.nets.MLP([300, 100])(x)
@@ -72,14 +80,11 @@ def tabulate(
       |  └ mlp (MLP)            |          |
       +-------------------------+----------+
     """
-    columns = tuple(_COLUMNS) if columns is None else tuple(columns)
-    filters = ("has_output",) if filters is None else tuple(filters)
-    _check_known("column", columns, _HEADERS)
-    _check_known("filter", filters, _FILTERS)
+    columns = _known("column", columns, _COLUMNS, default=_DEFAULT)
+    filters = _known("filter", filters, _FILTERS, default=("has_output",))
     if tabulate_kwargs is None:
         tabulate_kwargs = {"tablefmt": "grid"}
-    headers = [_HEADERS[c] for c in columns]
-    alignments = ["right" if c in _ON_THE_RIGHT else "left" for c in columns]
+    shown = [_COLUMNS[name] for name in columns]
 
     def table(*args: Any, **kwargs: Any) -> str:
         rows = [
@@ -89,8 +94,9 @@ def tabulate(
         ]
         if not rows:
             return "No modules matching filters."
-        cells = [[row.cell(column) for column in columns] for row in rows]
-        return written(cells, headers, alignments, tabulate_kwargs)
+        cells = [[c.text(getattr(row, c.part)) for c in shown] for row in rows]
+        headers, sides = [c.header for c in shown], [c.side for c in shown]
+        return written(cells, headers, sides, tabulate_kwargs)
 
     return table
 
@@ -99,41 +105,43 @@ class _Row(NamedTuple):
     """What is known of a call, as far as columns ask for it."""
 
     call: MethodInvocation
-    cost: CallCost | None
-    dtypes: CallDtypes | None
-
-    def cell(self, column: str) -> str:
-        """The text in one column."""
-        if column in _COSTS:
-            assert self.cost is not None
-            return _COSTS[column][1](self.cost)
-        if column in _DTYPES:
-            return _DTYPES[column][1](self.dtypes)
-        return _COLUMNS[column][1](self.call)
+    cost: CallCost | None = None
+    dtypes: CallDtypes | None = None
 
 
 def _rows(
     f: Any, columns: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[_Row]:
-    if any(column in _COSTS for column in columns):
-        time = any(column in ("time", "own_time") for column in columns)
+    parts = {_COLUMNS[name].part for name in columns}
+    if "cost" in parts:
+        time = "time" in columns or "own_time" in columns
         costs = costs_of_calls(f, args, kwargs, time).calls
-        rows = [_Row(cost.invocation, cost, None) for cost in costs]
+        rows = [_Row(cost.invocation, cost) for cost in costs]
     else:
-        calls = eval_summary(f)(*args, **kwargs)
-        rows = [_Row(call, None, None) for call in calls]
-    if any(column in _DTYPES for column in columns):
+        rows = [_Row(call) for call in eval_summary(f)(*args, **kwargs)]
+    if "dtypes" in parts:
         dtypes = dtypes_of_calls(f, args, kwargs)
         rows = [row._replace(dtypes=d) for row, d in zip(rows, dtypes, strict=True)]
     return rows
 
 
-def _check_known(kind: str, given: Sequence[str], known: Mapping[str, Any]) -> None:
-    unknown = [name for name in given if name not in known]
+def _known(
+    kind: str,
+    names: Sequence[str] | None,
+    known: Mapping[str, Any],
+    default: tuple[str, ...],
+) -> tuple[str, ...]:
+    """The names that are given; ValueError if one of them is not known."""
+    if names is None:
+        return default
+    if isinstance(names, str):
+        raise ValueError(f"{kind}s are a list of names, got {names!r}: [{names!r}].")
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
             f"Invalid {kind}(s) {unknown}, valid {kind}s are {list(known)}."
         )
+    return tuple(names)
 
 
 def _module(call: MethodInvocation) -> str:
@@ -142,10 +150,7 @@ def _module(call: MethodInvocation) -> str:
 
 
 def _title(details: ModuleDetails) -> str:
-    text = type(details.module).__name__
-    if details.method_name != "__call__":
-        text += f".{details.method_name}"
-    return f"{details.module.module_name} ({text})"
+    return titled(details.module.module_name, kind_of(details))
 
 
 def _owned_params(call: MethodInvocation) -> str:
@@ -160,57 +165,56 @@ def _owned_params(call: MethodInvocation) -> str:
     return "\n".join(f"{name}: {owned[name]}" for name in order)
 
 
-def input_text(call: MethodInvocation) -> str:
-    """What a call took, arrays as their shape and dtype."""
-    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
-    keywords = ", ".join(
-        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
-        for name in sorted(call.kwargs_spec)
-    )
-    return "\n".join(text for text in (positional, keywords) if text)
-
-
-# Name: header, text of a call.
-_COLUMNS: dict[str, tuple[str, Callable[[MethodInvocation], str]]] = {
-    "module": ("Module", _module),
-    "config": ("Config", lambda call: repr(call.module_details.module)),
-    "owned_params": ("Module params", _owned_params),
-    "input": ("Input", input_text),
-    "output": ("Output", lambda call: pprint.pformat(call.output_spec)),
-    "params_size": (
-        "Param count",
-        lambda call: f"{tree_size(dict(call.module_details.params)):,}",
-    ),
-    "params_bytes": (
-        "Param bytes",
-        lambda call: bytes_text(tree_bytes(dict(call.module_details.params))),
-    ),
-}
-
-
 def _seconds(value: float | None) -> str:
     return "-" if value is None else seconds_text(value)
 
 
-# Name: header, text of what a call costs.
-_COSTS: dict[str, tuple[str, Callable[[CallCost], str]]] = {
-    "flops": ("FLOPs", lambda cost: f"{cost.flops:,}"),
-    "own_flops": ("Own FLOPs", lambda cost: f"{cost.own_flops:,}"),
-    "activation_bytes": (
-        "Activation bytes",
-        lambda cost: bytes_text(cost.activation_bytes),
+class _Column(NamedTuple):
+    """A column.
+
+    Attributes:
+      header: The text above it.
+      part: What of a row it is about: `call`, `cost` or `dtypes`.
+      text: Writes that.
+      side: Where its text stands.
+    """
+
+    header: str
+    part: str
+    text: Callable[[Any], str]
+    side: str = "left"
+
+
+_COLUMNS = {
+    "module": _Column("Module", "call", _module),
+    "config": _Column("Config", "call", lambda it: repr(it.module_details.module)),
+    "owned_params": _Column("Module params", "call", _owned_params),
+    "input": _Column("Input", "call", input_text),
+    "output": _Column("Output", "call", lambda it: pprint.pformat(it.output_spec)),
+    "params_size": _Column(
+        "Param count",
+        "call",
+        lambda it: f"{tree_size(dict(it.module_details.params)):,}",
+        "right",
     ),
-    "time": ("Time", lambda cost: _seconds(cost.seconds)),
-    "own_time": ("Own time", lambda cost: _seconds(cost.own_seconds)),
+    "params_bytes": _Column(
+        "Param bytes",
+        "call",
+        lambda it: bytes_text(tree_bytes(dict(it.module_details.params))),
+        "right",
+    ),
+    "flops": _Column("FLOPs", "cost", lambda it: f"{it.flops:,}", "right"),
+    "own_flops": _Column("Own FLOPs", "cost", lambda it: f"{it.own_flops:,}", "right"),
+    "activation_bytes": _Column(
+        "Activation bytes", "cost", lambda it: bytes_text(it.activation_bytes), "right"
+    ),
+    "time": _Column("Time", "cost", lambda it: _seconds(it.seconds), "right"),
+    "own_time": _Column(
+        "Own time", "cost", lambda it: _seconds(it.own_seconds), "right"
+    ),
+    "dtypes": _Column("Dtypes", "dtypes", str),
 }
-
-# Name: header, text of the dtypes of a call.
-_DTYPES: dict[str, tuple[str, Callable[[CallDtypes | None], str]]] = {
-    "dtypes": ("Dtypes", str),
-}
-
-_HEADERS = {name: c[0] for name, c in {**_COLUMNS, **_COSTS, **_DTYPES}.items()}
-_ON_THE_RIGHT = ("params_size", "params_bytes", *_COSTS)
+_DEFAULT = tuple(name for name, column in _COLUMNS.items() if column.part == "call")
 
 _FILTERS: dict[str, Callable[[MethodInvocation], bool]] = {
     "has_output": lambda call: call.output_spec is not None,

@@ -11,9 +11,10 @@ import jax
 from haiku._core.frame import changes, current_frame
 from haiku._core.traces import trace_state
 from haiku._lifted.pure import pure
-from haiku.views.summary import Call, recorder
+from haiku.views.arrays import split_arrays
+from haiku.views.calls import Call, recorder
 
-__all__ = ["Stopwatch", "quickest", "split_arrays"]
+__all__ = ["Stopwatch", "examples", "quickest"]
 
 # Runs of a call: at least so many, until so many seconds are over. The quickest counts,
 # since whatever else the machine does only adds to it.
@@ -100,14 +101,15 @@ def quickest(compiled: Callable[..., Any], *args: Any) -> float:
     return min(seconds)
 
 
-def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays of a tree, and how it is put together from such."""
-    leaves, treedef = jax.tree.flatten(tree)
-    which = [hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves]
+def examples(arrays: list[Any]) -> list[Any]:
+    """Arrays to be timed with: numbers where shapes alone are given."""
+    return [_example(x) if isinstance(x, jax.ShapeDtypeStruct) else x for x in arrays]
 
-    def join(arrays: list[Any]) -> Any:
-        rest = iter(arrays)
-        filled = [next(rest) if is_array else x for x, is_array in zip(leaves, which)]
-        return jax.tree.unflatten(treedef, filled)
 
-    return [leaf for leaf, is_array in zip(leaves, which) if is_array], join
+def _example(spec: jax.ShapeDtypeStruct) -> Any:
+    key = jax.random.key(0)
+    if jax.numpy.issubdtype(spec.dtype, jax.dtypes.prng_key):
+        return jax.random.split(key, spec.shape) if spec.shape else key
+    if jax.numpy.issubdtype(spec.dtype, jax.numpy.floating):
+        return jax.random.normal(key, spec.shape, spec.dtype)
+    return jax.numpy.zeros(spec.shape, spec.dtype)

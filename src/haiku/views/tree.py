@@ -9,19 +9,14 @@ from typing import Any
 
 import jax
 
-from haiku._bound import Binding, Bound
-from haiku._core import (
-    MethodContext,
-    MultiTransformed,
-    MultiTransformedWithState,
-    intercept_methods,
-    original_function,
-    transform_with_state,
-)
+from haiku._core import MethodContext, intercept_methods, transform_with_state
 from haiku._core.frame import frames
 from haiku._core.name_scope import NameScopeModule
-from haiku._text import array_text, bytes_text
+from haiku._patterns import nearest
+from haiku._text import array_text, bytes_text, titled
 from haiku.data_structures import tree_bytes, tree_size
+from haiku.views.arrays import is_array, split_arrays, taking_arrays
+from haiku.views.tracing import function_of
 
 __all__ = ["ModuleNode", "ModuleTree", "module_tree"]
 
@@ -63,6 +58,11 @@ class ModuleTree:
       roots: The outermost modules, in the order in which they were built.
       params: What `init` would return, as `jax.ShapeDtypeStruct`.
       state: The state that it would return, likewise.
+
+    Example:
+      >>> tree = hk.module_tree(lambda x: hk.nets.MLP([5, 3])(x))(jnp.ones([2, 4]))
+      >>> tree["mlp/~/linear_0"].calls, [node.path for node in tree.roots]
+      (['f32[2,4] -> f32[2,5]'], ['mlp'])
     """
 
     roots: list[ModuleNode]
@@ -80,9 +80,8 @@ class ModuleTree:
         for node in self:
             if node.path == path:
                 return node
-        raise KeyError(
-            f"There is no module {path!r}: there are {[node.path for node in self]}."
-        )
+        near = nearest(path, (node.path for node in self)) or "none"
+        raise KeyError(f"There is no module {path!r}: the nearest are {near}.")
 
     def __repr__(self) -> str:
         lines: list[str] = []
@@ -132,25 +131,15 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
            w  f32[5,3]
       43 parameters, 172.00 B
     """
-    if isinstance(f, (Bound, Binding)):
-        f = f.net
-    if isinstance(f, (MultiTransformed, MultiTransformedWithState)):
-        f = f.init
-    transformed = transform_with_state(original_function(f))
+    transformed = transform_with_state(function_of(f))
 
     def tree(*args: Any, **kwargs: Any) -> ModuleTree:
-        leaves, treedef = jax.tree.flatten((args, kwargs))
-        arrays = {i: x for i, x in enumerate(leaves) if _is_array(x)}
-        nodes: dict[str, ModuleNode] = {}
-
-        def init(key: jax.Array, arrays: dict[int, Any]) -> Any:
-            given = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
-            args, kwargs = jax.tree.unflatten(treedef, given)
-            with intercept_methods(_recorder(nodes, len(frames.get()) + 1)):
-                return transformed.init(key, *args, **kwargs)
-
+        arrays, join = split_arrays((args, kwargs))
+        init = taking_arrays(transformed.init, join)
         key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
-        params, state = jax.eval_shape(init, key, arrays)
+        nodes: dict[str, ModuleNode] = {}
+        with intercept_methods(_recorder(nodes, len(frames.get()) + 1)):
+            params, state = jax.eval_shape(init, key, arrays)
         for kind, values in (("params", params), ("state", state)):
             for path, named in values.items():
                 node = nodes.setdefault(path, ModuleNode(path, path))
@@ -205,13 +194,9 @@ def _nested(nodes: dict[str, ModuleNode]) -> list[ModuleNode]:
     return roots
 
 
-def _is_array(x: Any) -> bool:
-    return hasattr(x, "shape") and hasattr(x, "dtype")
-
-
 def _shown(value: Any) -> str:
     """Shapes of arrays, inside tuples and the like too; other values if short."""
-    if _is_array(value):
+    if is_array(value):
         return array_text(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) + "}"
@@ -229,10 +214,9 @@ def _parameters(count: int) -> str:
 
 
 def _head(node: ModuleNode) -> str:
-    kind = f" ({node.class_name})" if node.class_name else ""
     call = f"  {node.calls[0]}" if len(node.calls) == 1 else ""
     size = f"  {_parameters(node.size)}" if node.size else ""
-    return node.label + kind + call + size
+    return titled(node.label, node.class_name) + call + size
 
 
 def _rows(node: ModuleNode) -> list[str]:

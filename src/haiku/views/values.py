@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from haiku import _treescope
-from haiku.views.summary import ArraySpec
+from haiku.data_structures import tree_bytes
+from haiku.views.arrays import ArraySpec
 
 __all__ = ["ArrayOutline", "ValueSummary", "summarised"]
 
@@ -93,7 +94,7 @@ class ArrayOutline:
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return self.spec.size * getattr(self.spec.dtype, "itemsize", 4)
+        return tree_bytes(self.spec)
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
         return _treescope.Node(repr(self), [], "").drawn(path, subtree_renderer)

@@ -121,3 +121,5 @@ def test_the_column_of_the_table():
     assert "compute bf16" in both and "FLOPs" in both
     with pytest.raises(ValueError, match="'dtypes'"):
         tabulate(careful, columns=["dtype"])
+    with pytest.raises(ValueError, match="columns are a list of names.*'dtypes'"):
+        tabulate(careful, columns="dtypes")

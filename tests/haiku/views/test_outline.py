@@ -198,6 +198,26 @@ def test_parameters_alone():
     assert hk.experimental.outline_of_params({}).param_count == 0
 
 
+def test_no_module_has_the_parameters_of_another():
+    """Whose path ends alike: of modules that only hold others, or have none."""
+    ends = {"a/b": {"w": jnp.ones(2)}, "x/a": {"w": jnp.ones(3)}}
+    parts = by_path(hk.experimental.outline_of_params(ends))
+    assert {p: part.param_count for p, part in parts.items() if p} == {
+        "a": 2,
+        "a/b": 2,
+        "x": 3,
+        "x/a": 3,
+    }
+
+    def f(x):
+        x = hk.Flatten(name="block")(x)
+        with hk.name_scope("head"):
+            return hk.Linear(2, name="block")(x)
+
+    parts = by_path(outline(f)(X))
+    assert not parts["block"].params and set(parts["head/block"].params) == {"w", "b"}
+
+
 # ---- The page ------------------------------------------------------------------------
 
 

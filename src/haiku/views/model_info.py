@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-
 from haiku._core import MethodContext
+from haiku._text import count_text
 from haiku.data_structures import tree_size
-from haiku.views.jaxprs import (
-    Group,
-    Letters,
-    aval_text,
-    called,
-    grouped,
-    name_of,
-    scopes,
-    traced,
-    watching,
-)
-from haiku.views.summary import ArraySpec, ModuleDetails
+from haiku.views.arrays import ArraySpec
+from haiku.views.calls import ModuleDetails
+from haiku.views.flops import flops_of
+from haiku.views.jaxprs import Letters, aval_text, called
+from haiku.views.scopes import Group, grouped, scopes
+from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
 
@@ -107,6 +99,9 @@ def make_model_info(
       A function of the arguments of `f`, arrays or `jax.ShapeDtypeStruct`s, that
       returns a `Module`. Nothing is computed.
 
+    Raises:
+      TypeError: `f` can't be called.
+
     Example:
       >>> f = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(3)(x)))
       >>> x = jnp.ones([2, 4])
@@ -120,20 +115,16 @@ def make_model_info(
           add in f32[2,3], f32[2,3], out f32[2,3]
       <BLANKLINE>
     """
-    if not callable(f):
-        raise TypeError(
-            f"make_model_info takes a function, got {type(f).__name__}: {f!r}."
-        )
+    check_callable("make_model_info", f)
+
+    def details(context: MethodContext) -> ModuleDetails:
+        return ModuleDetails.of(context.module, context.method_name)
 
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        modules: dict[tuple[str, ...], ModuleDetails] = {}
-
-        def seen(path: tuple[str, ...], context: MethodContext) -> None:
-            modules[path] = ModuleDetails.of(context.module, context.method_name)
-
-        jaxpr, _ = traced(f, watching(seen), args, kwargs, axis_env)
-        outline = _Outline(modules if include_module_info else {}, compute_flops)
-        return outline.program(name or name_of(f), jaxpr, ())
+        found = traced(f, details, args, kwargs, axis_env)
+        modules = found.modules if include_module_info else {}
+        reader = _Reader(modules, compute_flops)
+        return reader.program(name or name_of(f), found.program, ())
 
     return model_info
 
@@ -148,6 +139,12 @@ def format_module(module: Module, depth: int = 0) -> str:
     Returns:
       Lines such as `linear_0 1.8 kparams` and
       `dot_general in f32[2,5], f32[5,300], out f32[2,300]`.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info.make_model_info(jnp.dot)(1.0, 2.0)
+      >>> print(hk.experimental.jaxpr_info.format_module(info), end="")
+      dot
+        dot_general in f32[], f32[], out f32[]
     """
     counts = (
         (module.flops, "flops"),
@@ -180,74 +177,18 @@ def flops(eqn: Any, expression: Expression) -> int:
 
     Returns:
       How many floating point operations one run of it takes.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> count = info.make_model_info(jnp.dot, compute_flops=info.flops)
+      >>> count(jnp.ones([2, 4]), jnp.ones([4, 3])).flops
+      48
     """
     del expression
-    name = eqn.primitive.name
-    shapes: list[Any] = [getattr(v.aval, "shape", ()) for v in eqn.invars]
-    size = sum(math.prod(v.aval.shape) for v in eqn.outvars if _is_float(v.aval))
-    if name == "dot_general":
-        (contracted, _), _ = eqn.params["dimension_numbers"]
-        return 2 * size * math.prod(shapes[0][d] for d in contracted)
-    if name == "conv_general_dilated":
-        # Each output sums over the kernel's window and input channels.
-        out_channels = eqn.params["dimension_numbers"].rhs_spec[0]
-        return 2 * size * math.prod(shapes[1]) // max(1, shapes[1][out_channels])
-    if name in _MOVES:
-        return 0
-    if name.startswith(("reduce_", "cum", "arg")):
-        return math.prod(shapes[0]) if _is_float(eqn.invars[0].aval) else 0
-    return size
+    return flops_of(eqn)
 
 
-_MOVES = frozenset(
-    (
-        "bitcast_convert_type",
-        "broadcast",
-        "broadcast_in_dim",
-        "concatenate",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "device_put",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "expand_dims",
-        "gather",
-        "iota",
-        "optimization_barrier",
-        "pad",
-        "reshape",
-        "rev",
-        "scatter",
-        "select_n",
-        "slice",
-        "split",
-        "squeeze",
-        "stop_gradient",
-        "transpose",
-    )
-)
-
-
-def is_move(eqn: Any) -> bool:
-    """Whether an equation only moves numbers, or changes their dtype."""
-    return eqn.primitive.name in _MOVES
-
-
-def _is_float(aval: Any) -> bool:
-    dtype = getattr(aval, "dtype", None)
-    return dtype is not None and jax.numpy.issubdtype(dtype, jax.numpy.inexact)
-
-
-def count_text(count: int, unit: str) -> str:
-    number, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
-    while number > 1000 and len(prefixes) > 1:
-        number /= 1000
-        del prefixes[0]
-    return f"{number:.4g} {prefixes[0]}{unit}"
-
-
-class _Outline:
+class _Reader:
     """Turns equations into `Module`s; holds what is the same for all of them."""
 
     def __init__(
