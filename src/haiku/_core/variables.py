@@ -1,7 +1,6 @@
 """Parameters and state: made at `init`, read and written by path afterwards."""
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +9,12 @@ import jax.numpy as jnp
 from haiku._core import hooks
 from haiku._core.frame import Frame, Values, copied, current_frame
 from haiku._core.hooks import GetterContext, SetterContext
+from haiku._core.missing import (
+    known_paths,
+    missing_parameter,
+    new_in_loop,
+    wrong_shape,
+)
 
 
 class DoNotStore:
@@ -79,7 +84,7 @@ def get_parameter(
         context = context or _context(frame, path, name, dtype, shape, init or _no_init)
         value = hooks.run_chain(getters, _identity, (value,), context)
     if getattr(value, "shape", None) != tuple(shape):
-        raise ValueError(_wrong_shape(frame, path, name, value, shape, dtype))
+        raise ValueError(wrong_shape(frame, path, name, value, shape, dtype))
     return value
 
 
@@ -88,7 +93,7 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
 
     def create(shape, dtype, init):
         if not frame.initialising:
-            raise ValueError(_missing_parameter(frame, path, name, shape))
+            raise ValueError(missing_parameter(frame, path, name, shape))
         if init is None or init is _no_init:
             raise ValueError(
                 f"Initializer must be specified. {path}/{name} does not exist yet: "
@@ -101,7 +106,7 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
     value = hooks.run_chain(creators, create, (shape, dtype, init), context)
     if value is not DO_NOT_STORE:
         if not frame.initialising:
-            raise ValueError(_missing_parameter(frame, path, name, shape))
+            raise ValueError(missing_parameter(frame, path, name, shape))
         frame.watch.note_value("parameter", path, name, value)
         frame.params.setdefault(path, {})[name] = value
     return value
@@ -110,7 +115,7 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
 def _made(frame, path, name, shape, dtype, init):
     """What `init` makes of a parameter or a state that is not there yet."""
     if frame.sealed:
-        raise ValueError(_new_in_loop(frame, path, name))
+        raise ValueError(new_in_loop(frame, path, name))
     frame.creating += 1
     try:
         return init(shape, dtype)
@@ -167,7 +172,7 @@ def _create_state(frame, path, name, shape, dtype, init, context):
         raise ValueError(
             f"There is no state {path}/{name} yet and nothing to make it from; set an "
             f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, "
-            f"or call `hk.set_state` before.{_known('state', frame.state)}"
+            f"or call `hk.set_state` before.{known_paths('state', frame.state)}"
         )
     if shape is None or dtype is None:
         raise ValueError(
@@ -309,66 +314,3 @@ def _context(frame, path, name, dtype, shape, init) -> GetterContext:
     module = frame.scopes[-1].module
     full_name = f"{path}/{name}"
     return GetterContext(full_name, module, dtype, shape, init, frame.lifted_prefix)
-
-
-# ---- What the errors say ----------------------------------------------------------
-
-
-def _known(kind: str, values: Mapping[str, Mapping[str, Any]]) -> str:
-    if not values:
-        return f" No {kind} was given."
-    paths = [f"{path}/{name}" for path, named in values.items() for name in named]
-    shown = ", ".join(paths[:8]) + (", ..." if len(paths) > 8 else "")
-    return f" There is: {shown}." if paths else f" No {kind} was given."
-
-
-def _missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
-    wanted = f"{path}/{name}"
-    given = {
-        f"{p}/{n}": value
-        for p, named in frame.params.items()
-        for n, value in named.items()
-        if value is not None
-    }
-    near = difflib.get_close_matches(wanted, given, n=1, cutoff=0.0)
-    nearest = (
-        f" The nearest that was given is {near[0]} "
-        f"{list(getattr(given[near[0]], 'shape', ()))}."
-        if near
-        else " No parameters were given."
-    )
-    where = frame.sealed or "a branch or loop body"
-    return (
-        f"There is no parameter {wanted} {list(shape)} in the params given to `apply`: "
-        f"parameters must be created as part of `init`.{nearest} Pass what `init` "
-        "returned; if names differ, the function builds other modules, or builds them "
-        f"in another order, than when `init` ran. What only {where} asks for must be "
-        "asked for at `init` too: `if hk.running_init(): ...`."
-    )
-
-
-def _wrong_shape(frame, path, name, value, shape, dtype) -> str:
-    have = "no shape"
-    if hasattr(value, "shape"):
-        have = f"shape {list(value.shape)}"
-    near = [
-        f"{p}/{n}"
-        for p, named in frame.params.items()
-        for n, other in named.items()
-        if getattr(other, "shape", None) == tuple(shape) and (p, n) != (path, name)
-    ]
-    others = f" Of that shape there is {near[0]}." if near else ""
-    return (
-        f"Parameter {path}/{name} has {have}, which does not match shape "
-        f"{list(shape)} (dtype {jnp.dtype(dtype).name}) that the module asks "
-        f"for.{others} Pass params made by `init` for inputs of this shape, or name "
-        "the modules apart."
-    )
-
-
-def _new_in_loop(frame: Frame, path: str, name: str) -> str:
-    return (
-        f"{path}/{name} is new in a later step of {frame.sealed}, which can't make it: "
-        "its first step made other ones. Build modules before the loop, or let every "
-        "step ask for the same ones."
-    )
