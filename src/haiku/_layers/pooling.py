@@ -43,8 +43,8 @@ def max_pool(
         axes.
 
     Example:
-      >>> hk.max_pool(jnp.ones([8, 6, 6, 3]), window_shape=2, strides=2, padding="SAME"
-      ...             ).shape
+      >>> images = jnp.ones([8, 6, 6, 3])
+      >>> hk.max_pool(images, window_shape=2, strides=2, padding="SAME").shape
       (8, 3, 3, 3)
     """
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
