@@ -63,6 +63,15 @@ def _require_float(name: str, shape: Sequence[int], dtype: Any) -> None:
         )
 
 
+def _require_matrix(name: str, shape: Sequence[int]) -> None:
+    if len(shape) < 2:
+        raise ValueError(
+            f"{name} initializer requires at least a 2D shape. Got: {tuple(shape)}: "
+            "a scalar or vector needs another one, such as "
+            "hk.initializers.RandomNormal()."
+        )
+
+
 def _number(x: Any, dtype: Any) -> Any:
     """`x` as a strongly typed scalar."""
     if isinstance(x, jax.Array):
@@ -71,11 +80,9 @@ def _number(x: Any, dtype: Any) -> Any:
 
 
 def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
-    return x if _is_zero(shift) else x + _number(shift, dtype)
-
-
-def _is_zero(x: Any) -> bool:
-    return isinstance(x, (int, float)) and x == 0
+    if isinstance(shift, (int, float)) and shift == 0:
+        return x
+    return x + _number(shift, dtype)
 
 
 def _normal(key, rounded, shape, dtype, stddev):
@@ -144,6 +151,11 @@ class Constant(_Described):
     Args:
       constant: A number, or an array or (nested) list that broadcasts to the shape
         asked for.
+
+    Example:
+      >>> print(hk.initializers.Constant([1, 2])((2, 2), jnp.float32))
+      [[1. 2.]
+       [1. 2.]]
     """
 
     def __init__(self, constant: float | int | complex | Any):
@@ -163,6 +175,9 @@ class RandomNormal(_Described):
     Args:
       stddev: Standard deviation.
       mean: Mean.
+
+    Raises:
+      ValueError: At a call, if the dtype is neither float nor complex.
     """
 
     def __init__(self, stddev: Any = 1.0, mean: Any = 0.0):
@@ -187,6 +202,9 @@ class TruncatedNormal(_Described):
       mean: Mean of the normal before it is cut off.
       lower: Lower bound, in standard deviations.
       upper: Upper bound, in standard deviations.
+
+    Raises:
+      ValueError: At a call, if the dtype is neither float nor complex.
     """
 
     def __init__(
@@ -215,6 +233,9 @@ class RandomUniform(_Described):
     Args:
       minval: Lower bound, included.
       maxval: Upper bound, excluded.
+
+    Raises:
+      ValueError: At a call, if the dtype is no float.
     """
 
     def __init__(self, minval: Any = 0.0, maxval: Any = 1.0):
@@ -253,13 +274,17 @@ class VarianceScaling(_Described):
         convention above.
 
     Raises:
-      ValueError: `scale` is not positive, or `mode` or `distribution` is not one of
-        the above.
+      ValueError: `scale` is negative, or `mode` or `distribution` is not one of the
+        above; at a call, if the dtype is neither float nor complex.
 
     Source:
       He et al., 2015, Delving Deep into Rectifiers, arXiv:1502.01852; Glorot and
       Bengio, 2010, Understanding the difficulty of training deep feedforward neural
-      networks.
+      networks; LeCun et al., 1998, Efficient BackProp.
+
+    Example:
+      >>> he = hk.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
+      >>> net = hk.transform(lambda x: jax.nn.relu(hk.Linear(10, w_init=he)(x)))
     """
 
     def __init__(
@@ -270,7 +295,10 @@ class VarianceScaling(_Described):
         fan_in_axes: Sequence[int] | None = None,
     ):
         if scale < 0.0:
-            raise ValueError(f"`scale` must be a positive float. Got: {scale}")
+            raise ValueError(
+                f"`scale` must be a positive float. Got: {scale}: it is a factor of "
+                "the variance, 2.0 before a relu and 1.0 elsewhere."
+            )
         if mode not in _MODES:
             raise ValueError(
                 f"Invalid `mode` argument: {mode!r}. Choose one of {_MODES}."
@@ -312,6 +340,9 @@ class UniformScaling(_Described):
     Args:
       scale: Factor of the range.
 
+    Raises:
+      ValueError: At a call, if the dtype is no float.
+
     Source:
       Sussillo and Abbott, 2014, Random Walk Initialization for Training Very Deep
       Feedforward Networks, arXiv:1412.6558.
@@ -337,6 +368,10 @@ class Orthogonal(_Described):
       scale: Factor of the matrix.
       axis: The axis whose slices are orthonormal.
 
+    Raises:
+      ValueError: At a call, if the shape has fewer than two axes, or the dtype is
+        neither float nor complex.
+
     Source:
       Saxe et al., 2014, Exact solutions to the nonlinear dynamics of learning in deep
       linear neural networks, arXiv:1312.6120.
@@ -348,11 +383,7 @@ class Orthogonal(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`, which has at least two axes."""
-        if len(shape) < 2:
-            raise ValueError(
-                "Orthogonal initializer requires at least a 2D shape. Got: "
-                f"{tuple(shape)}"
-            )
+        _require_matrix("Orthogonal", shape)
         return draw(_orthogonal, tuple(shape), dtype, self.scale, self.axis)
 
 
@@ -361,6 +392,9 @@ class Identity(_Described):
 
     Args:
       gain: Factor of the matrix.
+
+    Raises:
+      ValueError: At a call, if the shape has fewer than two axes.
     """
 
     def __init__(self, gain: Any = 1.0):
@@ -368,11 +402,7 @@ class Identity(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns the matrix of `shape`, which has at least two axes."""
-        if len(shape) < 2:
-            raise ValueError(
-                "Identity initializer requires at least a 2D shape. Got: "
-                f"{tuple(shape)}"
-            )
+        _require_matrix("Identity", shape)
         *_, rows, columns = shape
         matrix = _number(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)
         return jnp.broadcast_to(matrix, shape)
