@@ -44,6 +44,10 @@ class LayerNorm(Module):
 
     Source:
       Ba et al., 2016, Layer Normalization, arXiv:1607.06450.
+
+    Example:
+      >>> def f(x):  # over the features
+      ...     return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(x)
     """
 
     def __init__(
@@ -129,6 +133,8 @@ def param_shape(
 class InstanceNorm(LayerNorm):
     """Normalises every channel of each example over space.
 
+        y = (x - mean(x)) / sqrt(var(x) + eps) * scale + offset
+
     Args:
       create_scale: Whether there is a parameter `scale`, one per channel.
       create_offset: Whether there is a parameter `offset`, one per channel.
@@ -138,8 +144,13 @@ class InstanceNorm(LayerNorm):
       data_format: Where the channels are, see :func:`get_channel_index`.
       name: Name of the module.
 
+    Raises:
+      ValueError: `data_format` is unknown, or there is an initializer for a parameter
+        that is not made.
+
     Source:
-      Ulyanov et al., 2016, Instance Normalization, arXiv:1607.08022.
+      Ulyanov et al., 2016, Instance Normalization: The Missing Ingredient for Fast
+      Stylization, arXiv:1607.08022.
     """
 
     def __init__(

@@ -111,8 +111,8 @@ class MobileNetV1(Module):
         super().__init__(name=name)
         if len(strides) != len(channels):
             raise ValueError(
-                "`strides` and `channels` must have the same length. Got: "
-                f"{len(strides)} and {len(channels)}"
+                "`strides` and `channels` must have the same length, one each per "
+                f"block. Got: {len(strides)} and {len(channels)}"
             )
         self.strides = strides
         self.channels = channels
