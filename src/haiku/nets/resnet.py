@@ -43,6 +43,15 @@ def _configuration(
     }
 
 
+def _check_one_per_group(**arguments: Sequence[Any]) -> None:
+    for name, value in arguments.items():
+        if len(value) != 4:
+            raise ValueError(
+                f"`{name}` must be of length 4 not {len(value)}: one entry for each of "
+                f"the four groups of blocks, got {value!r}."
+            )
+
+
 class ResNet(Module):
     """A residual network for images.
 
@@ -105,27 +114,22 @@ class ResNet(Module):
     ):
         super().__init__(name=name)
         self.resnet_v2 = resnet_v2
-        for argument, value in (
-            ("blocks_per_group", blocks_per_group),
-            ("channels_per_group", channels_per_group),
-            ("use_projection", use_projection),
-            ("strides", strides),
-        ):
-            if len(value) != 4:
-                raise ValueError(
-                    f"`{argument}` must be of length 4 not {len(value)}: one entry for "
-                    f"each of the four groups of blocks, got {value!r}."
-                )
+        _check_one_per_group(
+            blocks_per_group=blocks_per_group,
+            channels_per_group=channels_per_group,
+            use_projection=use_projection,
+            strides=strides,
+        )
         bn_config = with_norm_defaults(bn_config)
         initial_conv = {
             "output_channels": 64,
             "kernel_shape": 7,
             "stride": 2,
             "with_bias": False,
-            "padding": "SAME",
             "name": "initial_conv",
+            **(initial_conv_config or {}),
         }
-        self.initial_conv = Conv2D(**{**initial_conv, **(initial_conv_config or {})})
+        self.initial_conv = Conv2D(**initial_conv)
         if not resnet_v2:
             self.initial_batchnorm = BatchNorm(name="initial_batchnorm", **bn_config)
         self.block_groups = [
