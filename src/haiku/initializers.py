@@ -44,22 +44,16 @@ _MODES = ("fan_in", "fan_out", "fan_avg")
 _DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
-def _require_inexact(name: str, shape: Sequence[int], dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.inexact):
+def _require_dtype(
+    name: str, shape: Sequence[int], dtype: Any, kind: Any = jnp.inexact
+) -> None:
+    if not jnp.issubdtype(dtype, kind):
+        numbers = "real" if kind is jnp.floating else "floating-point"
         raise ValueError(
-            f"{name} draws floating-point numbers, but was asked for dtype "
-            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer "
-            "that makes whole numbers (jnp.zeros, hk.initializers.Constant), or give "
-            "the layer a float input: x.astype(jnp.float32)."
-        )
-
-
-def _require_float(name: str, shape: Sequence[int], dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(
-            f"{name} draws real numbers, but was asked for dtype "
-            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}): ask for a float dtype "
-            "such as float32 or bfloat16."
+            f"{name} draws {numbers} numbers, but was asked for dtype "
+            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer that "
+            "makes others (jnp.zeros, hk.initializers.Constant), or give the layer a "
+            "float input: x.astype(jnp.float32)."
         )
 
 
@@ -86,12 +80,12 @@ def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
 
 
 def _normal(key, rounded, shape, dtype, stddev):
-    _require_inexact("RandomNormal", shape, dtype)
+    _require_dtype("RandomNormal", shape, dtype)
     return _number(stddev, dtype) * rounded(jax.random.normal(key, shape, dtype))
 
 
 def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
-    _require_inexact("TruncatedNormal", shape, dtype)
+    _require_dtype("TruncatedNormal", shape, dtype)
     real = jnp.finfo(dtype).dtype
     bounds = _number(lower, real), _number(upper, real)
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -103,7 +97,7 @@ def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
 
 
 def _uniform(key, rounded, shape, dtype, minval, maxval):
-    _require_float("RandomUniform", shape, dtype)
+    _require_dtype("RandomUniform", shape, dtype, jnp.floating)
     del rounded
     bounds = _number(minval, dtype), _number(maxval, dtype)
     return jax.random.uniform(key, shape, dtype, *bounds)
@@ -111,7 +105,7 @@ def _uniform(key, rounded, shape, dtype, minval, maxval):
 
 def _orthogonal(key, rounded, shape, dtype, scale, axis):
     del rounded
-    _require_inexact("Orthogonal", shape, dtype)
+    _require_dtype("Orthogonal", shape, dtype)
     others = list(shape)
     columns = others.pop(axis)
     rows = math.prod(others)
@@ -315,7 +309,7 @@ class VarianceScaling(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
-        _require_inexact("VarianceScaling", shape, dtype)
+        _require_dtype("VarianceScaling", shape, dtype)
         fan_in, fan_out = _fans(shape, self.fan_in_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fan[self.mode])

@@ -154,15 +154,7 @@ class _Pool(Module):
 
 
 class MaxPool(_Pool):
-    """:func:`max_pool` as a module.
-
-    Args:
-      window_shape: See :func:`max_pool`.
-      strides: See :func:`max_pool`.
-      padding: See :func:`max_pool`.
-      channel_axis: See :func:`max_pool`.
-      name: Name of the module.
-    """
+    """:func:`max_pool` as a module, built with all that it takes but `value`."""
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`max_pool`."""
@@ -172,15 +164,7 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """:func:`avg_pool` as a module.
-
-    Args:
-      window_shape: See :func:`max_pool`.
-      strides: See :func:`max_pool`.
-      padding: See :func:`max_pool`.
-      channel_axis: See :func:`max_pool`.
-      name: Name of the module.
-    """
+    """:func:`avg_pool` as a module, built with all that it takes but `value`."""
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`avg_pool`."""
