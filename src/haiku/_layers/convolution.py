@@ -25,6 +25,8 @@ __all__ = ["Conv1D", "Conv2D", "Conv3D", "ConvND"]
 class ConvND(Module):
     """Slides a kernel over any number of spatial axes.
 
+        y[t] = sum over k of x[stride t + rate k - zeros before] w[k] + b
+
     Args:
       num_spatial_dims: Number of spatial axes, at least 1.
       output_channels: Number of output channels.

@@ -18,6 +18,8 @@ def dropout(
 ) -> jax.Array:
     """Sets elements to zero at random, and scales the others up to keep the mean.
 
+        y = keep x / (1 - rate),  keep ~ Bernoulli(1 - rate)
+
     Args:
       rng: A key.
       rate: Probability in [0, 1) that an element is dropped.

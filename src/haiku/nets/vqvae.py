@@ -83,6 +83,9 @@ class VectorQuantizer(Module):
           ``[N, K]`` (one-hot) and ``distances`` ``[N, K]`` (squared) tell which vector
           each of the N inputs has.
 
+        Gradient:
+          That of ``loss`` reaches the inputs and the learned vectors.
+
         Raises:
           ValueError: The last axis of `inputs` does not have size D.
         """
@@ -187,7 +190,10 @@ class VectorQuantizerEMA(Module):
           is_training: Whether to update the vectors, after they were used.
 
         Returns:
-          See :class:`VectorQuantizer`.
+          See :meth:`VectorQuantizer.__call__`.
+
+        Gradient:
+          That of ``loss`` reaches the inputs alone.
 
         Raises:
           ValueError: The last axis of `inputs` does not have size D.
