@@ -10,7 +10,7 @@ from haiku._core import get_parameter
 from haiku._layers.linear import Linear
 from haiku._layers.products import Factors, left_in_loop, sum_of_products
 from haiku._layers.recurrence import RNNCore, add_batch
-from haiku._layers.tracing import elementwise, traced_once
+from haiku._layers.tracing import elementwise, relu
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = [
@@ -68,7 +68,7 @@ class VanillaRNN(RNNCore):
                 f"state of shape {jnp.shape(prev_state)}, whose batch axes differ: "
                 "start from initial_state(batch size of the inputs)."
             ) from None
-        out = traced_once(jax.nn.relu)(from_input + from_hidden)
+        out = relu(from_input + from_hidden)
         return out, out
 
     def initial_state(self, batch_size: int | None) -> jax.Array:

@@ -6,18 +6,18 @@ import jax.numpy as jnp
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.scale_offset import (
-    Axes,
     AxisOrAxes,
     check_axes,
     check_given,
     check_inits,
+    param_shape,
     positive_axes,
     scale_and_offset,
 )
 from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
-__all__ = ["InstanceNorm", "LayerNorm", "param_shape"]
+__all__ = ["InstanceNorm", "LayerNorm"]
 
 
 class LayerNorm(Module):
@@ -118,16 +118,6 @@ def _normalise(inputs, scale, offset, eps, *, axes, fast):
         inverse = scale * inverse
     out = inverse * (inputs - mean)
     return out if offset is None else out + offset
-
-
-def param_shape(
-    param_axis: Axes, shape: tuple[int, ...], where: str
-) -> tuple[int, ...]:
-    """Shape of parameters that vary along `param_axis` of an input of `shape`."""
-    axes = positive_axes(param_axis, len(shape), where)
-    if axes == (len(shape) - 1,):
-        return shape[-1:]
-    return tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
 
 
 class InstanceNorm(LayerNorm):

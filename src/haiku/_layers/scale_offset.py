@@ -15,6 +15,7 @@ __all__ = [
     "check_axes",
     "check_given",
     "check_inits",
+    "param_shape",
     "positive_axes",
     "scale_and_offset",
 ]
@@ -58,6 +59,16 @@ def positive_axes(axes: Axes, rank: int, where: str) -> tuple[int, ...]:
                 f"{rank}: its axes are {-rank} to {rank - 1}."
             )
     return tuple(sorted({axis % rank for axis in axes}))
+
+
+def param_shape(
+    param_axis: Axes, shape: tuple[int, ...], where: str
+) -> tuple[int, ...]:
+    """Shape of parameters that vary along `param_axis` of an input of `shape`."""
+    axes = positive_axes(param_axis, len(shape), where)
+    if axes == (len(shape) - 1,):
+        return shape[-1:]
+    return tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
 
 
 def check_inits(

@@ -9,16 +9,11 @@ import jax.numpy as jnp
 from haiku._core import Module
 from haiku._layers.batch_norm import BatchNorm
 from haiku._layers.convolution import Conv2D
-from haiku._layers.tracing import traced_once
+from haiku._layers.tracing import relu
 
-__all__ = ["BlockGroup", "BlockV1", "BlockV2", "relu", "with_norm_defaults"]
+__all__ = ["BlockGroup", "BlockV1", "BlockV2", "with_norm_defaults"]
 
 IntOrSequence = int | Sequence[int]
-
-
-def relu(x: jax.Array) -> jax.Array:
-    """JAX's, traced once per shape."""
-    return traced_once(jax.nn.relu)(x)
 
 
 def with_norm_defaults(config: Mapping[str, Any] | None) -> dict[str, Any]:
