@@ -60,8 +60,8 @@ def _require_dtype(
 def _require_matrix(name: str, shape: Sequence[int]) -> None:
     if len(shape) < 2:
         raise ValueError(
-            f"{name} initializer requires at least a 2D shape. Got: {tuple(shape)}: "
-            "a scalar or vector needs another one, such as "
+            f"{name} initializer requires at least a 2D shape. Got: {tuple(shape)}. "
+            "A scalar or vector needs another one, such as "
             "hk.initializers.RandomNormal()."
         )
 
@@ -290,7 +290,7 @@ class VarianceScaling(_Described):
     ):
         if scale < 0.0:
             raise ValueError(
-                f"`scale` must be a positive float. Got: {scale}: it is a factor of "
+                f"`scale` must be a positive float. Got: {scale}. It is a factor of "
                 "the variance, 2.0 before a relu and 1.0 elsewhere."
             )
         if mode not in _MODES:

@@ -46,7 +46,7 @@ def dropout(
     known = not isinstance(rate, Tracer)
     if known and not 0 <= rate < 1:
         raise ValueError(
-            f"rate must be in [0, 1). Got: {rate}: it is the probability that an "
+            f"rate must be in [0, 1). Got: {rate}. It is the probability that an "
             "element is dropped, 0.1 for a tenth of them."
         )
     if known and rate == 0:

@@ -39,7 +39,7 @@ def check_axes(axis: Any) -> Axes:
         if all(isinstance(a, int) for a in axes):
             return axes
     raise ValueError(
-        f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}: -1 is the "
+        f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}. -1 is the "
         "last axis, (1, 2) or slice(1, 3) are two."
     )
 
