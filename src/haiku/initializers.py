@@ -44,22 +44,25 @@ _MODES = ("fan_in", "fan_out", "fan_avg")
 _DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
-def _require_inexact(name: str, shape: Sequence[int], dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.inexact):
+def _require_dtype(
+    name: str, shape: Sequence[int], dtype: Any, kind: Any = jnp.inexact
+) -> None:
+    if not jnp.issubdtype(dtype, kind):
+        numbers = "real" if kind is jnp.floating else "floating-point"
         raise ValueError(
-            f"{name} draws floating-point numbers, but was asked for dtype "
-            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer "
-            "that makes whole numbers (jnp.zeros, hk.initializers.Constant), or give "
-            "the layer a float input: x.astype(jnp.float32)."
+            f"{name} draws {numbers} numbers, but was asked for dtype "
+            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer that "
+            "makes others (jnp.zeros, hk.initializers.Constant), or give the layer a "
+            "float input: x.astype(jnp.float32)."
         )
 
 
-def _require_float(name: str, shape: Sequence[int], dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.floating):
+def _require_matrix(name: str, shape: Sequence[int]) -> None:
+    if len(shape) < 2:
         raise ValueError(
-            f"{name} draws real numbers, but was asked for dtype "
-            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}): ask for a float dtype "
-            "such as float32 or bfloat16."
+            f"{name} initializer requires at least a 2D shape. Got: {tuple(shape)}. "
+            "A scalar or vector needs another one, such as "
+            "hk.initializers.RandomNormal()."
         )
 
 
@@ -71,20 +74,18 @@ def _number(x: Any, dtype: Any) -> Any:
 
 
 def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
-    return x if _is_zero(shift) else x + _number(shift, dtype)
-
-
-def _is_zero(x: Any) -> bool:
-    return isinstance(x, (int, float)) and x == 0
+    if isinstance(shift, (int, float)) and shift == 0:
+        return x
+    return x + _number(shift, dtype)
 
 
 def _normal(key, rounded, shape, dtype, stddev):
-    _require_inexact("RandomNormal", shape, dtype)
+    _require_dtype("RandomNormal", shape, dtype)
     return _number(stddev, dtype) * rounded(jax.random.normal(key, shape, dtype))
 
 
 def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
-    _require_inexact("TruncatedNormal", shape, dtype)
+    _require_dtype("TruncatedNormal", shape, dtype)
     real = jnp.finfo(dtype).dtype
     bounds = _number(lower, real), _number(upper, real)
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -96,7 +97,7 @@ def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
 
 
 def _uniform(key, rounded, shape, dtype, minval, maxval):
-    _require_float("RandomUniform", shape, dtype)
+    _require_dtype("RandomUniform", shape, dtype, jnp.floating)
     del rounded
     bounds = _number(minval, dtype), _number(maxval, dtype)
     return jax.random.uniform(key, shape, dtype, *bounds)
@@ -104,7 +105,7 @@ def _uniform(key, rounded, shape, dtype, minval, maxval):
 
 def _orthogonal(key, rounded, shape, dtype, scale, axis):
     del rounded
-    _require_inexact("Orthogonal", shape, dtype)
+    _require_dtype("Orthogonal", shape, dtype)
     others = list(shape)
     columns = others.pop(axis)
     rows = math.prod(others)
@@ -144,6 +145,11 @@ class Constant(_Described):
     Args:
       constant: A number, or an array or (nested) list that broadcasts to the shape
         asked for.
+
+    Example:
+      >>> print(hk.initializers.Constant([1, 2])((2, 2), jnp.float32))
+      [[1. 2.]
+       [1. 2.]]
     """
 
     def __init__(self, constant: float | int | complex | Any):
@@ -163,6 +169,9 @@ class RandomNormal(_Described):
     Args:
       stddev: Standard deviation.
       mean: Mean.
+
+    Raises:
+      ValueError: At a call, if the dtype is neither float nor complex.
     """
 
     def __init__(self, stddev: Any = 1.0, mean: Any = 0.0):
@@ -187,6 +196,9 @@ class TruncatedNormal(_Described):
       mean: Mean of the normal before it is cut off.
       lower: Lower bound, in standard deviations.
       upper: Upper bound, in standard deviations.
+
+    Raises:
+      ValueError: At a call, if the dtype is neither float nor complex.
     """
 
     def __init__(
@@ -215,6 +227,9 @@ class RandomUniform(_Described):
     Args:
       minval: Lower bound, included.
       maxval: Upper bound, excluded.
+
+    Raises:
+      ValueError: At a call, if the dtype is no float.
     """
 
     def __init__(self, minval: Any = 0.0, maxval: Any = 1.0):
@@ -253,13 +268,17 @@ class VarianceScaling(_Described):
         convention above.
 
     Raises:
-      ValueError: `scale` is not positive, or `mode` or `distribution` is not one of
-        the above.
+      ValueError: `scale` is negative, or `mode` or `distribution` is not one of the
+        above; at a call, if the dtype is neither float nor complex.
 
     Source:
       He et al., 2015, Delving Deep into Rectifiers, arXiv:1502.01852; Glorot and
       Bengio, 2010, Understanding the difficulty of training deep feedforward neural
-      networks.
+      networks; LeCun et al., 1998, Efficient BackProp.
+
+    Example:
+      >>> he = hk.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
+      >>> net = hk.transform(lambda x: jax.nn.relu(hk.Linear(10, w_init=he)(x)))
     """
 
     def __init__(
@@ -270,7 +289,10 @@ class VarianceScaling(_Described):
         fan_in_axes: Sequence[int] | None = None,
     ):
         if scale < 0.0:
-            raise ValueError(f"`scale` must be a positive float. Got: {scale}")
+            raise ValueError(
+                f"`scale` must be a positive float. Got: {scale}. It is a factor of "
+                "the variance, 2.0 before a relu and 1.0 elsewhere."
+            )
         if mode not in _MODES:
             raise ValueError(
                 f"Invalid `mode` argument: {mode!r}. Choose one of {_MODES}."
@@ -287,7 +309,7 @@ class VarianceScaling(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
-        _require_inexact("VarianceScaling", shape, dtype)
+        _require_dtype("VarianceScaling", shape, dtype)
         fan_in, fan_out = _fans(shape, self.fan_in_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fan[self.mode])
@@ -311,6 +333,9 @@ class UniformScaling(_Described):
 
     Args:
       scale: Factor of the range.
+
+    Raises:
+      ValueError: At a call, if the dtype is no float.
 
     Source:
       Sussillo and Abbott, 2014, Random Walk Initialization for Training Very Deep
@@ -337,6 +362,10 @@ class Orthogonal(_Described):
       scale: Factor of the matrix.
       axis: The axis whose slices are orthonormal.
 
+    Raises:
+      ValueError: At a call, if the shape has fewer than two axes, or the dtype is
+        neither float nor complex.
+
     Source:
       Saxe et al., 2014, Exact solutions to the nonlinear dynamics of learning in deep
       linear neural networks, arXiv:1312.6120.
@@ -348,11 +377,7 @@ class Orthogonal(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`, which has at least two axes."""
-        if len(shape) < 2:
-            raise ValueError(
-                "Orthogonal initializer requires at least a 2D shape. Got: "
-                f"{tuple(shape)}"
-            )
+        _require_matrix("Orthogonal", shape)
         return draw(_orthogonal, tuple(shape), dtype, self.scale, self.axis)
 
 
@@ -361,6 +386,9 @@ class Identity(_Described):
 
     Args:
       gain: Factor of the matrix.
+
+    Raises:
+      ValueError: At a call, if the shape has fewer than two axes.
     """
 
     def __init__(self, gain: Any = 1.0):
@@ -368,11 +396,7 @@ class Identity(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns the matrix of `shape`, which has at least two axes."""
-        if len(shape) < 2:
-            raise ValueError(
-                "Identity initializer requires at least a 2D shape. Got: "
-                f"{tuple(shape)}"
-            )
+        _require_matrix("Identity", shape)
         *_, rows, columns = shape
         matrix = _number(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)
         return jnp.broadcast_to(matrix, shape)

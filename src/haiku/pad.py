@@ -24,28 +24,63 @@ PadFn = Callable[[int], tuple[int, int]]
 
 
 def valid(effective_kernel_size: int) -> tuple[int, int]:
-    """No zeros: the output is smaller than the input."""
+    """No zeros: the output is smaller than the input.
+
+    Args:
+      effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
+
+    Returns:
+      ``(0, 0)``.
+    """
     del effective_kernel_size
     return (0, 0)
 
 
 def same(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros on both sides, so that at stride 1 the output is as large as the input."""
+    """Zeros on both sides, so that at stride 1 the output is as large as the input.
+
+    Args:
+      effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
+
+    Returns:
+      ``((effective_kernel_size - 1) // 2, effective_kernel_size // 2)``.
+    """
     return ((effective_kernel_size - 1) // 2, effective_kernel_size // 2)
 
 
 def full(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros for every place where kernel and input overlap at all."""
+    """Zeros for every place where kernel and input overlap at all.
+
+    Args:
+      effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
+
+    Returns:
+      ``(effective_kernel_size - 1, effective_kernel_size - 1)``.
+    """
     return (effective_kernel_size - 1, effective_kernel_size - 1)
 
 
 def causal(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros before the input: no output sees an input that comes after it."""
+    """Zeros before the input: no output sees an input that comes after it.
+
+    Args:
+      effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
+
+    Returns:
+      ``(effective_kernel_size - 1, 0)``.
+    """
     return (effective_kernel_size - 1, 0)
 
 
 def reverse_causal(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros after the input: no output sees an input that comes before it."""
+    """Zeros after the input: no output sees an input that comes before it.
+
+    Args:
+      effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
+
+    Returns:
+      ``(0, effective_kernel_size - 1)``.
+    """
     return (0, effective_kernel_size - 1)
 
 
@@ -63,6 +98,18 @@ def create(
       kernel: Size of the kernel, one for all axes or one per axis.
       rate: Dilation of the kernel, one for all axes or one per axis.
       n: Number of spatial axes.
+
+    Returns:
+      `n` pairs.
+
+    Raises:
+      TypeError: An argument is neither one for all axes nor one per axis.
+
+    Example:
+      >>> hk.pad.create(hk.pad.same, kernel=(3, 4), rate=1, n=2)
+      ((1, 1), (1, 2))
+      >>> hk.pad.create((2, 0), kernel=3, rate=1, n=2)
+      ((2, 0), (2, 0))
     """
     numbers: Any = padding
     several = isinstance(numbers, Sequence) and not isinstance(numbers, str)
@@ -85,6 +132,9 @@ def create_from_padfn(
       rate: Dilation of the kernel, one for all axes or one per axis.
       n: Number of spatial axes.
 
+    Returns:
+      `n` pairs ``(before, after)``.
+
     Raises:
       TypeError: An argument is neither one for all axes nor one per axis, or
         `padding` holds something that is no function.
@@ -95,8 +145,8 @@ def create_from_padfn(
     for function in functions:
         if not callable(function):
             raise TypeError(
-                f"padding must be a function (hk.pad.same, ...) or one per axis, got "
-                f"{padding!r}"
+                "padding must be a function such as hk.pad.same, a pair of numbers "
+                f"(before, after), or one of either per axis, got {padding!r}."
             )
     return tuple(
         function((size - 1) * step + 1)
@@ -109,23 +159,33 @@ def create_from_tuple(
 ) -> Sequence[tuple[int, int]]:
     """Zeros for each of `n` spatial axes, from one pair ``(before, after)`` or several.
 
+    Args:
+      padding: One pair for all axes, or one per axis.
+      n: Number of spatial axes.
+
+    Returns:
+      `n` pairs.
+
     Raises:
       TypeError: `padding` is neither one pair nor one per axis.
     """
     if not isinstance(padding, Sequence) or isinstance(padding, str) or not padding:
-        raise TypeError(f"padding must be a pair (before, after), got {padding!r}")
+        raise TypeError(
+            "padding must be a pair of numbers (before, after), or a sequence of such "
+            f"pairs, got {padding!r}."
+        )
     pairs: Sequence[Any] = (padding,) if isinstance(padding[0], int) else padding
     if len(pairs) == 1:
         pairs = tuple(pairs) * n
     if len(pairs) != n:
         raise TypeError(
-            f"Padding {padding} must be a Tuple[int, int] or sequence of length 1 or "
-            f"sequence of length {n}."
+            f"padding must be one pair (before, after), or one for each of the {n} "
+            f"spatial axes, got {len(pairs)}: {padding!r}."
         )
     for pair in pairs:
         if not isinstance(pair, Sequence) or len(pair) != 2:
             raise TypeError(
-                f"Padding {padding} must hold pairs (before, after), got {pair!r}."
+                f"padding must hold pairs (before, after), got {pair!r} in {padding!r}."
             )
     return tuple(pairs)
 
@@ -146,6 +206,6 @@ def one_per_axis(value: Any, n: int, name: str) -> tuple[Any, ...]:
     if len(value) == n:
         return tuple(value)
     raise TypeError(
-        f"{name} must be a scalar or sequence of length 1 or sequence of length {n}. "
-        f"Got: {value!r}"
+        f"{name} must be one for all spatial axes, or a sequence of length {n} with "
+        f"one per axis. Got: {value!r}"
     )

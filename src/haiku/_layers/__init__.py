@@ -14,14 +14,14 @@ from haiku._layers.conv_lstm import Conv1DLSTM as Conv1DLSTM
 from haiku._layers.conv_lstm import Conv2DLSTM as Conv2DLSTM
 from haiku._layers.conv_lstm import Conv3DLSTM as Conv3DLSTM
 from haiku._layers.conv_shapes import get_channel_index as get_channel_index
+from haiku._layers.conv_transpose import Conv1DTranspose as Conv1DTranspose
+from haiku._layers.conv_transpose import Conv2DTranspose as Conv2DTranspose
+from haiku._layers.conv_transpose import Conv3DTranspose as Conv3DTranspose
+from haiku._layers.conv_transpose import ConvNDTranspose as ConvNDTranspose
 from haiku._layers.convolution import Conv1D as Conv1D
-from haiku._layers.convolution import Conv1DTranspose as Conv1DTranspose
 from haiku._layers.convolution import Conv2D as Conv2D
-from haiku._layers.convolution import Conv2DTranspose as Conv2DTranspose
 from haiku._layers.convolution import Conv3D as Conv3D
-from haiku._layers.convolution import Conv3DTranspose as Conv3DTranspose
 from haiku._layers.convolution import ConvND as ConvND
-from haiku._layers.convolution import ConvNDTranspose as ConvNDTranspose
 from haiku._layers.core_wrappers import DeepRNN as DeepRNN
 from haiku._layers.core_wrappers import ResetCore as ResetCore
 from haiku._layers.core_wrappers import (

@@ -42,6 +42,12 @@ class MultiHeadAttention(Module):
 
     Source:
       Vaswani et al., 2017, Attention Is All You Need, arXiv:1706.03762.
+
+    Example:
+      >>> def f(x):  # [B, T, D]: each step attends to itself and those before it
+      ...     w_init = hk.initializers.VarianceScaling()
+      ...     attend = hk.MultiHeadAttention(num_heads=2, key_size=8, w_init=w_init)
+      ...     return attend(x, x, x, mask=jnp.tri(x.shape[1])[None, None])
     """
 
     def __init__(
@@ -64,12 +70,16 @@ class MultiHeadAttention(Module):
         self.model_size = model_size or key_size * num_heads
         if w_init_scale is not None:
             if w_init is not None:
-                raise ValueError("Please provide only `w_init`, not `w_init_scale`.")
+                raise ValueError(
+                    "Please provide only `w_init`, and not `w_init_scale` as well: got "
+                    f"{w_init} and {w_init_scale}. A scale s stands for w_init="
+                    "hk.initializers.VarianceScaling(s)."
+                )
             w_init = VarianceScaling(w_init_scale)
         if w_init is None:
             raise ValueError(
-                "Please provide a weight initializer: `w_init`, for example "
-                "hk.initializers.VarianceScaling()."
+                "Please provide a weight initializer: hk.MultiHeadAttention(..., "
+                "w_init=hk.initializers.VarianceScaling()), for example."
             )
         self.w_init = w_init
         self.with_bias = with_bias

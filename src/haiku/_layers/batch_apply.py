@@ -19,11 +19,20 @@ class BatchApply:
     Args:
       f: The function or module to call.
       num_dims: How many leading axes to merge, at least 1.
+
+    Raises:
+      ValueError: `num_dims` is less than 1.
+
+    Example:
+      >>> def f(x):  # [T, B, H, W, C]
+      ...     return hk.BatchApply(hk.Conv2D(8, kernel_shape=3))(x)
     """
 
     def __init__(self, f: Callable[..., Any], num_dims: int = 2):
         if num_dims < 1:
-            raise ValueError(f"BatchApply merges at least one axis, got {num_dims}")
+            raise ValueError(
+                f"BatchApply merges at least one axis, got num_dims={num_dims}."
+            )
         self._f = f
         self.num_dims = num_dims
 
@@ -42,15 +51,15 @@ class BatchApply:
           ValueError: No input has `num_dims` axes, or `f` returns arrays without the
             merged axis.
         """
-        leading = None
-        for leaf in jax.tree.leaves((args, kwargs)):
-            if np.ndim(leaf) >= self.num_dims:
-                leading = np.shape(leaf)[: self.num_dims]
-                break
-        if leading is None:
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves((args, kwargs))]
+        merged = [shape for shape in shapes if len(shape) >= self.num_dims]
+        if not merged:
             raise ValueError(
-                f"BatchApply requires at least one input with ndim >= {self.num_dims}."
+                "BatchApply requires at least one input with ndim >= num_dims, which "
+                f"is {self.num_dims}, got shapes {shapes}: call the function itself "
+                "where there are no axes to merge."
             )
+        leading = merged[0][: self.num_dims]
         args, kwargs = jax.tree.map(self._merge, (args, kwargs))
         out = self._f(*args, **kwargs)
         return jax.tree.map(lambda leaf: _split(leaf, leading), out)
@@ -89,10 +98,15 @@ def expand_apply(f: Callable[..., Any], axis: int = 0) -> Callable[..., Any]:
 
     Raises:
       ValueError: `axis` is neither 0 nor -1.
+
+    Example:
+      >>> hk.expand_apply(lambda x: x.reshape(x.shape[0], -1))(jnp.ones([2, 3])).shape
+      (6,)
     """
     if axis not in (0, -1):
         raise ValueError(
-            f"expand_apply currently only supports axis=0 or axis=-1, got {axis}."
+            f"expand_apply only supports axis=0 or axis=-1, got {axis}: move the axis "
+            "of the inputs and outputs by jnp.moveaxis inside of the function."
         )
 
     def apply(*args: Any, **kwargs: Any) -> Any:

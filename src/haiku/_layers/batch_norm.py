@@ -52,7 +52,15 @@ class BatchNorm(Module):
       ValueError: An option has none of the values above.
 
     Source:
-      Ioffe and Szegedy, 2015, Batch Normalization, arXiv:1502.03167.
+      Ioffe and Szegedy, 2015, Batch Normalization: Accelerating Deep Network Training
+      by Reducing Internal Covariate Shift, arXiv:1502.03167.
+
+    Example:
+      >>> def f(x, is_training):
+      ...     norm = hk.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.9)
+      ...     return norm(x, is_training)
+      >>> net = hk.transform_with_state(f)
+      >>> params, state = net.init(None, jnp.ones([2, 3]), is_training=True)
     """
 
     def __init__(
@@ -74,7 +82,9 @@ class BatchNorm(Module):
         if cross_replica_axis is None and cross_replica_axis_index_groups is not None:
             raise ValueError(
                 "`cross_replica_axis` name must be specified if "
-                "`cross_replica_axis_index_groups` are used."
+                "`cross_replica_axis_index_groups` are used: it is the axis_name of "
+                f"the vmap, pmap or shard_map whose indices are grouped in "
+                f"{cross_replica_axis_index_groups}."
             )
         self.create_scale = create_scale
         self.create_offset = create_offset
@@ -140,7 +150,7 @@ def _reduced_axes(layer: BatchNorm, rank: int) -> tuple[int, ...]:
     if layer.channel_index == 1 and rank < 2:
         raise ValueError(
             f"{where} needs an input of shape [batch, channels, ...], but its rank is "
-            f"{rank}."
+            f"{rank}: add the missing axes, x[None] for the batch."
         )
     channel = layer.channel_index % rank if rank else None
     return tuple(axis for axis in range(rank) if axis != channel)

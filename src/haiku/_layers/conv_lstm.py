@@ -1,6 +1,7 @@
 """LSTMs whose gates are convolutions."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,34 +10,22 @@ from haiku._layers.convolution import ConvND
 from haiku._layers.cores import LSTMState, hidden_and_cell, lstm_gates
 from haiku._layers.recurrence import RNNCore, add_batch
 
-__all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM", "ConvNDLSTM"]
+__all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM"]
 
 
-class ConvNDLSTM(RNNCore):
-    """An :class:`LSTM` on images: the gates are convolutions of input and state.
+class _ConvLSTM(RNNCore):
+    """All of a :class:`Conv2DLSTM` but its number of axes."""
 
-    Args:
-      num_spatial_dims: Number of spatial axes.
-      input_shape: Sizes of the spatial axes of inputs and outputs.
-      output_channels: Channels of the state and the output.
-      kernel_shape: Size of both kernels, one for all spatial axes or one per axis.
-      name: Name of the module.
-
-    Source:
-      Shi et al., 2015, Convolutional LSTM Network: A Machine Learning Approach for
-      Precipitation Nowcasting, arXiv:1506.04214, without peepholes.
-    """
+    num_spatial_dims: ClassVar[int]
 
     def __init__(
         self,
-        num_spatial_dims: int,
         input_shape: Sequence[int],
         output_channels: int,
         kernel_shape: int | Sequence[int],
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.num_spatial_dims = num_spatial_dims
         self.input_shape = tuple(input_shape)
         self.output_channels = output_channels
         self.kernel_shape = kernel_shape
@@ -67,7 +56,7 @@ class ConvNDLSTM(RNNCore):
         return add_batch(LSTMState(zeros, zeros), batch_size)
 
 
-def _gates(core: ConvNDLSTM, x: jax.Array, name: str) -> jax.Array:
+def _gates(core: _ConvLSTM, x: jax.Array, name: str) -> jax.Array:
     convolution = ConvND(
         num_spatial_dims=core.num_spatial_dims,
         output_channels=4 * core.output_channels,
@@ -77,58 +66,35 @@ def _gates(core: ConvNDLSTM, x: jax.Array, name: str) -> jax.Array:
     return convolution(x)
 
 
-class Conv1DLSTM(ConvNDLSTM):
-    """:class:`ConvNDLSTM` over one spatial axis."""
+class Conv1DLSTM(_ConvLSTM):
+    """:class:`Conv2DLSTM` over one spatial axis: see there for the arguments."""
 
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        output_channels: int,
-        kernel_shape: int | Sequence[int],
-        name: str | None = None,
-    ):
-        super().__init__(
-            num_spatial_dims=1,
-            input_shape=input_shape,
-            output_channels=output_channels,
-            kernel_shape=kernel_shape,
-            name=name,
-        )
+    num_spatial_dims = 1
 
 
-class Conv2DLSTM(ConvNDLSTM):
-    """:class:`ConvNDLSTM` over two spatial axes."""
+class Conv2DLSTM(_ConvLSTM):
+    """An :class:`LSTM` on images: the gates are convolutions of input and state.
 
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        output_channels: int,
-        kernel_shape: int | Sequence[int],
-        name: str | None = None,
-    ):
-        super().__init__(
-            num_spatial_dims=2,
-            input_shape=input_shape,
-            output_channels=output_channels,
-            kernel_shape=kernel_shape,
-            name=name,
-        )
+    Args:
+      input_shape: Sizes of the spatial axes of inputs and outputs.
+      output_channels: Channels of the state and the output.
+      kernel_shape: Size of both kernels, one for all spatial axes or one per axis.
+      name: Name of the module.
+
+    Source:
+      Shi et al., 2015, Convolutional LSTM Network: A Machine Learning Approach for
+      Precipitation Nowcasting, arXiv:1506.04214, without peepholes.
+
+    Example:
+      >>> def f(frames):  # [T, B, H, W, C]
+      ...     core = hk.Conv2DLSTM((6, 8), output_channels=4, kernel_shape=3)
+      ...     return hk.dynamic_unroll(core, frames, core.initial_state(2))[0]
+    """
+
+    num_spatial_dims = 2
 
 
-class Conv3DLSTM(ConvNDLSTM):
-    """:class:`ConvNDLSTM` over three spatial axes."""
+class Conv3DLSTM(_ConvLSTM):
+    """:class:`Conv2DLSTM` over three spatial axes: see there for the arguments."""
 
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        output_channels: int,
-        kernel_shape: int | Sequence[int],
-        name: str | None = None,
-    ):
-        super().__init__(
-            num_spatial_dims=3,
-            input_shape=input_shape,
-            output_channels=output_channels,
-            kernel_shape=kernel_shape,
-            name=name,
-        )
+    num_spatial_dims = 3

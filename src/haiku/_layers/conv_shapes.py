@@ -1,19 +1,28 @@
-"""Shapes of windows: where the channels are, what is padded, what fits."""
+"""Where a window finds the channels, and what is padded."""
 
 import functools
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 
-from haiku.pad import one_per_axis
+from haiku import pad
 
 __all__ = [
-    "adjusted_padding",
+    "IntOrSequence",
+    "Padding",
     "conv_dimension_numbers",
     "get_channel_index",
-    "one_per_axis",
-    "transpose_padding",
+    "resolve_padding",
 ]
+
+IntOrSequence = int | Sequence[int]
+Padding = (
+    str | pad.PadFn | tuple[int, int] | Sequence[tuple[int, int]] | Sequence[pad.PadFn]
+)
+
+_PADDINGS = ("SAME", "VALID", "SAME_LOWER")
 
 _CHANNELS_LAST = re.compile(r"channels_last|N[^C]*C|(BT|TB)[^D]*D")
 _CHANNELS_FIRST = re.compile(r"channels_first|NC[^C]*")
@@ -33,9 +42,17 @@ def get_channel_index(data_format: str) -> int:
 
     Raises:
       ValueError: `data_format` is none of these.
+      TypeError: `data_format` is no string.
+
+    Example:
+      >>> hk.get_channel_index("NCHW"), hk.get_channel_index("channels_last")
+      (1, -1)
     """
     if not isinstance(data_format, str):
-        raise TypeError(f"data_format must be a string, got {data_format!r}")
+        raise TypeError(
+            "data_format must be a string such as 'channels_last' or 'NCHW', got "
+            f"{data_format!r}."
+        )
     if _CHANNELS_FIRST.fullmatch(data_format):
         return 1
     if _CHANNELS_LAST.fullmatch(data_format):
@@ -65,47 +82,20 @@ def conv_dimension_numbers(
     return jax.lax.ConvDimensionNumbers(image, kernel, image)
 
 
-def adjusted_padding(
-    input_size: int, output_size: int, kernel_size: int, stride: int, padding: str
-) -> tuple[int, int]:
-    """Zeros ``(before, after)`` for which a transposed convolution has `output_size`.
-
-    Args:
-      input_size: Size of the input along the axis.
-      output_size: Wanted size of the output.
-      kernel_size: Size of the kernel.
-      stride: Stride.
-      padding: ``"SAME"`` or ``"VALID"``: which forward convolution is inverted.
+def resolve_padding(
+    padding: Padding, kernel_shape: Sequence[int], rate: Sequence[int]
+) -> Any:
+    """`padding` as JAX takes it: a name, or a pair of numbers per spatial axis.
 
     Raises:
-      ValueError: The forward convolution does not bring `output_size` to `input_size`,
-        or `padding` is neither.
+      ValueError: JAX has no padding of that name.
+      TypeError: `padding` is neither one for all axes nor one per axis.
     """
-    covered = {"VALID": output_size - kernel_size + 1, "SAME": output_size}
-    if padding not in covered:
-        raise ValueError(f"`padding` must be 'VALID' or 'SAME'. Passed: {padding}.")
-    expected = -(-covered[padding] // stride)
-    if input_size != expected:
+    if not isinstance(padding, str):
+        return pad.create(padding, kernel_shape, rate, len(kernel_shape))
+    if padding.upper() not in _PADDINGS:
         raise ValueError(
-            "The expected input size with the current set of input parameters is "
-            f"{expected} which doesn't match the actual input size {input_size}: a "
-            f"{padding} convolution with kernel {kernel_size} and stride {stride} "
-            f"brings the output_shape {output_size} to {expected}."
+            f"Unknown padding {padding!r}: choose one of {_PADDINGS}, a function such "
+            "as hk.pad.causal, or pairs of numbers (before, after)."
         )
-    reach = (input_size - 1) * stride + kernel_size
-    before = kernel_size - 1 - max(0, reach - output_size) // 2
-    return before, output_size + 2 * (kernel_size - 1) - reach - before
-
-
-def transpose_padding(
-    spatial_shape: tuple[int, ...],
-    output_shape: tuple[int, ...],
-    kernel_shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: str,
-) -> tuple[tuple[int, int], ...]:
-    """`adjusted_padding` along every spatial axis."""
-    return tuple(
-        adjusted_padding(i, o, k, s, padding)
-        for i, o, k, s in zip(spatial_shape, output_shape, kernel_shape, stride)
-    )
+    return padding

@@ -27,7 +27,8 @@ class _DeepRNN(RNNCore):
         if skip_connections and not all(isinstance(x, RNNCore) for x in layers):
             raise ValueError(
                 "skip_connections requires all layers to be instances of RNNCore, got "
-                f"{[type(layer).__name__ for layer in layers]}. Layers: {layers}"
+                f"{[type(layer).__name__ for layer in layers]}: apply functions to the "
+                "inputs or outputs, or take hk.DeepRNN, which has them between cores."
             )
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -126,6 +127,12 @@ class ResetCore(RNNCore):
     Args:
       core: The core.
       name: Name of the module.
+
+    Example:
+      >>> def f(x, is_first):  # [T, B, D] and [T, B]
+      ...     core = hk.ResetCore(hk.LSTM(8))
+      ...     state = core.initial_state(x.shape[1])
+      ...     return hk.dynamic_unroll(core, (x, is_first), state)[0]
     """
 
     def __init__(self, core: RNNCore, name: str | None = None):
@@ -150,7 +157,7 @@ class ResetCore(RNNCore):
         if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
             raise ValueError(
                 f"{self.module_name!r} takes a pair (core inputs, should_reset), "
-                f"got {type(inputs).__name__}."
+                f"got {type(inputs).__name__}: core((x, is_first_step), state)."
             )
         inputs, should_reset = inputs
         should_reset = _like_state(should_reset, state, self.module_name)

@@ -10,7 +10,7 @@ from haiku._core import get_parameter
 from haiku._layers.linear import Linear
 from haiku._layers.products import Factors, left_in_loop, sum_of_products
 from haiku._layers.recurrence import RNNCore, add_batch
-from haiku._layers.tracing import elementwise, traced_once
+from haiku._layers.tracing import elementwise, relu
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = [
@@ -35,6 +35,9 @@ class VanillaRNN(RNNCore):
       hidden_size: Size of the state.
       double_bias: Whether there is a `b_h` besides `b_i`.
       name: Name of the module.
+
+    Source:
+      Elman, 1990, Finding Structure in Time, doi:10.1207/s15516709cog1402_1.
     """
 
     def __init__(
@@ -47,7 +50,11 @@ class VanillaRNN(RNNCore):
     def __call__(
         self, inputs: jax.Array, prev_state: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """One step on ``[B, features]`` or ``[features]``."""
+        """One step on ``[B, features]`` or ``[features]``.
+
+        Raises:
+          ValueError: `inputs` has another batch size than the state.
+        """
         with left_in_loop():  # There is little to gain, for much memory.
             from_input = Linear(self.hidden_size)(inputs)
             from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(
@@ -58,9 +65,10 @@ class VanillaRNN(RNNCore):
         except ValueError:
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
-                f"state of shape {jnp.shape(prev_state)}: their batch axes differ."
+                f"state of shape {jnp.shape(prev_state)}, whose batch axes differ: "
+                "start from initial_state(batch size of the inputs)."
             ) from None
-        out = traced_once(jax.nn.relu)(from_input + from_hidden)
+        out = relu(from_input + from_hidden)
         return out, out
 
     def initial_state(self, batch_size: int | None) -> jax.Array:
@@ -108,8 +116,10 @@ class LSTM(RNNCore):
       name: Name of the module.
 
     Source:
-      Hochreiter and Schmidhuber, 1997, Long Short-Term Memory; without peepholes as in
-      Zaremba et al., 2014, arXiv:1409.2329; Jozefowicz et al., 2015, for the 1.
+      Hochreiter and Schmidhuber, 1997, Long Short-Term Memory,
+      doi:10.1162/neco.1997.9.8.1735; without peepholes as in Zaremba et al., 2014,
+      Recurrent Neural Network Regularization, arXiv:1409.2329; the 1 is of Jozefowicz
+      et al., 2015, An Empirical Exploration of Recurrent Network Architectures.
     """
 
     def __init__(self, hidden_size: int, name: str | None = None):

@@ -1,19 +1,19 @@
 """Convolutions that keep the channels apart."""
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
+from haiku import pad
 from haiku._core import Module
-from haiku._layers.conv_shapes import get_channel_index, one_per_axis
-from haiku._layers.convolution import (
+from haiku._layers.conv_shapes import (
     IntOrSequence,
     Padding,
-    convolve,
+    get_channel_index,
     resolve_padding,
 )
+from haiku._layers.convolve import convolve
 from haiku.initializers import Initializer
 
 __all__ = [
@@ -35,29 +35,9 @@ _DIMENSION_NUMBERS = {
 
 
 class DepthwiseConvND(Module):
-    """Slides kernels of their own over each input channel.
+    """Depthwise convolution over `num_spatial_dims` axes: 1, 2 or 3.
 
-    Args:
-      channel_multiplier: How many output channels each input channel has.
-      kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
-      num_spatial_dims: Number of spatial axes: 1, 2 or 3.
-      stride: Step of the kernel, one for all spatial axes or one per axis.
-      rate: Distance between the inputs that the kernel reads (dilation), one for all
-        spatial axes or one per axis.
-      padding: ``"SAME"``, ``"VALID"``, pairs ``(before, after)``, or a function of
-        :mod:`haiku.pad`.
-      with_bias: Whether to add a bias per channel.
-      w_init: Initializer of the kernel, shape ``[*kernel_shape, 1, channel_multiplier *
-        input channels]``. Default: a truncated normal with standard deviation
-        ``1 / sqrt(kernel size)``.
-      b_init: Initializer of the bias, one per output channel, followed by a 1 per
-        spatial axis if channels come first. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`.
-      name: Name of the module.
-
-    Raises:
-      ValueError: An option has none of the values above.
-      TypeError: A size is neither one for all axes nor one per axis.
+    The other arguments are those of :class:`DepthwiseConv2D`.
     """
 
     def __init__(
@@ -77,12 +57,12 @@ class DepthwiseConvND(Module):
         super().__init__(name=name)
         n = num_spatial_dims
         self.num_spatial_dims = n
-        self.kernel_shape = one_per_axis(kernel_shape, n, "kernel_shape")
+        self.kernel_shape = pad.one_per_axis(kernel_shape, n, "kernel_shape")
         self.lhs_dilation = (1,) * n
-        self.rhs_dilation = one_per_axis(rate, n, "rhs_dilation")
+        self.rhs_dilation = pad.one_per_axis(rate, n, "rate")
         self.channel_multiplier = channel_multiplier
         self.padding = resolve_padding(padding, self.kernel_shape, self.rhs_dilation)
-        self.stride = one_per_axis(stride, n, "strides")
+        self.stride = pad.one_per_axis(stride, n, "stride")
         self.data_format = data_format
         self.channel_index = get_channel_index(data_format)
         self.with_bias = with_bias
@@ -116,22 +96,14 @@ class DepthwiseConvND(Module):
                 feature_group_count=x.shape[self.channel_index],
             )
 
-        return convolve(
-            self,
-            type(self).__name__,
-            inputs,
-            lambda channels: (
-                *self.kernel_shape,
-                1,
-                self.channel_multiplier * channels,
-            ),
-            lambda channels: math.prod(self.kernel_shape),
-            slide,
-        )
+        def w_shape(channels: int) -> tuple[int, ...]:
+            return (*self.kernel_shape, 1, self.channel_multiplier * channels)
+
+        return convolve(self, inputs, w_shape, slide)
 
 
 class DepthwiseConv1D(DepthwiseConvND):
-    """:class:`DepthwiseConvND` over one spatial axis."""
+    """:class:`DepthwiseConv2D` over one spatial axis: see there for the arguments."""
 
     def __init__(
         self,
@@ -162,7 +134,33 @@ class DepthwiseConv1D(DepthwiseConvND):
 
 
 class DepthwiseConv2D(DepthwiseConvND):
-    """:class:`DepthwiseConvND` over two spatial axes."""
+    """Slides kernels of their own over each channel of an image.
+
+    Args:
+      channel_multiplier: How many output channels each input channel has.
+      kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
+      stride: Step of the kernel, one for all spatial axes or one per axis.
+      rate: Distance between the inputs that the kernel reads (dilation), one for all
+        spatial axes or one per axis.
+      padding: ``"SAME"``, ``"VALID"``, pairs ``(before, after)``, or a function of
+        :mod:`haiku.pad`.
+      with_bias: Whether to add a bias per channel.
+      w_init: Initializer of the kernel, shape ``[*kernel_shape, 1, channel_multiplier *
+        input channels]``. Default: a truncated normal with standard deviation
+        ``1 / sqrt(kernel size)``.
+      b_init: Initializer of the bias, one per output channel, followed by a 1 per
+        spatial axis if channels come first. Default: zeros.
+      data_format: Where the channels are, see :func:`get_channel_index`.
+      name: Name of the module.
+
+    Raises:
+      ValueError: An option has none of the values above.
+      TypeError: A size is neither one for all axes nor one per axis.
+
+    Source:
+      Chollet, 2016, Xception: Deep Learning with Depthwise Separable Convolutions,
+      arXiv:1610.02357: this, and a :class:`Conv2D` with kernel 1 after it.
+    """
 
     def __init__(
         self,
@@ -193,7 +191,7 @@ class DepthwiseConv2D(DepthwiseConvND):
 
 
 class DepthwiseConv3D(DepthwiseConvND):
-    """:class:`DepthwiseConvND` over three spatial axes."""
+    """:class:`DepthwiseConv2D` over three spatial axes: see there for the arguments."""
 
     def __init__(
         self,
@@ -239,6 +237,10 @@ class SeparableDepthwiseConv2D(Module):
       b_init: Initializer of the bias.
       data_format: Where the channels are, see :func:`get_channel_index`.
       name: Name of the module.
+
+    Raises:
+      ValueError: An option has none of the values above.
+      TypeError: A size is neither one for all axes nor one per axis.
     """
 
     def __init__(
@@ -254,7 +256,7 @@ class SeparableDepthwiseConv2D(Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        height, width = one_per_axis(kernel_shape, 2, "kernel_shape")
+        height, width = pad.one_per_axis(kernel_shape, 2, "kernel_shape")
         self._conv1 = DepthwiseConv2D(
             channel_multiplier=channel_multiplier,
             kernel_shape=[height, 1],
@@ -277,5 +279,5 @@ class SeparableDepthwiseConv2D(Module):
         )
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Applies both; shapes are those of :class:`DepthwiseConv2D`."""
+        """Applies both: `inputs` and output are as of :class:`DepthwiseConv2D`."""
         return self._conv2(self._conv1(inputs))

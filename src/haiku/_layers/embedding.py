@@ -35,6 +35,12 @@ class Embed(Module):
     Raises:
       ValueError: There is neither a matrix nor both sizes, or the sizes are not those
         of the matrix.
+
+    Example:
+      >>> net = hk.transform(lambda ids: hk.Embed(vocab_size=100, embed_dim=8)(ids))
+      >>> params = net.init(jax.random.key(0), jnp.array([[3, 1, 4]]))
+      >>> net.apply(params, None, jnp.array([[3, 1, 4]])).shape
+      (1, 3, 8)
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class Embed(Module):
         if embedding_matrix is None and not (vocab_size and embed_dim):
             raise ValueError(
                 "hk.Embed must be supplied either with an initial `embedding_matrix` "
-                "or with `embed_dim` and `vocab_size`. Got: "
+                "or with `embed_dim` and `vocab_size`, both at least 1. Got: "
                 f"{vocab_size=}, {embed_dim=}"
             )
         if embedding_matrix is not None:
@@ -61,18 +67,14 @@ class Embed(Module):
                     "`embedding_matrix` must have shape [vocab_size, embed_dim], got "
                     f"{embedding_matrix.shape}."
                 )
-            rows, columns = embedding_matrix.shape
-            if vocab_size and vocab_size != rows:
+            shape = embedding_matrix.shape
+            if (vocab_size or shape[0], embed_dim or shape[1]) != shape:
                 raise ValueError(
-                    "An `embedding_matrix` has been supplied but the `vocab_size` of "
-                    f"{vocab_size} is not its first size {rows}."
+                    f"An `embedding_matrix` of shape {shape} has been supplied, which "
+                    f"is not [vocab_size, embed_dim], with {vocab_size=} and "
+                    f"{embed_dim=}: leave both sizes out, the matrix has them."
                 )
-            if embed_dim and embed_dim != columns:
-                raise ValueError(
-                    "An `embedding_matrix` has been supplied but the `embed_dim` of "
-                    f"{embed_dim} is not its second size {columns}."
-                )
-            vocab_size, embed_dim = rows, columns
+            vocab_size, embed_dim = shape
             w_init = _value(embedding_matrix)
         self.vocab_size: int = vocab_size  # type: ignore[assignment]
         self.embed_dim: int = embed_dim  # type: ignore[assignment]
@@ -112,7 +114,8 @@ class Embed(Module):
         if not jnp.issubdtype(ids.dtype, jnp.integer):
             raise ValueError(
                 "hk.Embed's __call__ method must take an array of integer dtype but "
-                f"was called with an array of {ids.dtype}: {self.module_name!r}"
+                f"{self.module_name!r} was called with an array of {ids.dtype}: pass "
+                "ids.astype(jnp.int32)."
             )
         style = _lookup_style(lookup_style or self.lookup_style)
         if style is EmbedLookupStyle.ARRAY_INDEX:

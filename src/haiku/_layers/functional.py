@@ -18,6 +18,8 @@ def dropout(
 ) -> jax.Array:
     """Sets elements to zero at random, and scales the others up to keep the mean.
 
+        y = keep x / (1 - rate),  keep ~ Bernoulli(1 - rate)
+
     Args:
       rng: A key.
       rate: Probability in [0, 1) that an element is dropped.
@@ -28,17 +30,25 @@ def dropout(
       An array of the shape of `x`.
 
     Raises:
-      ValueError: `rate` is outside of [0, 1), `broadcast_dims` names an axis that `x`
-        lacks, or there is no key.
+      ValueError: `rate` is outside of [0, 1), or `broadcast_dims` names an axis that
+        `x` lacks.
+      TypeError: There is no key.
 
     Source:
       Srivastava et al., 2014, Dropout: A Simple Way to Prevent Neural Networks from
-      Overfitting.
+      Overfitting, JMLR 15.
+
+    Example:
+      >>> def f(x, is_training):
+      ...     return hk.dropout(hk.next_rng_key(), 0.1 if is_training else 0.0, x)
     """
     # Under a transformation the rate is not known, and is taken at its word.
     known = not isinstance(rate, Tracer)
     if known and not 0 <= rate < 1:
-        raise ValueError(f"rate must be in [0, 1). Got: {rate}")
+        raise ValueError(
+            f"rate must be in [0, 1). Got: {rate}. It is the probability that an "
+            "element is dropped, 0.1 for a tenth of them."
+        )
     if known and rate == 0:
         return x
     if rng is None:
@@ -50,8 +60,8 @@ def dropout(
     for dim in broadcast_dims:
         if not -x.ndim <= dim < x.ndim:
             raise ValueError(
-                "Broadcast dimension does not exist. Got dimension "
-                f"{dim} for shape {list(x.shape)}."
+                f"Broadcast dimension does not exist. Got dimension {dim} for shape "
+                f"{list(x.shape)}, whose axes are {-x.ndim} to {x.ndim - 1}."
             )
         mask_shape[dim] = 1
     keep_rate = 1.0 - rate
@@ -75,7 +85,8 @@ def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:
     """
     if jnp.ndim(logits) < 1:
         raise ValueError(
-            "hk.multinomial needs logits of shape [..., classes], got a scalar."
+            "hk.multinomial needs logits of shape [..., classes], one per class, got a "
+            "scalar."
         )
     samples = jax.random.categorical(
         rng, logits, shape=(num_samples, *logits.shape[:-1])
@@ -93,5 +104,10 @@ def one_hot(x: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
 
     Returns:
       ``[..., num_classes]``.
+
+    Example:
+      >>> print(hk.one_hot(jnp.array([0, 2]), 3))
+      [[1. 0. 0.]
+       [0. 0. 1.]]
     """
     return jax.nn.one_hot(x, num_classes, dtype=dtype)

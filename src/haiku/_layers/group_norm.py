@@ -22,6 +22,8 @@ __all__ = ["GroupNorm"]
 class GroupNorm(Module):
     """Normalises groups of channels by their mean and variance.
 
+        y = (x - mean) / sqrt(var + eps) * scale + offset
+
     The channels are split into `groups` of neighbours, and mean and variance are taken
     over `axis`: where that names the channels, over those of a group.
 
@@ -59,7 +61,10 @@ class GroupNorm(Module):
         super().__init__(name=name)
         check_inits(create_scale, create_offset, scale_init, offset_init)
         if groups < 1:
-            raise ValueError(f"groups must be at least 1, got {groups}")
+            raise ValueError(
+                f"groups must be at least 1, got {groups}: 1 normalises all channels "
+                "together, as many groups as channels each for itself."
+            )
         checked = check_axes(axis)
         self.axis = (axis,) if isinstance(axis, int) else axis
         self._axes = checked
@@ -103,7 +108,7 @@ class GroupNorm(Module):
             raise ValueError(
                 "The rank of the inputs cannot change between calls, the original call "
                 f"to {self.module_name!r} was rank={self.rank} but this call was rank="
-                f"{len(x.shape)}."
+                f"{len(x.shape)}: build a module for each rank."
             )
         grouped = _grouped(self, x.shape)
         channels = x.shape[self.channel_index]
@@ -121,8 +126,8 @@ def _grouped(layer: GroupNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
     if channels % layer.groups:
         raise ValueError(
             "The number of channels must be divisible by the number of groups, was "
-            f"channels = {channels}, groups = {layer.groups} "
-            f"({layer.module_name!r}, input of shape {shape})"
+            f"channels = {channels}, groups = {layer.groups} in {layer.module_name!r}, "
+            f"for an input of shape {shape}."
         )
     split = (layer.groups, channels // layer.groups)
     if layer.channel_index == -1:
@@ -136,7 +141,8 @@ def _remember(layer: GroupNorm, x: jax.Array) -> None:
     where = repr(layer.module_name)
     if rank < 2 and layer.channel_index == 1:
         raise ValueError(
-            f"{where} needs an input of shape [batch, channels, ...], got {x.shape}."
+            f"{where} needs an input of shape [batch, channels, ...], got {x.shape}: "
+            "add the missing axes, x[None] for the batch."
         )
     axes = positive_axes(layer._axes, rank, where)
     # Splitting the channels moves the axes after the groups on by one.

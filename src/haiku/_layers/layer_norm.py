@@ -6,18 +6,18 @@ import jax.numpy as jnp
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.scale_offset import (
-    Axes,
     AxisOrAxes,
     check_axes,
     check_given,
     check_inits,
+    param_shape,
     positive_axes,
     scale_and_offset,
 )
 from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
-__all__ = ["InstanceNorm", "LayerNorm", "param_shape"]
+__all__ = ["InstanceNorm", "LayerNorm"]
 
 
 class LayerNorm(Module):
@@ -44,6 +44,10 @@ class LayerNorm(Module):
 
     Source:
       Ba et al., 2016, Layer Normalization, arXiv:1607.06450.
+
+    Example:
+      >>> def f(x):  # over the features
+      ...     return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(x)
     """
 
     def __init__(
@@ -116,18 +120,10 @@ def _normalise(inputs, scale, offset, eps, *, axes, fast):
     return out if offset is None else out + offset
 
 
-def param_shape(
-    param_axis: Axes, shape: tuple[int, ...], where: str
-) -> tuple[int, ...]:
-    """Shape of parameters that vary along `param_axis` of an input of `shape`."""
-    axes = positive_axes(param_axis, len(shape), where)
-    if axes == (len(shape) - 1,):
-        return shape[-1:]
-    return tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
-
-
 class InstanceNorm(LayerNorm):
     """Normalises every channel of each example over space.
+
+        y = (x - mean(x)) / sqrt(var(x) + eps) * scale + offset
 
     Args:
       create_scale: Whether there is a parameter `scale`, one per channel.
@@ -138,8 +134,13 @@ class InstanceNorm(LayerNorm):
       data_format: Where the channels are, see :func:`get_channel_index`.
       name: Name of the module.
 
+    Raises:
+      ValueError: `data_format` is unknown, or there is an initializer for a parameter
+        that is not made.
+
     Source:
-      Ulyanov et al., 2016, Instance Normalization, arXiv:1607.08022.
+      Ulyanov et al., 2016, Instance Normalization: The Missing Ingredient for Fast
+      Stylization, arXiv:1607.08022.
     """
 
     def __init__(

@@ -111,6 +111,10 @@ class Bias(Module):
         batch axis, which cannot be one of them.
       b_init: Initializer of `b`. Default: zeros.
       name: Name of the module.
+
+    Example:
+      >>> def f(x):  # takes away a learned value per channel
+      ...     return hk.Bias(bias_dims=[-1])(x, multiplier=-1)
     """
 
     def __init__(
@@ -148,15 +152,15 @@ class Bias(Module):
         if len(inputs.shape) < 2:
             raise ValueError(
                 f"Input must have rank >= 2, [batch, ...]: {self.module_name!r} got "
-                f"shape {inputs.shape}."
+                f"shape {inputs.shape}. Add the batch axis by x[None]."
             )
         self.input_size = inputs.shape[1:]
         output_size = self.output_size
         if output_size is not None and tuple(_sizes(output_size)) != self.input_size:
             expected = (-1, *_sizes(output_size))
             raise ValueError(
-                f"Input shape must be {expected} in {self.module_name!r}, not "
-                f"{inputs.shape}."
+                f"Input shape must be {expected} in {self.module_name!r}, of which "
+                f"output_size names all but the batch axis, not {inputs.shape}."
             )
         self.bias_shape = _bias_shape(inputs.shape, self.bias_dims)
         b = get_parameter("b", self.bias_shape, inputs.dtype, init=self.b_init)
@@ -185,12 +189,13 @@ def _bias_shape(
         if axis == 0:
             raise ValueError(
                 "Cannot apply bias across the minibatch dimension: bias_dims "
-                f"{tuple(bias_dims)} name axis 0 of {shape}."
+                f"{tuple(bias_dims)} name axis 0 of {shape}, which all examples share. "
+                f"Name some of 1 to {rank - 1}."
             )
         if not 0 < axis < rank:
             raise ValueError(
                 f"Dimension {dim} (in bias_dims {tuple(bias_dims)}) is out of range "
-                f"for input of rank {rank}."
+                f"for input of rank {rank}: name some of 1 to {rank - 1}."
             )
         axes.add(axis)
     # Axes before the first biased one need no place: broadcasting adds them.

@@ -1,18 +1,17 @@
 """Exponential moving averages: of one array, and of trees of parameters."""
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._core import Module, get_state, set_state
+from haiku._core import Module, get_state, set_state, transparent
+from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
 
-__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "map_params_tree"]
+__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full"]
 
 
 def in_full(x: jax.Array) -> jax.Array:
@@ -40,6 +39,16 @@ class ExponentialMovingAverage(Module):
 
     Raises:
       ValueError: `warmup_length` is negative, or given together with `zero_debias`.
+
+    Source:
+      Kingma and Ba, 2014, Adam: A Method for Stochastic Optimization, arXiv:1412.6980,
+      section 3, for the division.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.ExponentialMovingAverage(0.9)(x))
+      >>> _, state = net.init(None, 3.0)
+      >>> float(net.apply({}, state, None, 5.0)[0])  # the first value counts in full
+      5.0
     """
 
     def __init__(
@@ -52,13 +61,14 @@ class ExponentialMovingAverage(Module):
         super().__init__(name=name)
         if warmup_length < 0:
             raise ValueError(
-                f"`warmup_length` is {warmup_length}, but should be non-negative."
+                f"`warmup_length` is {warmup_length}, but should be non-negative: it "
+                "is how many updates the average follows the latest value."
             )
         if warmup_length and zero_debias:
             raise ValueError(
-                "Zero debiasing does not make sense when warming up the value of the "
-                "average to an initial value. Set zero_debias=False if setting "
-                "warmup_length to a non-zero value."
+                f"warmup_length={warmup_length} starts the average from the latest "
+                "value, which leaves zero_debias nothing to take out: set "
+                "zero_debias=False, or leave warmup_length at 0."
             )
         self.decay = decay
         self.warmup_length = warmup_length
@@ -100,7 +110,7 @@ class ExponentialMovingAverage(Module):
         if hidden.shape != value.shape:
             raise ValueError(
                 f"{self.module_name!r} averages arrays of shape {hidden.shape}, but "
-                f"got one of shape {value.shape}."
+                f"got one of shape {value.shape}: build a module for each shape."
             )
         decay = self.decay
         decay = (
@@ -142,7 +152,7 @@ def _update(counter, hidden, value, decay, zero_debias, warmup):
     return counter, new.astype(hidden.dtype), average.astype(hidden.dtype)
 
 
-class EMAParamsTree(Module):
+class EMAParamsTree(ParamsTree):
     """Averages every array of a tree of parameters, each in a submodule of its own.
 
     The parameter ``w`` of ``mlp/~/linear`` is averaged in the submodule
@@ -155,6 +165,15 @@ class EMAParamsTree(Module):
       ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
         left as they are. Empty matches none.
       name: Name of the module.
+
+    Raises:
+      ValueError: At a call, as of :class:`ExponentialMovingAverage`.
+
+    Example:
+      >>> ema = hk.transform_with_state(lambda params: hk.EMAParamsTree(0.999)(params))
+      >>> params = {"linear": {"w": jnp.ones([3, 2])}}
+      >>> _, state = ema.init(None, params)
+      >>> averages, state = ema.apply({}, state, None, params)  # after each update
     """
 
     def __init__(
@@ -165,58 +184,13 @@ class EMAParamsTree(Module):
         ignore_regex: str = "",
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(ignore_regex, name=name)
         self.decay = decay
         self.zero_debias = zero_debias
         self.warmup_length = warmup_length
-        self.ignore_regex = ignore_regex
 
-    def __call__(
-        self,
-        tree: Mapping[str, Mapping[str, jax.Array]],
-        update_stats: bool = True,
-    ) -> dict[str, dict[str, jax.Array]]:
-        """Blends the parameters into their averages.
-
-        Args:
-          tree: Parameters, as ``init`` returns them.
-          update_stats: Whether to keep the new averages, or only to return them.
-
-        Returns:
-          The averages, in a tree like `tree`.
-        """
-
-        def average(name: str, value: jax.Array) -> jax.Array:
-            ema = ExponentialMovingAverage(
-                self.decay, self.zero_debias, self.warmup_length, name=name
-            )
-            return ema(value, update_stats=update_stats)
-
-        return map_params_tree(average, tree, self.ignore_regex, self.module_name)
-
-
-def map_params_tree(
-    f: Any,
-    tree: Mapping[str, Mapping[str, jax.Array]],
-    ignore_regex: str,
-    where: str,
-) -> dict[str, dict[str, jax.Array]]:
-    """`f(module name, value)` of all parameters that `ignore_regex` does not match."""
-    if not isinstance(tree, Mapping) or not all(
-        isinstance(params, Mapping) for params in tree.values()
-    ):
-        raise TypeError(
-            f"{where!r} takes parameters as init returns them, "
-            f"{{module: {{name: array}}}}, got {type(tree).__name__}."
+    @transparent
+    def _submodule(self, name: str) -> ExponentialMovingAverage:
+        return ExponentialMovingAverage(
+            self.decay, self.zero_debias, self.warmup_length, name=name
         )
-    ignored = re.compile(ignore_regex) if ignore_regex else None
-    out: dict[str, dict[str, jax.Array]] = {}
-    for module, params in tree.items():
-        prefix = module.replace("/", "__").replace("~", "_tilde_")
-        out[module] = {
-            name: value
-            if ignored and ignored.match(f"{module}/{name}")
-            else f(f"{prefix}__{name}", value)
-            for name, value in params.items()
-        }
-    return out

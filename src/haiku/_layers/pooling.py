@@ -41,8 +41,13 @@ def max_pool(
     Raises:
       ValueError: `padding` or `channel_axis` is unknown, or there are more sizes than
         axes.
+
+    Example:
+      >>> images = jnp.ones([8, 6, 6, 3])
+      >>> hk.max_pool(images, window_shape=2, strides=2, padding="SAME").shape
+      (8, 3, 3, 3)
     """
-    window, steps = _check(value, window_shape, strides, padding, channel_axis)
+    window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     if jnp.issubdtype(value.dtype, jnp.integer):
         lowest = np.asarray(jnp.iinfo(value.dtype).min, value.dtype)
     else:
@@ -68,8 +73,11 @@ def avg_pool(
 
     Returns:
       An array of the rank of `value`, of a float dtype.
+
+    Raises:
+      ValueError: As for :func:`max_pool`.
     """
-    window, steps = _check(value, window_shape, strides, padding, channel_axis)
+    window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     total = functools.partial(
         jax.lax.reduce_window,
         init_value=np.zeros((), value.dtype),
@@ -85,15 +93,19 @@ def avg_pool(
     return total(value) / total(jnp.ones(places, value.dtype))
 
 
-def _check(
+def _windows(
     value: Any,
     window_shape: IntOrSequence,
     strides: IntOrSequence,
     padding: str,
     channel_axis: int | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Window and strides along every axis of `value`."""
     if padding not in ("SAME", "VALID"):
-        raise ValueError(f"Invalid padding '{padding}', must be 'SAME' or 'VALID'.")
+        raise ValueError(
+            f"Invalid padding {padding!r}, must be 'SAME' or 'VALID'. For another one "
+            "pad the input by jnp.pad and pool it with 'VALID'."
+        )
     window = _per_axis("window_shape", value, window_shape, channel_axis)
     return window, _per_axis("strides", value, strides, channel_axis)
 
@@ -107,20 +119,24 @@ def _per_axis(
         if len(size) > rank:
             raise ValueError(
                 f"{name} {tuple(size)} has more sizes than the input of shape "
-                f"{value.shape} has axes."
+                f"{value.shape} has axes: give at most {rank}, or a single number for "
+                "the spatial axes."
             )
         return (1,) * (rank - len(size)) + tuple(size)
     # The first axis is the batch: it is never pooled by a single number.
-    if channel_axis is not None and not 0 <= abs(channel_axis) < rank:
-        raise ValueError(f"Invalid channel axis {channel_axis} for {value.shape}")
+    if channel_axis is not None and abs(channel_axis) >= rank:
+        raise ValueError(
+            f"Invalid channel axis {channel_axis} for {value.shape}: it must be one of "
+            f"the {rank} axes, or None if there are no channels."
+        )
     untouched = {0}
     if channel_axis is not None:
         untouched.add(channel_axis % rank)
     return tuple(1 if axis in untouched else size for axis in range(rank))
 
 
-class MaxPool(Module):
-    """:func:`max_pool` as a module."""
+class _Pool(Module):
+    """What pooling modules are built with."""
 
     def __init__(
         self,
@@ -135,6 +151,10 @@ class MaxPool(Module):
         self.strides = strides
         self.padding = padding
         self.channel_axis = channel_axis
+
+
+class MaxPool(_Pool):
+    """:func:`max_pool` as a module, built with all that it takes but `value`."""
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`max_pool`."""
@@ -143,22 +163,8 @@ class MaxPool(Module):
         )
 
 
-class AvgPool(Module):
-    """:func:`avg_pool` as a module."""
-
-    def __init__(
-        self,
-        window_shape: IntOrSequence,
-        strides: IntOrSequence,
-        padding: str,
-        channel_axis: int | None = -1,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        self.window_shape = window_shape
-        self.strides = strides
-        self.padding = padding
-        self.channel_axis = channel_axis
+class AvgPool(_Pool):
+    """:func:`avg_pool` as a module, built with all that it takes but `value`."""
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`avg_pool`."""

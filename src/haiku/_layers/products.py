@@ -127,37 +127,55 @@ def scan(
     body: Any, init: Any, xs: Any, length: Any, reverse: bool, unroll: int | bool
 ) -> tuple[Any, Any]:
     """As `jax.lax.scan`, with the weights' gradients taken after the loop."""
+    loop = functools.partial(
+        jax.lax.scan, length=length, reverse=reverse, unroll=unroll
+    )
     if jax.sharding.get_abstract_mesh().manual_axes:
         # Inside shard_map types say along which axes values differ; `slack` would
         # have to be of the type of what it is added to.
-        return jax.lax.scan(body, init, xs, length, reverse, unroll)
-
-    def collected(instead, carry, x):
-        collector = _Collector(instead)
-        with _collectors.push(collector):
-            out = body(carry, x)
-        return out, collector
-
+        return loop(body, init, xs)
     x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
-    sums: list[list[Factors]] = []
-
-    def look(carry, x):
-        collector = collected(None, carry, x)[1]
-        # The factors `x` end with this look.
-        sums[:] = [[p._replace(x=None) for p in sum_] for sum_ in collector.sums]
-        return collector.outputs
-
-    looked_at, outputs = jax.make_jaxpr(look, return_shape=True)(init, x)
-    if not outputs or any(map(_is_traced_index, looked_at.consts)):
-        return jax.lax.scan(body, init, xs, length, reverse, unroll)
+    sums, outputs, constants = _looked_at(body, init, x)
+    if not outputs or any(map(_is_traced_index, constants)):
+        return loop(body, init, xs)
     weights = [[product.w for product in products] for products in sums]
 
     def step(carry, x, *instead):
-        (carry, y), collector = collected(instead, carry, x)
+        (carry, y), collector = _collected(body, instead, carry, x)
         return carry, (y, collector.inputs())
 
     # Traced here, once: a derivative may be taken when this frame has ended.
     step, consts = jax.closure_convert(step, init, x, weights, outputs)
+    steps = length if length is not None else len(jax.tree.leaves(xs)[0])
+    run = _with_gradients_after(loop, step, sums, outputs, steps)
+    return run(init, xs, consts, weights)
+
+
+def _collected(body: Any, instead: Any, carry: Any, x: Any) -> tuple[Any, _Collector]:
+    """One step, and the sums of products in it."""
+    collector = _Collector(instead)
+    with _collectors.push(collector):
+        return body(carry, x), collector
+
+
+def _looked_at(body: Any, carry: Any, x: Any) -> tuple[list[Any], Any, list[Any]]:
+    """The sums in a step, their factors `x` left out; their outputs; its constants."""
+    sums: list[list[Factors]] = []
+
+    def look(carry, x):
+        collector = _collected(body, None, carry, x)[1]
+        # The factors `x` end with this look.
+        sums[:] = [[p._replace(x=None) for p in sum_] for sum_ in collector.sums]
+        return collector.outputs
+
+    jaxpr, outputs = jax.make_jaxpr(look, return_shape=True)(carry, x)
+    return sums, outputs, jaxpr.consts
+
+
+def _with_gradients_after(
+    loop: Any, step: Any, sums: list[list[Factors]], outputs: Any, steps: int
+) -> Any:
+    """The loop of `step`, as a function whose derivative by weights comes after it."""
 
     @jax.custom_jvp
     def run(init, xs, consts, weights):
@@ -167,23 +185,22 @@ def scan(
             carry, (y, _) = step(carry, x, weights, none, *consts)
             return carry, y
 
-        return jax.lax.scan(one_step, init, xs, length, reverse, unroll)
+        return loop(one_step, init, xs)
 
     @run.defjvp
     def run_jvp(primals, tangents):
         *primals, weights = primals
         *tangents, d_weights = tangents
 
-        def loop(init, xs, consts, slack):
+        def with_slack(init, xs, consts, slack):
             def one_step(carry, inputs):
                 x, slack = inputs
                 return step(carry, x, weights, slack, *consts)
 
-            return jax.lax.scan(one_step, init, (xs, slack), length, reverse, unroll)
+            return loop(one_step, init, (xs, slack))
 
-        steps = length if length is not None else len(jax.tree.leaves(xs)[0])
         none = [jnp.zeros((steps, *y.shape), y.dtype) for y in outputs]
-        (carry, (ys, inputs)), linear = jax.linearize(loop, *primals, none)
+        (carry, (ys, inputs)), linear = jax.linearize(with_slack, *primals, none)
         d_slack = [
             _sum([p._replace(x=x, w=dw) for p, x, dw in zip(products, factors, d_ws)])
             for products, factors, d_ws in zip(sums, inputs, d_weights)
@@ -192,4 +209,4 @@ def scan(
         d_carry, (d_ys, _) = linear(*tangents, d_slack)
         return (carry, ys), (d_carry, d_ys)
 
-    return run(init, xs, consts, weights)
+    return run

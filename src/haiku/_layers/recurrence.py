@@ -42,6 +42,9 @@ class RNNCore(abc.ABC, Module):  # type: ignore[misc]
 
         Args:
           batch_size: ``B``, or None for a state without batch axis.
+
+        Returns:
+          A tree of arrays ``[B, ...]``, or without batch axis.
         """
 
 
@@ -118,6 +121,13 @@ def dynamic_unroll(
 
     Raises:
       ValueError: The arrays are not equally long, or there are none.
+
+    Example:
+      >>> def f(x):  # [T, B, D]
+      ...     core = hk.GRU(8)
+      ...     state = core.initial_state(x.shape[1])
+      ...     outputs, state = hk.dynamic_unroll(core, x, state)
+      ...     return outputs  # [T, B, 8]
     """
     if not time_major:
         input_sequence = _swap_batch_and_time(input_sequence)
@@ -150,7 +160,8 @@ def _length(sequence: Any) -> int:
     if not lengths or not all(lengths) or len(set(lengths)) > 1:
         raise ValueError(
             "An unroll needs arrays with a time axis, all of one length, got lengths "
-            f"{[n[0] if n else 'none (a scalar)' for n in lengths]}."
+            f"{[n[0] if n else 'none (a scalar)' for n in lengths]}: give it [T, B, "
+            "...], or [B, T, ...] with time_major=False."
         )
     return lengths[0][0]
 

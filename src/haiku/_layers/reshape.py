@@ -25,6 +25,11 @@ class Reshape(Module):
     Raises:
       ValueError: `preserve_dims` is 0, or several sizes are -1.
       TypeError: `output_shape` is no sequence of integers.
+
+    Example:
+      >>> f = hk.testing.transform_and_run(lambda x: hk.Reshape((-1, 2))(x))
+      >>> f(jnp.ones([8, 3, 4])).shape
+      (8, 6, 2)
     """
 
     def __init__(
@@ -41,7 +46,8 @@ class Reshape(Module):
             )
         if not isinstance(output_shape, Sequence) or isinstance(output_shape, str):
             raise TypeError(
-                f"output_shape must be a sequence of integers, got {output_shape!r}"
+                f"output_shape must be a sequence of integers, got {output_shape!r}: "
+                "a single axis is (size,), or hk.Flatten()."
             )
         for size in output_shape:
             if not _is_size(size):
@@ -51,7 +57,8 @@ class Reshape(Module):
                 )
         if sum(isinstance(size, int) and size == -1 for size in output_shape) > 1:
             raise ValueError(
-                f"output_shape may hold -1 once, got {tuple(output_shape)!r}"
+                f"output_shape may hold -1 once, got {tuple(output_shape)!r}: say all "
+                "sizes but one."
             )
         self.output_shape = tuple(output_shape)
         self.preserve_dims = preserve_dims

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
-from haiku._layers.layer_norm import param_shape
 from haiku._layers.scale_offset import (
     AxisOrAxes,
     check_axes,
     check_inits,
+    param_shape,
     positive_axes,
 )
 from haiku._layers.tracing import compiled

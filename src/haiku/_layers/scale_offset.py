@@ -15,6 +15,7 @@ __all__ = [
     "check_axes",
     "check_given",
     "check_inits",
+    "param_shape",
     "positive_axes",
     "scale_and_offset",
 ]
@@ -38,7 +39,8 @@ def check_axes(axis: Any) -> Axes:
         if all(isinstance(a, int) for a in axes):
             return axes
     raise ValueError(
-        f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}"
+        f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}. -1 is the "
+        "last axis, (1, 2) or slice(1, 3) are two."
     )
 
 
@@ -54,9 +56,19 @@ def positive_axes(axes: Axes, rank: int, where: str) -> tuple[int, ...]:
         if not -rank <= axis < rank:
             raise ValueError(
                 f"axis {axis} is out of range for the input of {where}, which has rank "
-                f"{rank}."
+                f"{rank}: its axes are {-rank} to {rank - 1}."
             )
     return tuple(sorted({axis % rank for axis in axes}))
+
+
+def param_shape(
+    param_axis: Axes, shape: tuple[int, ...], where: str
+) -> tuple[int, ...]:
+    """Shape of parameters that vary along `param_axis` of an input of `shape`."""
+    axes = positive_axes(param_axis, len(shape), where)
+    if axes == (len(shape) - 1,):
+        return shape[-1:]
+    return tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
 
 
 def check_inits(
@@ -67,23 +79,32 @@ def check_inits(
 ) -> None:
     """Raises if there is an initializer for a parameter that is not made."""
     if not create_scale and scale_init is not None:
-        raise ValueError("Cannot set `scale_init` if `create_scale=False`.")
+        raise ValueError(_nothing_to_initialise("scale"))
     if not create_offset and offset_init is not None:
-        raise ValueError("Cannot set `offset_init` if `create_offset=False`.")
+        raise ValueError(_nothing_to_initialise("offset"))
+
+
+def _nothing_to_initialise(name: str) -> str:
+    return (
+        f"Cannot set `{name}_init` if `create_{name}=False`: there is no parameter "
+        f"`{name}` then. Leave `{name}_init` out, or set `create_{name}=True`."
+    )
 
 
 def check_given(layer: Any, scale: Any, offset: Any) -> None:
     """Raises if a call brings a parameter that the module makes itself."""
     if layer.create_scale and scale is not None:
-        raise ValueError(
-            "Cannot pass `scale` at call time if `create_scale=True`. "
-            f"({layer.module_name!r})"
-        )
+        raise ValueError(_has_its_own("scale", layer))
     if layer.create_offset and offset is not None:
-        raise ValueError(
-            "Cannot pass `offset` at call time if `create_offset=True`. "
-            f"({layer.module_name!r})"
-        )
+        raise ValueError(_has_its_own("offset", layer))
+
+
+def _has_its_own(name: str, layer: Any) -> str:
+    return (
+        f"Cannot pass `{name}` at call time if `create_{name}=True`: "
+        f"{layer.module_name!r} has a parameter `{name}`. Leave it out of the call, or "
+        f"build the module with `create_{name}=False`."
+    )
 
 
 def scale_and_offset(
@@ -130,7 +151,8 @@ def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
     ):
         raise ValueError(
             f"`{name}` of shape {shape} does not broadcast to the input of shape "
-            f"{inputs.shape} in {layer.module_name!r}."
+            f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "
+            "the last, must be 1 or as large as the input's."
         )
     if missing == 0 or not shape:
         return x

@@ -1,14 +1,13 @@
 """Division of weights by their largest singular value."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku._core import Module, get_state, set_state
-from haiku._layers.moving_average import map_params_tree
+from haiku._core import Module, get_state, set_state, transparent
+from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import RandomNormal
 
@@ -31,6 +30,12 @@ class SpectralNorm(Module):
     Source:
       Miyato et al., 2018, Spectral Normalization for Generative Adversarial Networks,
       arXiv:1802.05957.
+
+    Example:
+      >>> def f(x):  # a linear map with singular values up to 1
+      ...     w = hk.get_parameter("w", [3, 2], init=hk.initializers.RandomNormal())
+      ...     return x @ hk.SpectralNorm()(w)
+      >>> net = hk.transform_with_state(f)
     """
 
     def __init__(self, eps: float = 1e-4, n_steps: int = 1, name: str | None = None):
@@ -62,12 +67,14 @@ class SpectralNorm(Module):
         if len(shape) < 2:
             raise ValueError(
                 "Spectral normalization is not well defined for scalar or vector "
-                f"inputs: {self.module_name!r} got shape {shape}."
+                f"inputs: {self.module_name!r} got shape {shape}. Normalise matrices "
+                "and kernels only; hk.SNParamsTree leaves others out by ignore_regex."
             )
         if len(shape) > 2 and error_on_non_matrix:
             raise ValueError(
-                f"Input is {len(shape)}D but error_on_non_matrix is True "
-                f"({self.module_name!r}, shape {shape})."
+                f"Input is {len(shape)}D but error_on_non_matrix is True: "
+                f"{self.module_name!r} got shape {shape}. Pass a matrix, or leave it "
+                "False to count all axes but the last as one."
             )
         u0 = get_state("u0", [1, shape[-1]], value.dtype, init=RandomNormal())
         out, u0, sigma = _normalise(value, u0, self.eps, n_steps=self.n_steps)
@@ -105,7 +112,7 @@ def _normalise(value, u0, eps, *, n_steps):
     return jnp.reshape(w / sigma, shape), u0, sigma
 
 
-class SNParamsTree(Module):
+class SNParamsTree(ParamsTree):
     """Normalises every array of a tree of parameters, each in a submodule of its own.
 
     The parameter ``w`` of ``mlp/~/linear`` is normalised in the submodule
@@ -117,6 +124,16 @@ class SNParamsTree(Module):
       ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
         left as they are: ``".*b$"`` leaves biases. Empty matches none.
       name: Name of the module.
+
+    Raises:
+      ValueError: At a call, if a parameter has fewer than two axes; leave it out by
+        `ignore_regex`.
+
+    Example:
+      >>> sn = hk.transform_with_state(lambda params: hk.SNParamsTree()(params))
+      >>> params = {"linear": {"w": jnp.ones([3, 2])}}
+      >>> _, state = sn.init(jax.random.key(0), params)
+      >>> normalised, state = sn.apply({}, state, None, params)
     """
 
     def __init__(
@@ -126,32 +143,10 @@ class SNParamsTree(Module):
         ignore_regex: str = "",
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(ignore_regex, name=name)
         self.eps = eps
         self.n_steps = n_steps
-        self.ignore_regex = ignore_regex
 
-    def __call__(
-        self,
-        tree: Mapping[str, Mapping[str, jax.Array]],
-        update_stats: bool = True,
-    ) -> dict[str, dict[str, jax.Array]]:
-        """Normalises the parameters.
-
-        Args:
-          tree: Parameters, as ``init`` returns them.
-          update_stats: Whether to keep the vectors of the iteration.
-
-        Returns:
-          The normalised parameters, in a tree like `tree`.
-
-        Raises:
-          ValueError: A parameter has fewer than two axes; leave it out by
-            `ignore_regex`.
-        """
-
-        def normalise(name: str, value: jax.Array) -> jax.Array:
-            norm = SpectralNorm(self.eps, self.n_steps, name=name)
-            return norm(value, update_stats=update_stats)
-
-        return map_params_tree(normalise, tree, self.ignore_regex, self.module_name)
+    @transparent
+    def _submodule(self, name: str) -> SpectralNorm:
+        return SpectralNorm(self.eps, self.n_steps, name=name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["compiled", "elementwise", "traced_once"]
+__all__ = ["compiled", "elementwise", "relu", "traced_once"]
 
 
 def compiled(name: str, *static: str) -> Callable[..., Any]:
@@ -73,3 +73,6 @@ def traced_once(f: Callable[..., Any]) -> Callable[..., Any]:
         return _traced_once.get(f, f)
     except TypeError:  # a callable that cannot be hashed is none of JAX's
         return f
+
+
+relu = traced_once(jax.nn.relu)

@@ -44,7 +44,10 @@ class MLP(Module):
         name: str | None = None,
     ):
         if not with_bias and b_init is not None:
-            raise ValueError("When with_bias=False b_init must not be set.")
+            raise ValueError(
+                "When with_bias=False b_init must not be set: leave it out, or leave "
+                "the biases in."
+            )
         super().__init__(name=name)
         self.with_bias = with_bias
         self.w_init = w_init
@@ -90,7 +93,10 @@ class MLP(Module):
                 "mlp(x, dropout_rate, hk.next_rng_key())."
             )
         if dropout_rate is None and rng is not None:
-            raise ValueError("RNG should only be passed when using dropout.")
+            raise ValueError(
+                "RNG should only be passed when using dropout: give dropout_rate as "
+                "well, mlp(x, 0.1, hk.next_rng_key()), or leave rng out."
+            )
         keys = PRNGSequence(rng) if rng is not None else None
         activation = traced_once(self.activation)
         activated = len(self.layers) - (0 if self.activate_final else 1)
@@ -120,7 +126,10 @@ class MLP(Module):
         """
         sizes = [layer.input_size for layer in self.layers]
         if None in sizes:
-            raise ValueError("You cannot reverse an MLP until it has been called.")
+            raise ValueError(
+                "You cannot reverse an MLP until it has been called: "
+                f"{self.module_name!r} knows all its sizes after y = mlp(x)."
+            )
         return MLP(
             output_sizes=reversed(sizes),  # type: ignore[arg-type]
             w_init=self.w_init,

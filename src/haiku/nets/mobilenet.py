@@ -11,7 +11,7 @@ from haiku._layers.convolution import Conv2D
 from haiku._layers.depthwise import DepthwiseConv2D
 from haiku._layers.linear import Linear
 from haiku._layers.reshape import Flatten
-from haiku._layers.tracing import traced_once
+from haiku._layers.tracing import relu
 
 __all__ = ["MobileNetV1"]
 
@@ -20,7 +20,7 @@ def _norm_and_relu(x: jax.Array, use_bn: bool, is_training: bool) -> jax.Array:
     if use_bn:
         norm = BatchNorm(create_scale=True, create_offset=True, decay_rate=0.999)
         x = norm(x, is_training)
-    return traced_once(jax.nn.relu)(x)
+    return relu(x)
 
 
 class MobileNetV1Block(Module):
@@ -111,8 +111,8 @@ class MobileNetV1(Module):
         super().__init__(name=name)
         if len(strides) != len(channels):
             raise ValueError(
-                "`strides` and `channels` must have the same length. Got: "
-                f"{len(strides)} and {len(channels)}"
+                "`strides` and `channels` must have the same length, one each per "
+                f"block. Got: {len(strides)} and {len(channels)}"
             )
         self.strides = strides
         self.channels = channels

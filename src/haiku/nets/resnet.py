@@ -1,7 +1,7 @@
 """Residual networks, versions 1 and 2, of 18 to 200 layers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from haiku._layers.batch_norm import BatchNorm
 from haiku._layers.convolution import Conv2D
 from haiku._layers.linear import Linear
 from haiku._layers.pooling import max_pool
-from haiku._layers.tracing import traced_once
+from haiku._layers.tracing import relu
+from haiku.nets.resnet_blocks import BlockGroup, BlockV1, BlockV2, with_norm_defaults
 
 __all__ = [
     "ResNet",
@@ -23,220 +24,27 @@ __all__ = [
     "ResNet50",
 ]
 
-IntOrSequence = int | Sequence[int]
+
+def _configuration(
+    blocks_per_group: tuple[int, int, int, int], bottleneck: bool
+) -> dict[str, Any]:
+    """Arguments of a :class:`ResNet` of the papers; a bottleneck has more channels."""
+    wide, narrow = (256, 512, 1024, 2048), (64, 128, 256, 512)
+    return {
+        "blocks_per_group": blocks_per_group,
+        "bottleneck": bottleneck,
+        "channels_per_group": wide if bottleneck else narrow,
+        "use_projection": (bottleneck, True, True, True),
+    }
 
 
-def _relu(x: jax.Array) -> jax.Array:
-    return traced_once(jax.nn.relu)(x)
-
-
-def _convolutions(
-    channels: int, stride: IntOrSequence, bottleneck: bool
-) -> list[tuple[int, int, IntOrSequence]]:
-    """Channels, kernel and stride of the convolutions of a block.
-
-    The bottleneck's stride is at its 3x3 convolution.
-    """
-    if not bottleneck:
-        return [(channels, 3, stride), (channels, 3, 1)]
-    return [(channels // 4, 1, 1), (channels // 4, 3, stride), (channels, 1, 1)]
-
-
-class BlockV1(Module):
-    """A residual block: convolution, norm, relu; the shortcut is added before the last.
-
-    Args:
-      channels: Number of output channels.
-      stride: Stride of the block.
-      use_projection: Whether the shortcut is a 1x1 convolution, which it must be where
-        the shape changes.
-      bn_config: Arguments of :class:`BatchNorm`.
-      bottleneck: Whether a 3x3 convolution stands between two of 1x1, on a quarter of
-        the channels, instead of two of 3x3.
-      name: Name of the module.
-
-    Source:
-      He et al., 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        stride: IntOrSequence,
-        use_projection: bool,
-        bn_config: Mapping[str, Any],
-        bottleneck: bool,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        self.use_projection = use_projection
-        bn_config = _bn_config(bn_config)
-        if use_projection:
-            self.proj_conv = Conv2D(
-                output_channels=channels,
-                kernel_shape=1,
-                stride=stride,
-                with_bias=False,
-                padding="SAME",
-                name="shortcut_conv",
+def _check_one_per_group(**arguments: Sequence[Any]) -> None:
+    for name, value in arguments.items():
+        if len(value) != 4:
+            raise ValueError(
+                f"`{name}` must be of length 4 not {len(value)}: one entry for each of "
+                f"the four groups of blocks, got {value!r}."
             )
-            self.proj_batchnorm = BatchNorm(name="shortcut_batchnorm", **bn_config)
-        layers = []
-        convolutions = _convolutions(channels, stride, bottleneck)
-        last = len(convolutions) - 1
-        for i, (size, kernel, step) in enumerate(convolutions):
-            convolution = Conv2D(
-                output_channels=size,
-                kernel_shape=kernel,
-                stride=step,
-                with_bias=False,
-                padding="SAME",
-                name=f"conv_{i}",
-            )
-            # A bottleneck block starts as the identity: its last scale is zero.
-            extra = {"scale_init": jnp.zeros} if bottleneck and i == last else {}
-            norm = BatchNorm(name=f"batchnorm_{i}", **{**extra, **bn_config})
-            layers.append((convolution, norm))
-        self.layers = tuple(layers)
-
-    def __call__(
-        self, inputs: jax.Array, is_training: bool, test_local_stats: bool
-    ) -> jax.Array:
-        """The block on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
-        shortcut = inputs
-        if self.use_projection:
-            shortcut = self.proj_conv(shortcut)
-            shortcut = self.proj_batchnorm(shortcut, is_training, test_local_stats)
-        out = inputs
-        for i, (convolution, norm) in enumerate(self.layers):
-            out = norm(convolution(out), is_training, test_local_stats)
-            if i < len(self.layers) - 1:
-                out = _relu(out)
-        return _relu(out + shortcut)
-
-
-class BlockV2(Module):
-    """A residual block with norm and relu before each convolution.
-
-    Args:
-      channels: See :class:`BlockV1`.
-      stride: See :class:`BlockV1`.
-      use_projection: See :class:`BlockV1`.
-      bn_config: See :class:`BlockV1`.
-      bottleneck: See :class:`BlockV1`.
-      name: Name of the module.
-
-    Source:
-      He et al., 2016, Identity Mappings in Deep Residual Networks, arXiv:1603.05027.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        stride: IntOrSequence,
-        use_projection: bool,
-        bn_config: Mapping[str, Any],
-        bottleneck: bool,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        self.use_projection = use_projection
-        bn_config = _bn_config(bn_config)
-        if use_projection:
-            self.proj_conv = Conv2D(
-                output_channels=channels,
-                kernel_shape=1,
-                stride=stride,
-                with_bias=False,
-                padding="SAME",
-                name="shortcut_conv",
-            )
-        layers = []
-        for i, (size, kernel, step) in enumerate(
-            _convolutions(channels, stride, bottleneck)
-        ):
-            convolution = Conv2D(
-                output_channels=size,
-                kernel_shape=kernel,
-                stride=step,
-                with_bias=False,
-                padding="SAME",
-                name=f"conv_{i}",
-            )
-            layers.append((convolution, BatchNorm(name=f"batchnorm_{i}", **bn_config)))
-        self.layers = tuple(layers)
-
-    def __call__(
-        self, inputs: jax.Array, is_training: bool, test_local_stats: bool
-    ) -> jax.Array:
-        """The block on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
-        out = shortcut = inputs
-        for i, (convolution, norm) in enumerate(self.layers):
-            out = _relu(norm(out, is_training, test_local_stats))
-            if i == 0 and self.use_projection:
-                shortcut = self.proj_conv(out)
-            out = convolution(out)
-        return out + shortcut
-
-
-class BlockGroup(Module):
-    """Blocks of one size; the first brings its input there.
-
-    Args:
-      channels: Number of output channels.
-      num_blocks: Number of blocks.
-      stride: Stride of the first block.
-      bn_config: Arguments of :class:`BatchNorm`.
-      resnet_v2: Whether the blocks are :class:`BlockV2`.
-      bottleneck: See :class:`BlockV1`.
-      use_projection: Of the first block, see :class:`BlockV1`.
-      name: Name of the module.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        num_blocks: int,
-        stride: IntOrSequence,
-        bn_config: Mapping[str, Any],
-        resnet_v2: bool,
-        bottleneck: bool,
-        use_projection: bool,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        block = BlockV2 if resnet_v2 else BlockV1
-        self.blocks = [
-            block(
-                channels=channels,
-                stride=1 if i else stride,
-                use_projection=i == 0 and use_projection,
-                bn_config=bn_config,
-                bottleneck=bottleneck,
-                name=f"block_{i}",
-            )
-            for i in range(num_blocks)
-        ]
-
-    def __call__(
-        self, inputs: jax.Array, is_training: bool, test_local_stats: bool
-    ) -> jax.Array:
-        """The blocks on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
-        out = inputs
-        for block in self.blocks:
-            out = block(out, is_training, test_local_stats)
-        return out
-
-
-def _check_length(name: str, value: Sequence[Any]) -> None:
-    if len(value) != 4:
-        raise ValueError(f"`{name}` must be of length 4 not {len(value)}")
-
-
-def _bn_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The configuration of batch norms, with what it leaves open."""
-    defaults = {"decay_rate": 0.9, "eps": 1e-5, "create_scale": True}
-    return {**defaults, "create_offset": True, **(config or {})}
 
 
 class ResNet(Module):
@@ -260,45 +68,25 @@ class ResNet(Module):
 
     Raises:
       ValueError: What is one per group does not have four entries.
+
+    Source:
+      He et al., 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385;
+      version 2: He et al., 2016, Identity Mappings in Deep Residual Networks,
+      arXiv:1603.05027.
+
+    Example:
+      >>> def f(x, is_training):
+      ...     return hk.nets.ResNet50(10)(x, is_training)
+      >>> net = hk.transform_with_state(f)  # its BatchNorms keep averages as state
     """
 
     CONFIGS = {
-        18: {
-            "blocks_per_group": (2, 2, 2, 2),
-            "bottleneck": False,
-            "channels_per_group": (64, 128, 256, 512),
-            "use_projection": (False, True, True, True),
-        },
-        34: {
-            "blocks_per_group": (3, 4, 6, 3),
-            "bottleneck": False,
-            "channels_per_group": (64, 128, 256, 512),
-            "use_projection": (False, True, True, True),
-        },
-        50: {
-            "blocks_per_group": (3, 4, 6, 3),
-            "bottleneck": True,
-            "channels_per_group": (256, 512, 1024, 2048),
-            "use_projection": (True, True, True, True),
-        },
-        101: {
-            "blocks_per_group": (3, 4, 23, 3),
-            "bottleneck": True,
-            "channels_per_group": (256, 512, 1024, 2048),
-            "use_projection": (True, True, True, True),
-        },
-        152: {
-            "blocks_per_group": (3, 8, 36, 3),
-            "bottleneck": True,
-            "channels_per_group": (256, 512, 1024, 2048),
-            "use_projection": (True, True, True, True),
-        },
-        200: {
-            "blocks_per_group": (3, 24, 36, 3),
-            "bottleneck": True,
-            "channels_per_group": (256, 512, 1024, 2048),
-            "use_projection": (True, True, True, True),
-        },
+        18: _configuration((2, 2, 2, 2), bottleneck=False),
+        34: _configuration((3, 4, 6, 3), bottleneck=False),
+        50: _configuration((3, 4, 6, 3), bottleneck=True),
+        101: _configuration((3, 4, 23, 3), bottleneck=True),
+        152: _configuration((3, 8, 36, 3), bottleneck=True),
+        200: _configuration((3, 24, 36, 3), bottleneck=True),
     }
 
     BlockGroup = BlockGroup
@@ -321,20 +109,22 @@ class ResNet(Module):
     ):
         super().__init__(name=name)
         self.resnet_v2 = resnet_v2
-        _check_length("blocks_per_group", blocks_per_group)
-        _check_length("channels_per_group", channels_per_group)
-        _check_length("use_projection", use_projection)
-        _check_length("strides", strides)
-        bn_config = _bn_config(bn_config)
+        _check_one_per_group(
+            blocks_per_group=blocks_per_group,
+            channels_per_group=channels_per_group,
+            use_projection=use_projection,
+            strides=strides,
+        )
+        bn_config = with_norm_defaults(bn_config)
         initial_conv = {
             "output_channels": 64,
             "kernel_shape": 7,
             "stride": 2,
             "with_bias": False,
-            "padding": "SAME",
             "name": "initial_conv",
+            **(initial_conv_config or {}),
         }
-        self.initial_conv = Conv2D(**{**initial_conv, **(initial_conv_config or {})})
+        self.initial_conv = Conv2D(**initial_conv)
         if not resnet_v2:
             self.initial_batchnorm = BatchNorm(name="initial_batchnorm", **bn_config)
         self.block_groups = [
@@ -373,17 +163,19 @@ class ResNet(Module):
         """
         out = self.initial_conv(inputs)
         if not self.resnet_v2:
-            out = _relu(self.initial_batchnorm(out, is_training, test_local_stats))
+            out = relu(self.initial_batchnorm(out, is_training, test_local_stats))
         out = max_pool(out, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")
         for group in self.block_groups:
             out = group(out, is_training, test_local_stats)
         if self.resnet_v2:
-            out = _relu(self.final_batchnorm(out, is_training, test_local_stats))
+            out = relu(self.final_batchnorm(out, is_training, test_local_stats))
         return self.logits(jnp.mean(out, axis=(1, 2)))
 
 
-class ResNet18(ResNet):
-    """:class:`ResNet` of 18 layers."""
+class _ResNetOfDepth(ResNet):
+    """A :class:`ResNet` as the papers have it, by its number of layers."""
+
+    _DEPTH: ClassVar[int]
 
     def __init__(
         self,
@@ -403,130 +195,41 @@ class ResNet18(ResNet):
             name=name,
             initial_conv_config=initial_conv_config,
             strides=strides,
-            **ResNet.CONFIGS[18],
+            **ResNet.CONFIGS[self._DEPTH],
         )
 
 
-class ResNet34(ResNet):
-    """:class:`ResNet` of 34 layers."""
+class ResNet18(_ResNetOfDepth):
+    """:class:`ResNet` of 18 layers: see there for the arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        bn_config: Mapping[str, Any] | None = None,
-        resnet_v2: bool = False,
-        logits_config: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        initial_conv_config: Mapping[str, Any] | None = None,
-        strides: Sequence[int] = (1, 2, 2, 2),
-    ):
-        super().__init__(
-            num_classes=num_classes,
-            bn_config=bn_config,
-            resnet_v2=resnet_v2,
-            logits_config=logits_config,
-            name=name,
-            initial_conv_config=initial_conv_config,
-            strides=strides,
-            **ResNet.CONFIGS[34],
-        )
+    _DEPTH = 18
 
 
-class ResNet50(ResNet):
-    """:class:`ResNet` of 50 layers."""
+class ResNet34(_ResNetOfDepth):
+    """:class:`ResNet` of 34 layers: see there for the arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        bn_config: Mapping[str, Any] | None = None,
-        resnet_v2: bool = False,
-        logits_config: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        initial_conv_config: Mapping[str, Any] | None = None,
-        strides: Sequence[int] = (1, 2, 2, 2),
-    ):
-        super().__init__(
-            num_classes=num_classes,
-            bn_config=bn_config,
-            resnet_v2=resnet_v2,
-            logits_config=logits_config,
-            name=name,
-            initial_conv_config=initial_conv_config,
-            strides=strides,
-            **ResNet.CONFIGS[50],
-        )
+    _DEPTH = 34
 
 
-class ResNet101(ResNet):
-    """:class:`ResNet` of 101 layers."""
+class ResNet50(_ResNetOfDepth):
+    """:class:`ResNet` of 50 layers: see there for the arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        bn_config: Mapping[str, Any] | None = None,
-        resnet_v2: bool = False,
-        logits_config: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        initial_conv_config: Mapping[str, Any] | None = None,
-        strides: Sequence[int] = (1, 2, 2, 2),
-    ):
-        super().__init__(
-            num_classes=num_classes,
-            bn_config=bn_config,
-            resnet_v2=resnet_v2,
-            logits_config=logits_config,
-            name=name,
-            initial_conv_config=initial_conv_config,
-            strides=strides,
-            **ResNet.CONFIGS[101],
-        )
+    _DEPTH = 50
 
 
-class ResNet152(ResNet):
-    """:class:`ResNet` of 152 layers."""
+class ResNet101(_ResNetOfDepth):
+    """:class:`ResNet` of 101 layers: see there for the arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        bn_config: Mapping[str, Any] | None = None,
-        resnet_v2: bool = False,
-        logits_config: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        initial_conv_config: Mapping[str, Any] | None = None,
-        strides: Sequence[int] = (1, 2, 2, 2),
-    ):
-        super().__init__(
-            num_classes=num_classes,
-            bn_config=bn_config,
-            resnet_v2=resnet_v2,
-            logits_config=logits_config,
-            name=name,
-            initial_conv_config=initial_conv_config,
-            strides=strides,
-            **ResNet.CONFIGS[152],
-        )
+    _DEPTH = 101
 
 
-class ResNet200(ResNet):
-    """:class:`ResNet` of 200 layers."""
+class ResNet152(_ResNetOfDepth):
+    """:class:`ResNet` of 152 layers: see there for the arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        bn_config: Mapping[str, Any] | None = None,
-        resnet_v2: bool = False,
-        logits_config: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        initial_conv_config: Mapping[str, Any] | None = None,
-        strides: Sequence[int] = (1, 2, 2, 2),
-    ):
-        super().__init__(
-            num_classes=num_classes,
-            bn_config=bn_config,
-            resnet_v2=resnet_v2,
-            logits_config=logits_config,
-            name=name,
-            initial_conv_config=initial_conv_config,
-            strides=strides,
-            **ResNet.CONFIGS[200],
-        )
+    _DEPTH = 152
+
+
+class ResNet200(_ResNetOfDepth):
+    """:class:`ResNet` of 200 layers: see there for the arguments."""
+
+    _DEPTH = 200

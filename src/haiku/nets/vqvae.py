@@ -34,6 +34,12 @@ class VectorQuantizer(Module):
     Source:
       Van den Oord et al., 2017, Neural Discrete Representation Learning,
       arXiv:1711.00937.
+
+    Example:
+      >>> def f(x):  # between an encoder and a decoder
+      ...     vq = hk.nets.VectorQuantizer(64, num_embeddings=512, commitment_cost=0.25)
+      ...     out = vq(x, is_training=True)
+      ...     return out["quantize"], out["loss"]
     """
 
     def __init__(
@@ -77,6 +83,9 @@ class VectorQuantizer(Module):
           ``[N, K]`` (one-hot) and ``distances`` ``[N, K]`` (squared) tell which vector
           each of the N inputs has.
 
+        Gradient:
+          That of ``loss`` reaches the inputs and the learned vectors.
+
         Raises:
           ValueError: The last axis of `inputs` does not have size D.
         """
@@ -86,12 +95,8 @@ class VectorQuantizer(Module):
         quantized = _look_up(embeddings, found["encoding_indices"])
         commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
         codebook = jnp.mean(jnp.square(quantized - jax.lax.stop_gradient(inputs)))
-        return {
-            "quantize": _straight_through(inputs, quantized),
-            "loss": codebook + self.commitment_cost * commitment,
-            "perplexity": _perplexity(self, found["encodings"]),
-            **found,
-        }
+        loss = codebook + self.commitment_cost * commitment
+        return _results(self, inputs, quantized, loss, found)
 
     def quantize(self, encoding_indices: jax.Array) -> jax.Array:
         """The vectors of the given indices ``[...]``, as ``[..., D]``."""
@@ -110,12 +115,15 @@ class VectorQuantizerEMA(Module):
       embedding_dim: Size of the vectors, ``D``.
       num_embeddings: Number of vectors, ``K``.
       commitment_cost: Weight of the loss.
-      decay: Decay of the averages, see :class:`ExponentialMovingAverage`.
+      decay: Decay of the averages in [0, 1], see :class:`ExponentialMovingAverage`.
       epsilon: Added to how often a vector is used, to keep it from dividing by zero.
       dtype: Dtype of the vectors.
       cross_replica_axis: Name of a mapped axis over which averages and perplexity are
         taken.
       name: Name of the module.
+
+    Raises:
+      ValueError: `decay` is not in [0, 1].
 
     Source:
       Van den Oord et al., 2017, Neural Discrete Representation Learning,
@@ -135,7 +143,10 @@ class VectorQuantizerEMA(Module):
     ):
         super().__init__(name=name)
         if not 0 <= decay <= 1:
-            raise ValueError(f"decay must be in range [0, 1], got {decay}")
+            raise ValueError(
+                f"decay must be in range [0, 1], got {decay}: it is how much of the "
+                "averages is kept at an update, 0.99 for instance."
+            )
         self.embedding_dim = embedding_dim
         self.num_embeddings = num_embeddings
         self.decay = decay
@@ -179,7 +190,10 @@ class VectorQuantizerEMA(Module):
           is_training: Whether to update the vectors, after they were used.
 
         Returns:
-          See :class:`VectorQuantizer`.
+          See :meth:`VectorQuantizer.__call__`.
+
+        Gradient:
+          That of ``loss`` reaches the inputs alone.
 
         Raises:
           ValueError: The last axis of `inputs` does not have size D.
@@ -201,12 +215,9 @@ class VectorQuantizerEMA(Module):
             total = jnp.sum(size)
             share = (size + self.epsilon) / (total + self.num_embeddings * self.epsilon)
             set_state("embeddings", mean_sums / jnp.reshape(share * total, (1, -1)))
-        return {
-            "quantize": _straight_through(inputs, quantized),
-            "loss": self.commitment_cost * commitment,
-            "perplexity": _perplexity(self, found["encodings"]),
-            **found,
-        }
+        return _results(
+            self, inputs, quantized, self.commitment_cost * commitment, found
+        )
 
     def quantize(self, encoding_indices: jax.Array) -> jax.Array:
         """The vectors of the given indices ``[...]``, as ``[..., D]``."""
@@ -239,14 +250,23 @@ def _look_up(embeddings: jax.Array, indices: jax.Array) -> jax.Array:
     return embeddings.T[indices]
 
 
-def _straight_through(inputs: jax.Array, quantized: jax.Array) -> jax.Array:
-    """`quantized`, with the gradient of `inputs`."""
-    return inputs + jax.lax.stop_gradient(quantized - inputs)
-
-
-def _perplexity(layer: Any, encodings: jax.Array) -> jax.Array:
-    used = jnp.mean(encodings, 0)
+def _results(
+    layer: Any,
+    inputs: jax.Array,
+    quantized: jax.Array,
+    loss: jax.Array,
+    found: dict[str, Any],
+) -> dict[str, Any]:
+    """What a quantiser returns."""
+    # Its gradient passes straight through to the inputs.
+    quantized = inputs + jax.lax.stop_gradient(quantized - inputs)
+    used = jnp.mean(found["encodings"], 0)
     if layer.cross_replica_axis:
         where = repr(layer.module_name)
         used = replica_mean(used, layer.cross_replica_axis, where=where)
-    return jnp.exp(-jnp.sum(used * jnp.log(used + 1e-10)))
+    return {
+        "quantize": quantized,
+        "loss": loss,
+        "perplexity": jnp.exp(-jnp.sum(used * jnp.log(used + 1e-10))),
+        **found,
+    }

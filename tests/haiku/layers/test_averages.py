@@ -156,7 +156,7 @@ def test_trees_are_normalised_in_submodules():
         (
             lambda: hk.ExponentialMovingAverage(0.5, warmup_length=2),
             ValueError,
-            "Set zero_debias=False",
+            "set zero_debias=False",
         ),
         (
             lambda: [e := hk.ExponentialMovingAverage(0.5), e(X), e(X[0])],

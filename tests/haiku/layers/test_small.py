@@ -316,8 +316,16 @@ def mha(q, k, v, mask=None):
         (lambda: hk.Reshape([-1, 7])(X), TypeError, r"\(2, -1, 7\)"),
         (lambda: hk.Reshape([-1, 0])(X), TypeError, r"\(2, -1, 0\)"),
         (lambda: hk.Reshape([-1, -2])(X), TypeError, r"\(2, -1, -2\)"),
-        (lambda: hk.BatchApply(lambda x: x, 0), ValueError, "at least one axis, got 0"),
-        (lambda: hk.BatchApply(lambda: 1)(), ValueError, "at least one input.*>= 2"),
+        (
+            lambda: hk.BatchApply(lambda x: x, 0),
+            ValueError,
+            "one axis, got num_dims=0",
+        ),
+        (
+            lambda: hk.BatchApply(lambda: 1)(),
+            ValueError,
+            "at least one input.*is 2",
+        ),
         (lambda: hk.BatchApply(lambda x: x.sum())(X), ValueError, r"of 6.*shape \(\)"),
         (lambda: hk.BatchApply(lambda x: x[:2])(X), ValueError, r"of 6.*\(2, 4, 5\)"),
         (
@@ -330,19 +338,23 @@ def mha(q, k, v, mask=None):
         (
             lambda: hk.Embed(7, embedding_matrix=X[0, 0]),
             ValueError,
-            "`vocab_size` of 7 is not its first size 4",
+            r"shape \(4, 5\).*vocab_size=7.*leave both sizes out",
         ),
         (
             lambda: hk.Embed(embed_dim=7, embedding_matrix=X[0, 0]),
             ValueError,
-            "`embed_dim` of 7 is not its second size 5",
+            r"shape \(4, 5\).*embed_dim=7.*leave both sizes out",
         ),
         (
             lambda: hk.Embed(embedding_matrix=X[0]),
             ValueError,
             r"shape \[vocab_size, embed_dim\], got \(3, 4, 5\)",
         ),
-        (lambda: hk.Embed(3, 2)([1.0]), ValueError, "integer dtype.*float32.*'embed'"),
+        (
+            lambda: hk.Embed(3, 2)([1.0]),
+            ValueError,
+            "integer dtype.*'embed'.*float32",
+        ),
         (
             lambda: hk.Embed(3, 2, lookup_style="FOO")([1]),
             AttributeError,

@@ -108,7 +108,7 @@ def test_mobilenet(use_bn):
             "`use_projection` .* 4 not 1",
         ),
         (lambda: hk.nets.ResNet18(3, strides=(1, 2)), "`strides` .* 4 not 2"),
-        (lambda: hk.nets.MobileNetV1((1, 2), (3,)), "same length. Got: 2 and 1"),
+        (lambda: hk.nets.MobileNetV1((1, 2), (3,)), "same length.*Got: 2 and 1"),
     ],
 )
 def test_errors(call, message):

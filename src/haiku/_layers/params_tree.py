@@ -1,0 +1,63 @@
+"""`ParamsTree`: a module of its own for every array of a tree of parameters."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import jax
+
+from haiku._core import Module, transparent
+
+__all__ = ["ParamsTree"]
+
+
+class ParamsTree(Module):
+    """Calls a module of its own on every array of a tree of parameters.
+
+    The array ``w`` of ``mlp/~/linear`` has the submodule ``mlp___tilde___linear__w``,
+    which is what :meth:`_submodule` returns for that name.
+    """
+
+    def __init__(self, ignore_regex: str, name: str | None = None):
+        super().__init__(name=name)
+        self.ignore_regex = ignore_regex
+
+    @transparent
+    def _submodule(self, name: str) -> Callable[..., jax.Array]:
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        tree: Mapping[str, Mapping[str, jax.Array]],
+        update_stats: bool = True,
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Calls each submodule on its array.
+
+        Args:
+          tree: Parameters, as ``init`` returns them.
+          update_stats: Whether the submodules keep their new state, or only return what
+            follows from it.
+
+        Returns:
+          What the submodules return, in a tree like `tree`.
+
+        Raises:
+          TypeError: `tree` is not ``{module: {name: array}}``.
+        """
+        if not isinstance(tree, Mapping) or not all(
+            isinstance(params, Mapping) for params in tree.values()
+        ):
+            raise TypeError(
+                f"{self.module_name!r} takes parameters as init returns them, "
+                f"{{module: {{name: array}}}}, got {type(tree).__name__}."
+            )
+        ignored = re.compile(self.ignore_regex).match if self.ignore_regex else None
+        out: dict[str, dict[str, jax.Array]] = {}
+        for module, params in tree.items():
+            prefix = module.replace("/", "__").replace("~", "_tilde_")
+            out[module] = {}
+            for name, value in params.items():
+                if not (ignored and ignored(f"{module}/{name}")):
+                    submodule = self._submodule(f"{prefix}__{name}")
+                    value = submodule(value, update_stats=update_stats)
+                out[module][name] = value
+        return out
