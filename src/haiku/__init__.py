@@ -30,25 +30,15 @@ from haiku import mixed_precision as mixed_precision
 from haiku import nets as nets
 from haiku import pad as pad
 from haiku import typing as typing
-
-# Modules outside of transformed functions
 from haiku._bound import Binding as Binding
 from haiku._bound import Bound as Bound
 from haiku._bound import StateChangedError as StateChangedError
 from haiku._bound import bind as bind
-
-# What they keep
 from haiku._core import DO_NOT_STORE as DO_NOT_STORE
 from haiku._core import Blueprint as Blueprint
-
-# Hooks
 from haiku._core import GetterContext as GetterContext
 from haiku._core import MethodContext as MethodContext
-
-# Modules and their names
 from haiku._core import Module as Module
-
-# From modules to pure functions
 from haiku._core import MultiTransformed as MultiTransformed
 from haiku._core import MultiTransformedWithState as MultiTransformedWithState
 from haiku._core import PRNGSequence as PRNGSequence
@@ -89,66 +79,66 @@ from haiku._core import with_rng as with_rng
 from haiku._core import with_weights as with_weights
 from haiku._core import without_apply_rng as without_apply_rng
 from haiku._core import without_state as without_state
-from haiku._layers import GRU as GRU
-from haiku._layers import LSTM as LSTM
-
-# Layers
-from haiku._layers import AvgPool as AvgPool
-from haiku._layers import BatchApply as BatchApply
-from haiku._layers import BatchNorm as BatchNorm
-from haiku._layers import Bias as Bias
-from haiku._layers import Conv1D as Conv1D
-from haiku._layers import Conv1DLSTM as Conv1DLSTM
-from haiku._layers import Conv1DTranspose as Conv1DTranspose
-from haiku._layers import Conv2D as Conv2D
-from haiku._layers import Conv2DLSTM as Conv2DLSTM
-from haiku._layers import Conv2DTranspose as Conv2DTranspose
-from haiku._layers import Conv3D as Conv3D
-from haiku._layers import Conv3DLSTM as Conv3DLSTM
-from haiku._layers import Conv3DTranspose as Conv3DTranspose
-from haiku._layers import ConvND as ConvND
-from haiku._layers import ConvNDTranspose as ConvNDTranspose
-from haiku._layers import DeepRNN as DeepRNN
-from haiku._layers import Deferred as Deferred
-from haiku._layers import DepthwiseConv1D as DepthwiseConv1D
-from haiku._layers import DepthwiseConv2D as DepthwiseConv2D
-from haiku._layers import DepthwiseConv3D as DepthwiseConv3D
-from haiku._layers import EMAParamsTree as EMAParamsTree
-from haiku._layers import Embed as Embed
-from haiku._layers import EmbedLookupStyle as EmbedLookupStyle
-from haiku._layers import ExponentialMovingAverage as ExponentialMovingAverage
-from haiku._layers import Flatten as Flatten
-from haiku._layers import GroupNorm as GroupNorm
-from haiku._layers import IdentityCore as IdentityCore
-from haiku._layers import InstanceNorm as InstanceNorm
-from haiku._layers import LayerNorm as LayerNorm
-from haiku._layers import Linear as Linear
-from haiku._layers import LSTMState as LSTMState
-from haiku._layers import MaxPool as MaxPool
-from haiku._layers import MultiHeadAttention as MultiHeadAttention
-from haiku._layers import ResetCore as ResetCore
-from haiku._layers import Reshape as Reshape
-from haiku._layers import RMSNorm as RMSNorm
-from haiku._layers import RNNCore as RNNCore
-from haiku._layers import SeparableDepthwiseConv2D as SeparableDepthwiseConv2D
-from haiku._layers import Sequential as Sequential
-from haiku._layers import SNParamsTree as SNParamsTree
-from haiku._layers import SpectralNorm as SpectralNorm
-from haiku._layers import VanillaRNN as VanillaRNN
-from haiku._layers import avg_pool as avg_pool
-from haiku._layers import (
+from haiku._layers.attention import MultiHeadAttention as MultiHeadAttention
+from haiku._layers.batch_apply import BatchApply as BatchApply
+from haiku._layers.batch_apply import expand_apply as expand_apply
+from haiku._layers.batch_norm import BatchNorm as BatchNorm
+from haiku._layers.conv_lstm import Conv1DLSTM as Conv1DLSTM
+from haiku._layers.conv_lstm import Conv2DLSTM as Conv2DLSTM
+from haiku._layers.conv_lstm import Conv3DLSTM as Conv3DLSTM
+from haiku._layers.conv_shapes import get_channel_index as get_channel_index
+from haiku._layers.conv_transpose import Conv1DTranspose as Conv1DTranspose
+from haiku._layers.conv_transpose import Conv2DTranspose as Conv2DTranspose
+from haiku._layers.conv_transpose import Conv3DTranspose as Conv3DTranspose
+from haiku._layers.conv_transpose import ConvNDTranspose as ConvNDTranspose
+from haiku._layers.convolution import Conv1D as Conv1D
+from haiku._layers.convolution import Conv2D as Conv2D
+from haiku._layers.convolution import Conv3D as Conv3D
+from haiku._layers.convolution import ConvND as ConvND
+from haiku._layers.core_wrappers import DeepRNN as DeepRNN
+from haiku._layers.core_wrappers import ResetCore as ResetCore
+from haiku._layers.core_wrappers import (
     deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
 )
-from haiku._layers import dropout as dropout
-from haiku._layers import dynamic_unroll as dynamic_unroll
-from haiku._layers import expand_apply as expand_apply
-from haiku._layers import get_channel_index as get_channel_index
-from haiku._layers import max_pool as max_pool
-from haiku._layers import multinomial as multinomial
-from haiku._layers import one_hot as one_hot
-from haiku._layers import static_unroll as static_unroll
-
-# JAX's transformations, inside a transformed function
+from haiku._layers.cores import GRU as GRU
+from haiku._layers.cores import LSTM as LSTM
+from haiku._layers.cores import IdentityCore as IdentityCore
+from haiku._layers.cores import LSTMState as LSTMState
+from haiku._layers.cores import VanillaRNN as VanillaRNN
+from haiku._layers.deferred import Deferred as Deferred
+from haiku._layers.depthwise import DepthwiseConv1D as DepthwiseConv1D
+from haiku._layers.depthwise import DepthwiseConv2D as DepthwiseConv2D
+from haiku._layers.depthwise import DepthwiseConv3D as DepthwiseConv3D
+from haiku._layers.depthwise import (
+    SeparableDepthwiseConv2D as SeparableDepthwiseConv2D,
+)
+from haiku._layers.embedding import Embed as Embed
+from haiku._layers.embedding import EmbedLookupStyle as EmbedLookupStyle
+from haiku._layers.functional import dropout as dropout
+from haiku._layers.functional import multinomial as multinomial
+from haiku._layers.functional import one_hot as one_hot
+from haiku._layers.group_norm import GroupNorm as GroupNorm
+from haiku._layers.layer_norm import InstanceNorm as InstanceNorm
+from haiku._layers.layer_norm import LayerNorm as LayerNorm
+from haiku._layers.linear import Bias as Bias
+from haiku._layers.linear import Linear as Linear
+from haiku._layers.moving_average import EMAParamsTree as EMAParamsTree
+from haiku._layers.moving_average import (
+    ExponentialMovingAverage as ExponentialMovingAverage,
+)
+from haiku._layers.pooling import AvgPool as AvgPool
+from haiku._layers.pooling import MaxPool as MaxPool
+from haiku._layers.pooling import avg_pool as avg_pool
+from haiku._layers.pooling import max_pool as max_pool
+from haiku._layers.recurrence import RNNCore as RNNCore
+from haiku._layers.recurrence import dynamic_unroll as dynamic_unroll
+from haiku._layers.recurrence import static_unroll as static_unroll
+from haiku._layers.reshape import Flatten as Flatten
+from haiku._layers.reshape import Reshape as Reshape
+from haiku._layers.rms_norm import RMSNorm as RMSNorm
+from haiku._layers.sequential import Sequential as Sequential
+from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
+from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm
 from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
 from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
 from haiku._lifted import associative_scan as associative_scan
@@ -179,8 +169,6 @@ from haiku._lifted import value_and_grad as value_and_grad
 from haiku._lifted import vjp as vjp
 from haiku._lifted import vmap as vmap
 from haiku._lifted import while_loop as while_loop
-
-# Types
 from haiku.typing import ModuleProtocol as ModuleProtocol
 from haiku.typing import MutableParams as MutableParams
 from haiku.typing import MutableState as MutableState
