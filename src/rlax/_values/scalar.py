@@ -4,9 +4,10 @@ from typing import Any
 
 import jax
 
+from rlax._core.arrays import pick
 from rlax._core.contracts import check_range, shapes
 from rlax._values import next_value
-from rlax._values.td_error import one_step, td_error
+from rlax._values.td_error import one_step_error
 
 Array = jax.Array
 
@@ -38,7 +39,7 @@ def td_learning(
 
     Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
     """
-    return td_error(one_step(r_t, discount_t, v_t), v_tm1, stop_target_gradients)
+    return one_step_error(v_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], a_t:index(A)[]")
@@ -72,9 +73,8 @@ def sarsa(
 
     Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
     """
-    target = one_step(r_t, discount_t, next_value.chosen_value(q_t, a_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, qa_t = pick(q_tm1, a_tm1), pick(q_t, a_t)
+    return one_step_error(qa_tm1, r_t, discount_t, qa_t, stop_target_gradients)
 
 
 @shapes(
@@ -108,9 +108,8 @@ def expected_sarsa(
     Source: van Seijen et al. 2009, A Theoretical and Empirical Analysis of Expected
     Sarsa.
     """
-    target = one_step(r_t, discount_t, next_value.expected_value(q_t, probs_a_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, v_t = pick(q_tm1, a_tm1), next_value.expected_value(q_t, probs_a_t)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
@@ -139,9 +138,8 @@ def q_learning(
 
     Source: Watkins and Dayan 1992, Q-learning.
     """
-    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, v_t = pick(q_tm1, a_tm1), next_value.greedy_value(q_t)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes(
@@ -176,9 +174,8 @@ def double_q_learning(
     arXiv 1509.06461.
     """
     v_t = next_value.selected_value(q_t_value, q_t_selector)
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    target = one_step(r_t, discount_t, v_t)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
@@ -211,10 +208,9 @@ def persistent_q_learning(
     """
     check_range("persistent_q_learning", "action_gap_scale", action_gap_scale, 0, 1)
     greedy = (1 - action_gap_scale) * next_value.greedy_value(q_t)
-    v_t = greedy + action_gap_scale * next_value.chosen_value(q_t, a_tm1)
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    target = one_step(r_t, discount_t, v_t)
-    return td_error(target, prediction, stop_target_gradients)
+    v_t = greedy + action_gap_scale * pick(q_t, a_tm1)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], v_t[]")
@@ -243,8 +239,8 @@ def qv_learning(
 
     Source: Wiering 2005, QV(lambda)-learning.
     """
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(one_step(r_t, discount_t, v_t), prediction, stop_target_gradients)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], q_t[A]")
@@ -272,5 +268,5 @@ def qv_max(
     Source: Wiering and van Hasselt 2009, The QV Family Compared to Other Reinforcement
     Learning Algorithms.
     """
-    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
-    return td_error(target, v_tm1, stop_target_gradients)
+    v_t = next_value.greedy_value(q_t)
+    return one_step_error(v_tm1, r_t, discount_t, v_t, stop_target_gradients)
