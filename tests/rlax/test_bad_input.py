@@ -108,7 +108,7 @@ BAD = {
     "n must be a whole number": lambda: rlax.n_step_bootstrapped_returns(
         V3, D3, V3, 1.5
     ),
-    "Expected len >= 4": lambda: rlax.extract_subsequences(
+    "wanted at least 4": lambda: rlax.extract_subsequences(
         Q, np.zeros((2, 1), int), 2, 2
     ),
     "start_indices must be in": lambda: rlax.extract_subsequences(

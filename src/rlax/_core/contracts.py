@@ -13,6 +13,7 @@ share. Kinds (default `float`):
     probs     float in [0, 1]            number    any numeric dtype
     int       integers, no booleans      index(A)  int in 0 .. A - 1
     bool      booleans only              mask      bool, int or float; true where != 0
+    rising    float, each above the one before it
 
 Only what costs no device round trip is checked: shapes and dtypes always (they are
 static), values where they come as Python or NumPy numbers. Arguments reach the op as
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
 
 _ENTRY = re.compile(r"(\w+)(\??)(?::(\w+)(?:\((\w+)\))?)?((?:\[[^\]]*\]\|?)+)")
 _RANGES = {"unit": (0.0, 1.0), "probs": (0.0, 1.0), "positive": (0.0, np.inf)}
-_FLOATS = ("float", "unit", "probs", "positive")
+_FLOATS = ("float", "unit", "probs", "positive", "rising")
 _SLACK = 1e-5  # a softmax may round to a little above one
 
 
@@ -89,11 +90,15 @@ def check(condition: bool, message: str) -> None:
         raise ContractError(message)
 
 
-def shapes(spec: str) -> Callable[[F], F]:
-    """Checks an op's arguments against a contract line; see the module."""
+def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
+    """Checks an op's arguments against a contract line; see the module.
+
+    Errors call the op by `name`, or else by its own.
+    """
     entries = parse(spec)
 
     def decorate(op: F) -> F:
+        op_name = name or op.__name__
         parameters = inspect.signature(op).parameters
         position = {n: i for i, n in enumerate(parameters)}
         places = [
@@ -114,15 +119,15 @@ def shapes(spec: str) -> Callable[[F], F]:
                     continue  # Python's own error will say so
                 if value is None and entry.optional:
                     continue
-                array = _as_kind(op.__name__, entry, value)
+                array = _as_kind(op_name, entry, value)
                 if i < len(values):
                     values[i] = array
                 else:
                     kwargs[entry.name] = array
                 given.append((entry, value, array.shape))
-            sizes = _match(op.__name__, spec, given)
+            sizes = _match(op_name, spec, given)
             for entry, value, _ in given:
-                _check_values(op.__name__, entry, value, sizes)
+                _check_values(op_name, entry, value, sizes)
             return op(*values, **kwargs)
 
         return checked  # type: ignore[return-value]
@@ -232,6 +237,13 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
     """The checks that read values: for Python and NumPy numbers alone."""
     if entry.kind in _RANGES:
         check_range(op, entry.name, value, *_RANGES[entry.kind])
+    elif entry.kind == "rising" and is_host(value):
+        numbers = np.asarray(value, float)
+        check(
+            bool(np.all(np.diff(numbers) > 0)),
+            f"{op}: {entry.name} must be strictly increasing, got {numbers}; pass "
+            f"np.unique({entry.name}).",
+        )
     elif entry.index_of is not None and is_host(value):
         limit = sizes[entry.index_of]
         indices = np.asarray(value)

@@ -36,13 +36,13 @@ class ContinuousDistribution(NamedTuple):
     kl: Callable[..., Array]
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's sample")
 def _normal_sample(key: Array, mu: Any, sigma: Any) -> Array:
     dtype = jnp.result_type(mu, sigma)
     return mu + sigma * jax.random.normal(key, mu.shape, dtype)
 
 
-@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]")
+@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]", "a Gaussian's logprob")
 def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
     lead = (1,) * (sample.ndim - 1)
     mu, sigma = (x.reshape(lead + x.shape) if x.ndim == 1 else x for x in (mu, sigma))
@@ -50,13 +50,13 @@ def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
     return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's entropy")
 def _normal_entropy(mu: Any, sigma: Any) -> Array:
     per_dimension = 0.5 * (1 + _LOG_2PI) + jnp.log(jnp.broadcast_to(sigma, mu.shape))
     return jnp.sum(per_dimension, axis=-1)
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's kl_to_standard_normal")
 def _kl_to_standard_normal(mu: Any, sigma: Any) -> Array:
     ones = jnp.ones_like(mu)
     return multivariate_normal_kl_divergence(mu, sigma, 0 * ones, ones)

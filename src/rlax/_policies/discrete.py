@@ -85,20 +85,20 @@ def _softmax(name, temperature, entropy_clip):
     if is_host(temperature) and not temperature > 0:
         raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().sample")
     def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
         probs = jax.nn.softmax(logits / temperature)
         return categorical_sample(key, probs)
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().probs")
     def probs(logits: Any, action_spec: Any = None) -> Array:
         return jax.nn.softmax(logits / temperature)
 
-    @shapes("logits[... A], sample:index(A)[...]")
+    @shapes("logits[... A], sample:index(A)[...]", f"{name}().logprob")
     def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
         return pick(jax.nn.log_softmax(logits / temperature), sample)
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().entropy")
     def entropy(logits: Any) -> Array:
         value = entropy_of(jax.nn.softmax(logits / temperature))
         if entropy_clip is None:
@@ -122,7 +122,10 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     Returns:
       A `DiscreteDistribution` of preferences.
     """
+    return _epsilon_greedy("epsilon_greedy", epsilon)
 
+
+def _epsilon_greedy(name, epsilon):
     def known(value: Any) -> Any:
         if value is None:
             raise TypeError(
@@ -135,7 +138,11 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     if epsilon is not None:
         known(epsilon)
 
-    @shapes("preferences[... A]")
+    @shapes("probs[... A], sample:index(A)[...]", f"{name}().logprob")
+    def pick_sample(probs: Array, sample: Any) -> Array:
+        return pick(probs, sample)
+
+    @shapes("preferences[... A]", f"{name}().probs")
     def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)
@@ -149,7 +156,7 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
         return categorical_sample(key, probs(preferences, epsilon))
 
     def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
-        return _log_of(sample, probs(preferences, epsilon))
+        return jnp.log(pick_sample(probs(preferences, epsilon), sample))
 
     def entropy(preferences: Any, epsilon: Any = epsilon) -> Array:
         return entropy_of(probs(preferences, epsilon))
@@ -161,11 +168,6 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)
 
 
-@shapes("probs[... A], sample:index(A)[...]")
-def _log_of(sample: Any, probs: Any) -> Array:
-    return jnp.log(pick(probs, sample))
-
-
 def greedy() -> DiscreteDistribution:
     """Makes the policy that takes the action of highest preference.
 
@@ -174,7 +176,7 @@ def greedy() -> DiscreteDistribution:
     Returns:
       A `DiscreteDistribution` of preferences.
     """
-    always = epsilon_greedy(0.0)
+    always = _epsilon_greedy("greedy", 0.0)
 
     def sample(key: Array, preferences: Any) -> Array:
         return always.sample(key, preferences)

@@ -39,6 +39,31 @@ class MpoOutputs(NamedTuple):
     num_samples: Any
 
 
+def weighted_sum(
+    op: str,
+    parts: MpoOutputs,
+    policy: float,
+    temperature: float,
+    kl: float,
+    alpha: float,
+) -> Array:
+    """The losses among the parts times these weights, `[...]`."""
+    shape = parts.policy_loss.shape
+    for name, part in (("kl", parts.kl_loss), ("alpha", parts.alpha_loss)):
+        check(
+            jnp.shape(part) in ((), shape),
+            f"{op}: the {name} of kl_constraints gives a loss {list(jnp.shape(part))}, "
+            f"wanted {list(shape)}, as the policy loss has, or one number; sum it over "
+            "its other axes.",
+        )
+    return (
+        policy * parts.policy_loss
+        + temperature * parts.temperature_loss
+        + kl * parts.kl_loss
+        + alpha * parts.alpha_loss
+    )
+
+
 @shapes("sample_q_values[...]")
 def mpo_compute_weights_and_temperature_loss(
     sample_q_values: Any,
@@ -126,22 +151,21 @@ def mpo_loss(
     )
     weights = stop_gradient_if(use_stop_gradient, weights)
     policy_loss = -jnp.sum(weights * sample_log_probs, axis=sample_axis)
-    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
-        kl_constraints, projection_operator, use_stop_gradient
+    parts = MpoOutputs(
+        temperature_loss,
+        policy_loss,
+        *compute_parametric_kl_penalty_and_dual_loss(
+            kl_constraints, projection_operator, use_stop_gradient
+        ),
+        weights,
+        num_samples,
     )
-    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
-        check(
-            jnp.shape(part) in ((), policy_loss.shape),
-            f"mpo_loss: the {name} of kl_constraints gives a loss "
-            f"{list(jnp.shape(part))}, wanted {list(policy_loss.shape)}: the samples' "
-            "shape without sample_axis.",
-        )
-    loss = (
-        policy_loss_weight * policy_loss
-        + temperature_loss_weight * temperature_loss
-        + kl_loss_weight * kl_loss
-        + alpha_loss_weight * alpha_loss
+    loss = weighted_sum(
+        "mpo_loss",
+        parts,
+        policy_loss_weight,
+        temperature_loss_weight,
+        kl_loss_weight,
+        alpha_loss_weight,
     )
-    return loss, MpoOutputs(
-        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
-    )
+    return loss, parts

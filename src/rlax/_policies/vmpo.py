@@ -14,7 +14,7 @@ from rlax._policies.constraints import (
     LagrangePenalty,
     compute_parametric_kl_penalty_and_dual_loss,
 )
-from rlax._policies.mpo import MpoOutputs, at_least_tiny
+from rlax._policies.mpo import MpoOutputs, at_least_tiny, weighted_sum
 
 Array = jax.Array
 
@@ -179,21 +179,21 @@ def vmpo_loss(
     # Times the number of all samples, so that the mean of the loss is Σ w log π.
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
     policy_loss = -(math.prod(advantages.shape) * devices) * weights * sample_log_probs
-    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
-        kl_constraints, projection_operator, use_stop_gradient
+    parts = MpoOutputs(
+        temperature_loss,
+        policy_loss,
+        *compute_parametric_kl_penalty_and_dual_loss(
+            kl_constraints, projection_operator, use_stop_gradient
+        ),
+        weights,
+        num_samples,
     )
-    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
-        check(
-            jnp.shape(part) in ((), policy_loss.shape),
-            f"vmpo_loss: the {name} of kl_constraints gives a loss "
-            f"{list(jnp.shape(part))}, wanted the samples' {list(policy_loss.shape)}.",
-        )
-    loss = (
-        policy_loss_weight * policy_loss
-        + temperature_loss_weight * temperature_loss
-        + kl_loss_weight * kl_loss
-        + alpha_loss_weight * alpha_loss
+    loss = weighted_sum(
+        "vmpo_loss",
+        parts,
+        policy_loss_weight,
+        temperature_loss_weight,
+        kl_loss_weight,
+        alpha_loss_weight,
     )
-    return loss, MpoOutputs(
-        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
-    )
+    return loss, parts

@@ -1,6 +1,5 @@
 """Scalars as a distribution over bins, with weight on the two that enclose them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -77,13 +76,13 @@ def transform_from_2hot(
     """
     _check_bins("transform_from_2hot", min_value, max_value, num_bins)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
-    return _mean(probs, bins)
+    return _mean("transform_from_2hot", probs, bins)
 
 
-def _mean(probs: Array, bins: Array) -> Array:
+def _mean(op: str, probs: Array, bins: Array) -> Array:
     if probs.ndim == 0 or probs.shape[-1] != bins.size:
         raise ContractError(
-            f"probs {list(probs.shape)} must end in num_bins = {bins.size}."
+            f"{op}: probs {list(probs.shape)} must end in num_bins = {bins.size}."
         )
     probs = probs[None] if probs.ndim == 1 else probs
     return jnp.sum(probs * bins.reshape((1,) * (probs.ndim - 1) + (-1,)), axis=-1)
@@ -154,26 +153,19 @@ def unbiased_transform_pair(
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
         return tx.apply_inv(bins).astype(dtype)
 
+    @shapes("scalar[...]", "unbiased_transform_pair().apply")
     def apply(scalar: Any) -> Array:
-        return _encode(scalar, bins_of)
+        bins = bins_of(scalar.dtype)
+        scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
+        above = jnp.searchsorted(bins, scalar, side="left")
+        below = jnp.searchsorted(bins, scalar, side="right") - 1
+        # Half way between two bins stands for "between": floor and ceil find both.
+        position = (above + below).astype(scalar.dtype) / 2
+        return _two_hot(scalar, bins, position, 0.0)
 
+    @shapes("probs[...]", "unbiased_transform_pair().apply_inv")
     def apply_inv(probs: Any) -> Array:
-        return _decode(probs, bins_of)
+        bins = bins_of(probs.dtype)
+        return _mean("unbiased_transform_pair().apply_inv", probs, bins)
 
     return TxPair(apply, apply_inv)
-
-
-@shapes("scalar[...]")
-def _encode(scalar: Any, bins_of: Callable[[Any], Array]) -> Array:
-    bins = bins_of(scalar.dtype)
-    scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
-    above = jnp.searchsorted(bins, scalar, side="left")
-    below = jnp.searchsorted(bins, scalar, side="right") - 1
-    # Half way between two bins stands for "between": floor and ceil find both.
-    position = (above + below).astype(scalar.dtype) / 2
-    return _two_hot(scalar, bins, position, 0.0)
-
-
-@shapes("probs[...]")
-def _decode(probs: Any, bins_of: Callable[[Any], Array]) -> Array:
-    return _mean(probs, bins_of(probs.dtype))
