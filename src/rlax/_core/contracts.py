@@ -34,7 +34,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ContractError(AssertionError, ValueError):
-    """An argument whose shape or value an op cannot work with."""
+    """An argument whose shape or value an op cannot work with.
+
+    Every op raises it where the shape of an argument is not what its Args say, and
+    where a Python or NumPy number is out of range; those on a device are not read back.
+    One of a wrong dtype is a TypeError too.
+
+    Example:
+      >>> try:
+      ...     rlax.td_learning(v_tm1=1.0, r_t=1.0, discount_t=1.5, v_t=1.0)
+      ... except rlax.ContractError as error:
+      ...     print(error)
+      td_learning: discount_t must be in [0, 1], got 1.5.
+    """
 
 
 class DtypeContractError(ContractError, TypeError):
@@ -148,16 +160,16 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
         ) from error
     if kind in _FLOATS:
         fits = is_float or (is_integer and isinstance(value, int))
-        wanted, remedy = "a floating dtype", f"{entry.name}.astype(jnp.float32)"
+        wanted, remedy = "a floating dtype", f"jnp.asarray({entry.name}, jnp.float32)"
     elif kind in ("int", "index"):
         fits = is_integer
-        wanted, remedy = "an integer dtype", f"{entry.name}.astype(jnp.int32)"
+        wanted, remedy = "an integer dtype", f"jnp.asarray({entry.name}, jnp.int32)"
     elif kind == "bool":
         fits = jnp.issubdtype(dtype, jnp.bool_)
         wanted, remedy = "booleans", f"{entry.name} != 0"
     else:
         fits = is_integer or is_float or jnp.issubdtype(dtype, jnp.bool_)
-        wanted, remedy = "numbers or booleans", f"jnp.asarray({entry.name})"
+        wanted, remedy = "numbers or booleans", "an array of those"
     if not fits:
         raise DtypeContractError(
             f"{op}: {entry.name} must have {wanted}, got {dtype}; pass {remedy}."
@@ -186,9 +198,12 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
             # What the caller meant is the alternative of the right rank, if any.
             problem = next((p for p in problems if "rank" not in p), problems[0])
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
+            # An op of one stream, given a batch.
+            longest = max(len(d) + ("..." in d) * 99 for d in entry.alternatives)
+            hint = f" For a batch, jax.vmap({op})." if len(shape) > longest else ""
             raise ContractError(
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
-                f"{problem}.\n  contract: {spec}"
+                f"{problem}.{hint}\n  contract: {spec}"
             )
     return sizes
 

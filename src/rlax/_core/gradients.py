@@ -43,6 +43,10 @@ def clip_gradient(*args: Any, **kwargs: Any) -> Any:
 
     Gradient:
       Reaches x, clipped to [gradient_min, gradient_max]; a NaN stays NaN.
+
+    Example:
+      >>> print(jax.grad(lambda x: 5 * rlax.clip_gradient(x, -1.0, 1.0))(2.0))
+      1.0
     """
     return _explicit(*args, **kwargs)
 

@@ -71,6 +71,14 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
 
     Returns:
       `[...]`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
+
+    Example:
+      >>> state = rlax.PopArtState(jnp.ones(2), 2 * jnp.ones(2), 5 * jnp.ones(2))
+      >>> print(rlax.normalize(state, [5.0, 1.0], [0, 1]))
+      [2. 0.]
     """
     shift, scale = _statistics(state, indices)
     return (unnormalized - shift) / scale
@@ -89,6 +97,9 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
 
     Returns:
       `[...]`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     shift, scale = _statistics(state, indices)
     return scale * normalized + shift
@@ -105,11 +116,18 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
 
     Returns:
       A tuple (normalized, unnormalized), each `[...]`.
+
+    Raises:
+      ContractError: Where inputs have not as many outputs as the state.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     check(
         inputs.shape[-1] == jnp.shape(state.shift)[-1],
         f"unnormalize_linear: inputs {list(inputs.shape)} must end in the number of "
-        f"outputs of the state, {jnp.shape(state.shift)[-1]}.",
+        f"outputs of the state, {jnp.shape(state.shift)[-1]}; pass that number to "
+        "popart and to the layer.",
     )
     normalized = arrays.pick(inputs, indices)
     shift, scale = _statistics(state, indices)
@@ -149,6 +167,9 @@ def art(
 
     Raises:
       ContractError: Where targets and indices differ in shape.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     check_range("art", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)
@@ -193,6 +214,9 @@ def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
 
     Raises:
       ContractError: Where w or b is missing.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     missing = {"w", "b"} - set(params)
     if missing:
@@ -227,6 +251,19 @@ def popart(
     Returns:
       A tuple of initial_state() -> PopArtState, and update(params, state, targets,
       indices) -> (params, state), with the params of the last linear layer.
+
+    Raises:
+      ContractError: Where a number is out of its range, as in `art`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
+
+    Example:
+      >>> init, update = rlax.popart(2, step_size=0.5, scale_lb=1e-2, scale_ub=1e2)
+      >>> layer = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+      >>> layer, state = update(layer, init(), targets=[4.0], indices=[1])
+      >>> print(state.shift)
+      [0. 2.]
     """
     check_range("popart", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)

@@ -35,6 +35,10 @@ def extract_subsequences(
         start_indices are out of range.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265.
+
+    Example:
+      >>> print(rlax.extract_subsequences(jnp.arange(4.0)[:, None], [[1]], 2)[:, 0, 0])
+      [1. 2.]
     """
     length, batch_size = trajectories.shape[:2]
     if subsequence_len < 1:
@@ -48,7 +52,7 @@ def extract_subsequences(
             raise ContractError(
                 f"extract_subsequences: the trajectories are {length} steps long, "
                 f"wanted at least {wanted} = max_valid_start_idx + subsequence_len; "
-                f"pass max_valid_start_idx={length - subsequence_len} or less."
+                "pass longer ones, or lower either."
             )
     steps = jnp.arange(subsequence_len)[:, None, None] + start_indices  # [L, B, N]
     # Behind the end the last step repeats.
@@ -72,11 +76,16 @@ def sample_start_indices(
 
     Raises:
       ContractError: Where there are fewer starts than to be drawn.
+
+    Example:
+      >>> rlax.sample_start_indices(jax.random.key(0), 4, 2, 7).shape
+      (4, 2)
     """
     if not 0 <= num_start_indices <= max_valid_start_idx + 1:
         raise ContractError(
             f"sample_start_indices: cannot draw {num_start_indices} different starts "
-            f"from 0 .. {max_valid_start_idx}."
+            f"from 0 .. {max_valid_start_idx}; pass num_start_indices in 0 .. "
+            f"{max_valid_start_idx + 1}."
         )
 
     def draw(key: Array) -> Array:

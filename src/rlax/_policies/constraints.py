@@ -50,14 +50,15 @@ def kl_constraint_loss(
     kl = jnp.asarray(kl)
     if penalty.per_dimension and kl.ndim == 0:
         raise ContractError(
-            "kl_constraint_loss: per_dimension needs a KL [..., D], got one number."
+            "kl_constraints: a penalty with per_dimension needs a KL [..., D], got one "
+            "number; pass LagrangePenalty(..., per_dimension=False)."
         )
     alpha = projection_operator(jnp.asarray(penalty.alpha))
     alpha = jnp.asarray(alpha)
     if alpha.ndim > kl.ndim:
         raise ContractError(
-            f"kl_constraint_loss: alpha {list(alpha.shape)} must be one number or fit "
-            f"the KL {list(kl.shape)}."
+            f"kl_constraints: the alpha {list(alpha.shape)} of a penalty must be one "
+            f"number, or have the last axes of its KL {list(kl.shape)}."
         )
     if alpha.ndim:
         alpha_like = alpha.reshape((1,) * (kl.ndim - alpha.ndim) + alpha.shape)
@@ -88,6 +89,14 @@ def compute_parametric_kl_penalty_and_dual_loss(
 
     Returns:
       (kl_loss, alpha_loss), each `[...]`; 0 where there are no constraints.
+
+    Gradient:
+      kl_loss reaches the KLs, alpha_loss the multipliers and bounds; where nothing is
+      stopped, kl_loss the multipliers too, and alpha_loss the KLs.
+
+    Raises:
+      ContractError: Where a multiplier has more axes than its KL, or per_dimension
+        comes with a KL of one number.
 
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920; Song et al. 2019, arXiv 1909.12238.

@@ -71,6 +71,14 @@ def gaussian_diagonal(sigma: Any = None) -> ContinuousDistribution:
 
     Returns:
       A `ContinuousDistribution`; a sigma given to its functions comes before this one.
+
+    Raises:
+      ContractError: Where sigma is negative.
+      TypeError: Where it is given neither here nor to a function.
+
+    Example:
+      >>> print(rlax.gaussian_diagonal(1.0).kl([1.0], None, [0.0], None))
+      0.5
     """
     fixed = sigma
     check_range("gaussian_diagonal", "sigma", fixed, 0, jnp.inf)
@@ -127,7 +135,16 @@ def squashed_gaussian(
       with `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and
       divergences are those of the Gaussian before squashing.
 
+    Raises:
+      ContractError: Where sigma_min exceeds sigma_max.
+
     Source: Haarnoja et al. 2018, Soft Actor-Critic, arXiv 1801.01290, appendix C.
+
+    Example:
+      >>> mu, sigma = jnp.zeros(3), jnp.zeros(3)
+      >>> d = rlax.squashed_gaussian()
+      >>> d.sample(jax.random.key(0), mu, sigma, None).shape
+      (3,)
     """
     if sigma_min > sigma_max:
         raise ContractError(

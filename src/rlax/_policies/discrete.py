@@ -42,6 +42,10 @@ def categorical_sample(key: Array, probs: Any) -> Array:
     Returns:
       Indices, `[...]`; -1 where a probability is negative, infinite or NaN, or all
       are 0.
+
+    Example:
+      >>> print(rlax.categorical_sample(jax.random.key(0), [0.0, 1.0]))
+      1
     """
     finite = jnp.isfinite(probs) & (probs >= 0)
     valid = jnp.all(finite, axis=-1) & jnp.any(probs > 0, axis=-1)
@@ -59,6 +63,13 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution`.
+
+    Raises:
+      ContractError: Where temperature is not above 0.
+
+    Example:
+      >>> print(rlax.softmax(temperature=1.0).probs([0.0, 0.0]))
+      [0.5 0.5]
     """
     return _softmax("softmax", temperature, None)
 
@@ -76,6 +87,14 @@ def clipped_entropy_softmax(
 
     Returns:
       A `DiscreteDistribution`.
+
+    Raises:
+      ContractError: Where temperature is not above 0, or entropy_clip out of [0, 1].
+
+    Example:
+      >>> policy = rlax.clipped_entropy_softmax(entropy_clip=0.5)
+      >>> print(policy.entropy([0.0, 0.0]).round(2))
+      0.35
     """
     check_range("clipped_entropy_softmax", "entropy_clip", entropy_clip, 0, 1)
     return _softmax("clipped_entropy_softmax", temperature, entropy_clip)
@@ -121,6 +140,16 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution` of preferences.
+
+    Raises:
+      ContractError: Where epsilon is out of [0, 1].
+      TypeError: Where it is given neither here nor to a function.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, chapter 2.
+
+    Example:
+      >>> print(rlax.epsilon_greedy(0.5).probs([1.0, 2.0]))
+      [0.25 0.75]
     """
     return _epsilon_greedy("epsilon_greedy", epsilon)
 
@@ -175,6 +204,10 @@ def greedy() -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution` of preferences.
+
+    Example:
+      >>> print(rlax.greedy().probs([1.0, 2.0]))
+      [0. 1.]
     """
     always = _epsilon_greedy("greedy", 0.0)
 

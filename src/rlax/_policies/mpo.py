@@ -85,16 +85,34 @@ def mpo_compute_weights_and_temperature_loss(
     Returns:
       (loss `[...]`, weights of sample_q_values' shape, N).
 
+    Gradient:
+      Loss and weights reach sample_q_values and the temperature.
+
+    Raises:
+      ContractError: Where there are no samples, or no such axis.
+
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920, section 4.1.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, weights, n = rlax.mpo_compute_weights_and_temperature_loss(
+      ...     [0.0, 0.0], eta, lambda x: x
+      ... )
+      >>> print(weights)
+      [0.5 0.5]
     """
     check(
         -sample_q_values.ndim <= sample_axis < sample_q_values.ndim,
         f"mpo: sample_axis {sample_axis} is no axis of sample_q_values "
-        f"{list(sample_q_values.shape)}.",
+        f"{list(sample_q_values.shape)}; pass the one along which the samples are.",
     )
     num_samples = sample_q_values.shape[sample_axis]
-    check(num_samples > 0, "mpo: sample_q_values holds no samples.")
+    check(
+        num_samples > 0,
+        f"mpo: sample_q_values {list(sample_q_values.shape)} holds no samples along "
+        f"sample_axis {sample_axis}; pass at least one.",
+    )
     temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
     tempered = sample_q_values / temperature
     # Weights and log-sum-exp share their exponentials.
@@ -144,7 +162,22 @@ def mpo_loss(
     Returns:
       (loss `[...]`, its parts).
 
+    Gradient:
+      The policy loss reaches sample_log_probs, the temperature loss the temperature
+      and sample_q_values, the KL loss the KLs, the alpha loss the multipliers. Where
+      nothing is stopped, each reaches all of its inputs.
+
+    Raises:
+      ContractError: Where a KL has neither one number nor the shape of the policy
+        loss; as in `mpo_compute_weights_and_temperature_loss`.
+
     Source: Abdolmaleki et al. 2018, arXiv 1806.06920.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, parts = rlax.mpo_loss([-1.0, -2.0], [0.0, 0.0], eta, kl_constraints=[])
+      >>> print(parts.policy_loss)
+      1.5
     """
     temperature_loss, weights, num_samples = mpo_compute_weights_and_temperature_loss(
         sample_q_values, temperature_constraint, projection_operator, sample_axis

@@ -93,6 +93,13 @@ def vmpo_compute_weights_and_temperature_loss(
     Returns:
       (loss `[]`, weights `[...]`, number of samples `[]`).
 
+    Gradient:
+      The loss reaches the temperature, advantages and restarting_weights; unless
+      stopped, importance_weights too, and the weights all of these.
+
+    Raises:
+      ContractError: Where top_k_fraction is out of (0, 1] or leaves no sample.
+
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238, section 4.1.
     """
     all_sum = AllSum(axis_name)
@@ -163,7 +170,20 @@ def vmpo_loss(
     Returns:
       (loss of every sample `[...]`, its parts); its mean is the loss to minimise.
 
+    Gradient:
+      As in `mpo_loss`, with advantages for values.
+
+    Raises:
+      ContractError: Where a KL has neither one number nor the shape of the policy
+        loss; as in `vmpo_compute_weights_and_temperature_loss`.
+
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, parts = rlax.vmpo_loss([-1.0, -2.0], [1.0, 0.0], eta, kl_constraints=[])
+      >>> print(parts.normalized_weights.round(2))
+      [1. 0.]
     """
     ones = jnp.ones_like(advantages)
     temperature_loss, weights, num_samples = vmpo_compute_weights_and_temperature_loss(

@@ -53,6 +53,10 @@ def lambda_returns(
       Reaches all inputs, unless stopped.
 
     Source: Sutton and Barto 2018, Reinforcement Learning, chapter 12.
+
+    Example:
+      >>> print(rlax.lambda_returns([1.0, 1.0], [0.5, 0.5], [2.0, 4.0], 1.0))
+      [2.5 3. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     return lambda_returns_of(
@@ -109,6 +113,15 @@ def discounted_returns(
 
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches all inputs, unless stopped.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, chapter 3.
+
+    Example:
+      >>> print(rlax.discounted_returns([1.0, 1.0], [0.5, 0.5], v_t=4.0))
+      [2.5 3. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_t = jnp.broadcast_to(v_t, r_t.shape)
@@ -154,11 +167,19 @@ def n_step_bootstrapped_returns(
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Raises:
       ContractError: Where n is below 1 or no whole number.
 
     Source: Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018,
     chapter 7.
+
+    Example:
+      >>> r, discount, v = [1.0, 1.0], [0.5, 0.5], [2.0, 4.0]
+      >>> print(rlax.n_step_bootstrapped_returns(r, discount, v, n=1))
+      [2. 3.]
     """
     n = whole_steps("n_step_bootstrapped_returns", n)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
@@ -269,8 +290,16 @@ def truncated_generalized_advantage_estimation(
     Returns:
       The advantage at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized
     Advantage Estimation, arXiv 1506.02438, equation 11 and 16.
+
+    Example:
+      >>> advantages = rlax.truncated_generalized_advantage_estimation
+      >>> print(advantages([1.0, 1.0], [0.5, 0.5], 1.0, values=[0.0, 2.0, 4.0]))
+      [2.5 1. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     inputs = (r_t, discount_t, stream.bootstrapped(values[1:]), values[:-1], lambda_)

@@ -54,8 +54,16 @@ def general_off_policy_returns_from_q_and_v(
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647, equation 3.
+
+    Example:
+      >>> returns = rlax.general_off_policy_returns_from_q_and_v
+      >>> print(returns([3.0], [2.0, 4.0], [1.0, 1.0], [0.5, 0.5], c_t=[0.0]))
+      [2. 3.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     return returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients)
@@ -123,6 +131,9 @@ def general_off_policy_returns_from_action_values(
 
     Returns:
       The return at every step, `[T, ...]`; NaN reaches it from an action out of range.
+
+    Gradient:
+      Reaches all inputs, unless stopped.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
     """
@@ -192,7 +203,15 @@ def importance_corrected_td_errors(
     Returns:
       The error at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches values[:-1]; all inputs unless stopped.
+
     Source: Precup et al. 2000, Eligibility Traces for Off-Policy Policy Evaluation.
+
+    Example:
+      >>> errors = rlax.importance_corrected_td_errors
+      >>> print(errors([1.0, 1.0], [0.5, 0.5], [1.0, 2.0], 1.0, values=[0.0, 2.0, 4.0]))
+      [3. 2.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))

@@ -80,7 +80,15 @@ def vtrace(
     Gradient:
       Reaches v_tm1 alone where targets are stopped; else all inputs.
 
+    Raises:
+      ContractError: Where a threshold is negative.
+
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, equation 1.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> print(rlax.vtrace(v[:-1], v[1:], [1.0, 1.0], [0.5, 0.5], rho_tm1=[1.0, 2.0]))
+      [2.5 1. ]
     """
     check_range("vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
@@ -131,6 +139,12 @@ def leaky_vtrace(
 
     Returns:
       The errors, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      As in `vtrace`.
+
+    Raises:
+      ContractError: Where alpha_ is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
     section 4.2.
@@ -184,7 +198,22 @@ def vtrace_td_error_and_advantage(
     Returns:
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
 
+    Gradient:
+      errors as in `vtrace`. The other two are not stopped: stop them where they serve
+      as targets, as `policy_gradient_loss` does.
+
+    Raises:
+      ContractError: Where a threshold is negative.
+
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, section 4.2.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> out = rlax.vtrace_td_error_and_advantage(
+      ...     v[:-1], v[1:], r_t=[1.0, 1.0], discount_t=[0.5, 0.5], rho_tm1=[1.0, 2.0]
+      ... )
+      >>> print(out.pg_advantage)
+      [2.5 1. ]
     """
     op = "vtrace_td_error_and_advantage"
     check_range(op, "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
@@ -241,6 +270,14 @@ def leaky_vtrace_td_error_and_advantage(
 
     Returns:
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
+
+    Gradient:
+      As in `vtrace_td_error_and_advantage`.
+
+    Raises:
+      ContractError: Where alpha is out of [0, 1], or a threshold negative.
+
+    Source: Zahavy et al. 2020, arXiv 2002.12928, section 4.2.
     """
     op = "leaky_vtrace_td_error_and_advantage"
     check_range(op, "alpha", alpha, 0, 1)

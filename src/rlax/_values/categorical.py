@@ -30,8 +30,15 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
       Weight of each atom of z_q, `[K]`; NaN where z_q does not increase (an error where
       it is a NumPy array).
 
+    Raises:
+      ContractError: Where z_q is a NumPy array that does not increase.
+
     Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
     Learning, arXiv 1707.06887, equation 7.
+
+    Example:
+      >>> print(rlax.categorical_l2_project([0.5, 2.0], [0.4, 0.6], [0.0, 1.0, 2.0]))
+      [0.2 0.2 0.6]
     """
     return _project(z_p, probs, z_q)
 
@@ -85,6 +92,12 @@ def categorical_td_learning(
       Reaches v_logits_tm1; the target's inputs too unless stopped.
 
     Source: Bellemare et al. 2017, arXiv 1707.06887.
+
+    Example:
+      >>> atoms, logits = jnp.linspace(-1.0, 1.0, 3), jnp.zeros(3)
+      >>> loss = rlax.categorical_td_learning(atoms, logits, 0.5, 0.9, atoms, logits)
+      >>> print(loss.round(2))
+      1.1
     """
     return _loss(
         v_atoms_tm1,
@@ -177,6 +190,10 @@ def categorical_double_q_learning(
 
     Returns:
       The loss, `[]`; NaN where q_t_selector holds one.
+
+    Gradient:
+      Reaches q_logits_tm1; the target's inputs too unless stopped, but never
+      q_t_selector.
 
     Source: Bellemare et al. 2017, arXiv 1707.06887; van Hasselt et al. 2016, arXiv
     1509.06461.

@@ -42,8 +42,15 @@ def quantile_regression_loss(
     Gradient:
       Reaches dist_src, tau_src and dist_target.
 
+    Raises:
+      ContractError: Where huber_param is negative.
+
     Source: Dabney et al. 2018, Distributional Reinforcement Learning with Quantile
     Regression, arXiv 1710.10044, equation 10.
+
+    Example:
+      >>> print(rlax.quantile_regression_loss([0.0, 1.0], [0.25, 0.75], [1.0]))
+      0.25
     """
     del stop_target_gradients
     check_range("quantile_regression_loss", "huber_param", huber_param, 0, jnp.inf)
@@ -85,6 +92,9 @@ def quantile_expected_sarsa(
 
     Gradient:
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
+
+    Raises:
+      ContractError: Where huber_param is negative.
 
     Source: Dabney et al. 2018, arXiv 1710.10044.
     """
@@ -136,7 +146,15 @@ def quantile_q_learning(
     Gradient:
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
+    Raises:
+      ContractError: Where huber_param is negative.
+
     Source: Dabney et al. 2018, arXiv 1710.10044, algorithm 1.
+
+    Example:
+      >>> q = jnp.array([[0.0, 1.0], [2.0, 3.0]])  # [N, A]
+      >>> print(rlax.quantile_q_learning(q, [0.25, 0.75], 0, 1.0, 0.5, q, q))
+      0.75
     """
     check_range("quantile_q_learning", "huber_param", huber_param, 0, jnp.inf)
     means = jnp.mean(dist_q_t_selector, axis=0)

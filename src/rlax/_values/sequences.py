@@ -55,6 +55,11 @@ def td_lambda(
       Reaches v_tm1; all inputs unless stopped.
 
     Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> print(rlax.td_lambda(v[:-1], [1.0, 1.0], [0.5, 0.5], v[1:], lambda_=1.0))
+      [2.5 1. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     returns = multistep.lambda_returns_of(
@@ -102,6 +107,9 @@ def sarsa_lambda(
 
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
 
     Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
     """
@@ -154,7 +162,15 @@ def q_lambda(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Peng and Williams 1994, Incremental Multi-Step Q-Learning.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> print(rlax.q_lambda(q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.0))
+      [ 1. -1.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     qa_tm1, v_t = arrays.pick(q_tm1, a_tm1), next_value.greedy_value(q_t)
@@ -212,6 +228,12 @@ def retrace(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where eps is negative.
+
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647.
     """
@@ -265,6 +287,9 @@ def retrace_continuous(
 
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
     """

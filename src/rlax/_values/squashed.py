@@ -111,7 +111,17 @@ def transformed_q_lambda(
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Pohlen et al. 2018, arXiv 1805.11593; Peng and Williams 1994.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> pair = rlax.SIGNED_HYPERBOLIC_PAIR
+      >>> td = rlax.transformed_q_lambda(
+      ...     q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.5, tx_pair=pair
+      ... )
     """
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_t = tx_pair.apply_inv(next_value.greedy_value(q_t))
@@ -168,6 +178,12 @@ def transformed_retrace(
 
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
+
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where eps is negative.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
     """
@@ -229,6 +245,12 @@ def transformed_n_step_q_learning(
 
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
+
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where n is below 1 or no whole number.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning (R2D2).
