@@ -8,8 +8,8 @@ raise `ContractError`.
 """
 
 # What every op stands on.
+from rlax._core.all_sum import AllSum
 from rlax._core.arrays import (
-    AllSum,
     batched_index,
     lhs_broadcast,
     one_hot,

@@ -1,6 +1,5 @@
-"""Indexing, broadcasting and masking; and a sum over a mapped axis."""
+"""Indexing, broadcasting and masking."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -159,23 +158,3 @@ def mean_over_time(x: jax.Array, mask_t: jax.Array | None) -> jax.Array:
     mask_t = jnp.broadcast_to(align(mask_t, x), x.shape)
     count = jnp.maximum(mask_t.sum(0), 1).astype(x.dtype)
     return jnp.where(mask_t, x, 0).sum(0) / count
-
-
-class AllSum:
-    """Sums over axes of an array, and over a mapped axis too if it has a name.
-
-    Args:
-      axis_name: The `vmap`, `pmap` or `shard_map` axis. Default: this device alone.
-    """
-
-    def __init__(self, axis_name: str | Sequence[str] | None = None):
-        self._axis_name = axis_name
-
-    def __call__(
-        self, x: jax.Array, axis: int | tuple[int, ...] | None = None
-    ) -> jax.Array:
-        """The sum of x over `axis` (default: all axes) and the mapped axis."""
-        total = jnp.sum(x, axis=axis)
-        if self._axis_name is None:
-            return total
-        return jax.lax.psum(total, axis_name=self._axis_name)

@@ -143,8 +143,8 @@ def qpg_loss(
       The loss, `[...]`.
 
     Gradient:
-      Reaches logits_t, through π alone or, unless stopped, through the advantages
-      too; never q_t.
+      Reaches logits_t through π, never q_t; unless the advantages are stopped, theirs
+      cancels it.
 
     Source: Srinivasan et al. 2018, Actor-Critic Policy Optimization in Partially
     Observable Multiagent Environments, arXiv 1810.09026, equation 5.
@@ -176,7 +176,7 @@ def rm_loss(
       The loss, `[...]`.
 
     Gradient:
-      As in `qpg_loss`.
+      Reaches logits_t through π, and through the advantages unless stopped; never q_t.
 
     Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 7.
     """

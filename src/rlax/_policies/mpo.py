@@ -11,6 +11,7 @@ from rlax._core.contracts import check, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._policies.constraints import (
     LagrangePenalty,
+    check_fit,
     compute_parametric_kl_penalty_and_dual_loss,
 )
 
@@ -37,31 +38,6 @@ class MpoOutputs(NamedTuple):
     alpha_loss: Any
     normalized_weights: Any
     num_samples: Any
-
-
-def weighted_sum(
-    op: str,
-    parts: MpoOutputs,
-    policy: float,
-    temperature: float,
-    kl: float,
-    alpha: float,
-) -> Array:
-    """The losses among the parts times these weights, `[...]`."""
-    shape = parts.policy_loss.shape
-    for name, part in (("kl", parts.kl_loss), ("alpha", parts.alpha_loss)):
-        check(
-            jnp.shape(part) in ((), shape),
-            f"{op}: the {name} of kl_constraints gives a loss {list(jnp.shape(part))}, "
-            f"wanted {list(shape)}, as the policy loss has, or one number; sum it over "
-            "its other axes.",
-        )
-    return (
-        policy * parts.policy_loss
-        + temperature * parts.temperature_loss
-        + kl * parts.kl_loss
-        + alpha * parts.alpha_loss
-    )
 
 
 @shapes("sample_q_values[...]")
@@ -184,21 +160,17 @@ def mpo_loss(
     )
     weights = stop_gradient_if(use_stop_gradient, weights)
     policy_loss = -jnp.sum(weights * sample_log_probs, axis=sample_axis)
-    parts = MpoOutputs(
-        temperature_loss,
-        policy_loss,
-        *compute_parametric_kl_penalty_and_dual_loss(
-            kl_constraints, projection_operator, use_stop_gradient
-        ),
-        weights,
-        num_samples,
+    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
+        kl_constraints, projection_operator, use_stop_gradient
     )
-    loss = weighted_sum(
-        "mpo_loss",
-        parts,
-        policy_loss_weight,
-        temperature_loss_weight,
-        kl_loss_weight,
-        alpha_loss_weight,
+    check_fit("mpo_loss", policy_loss, kl_loss, alpha_loss)
+    parts = MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )
+    loss = (
+        policy_loss_weight * policy_loss
+        + temperature_loss_weight * temperature_loss
+        + kl_loss_weight * kl_loss
+        + alpha_loss_weight * alpha_loss
     )
     return loss, parts

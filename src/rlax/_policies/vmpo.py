@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlax._core.arrays import AllSum
+from rlax._core.all_sum import AllSum
 from rlax._core.contracts import ContractError, check, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._policies.constraints import (
     LagrangePenalty,
+    check_fit,
     compute_parametric_kl_penalty_and_dual_loss,
 )
-from rlax._policies.mpo import MpoOutputs, at_least_tiny, weighted_sum
+from rlax._policies.mpo import MpoOutputs, at_least_tiny
 
 Array = jax.Array
 
@@ -199,21 +200,17 @@ def vmpo_loss(
     # Times the number of all samples, so that the mean of the loss is Σ w log π.
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
     policy_loss = -(math.prod(advantages.shape) * devices) * weights * sample_log_probs
-    parts = MpoOutputs(
-        temperature_loss,
-        policy_loss,
-        *compute_parametric_kl_penalty_and_dual_loss(
-            kl_constraints, projection_operator, use_stop_gradient
-        ),
-        weights,
-        num_samples,
+    kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
+        kl_constraints, projection_operator, use_stop_gradient
     )
-    loss = weighted_sum(
-        "vmpo_loss",
-        parts,
-        policy_loss_weight,
-        temperature_loss_weight,
-        kl_loss_weight,
-        alpha_loss_weight,
+    check_fit("vmpo_loss", policy_loss, kl_loss, alpha_loss)
+    parts = MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )
+    loss = (
+        policy_loss_weight * policy_loss
+        + temperature_loss_weight * temperature_loss
+        + kl_loss_weight * kl_loss
+        + alpha_loss_weight * alpha_loss
     )
     return loss, parts

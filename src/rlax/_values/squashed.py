@@ -51,6 +51,9 @@ def _transformed(
     Returns:
       As `{returns.__name__}`, transformed.
 
+    Gradient:
+      As `{returns.__name__}`.
+
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
     """
     return wrapped
