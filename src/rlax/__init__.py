@@ -3,12 +3,13 @@
 Pure functions of one stream of data, to be vmapped, jitted and differentiated; no whole
 algorithms. Names follow the data: `_tm1` is the source state of a transition, `_t` its
 destination, so that a TD error reads `r_t + discount_t * v_t - v_tm1`. Functions of a
-sequence take time first, and any further axes as batch.
+sequence take time first, and any further axes as batch. Arguments that do not fit
+raise `ContractError`.
 """
 
 # What every op stands on.
+from rlax._core.all_sum import AllSum
 from rlax._core.arrays import (
-    AllSum,
     batched_index,
     lhs_broadcast,
     one_hot,

@@ -108,7 +108,7 @@ BAD = {
     "n must be a whole number": lambda: rlax.n_step_bootstrapped_returns(
         V3, D3, V3, 1.5
     ),
-    "Expected len >= 4": lambda: rlax.extract_subsequences(
+    "wanted at least 4": lambda: rlax.extract_subsequences(
         Q, np.zeros((2, 1), int), 2, 2
     ),
     "start_indices must be in": lambda: rlax.extract_subsequences(
@@ -199,6 +199,62 @@ def test_error_names_both_arguments_and_the_contract():
     assert "contract: r_t[T ...]" in said
     with pytest.raises(rlax.ContractError, match=r"\[2\], but \[5\] in r_t \[3, 5\]"):
         rlax.lambda_returns(np.ones((3, 5), F), np.ones((3, 2), F), np.ones((3, 5), F))
+
+
+STATE = rlax.PopArtState(V3, V3, V3)
+ONE_BIN = rlax.unbiased_transform_pair(-1.0, 1.0, 3, rlax.IDENTITY_PAIR)
+NAMED = {
+    "vtrace: v_t": lambda: rlax.vtrace(V3, V4, V3, D3, V3),
+    "vtrace_td_error_and_advantage: clip_rho": lambda: (
+        rlax.vtrace_td_error_and_advantage(V3, V3, V3, D3, V3, 1.0, -1.0)
+    ),
+    "leaky_vtrace_td_error_and_advantage: alpha must": lambda: (
+        rlax.leaky_vtrace_td_error_and_advantage(V3, V3, V3, D3, V3, 2.0)
+    ),
+    "discounted_returns: discount_t": lambda: rlax.discounted_returns(V3, V4, V3),
+    "sarsa_lambda: r_t": lambda: rlax.sarsa_lambda(Q, A3, V4, D3, Q, A3, 0.9),
+    "q_lambda: r_t": lambda: rlax.q_lambda(Q, A3, V4, D3, Q, 0.9),
+    "retrace: mu_t": lambda: rlax.retrace(Q, Q, A3, A3, V3, D3, Q / 2, V4 / 4, 0.9),
+    "retrace: eps": lambda: rlax.retrace(
+        Q, Q, A3, A3, V3, D3, Q / 2, V3 / 4, 0.9, -1.0
+    ),
+    "transformed_n_step_q_learning: n": lambda: rlax.transformed_n_step_q_learning(
+        Q, A3, Q, A3, V3, D3, 0
+    ),
+    "pixel_control_loss: mask_t": lambda: rlax.pixel_control_loss(
+        np.ones((4, 4, 4, 1), F), A3, np.ones((4, 2, 2, 2), F), 0.9, 2, mask_t=V4
+    ),
+    "quantile_q_learning: huber_param": lambda: rlax.quantile_q_learning(
+        Q, D3, 0, 1.0, 0.9, Q, Q, -1.0
+    ),
+    "categorical_l2_project: probs": lambda: rlax.categorical_l2_project(V3, V4, V3),
+    "unbiased_transform_pair.*apply_inv: probs": lambda: ONE_BIN.apply_inv(V4),
+    "normalize: indices": lambda: rlax.normalize(STATE, V3, D3),
+    "unnormalize: indices": lambda: rlax.unnormalize(STATE, V3, D3),
+    "art: indices": lambda: rlax.art(STATE, V4, A3, 0.1, 0.1, 1.0),
+    "extract_subsequences: start_indices": lambda: rlax.extract_subsequences(Q, V3),
+    "clipped_entropy_softmax.*entropy: logits": lambda: (
+        rlax.clipped_entropy_softmax().entropy(1.0)
+    ),
+    "epsilon_greedy.*logprob: sample": lambda: rlax.epsilon_greedy(0.1).logprob(V3, Q),
+    "^greedy.*probs: preferences": lambda: rlax.greedy().probs(1.0),
+    "Gaussian's entropy: sigma": lambda: rlax.gaussian_diagonal().entropy(V3, V4),
+    "clip_gradient.* missing": lambda: rlax.clip_gradient(V3, 0.0),
+}
+
+
+@pytest.mark.parametrize("message", NAMED)
+def test_error_names_the_op_that_was_called(message):
+    with pytest.raises((rlax.ContractError, TypeError), match=message):
+        NAMED[message]()
+
+
+def test_error_of_a_batch_says_vmap():
+    with pytest.raises(rlax.ContractError, match=r"For a batch, jax.vmap\(q_learning"):
+        rlax.q_learning(Q, A3, V3, D3, Q)
+    with pytest.raises(rlax.ContractError) as error:
+        rlax.q_learning(V3, 0, 1.0, 0.9, 1.0)
+    assert "vmap" not in str(error.value)
 
 
 @jax.jit

@@ -1,6 +1,5 @@
-"""Indexing, broadcasting and masking; and a sum over a mapped axis."""
+"""Indexing, broadcasting and masking."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,6 +19,12 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Arr
 
     Returns:
       `[..., num_classes]`.
+
+    Example:
+      >>> print(rlax.one_hot([0, 2, 5], 3))
+      [[1. 0. 0.]
+       [0. 0. 1.]
+       [0. 0. 0.]]
     """
     indices = jnp.asarray(indices)[..., None]
     classes = jnp.arange(num_classes, dtype=indices.dtype)
@@ -57,17 +62,21 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
 
     Raises:
       ContractError: Where indices do not fit values without its last axis.
+
+    Example:
+      >>> print(rlax.batched_index([[1.0, 2.0], [3.0, 4.0]], [0, -1]))
+      [1. 4.]
     """
     values, indices = jnp.asarray(values), jnp.asarray(indices)
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise contracts.DtypeContractError(
             f"batched_index: indices must have an integer dtype, got {indices.dtype}; "
-            "pass indices.astype(jnp.int32)."
+            "pass jnp.asarray(indices, jnp.int32)."
         )
     contracts.check(
         values.shape[:-1] == indices.shape,
         f"batched_index: indices {list(indices.shape)} must have the shape of values "
-        f"{list(values.shape)} without its last axis.",
+        f"{list(values.shape)} without its last axis, {list(values.shape[:-1])}.",
     )
     picked = jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")
     return picked if keepdims else picked[..., 0]
@@ -85,6 +94,10 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
 
     Raises:
       ContractError: Where a size of source is neither 1 nor target's.
+
+    Example:
+      >>> rlax.lhs_broadcast(jnp.ones(2), jnp.ones((2, 3))).shape
+      (2, 1)
     """
     source, target = jnp.asarray(source), jnp.asarray(target)
     leading = target.shape[: source.ndim]
@@ -112,6 +125,11 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
 
     Raises:
       ContractError: Where the shapes do not fit.
+
+    Example:
+      >>> print(rlax.replace_masked([[1.0], [2.0]], None, [True, False]))
+      [[0.]
+       [2.]]
     """
     data, mask = jnp.asarray(data), jnp.asarray(mask)
     zeros = jnp.zeros((), data.dtype)
@@ -120,7 +138,7 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
         contracts.check(
             replacement.shape == data.shape,
             f"replace_masked: replacement {list(replacement.shape)} must have data's "
-            f"shape {list(data.shape)}.",
+            f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
         )
     chosen = lhs_broadcast(mask, data) != 0
     return jnp.where(chosen, zeros if replacement is None else replacement, data)
@@ -140,23 +158,3 @@ def mean_over_time(x: jax.Array, mask_t: jax.Array | None) -> jax.Array:
     mask_t = jnp.broadcast_to(align(mask_t, x), x.shape)
     count = jnp.maximum(mask_t.sum(0), 1).astype(x.dtype)
     return jnp.where(mask_t, x, 0).sum(0) / count
-
-
-class AllSum:
-    """Sums over axes of an array, and over a mapped axis too if it has a name.
-
-    Args:
-      axis_name: The `vmap`, `pmap` or `shard_map` axis. Default: this device alone.
-    """
-
-    def __init__(self, axis_name: str | Sequence[str] | None = None):
-        self._axis_name = axis_name
-
-    def __call__(
-        self, x: jax.Array, axis: int | tuple[int, ...] | None = None
-    ) -> jax.Array:
-        """The sum of x over `axis` (default: all axes) and the mapped axis."""
-        total = jnp.sum(x, axis=axis)
-        if self._axis_name is None:
-            return total
-        return jax.lax.psum(total, axis_name=self._axis_name)

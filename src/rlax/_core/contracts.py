@@ -13,6 +13,7 @@ share. Kinds (default `float`):
     probs     float in [0, 1]            number    any numeric dtype
     int       integers, no booleans      index(A)  int in 0 .. A - 1
     bool      booleans only              mask      bool, int or float; true where != 0
+    rising    float, each above the one before it
 
 Only what costs no device round trip is checked: shapes and dtypes always (they are
 static), values where they come as Python or NumPy numbers. Arguments reach the op as
@@ -33,7 +34,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ContractError(AssertionError, ValueError):
-    """An argument whose shape or value an op cannot work with."""
+    """An argument whose shape or value an op cannot work with.
+
+    Every op raises it where the shape of an argument is not what its Args say, and
+    where a Python or NumPy number is out of range; those on a device are not read back.
+    One of a wrong dtype is a TypeError too.
+
+    Example:
+      >>> try:
+      ...     rlax.td_learning(v_tm1=1.0, r_t=1.0, discount_t=1.5, v_t=1.0)
+      ... except rlax.ContractError as error:
+      ...     print(error)
+      td_learning: discount_t must be in [0, 1], got 1.5.
+    """
 
 
 class DtypeContractError(ContractError, TypeError):
@@ -52,7 +65,7 @@ class Entry(NamedTuple):
 
 _ENTRY = re.compile(r"(\w+)(\??)(?::(\w+)(?:\((\w+)\))?)?((?:\[[^\]]*\]\|?)+)")
 _RANGES = {"unit": (0.0, 1.0), "probs": (0.0, 1.0), "positive": (0.0, np.inf)}
-_FLOATS = ("float", "unit", "probs", "positive")
+_FLOATS = ("float", "unit", "probs", "positive", "rising")
 _SLACK = 1e-5  # a softmax may round to a little above one
 
 
@@ -89,11 +102,15 @@ def check(condition: bool, message: str) -> None:
         raise ContractError(message)
 
 
-def shapes(spec: str) -> Callable[[F], F]:
-    """Checks an op's arguments against a contract line; see the module."""
+def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
+    """Checks an op's arguments against a contract line; see the module.
+
+    Errors call the op by `name`, or else by its own.
+    """
     entries = parse(spec)
 
     def decorate(op: F) -> F:
+        op_name = name or op.__name__
         parameters = inspect.signature(op).parameters
         position = {n: i for i, n in enumerate(parameters)}
         places = [
@@ -114,15 +131,15 @@ def shapes(spec: str) -> Callable[[F], F]:
                     continue  # Python's own error will say so
                 if value is None and entry.optional:
                     continue
-                array = _as_kind(op.__name__, entry, value)
+                array = _as_kind(op_name, entry, value)
                 if i < len(values):
                     values[i] = array
                 else:
                     kwargs[entry.name] = array
                 given.append((entry, value, array.shape))
-            sizes = _match(op.__name__, spec, given)
+            sizes = _match(op_name, spec, given)
             for entry, value, _ in given:
-                _check_values(op.__name__, entry, value, sizes)
+                _check_values(op_name, entry, value, sizes)
             return op(*values, **kwargs)
 
         return checked  # type: ignore[return-value]
@@ -143,16 +160,16 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
         ) from error
     if kind in _FLOATS:
         fits = is_float or (is_integer and isinstance(value, int))
-        wanted, remedy = "a floating dtype", f"{entry.name}.astype(jnp.float32)"
+        wanted, remedy = "a floating dtype", f"jnp.asarray({entry.name}, jnp.float32)"
     elif kind in ("int", "index"):
         fits = is_integer
-        wanted, remedy = "an integer dtype", f"{entry.name}.astype(jnp.int32)"
+        wanted, remedy = "an integer dtype", f"jnp.asarray({entry.name}, jnp.int32)"
     elif kind == "bool":
         fits = jnp.issubdtype(dtype, jnp.bool_)
         wanted, remedy = "booleans", f"{entry.name} != 0"
     else:
         fits = is_integer or is_float or jnp.issubdtype(dtype, jnp.bool_)
-        wanted, remedy = "numbers or booleans", f"jnp.asarray({entry.name})"
+        wanted, remedy = "numbers or booleans", "an array of those"
     if not fits:
         raise DtypeContractError(
             f"{op}: {entry.name} must have {wanted}, got {dtype}; pass {remedy}."
@@ -181,9 +198,12 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
             # What the caller meant is the alternative of the right rank, if any.
             problem = next((p for p in problems if "rank" not in p), problems[0])
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
+            # An op of one stream, given a batch.
+            longest = max(len(d) + ("..." in d) * 99 for d in entry.alternatives)
+            hint = f" For a batch, jax.vmap({op})." if len(shape) > longest else ""
             raise ContractError(
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
-                f"{problem}.\n  contract: {spec}"
+                f"{problem}.{hint}\n  contract: {spec}"
             )
     return sizes
 
@@ -232,6 +252,13 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
     """The checks that read values: for Python and NumPy numbers alone."""
     if entry.kind in _RANGES:
         check_range(op, entry.name, value, *_RANGES[entry.kind])
+    elif entry.kind == "rising" and is_host(value):
+        numbers = np.asarray(value, float)
+        check(
+            bool(np.all(np.diff(numbers) > 0)),
+            f"{op}: {entry.name} must be strictly increasing, got {numbers}; pass "
+            f"np.unique({entry.name}).",
+        )
     elif entry.index_of is not None and is_host(value):
         limit = sizes[entry.index_of]
         indices = np.asarray(value)

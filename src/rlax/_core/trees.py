@@ -20,6 +20,10 @@ def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
 
     Returns:
       A tree of the same structure.
+
+    Example:
+      >>> print(rlax.tree_select(False, {"w": 1.0}, {"w": 0.0})["w"])
+      0.0
     """
     pred = jnp.asarray(pred)
 
@@ -41,6 +45,10 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
 
     Raises:
       ValueError: Where the structures differ.
+
+    Example:
+      >>> rlax.tree_map_zipped(lambda x, y: x + y, [{"w": 1}, {"w": 2}])
+      {'w': 3}
     """
     if not nests:
         return nests
@@ -64,6 +72,11 @@ def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
 
     Returns:
       (a fresh key, a tree of keys with tree_like's structure).
+
+    Example:
+      >>> key, keys = rlax.tree_split_key(jax.random.key(0), {"w": 1, "b": 2})
+      >>> sorted(keys)
+      ['b', 'w']
     """
     leaves, structure = jax.tree.flatten(tree_like)
     key, *keys = jax.random.split(rng_key, len(leaves) + 1)
@@ -85,6 +98,10 @@ def tree_split_leaves(
 
     Raises:
       ValueError: Where the leaves differ in size along the axis.
+
+    Example:
+      >>> len(rlax.tree_split_leaves({"w": jnp.ones((3, 2))}))
+      3
     """
     leaves, structure = jax.tree.flatten(tree_like)
     sizes = sorted({leaf.shape[axis] for leaf in leaves})
@@ -115,6 +132,10 @@ def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any
 
     Returns:
       A tree of the same structure.
+
+    Example:
+      >>> print(rlax.tree_replace_masked({"w": [1.0, 2.0]}, None, True)["w"][0])
+      0.0
     """
 
     def replace(data: Any, new: Any = None) -> jax.Array:
@@ -134,6 +155,10 @@ def tree_fn(fn: Callable[..., Any], **unmapped_kwargs: Any) -> Callable[..., Any
 
     Returns:
       A function of trees of one structure.
+
+    Example:
+      >>> rlax.tree_fn(lambda x, scale: scale * x, scale=2)({"w": 3})
+      {'w': 6}
     """
     leaf_fn = functools.partial(fn, **unmapped_kwargs)
 
@@ -144,10 +169,24 @@ def tree_fn(fn: Callable[..., Any], **unmapped_kwargs: Any) -> Callable[..., Any
 
 
 def transpose_last_axis_to_first(tree: Any) -> Any:
-    """Moves the last axis of every leaf `[..., Z]` to the front: `[Z, ...]`."""
+    """Moves the last axis of every leaf to the front.
+
+    Args:
+      tree: A tree of arrays `[..., Z]`.
+
+    Returns:
+      A tree of arrays `[Z, ...]`.
+    """
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), tree)
 
 
 def transpose_first_axis_to_last(tree: Any) -> Any:
-    """Moves the first axis of every leaf `[A, ...]` to the end: `[..., A]`."""
+    """Moves the first axis of every leaf to the end.
+
+    Args:
+      tree: A tree of arrays `[Z, ...]`.
+
+    Returns:
+      A tree of arrays `[..., Z]`.
+    """
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), tree)

@@ -68,6 +68,12 @@ def episodic_memory_intrinsic_rewards(
 
     Source: Badia et al. 2020, Never Give Up: Learning Directed Exploration Strategies,
     arXiv 2002.06038, equation 2 and algorithm 1.
+
+    Example:
+      >>> reward = rlax.episodic_memory_intrinsic_rewards
+      >>> rewards, state = reward(jnp.eye(3), 2, 1.0, max_memory_size=9)
+      >>> rewards.shape
+      (3,)
     """
     name = "episodic_memory_intrinsic_rewards"
     for argument, value in (("constant", constant), ("epsilon", epsilon)):

@@ -47,6 +47,13 @@ def knn_query(
 
     Returns:
       A tuple (neighbors, neighbor_indices, neighbor_neg_distances).
+
+    Raises:
+      ContractError: Where num_neighbors is below 1.
+
+    Example:
+      >>> print(rlax.knn_query([[0.0], [2.0], [5.0]], [[4.0]], 1).neighbors)
+      [[[5.]]]
     """
     if num_neighbors < 1:
         raise ContractError(

@@ -21,6 +21,13 @@ def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
 
     Returns:
       `[A]`.
+
+    Raises:
+      ContractError: Where stddev is negative.
+
+    Example:
+      >>> rlax.add_gaussian_noise(jax.random.key(0), [0.0, 0.0], 0.1).shape
+      (2,)
     """
     check_range("add_gaussian_noise", "stddev", stddev, 0, jnp.inf)
     return action + jax.random.normal(key, action.shape, action.dtype) * stddev
@@ -43,6 +50,9 @@ def add_ornstein_uhlenbeck_noise(
 
     Returns:
       `[A]`.
+
+    Raises:
+      ContractError: Where damping is out of [0, 1], or stddev negative.
 
     Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
     arXiv 1509.02971, section 7.
@@ -70,7 +80,16 @@ def add_dirichlet_noise(
     Returns:
       `[B, A]`.
 
+    Raises:
+      ContractError: Where dirichlet_alpha is negative, or dirichlet_fraction out of
+        [0, 1].
+
     Source: Silver et al. 2017, Mastering the Game of Go without Human Knowledge.
+
+    Example:
+      >>> mixed = rlax.add_dirichlet_noise(jax.random.key(0), [[0.5, 0.5]], 0.3, 0.25)
+      >>> print(mixed.sum().round(2))
+      1.0
     """
     check_range("add_dirichlet_noise", "dirichlet_alpha", dirichlet_alpha, 0, jnp.inf)
     check_range("add_dirichlet_noise", "dirichlet_fraction", dirichlet_fraction, 0, 1)

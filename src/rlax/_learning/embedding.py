@@ -22,9 +22,20 @@ def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.
     Returns:
       `[..., B, D + A + 1]`.
 
+    Raises:
+      ContractError: Where features have more than three axes.
+
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning.
+
+    Example:
+      >>> print(rlax.embed_oar([[0.5]], [1], [0.0], num_actions=2))
+      [[0.5 0.  1.  0. ]]
     """
-    check(features.ndim <= 3, "embed_oar: features must be [B, D] or [T, B, D].")
+    check(
+        features.ndim <= 3,
+        f"embed_oar: features must be [B, D] or [T, B, D], got {list(features.shape)}; "
+        "reshape, or jax.vmap it over further axes.",
+    )
     encoded = one_hot(action, num_actions, features.dtype)
     return jnp.concatenate([features, encoded, jnp.tanh(reward)[..., None]], axis=-1)

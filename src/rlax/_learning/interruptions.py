@@ -20,6 +20,10 @@ def fix_step_type_on_interruptions(step_type: Any) -> jax.Array:
 
     Returns:
       `[T, B]`.
+
+    Example:
+      >>> print(rlax.fix_step_type_on_interruptions([[0], [1], [0], [1]])[:, 0])
+      [0 2 0 1]
     """
     before_first = jnp.concatenate(
         [step_type[1:] == _FIRST, jnp.zeros_like(step_type[:1], bool)]

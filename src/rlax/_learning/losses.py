@@ -20,6 +20,13 @@ def l2_loss(predictions: Any, targets: Any = None) -> Array:
 
     Returns:
       `[...]`.
+
+    Gradient:
+      Reaches predictions and targets.
+
+    Example:
+      >>> print(rlax.l2_loss([1.0, 3.0], [1.0, 1.0]))
+      [0. 2.]
     """
     error = predictions if targets is None else predictions - targets
     return 0.5 * jnp.square(error)
@@ -39,8 +46,18 @@ def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
     Returns:
       `[...]`.
 
+    Gradient:
+      Reaches predictions and targets.
+
+    Raises:
+      ContractError: Where expectile is out of [0, 1].
+
     Source: Kostrikov et al. 2022, Offline Reinforcement Learning with Implicit
     Q-Learning, arXiv 2110.06169.
+
+    Example:
+      >>> print(rlax.expectile_loss([0.0, 0.0], [-1.0, 1.0], expectile=0.75))
+      [0.25 0.75]
     """
     check_range("expectile_loss", "expectile", expectile, 0, 1)
     delta = targets - predictions
@@ -60,6 +77,13 @@ def likelihood(predictions: Any, targets: Any) -> Array:
 
     Returns:
       `[...]`.
+
+    Gradient:
+      Reaches predictions and targets.
+
+    Example:
+      >>> print(rlax.likelihood([0.5, 0.25], [1.0, 0.0]))
+      [0.5  0.75]
     """
     return predictions**targets * (1 - predictions) ** (1 - targets)
 
@@ -74,6 +98,13 @@ def log_loss(predictions: Any, targets: Any) -> Array:
 
     Returns:
       `[...]`; NaN where a prediction is no probability.
+
+    Gradient:
+      Reaches predictions and targets.
+
+    Example:
+      >>> print(rlax.log_loss([0.5, 0.25], [1.0, 0.0]).round(2))
+      [0.69 0.29]
     """
     return -jnp.log(likelihood(predictions, targets))
 
@@ -91,6 +122,16 @@ def huber_loss(x: Any, delta: float = 1.0) -> Array:
 
     Gradient:
       x clipped to [-delta, delta].
+
+    Raises:
+      ContractError: Where delta is negative.
+
+    Source: Huber 1964, Robust Estimation of a Location Parameter, doi
+    10.1214/aoms/1177703732.
+
+    Example:
+      >>> print(rlax.huber_loss([0.5, 3.0], delta=1.0))
+      [0.125 2.5  ]
     """
     check_range("huber_loss", "delta", delta, 0, jnp.inf)
     size = jnp.abs(x)
@@ -108,6 +149,13 @@ def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
 
     Returns:
       `[...]`; a label of 0 counts 0 at a logit of -inf.
+
+    Gradient:
+      Reaches labels and logits.
+
+    Example:
+      >>> print(rlax.categorical_cross_entropy([0.0, 1.0], [0.0, 0.0]).round(2))
+      0.69
     """
     labels = labels / jnp.sum(labels, axis=-1, keepdims=True)
     log = jax.nn.log_softmax(logits)

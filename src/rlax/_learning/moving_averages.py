@@ -65,7 +65,16 @@ def create_ema(
       (EmaMoments, EmaState). Values and template are trees of arrays; every array
       counts as one sample of numbers, and is averaged.
 
+    Raises:
+      ContractError: Where decay is out of [0, 1].
+
     Source: Kingma and Ba 2015, Adam, arXiv 1412.6980, section 3 (debiasing).
+
+    Example:
+      >>> init, update = rlax.create_ema(decay=0.9)
+      >>> moments, state = update(jnp.array([1.0, 3.0]), init(jnp.zeros(2)))
+      >>> print(moments.mean.round(2))
+      2.0
     """
     check_range("create_ema", "decay", decay, 0, 1)
 

@@ -18,6 +18,10 @@ def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
 
     Returns:
       One of the two.
+
+    Example:
+      >>> print(rlax.conditional_update({"w": 1.0}, {"w": 0.0}, is_time=True)["w"])
+      1.0
     """
     return tree_select(jnp.asarray(is_time) != 0, new_tensors, old_tensors)
 
@@ -36,7 +40,15 @@ def periodic_update(
     Returns:
       new_tensors where update_period divides steps, else old_tensors.
 
+    Raises:
+      ContractError: Where update_period is below 1.
+
     Source: Mnih et al. 2015, Human-level Control through Deep Reinforcement Learning.
+
+    Example:
+      >>> target = rlax.periodic_update({"w": 1.0}, {"w": 0.0}, 100, update_period=10)
+      >>> print(target["w"])
+      1.0
     """
     if is_host(update_period) and update_period < 1:
         raise ContractError(

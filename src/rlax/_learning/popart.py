@@ -44,25 +44,20 @@ class PopArtOutput(NamedTuple):
     unnormalized: Array
 
 
-def _of(statistic: Array, indices: Array) -> Array:
-    """The statistic of every index; NaN where one is out of range."""
-    return (
-        jnp.asarray(statistic)
-        .at[indices]
-        .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
-    )
+def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
+    """Shift and scale of every index, NaN where one is out of range; None: of all."""
+    shift, scale = jnp.asarray(state.shift), jnp.asarray(state.scale)
+    if indices is None:
+        return shift, scale
+    options: Any = {"mode": "fill", "fill_value": jnp.nan}
+    of_each = [
+        x.at[indices].get(wrap_negative_indices=False, **options)
+        for x in (shift, scale)
+    ]
+    return of_each[0], of_each[1]
 
 
-@shapes("unnormalized[...], indices:int[...]")
-def _normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
-    return (unnormalized - _of(state.shift, indices)) / _of(state.scale, indices)
-
-
-@shapes("normalized[...], indices:int[...]")
-def _unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
-    return _of(state.scale, indices) * normalized + _of(state.shift, indices)
-
-
+@shapes("unnormalized:number[...], indices?:int[...]")
 def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     """Normalises values with the statistics of their outputs.
 
@@ -76,12 +71,20 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
 
     Returns:
       `[...]`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
+
+    Example:
+      >>> state = rlax.PopArtState(jnp.ones(2), 2 * jnp.ones(2), 5 * jnp.ones(2))
+      >>> print(rlax.normalize(state, [5.0, 1.0], [0, 1]))
+      [2. 0.]
     """
-    if indices is None:
-        return (jnp.asarray(unnormalized) - state.shift) / state.scale
-    return _normalize(state, unnormalized, indices)
+    shift, scale = _statistics(state, indices)
+    return (unnormalized - shift) / scale
 
 
+@shapes("normalized:number[...], indices?:int[...]")
 def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
     """Undoes `normalize`.
 
@@ -94,10 +97,12 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
 
     Returns:
       `[...]`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
-    if indices is None:
-        return state.scale * jnp.asarray(normalized) + state.shift
-    return _unnormalize(state, normalized, indices)
+    shift, scale = _statistics(state, indices)
+    return scale * normalized + shift
 
 
 @shapes("inputs[... N], indices:index(N)[...]")
@@ -111,14 +116,22 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
 
     Returns:
       A tuple (normalized, unnormalized), each `[...]`.
+
+    Raises:
+      ContractError: Where inputs have not as many outputs as the state.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     check(
         inputs.shape[-1] == jnp.shape(state.shift)[-1],
         f"unnormalize_linear: inputs {list(inputs.shape)} must end in the number of "
-        f"outputs of the state, {jnp.shape(state.shift)[-1]}.",
+        f"outputs of the state, {jnp.shape(state.shift)[-1]}; pass that number to "
+        "popart and to the layer.",
     )
     normalized = arrays.pick(inputs, indices)
-    return PopArtOutput(normalized, _unnormalize(state, normalized, indices))
+    shift, scale = _statistics(state, indices)
+    return PopArtOutput(normalized, scale * normalized + shift)
 
 
 # One sum of millions of terms would lose float32's last digits.
@@ -126,30 +139,6 @@ _LONGEST_SUM = 2**14
 
 
 @shapes("targets[...], indices:int[...]")
-def _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name):
-    size = jnp.shape(state.shift)[0]
-    targets, indices = targets.reshape(-1), indices.reshape(-1)
-    shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
-    # Two sums for each output, whatever the number of outputs. An index out of range
-    # belongs to none; it must not be taken for another.
-    outside = (indices < 0) | (indices >= size)
-    segments = jnp.where(outside, size, indices)
-    known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
-    steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
-    stretches = -(-targets.size // _LONGEST_SUM)
-    if stretches > 1:
-        segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
-    sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)
-    sums = jnp.sum(sums.reshape(stretches, size + 1, 2), axis=0)[:size]
-    if axis_name:  # None and no names: this device alone
-        names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
-        sums = jax.lax.psum(sums, names)
-    shift_new = shift + step_size * sums[:, 0]
-    moment_new = second_moment + step_size * sums[:, 1]
-    scale = jnp.sqrt(moment_new - jnp.square(shift_new))
-    return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
-
-
 def art(
     state: PopArtState,
     targets: Any,
@@ -178,10 +167,33 @@ def art(
 
     Raises:
       ContractError: Where targets and indices differ in shape.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     check_range("art", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)
-    return _art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)
+    size = jnp.shape(state.shift)[0]
+    targets, indices = targets.reshape(-1), indices.reshape(-1)
+    shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
+    # Two sums for each output, whatever the number of outputs. An index out of range
+    # belongs to none; it must not be taken for another.
+    outside = (indices < 0) | (indices >= size)
+    segments = jnp.where(outside, size, indices)
+    known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
+    steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
+    stretches = -(-targets.size // _LONGEST_SUM)
+    if stretches > 1:
+        segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
+    sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)
+    sums = jnp.sum(sums.reshape(stretches, size + 1, 2), axis=0)[:size]
+    if axis_name:  # None and no names: this device alone
+        names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
+        sums = jax.lax.psum(sums, names)
+    shift_new = shift + step_size * sums[:, 0]
+    moment_new = second_moment + step_size * sums[:, 1]
+    scale = jnp.sqrt(moment_new - jnp.square(shift_new))
+    return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
 
 
 def _check_bounds(scale_lb: float, scale_ub: float) -> None:
@@ -202,6 +214,9 @@ def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
 
     Raises:
       ContractError: Where w or b is missing.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
     """
     missing = {"w", "b"} - set(params)
     if missing:
@@ -236,6 +251,19 @@ def popart(
     Returns:
       A tuple of initial_state() -> PopArtState, and update(params, state, targets,
       indices) -> (params, state), with the params of the last linear layer.
+
+    Raises:
+      ContractError: Where a number is out of its range, as in `art`.
+
+    Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
+    1809.04474.
+
+    Example:
+      >>> init, update = rlax.popart(2, step_size=0.5, scale_lb=1e-2, scale_ub=1e2)
+      >>> layer = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+      >>> layer, state = update(layer, init(), targets=[4.0], indices=[1])
+      >>> print(state.shift)
+      [0. 2.]
     """
     check_range("popart", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)

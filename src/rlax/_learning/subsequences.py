@@ -4,22 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.contracts import ContractError, shapes
 
 Array = jax.Array
 
 
-@shapes("trajectories:number[T B ...], start_indices:int[B N]")
-def _extract(trajectories: Any, start_indices: Any, subsequence_len: int) -> Array:
-    steps = jnp.arange(subsequence_len)[:, None, None] + start_indices  # [L, B, N]
-    # Behind the end the last step repeats.
-    steps = jnp.clip(steps, 0, trajectories.shape[0] - 1)
-    batch = jnp.arange(trajectories.shape[1])[None, :, None]
-    return trajectories[steps, batch]
-
-
+@shapes("trajectories:number[T B ...], start_indices:index(T)[B N]")
 def extract_subsequences(
     trajectories: Any,
     start_indices: Any,
@@ -44,8 +35,12 @@ def extract_subsequences(
         start_indices are out of range.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265.
+
+    Example:
+      >>> print(rlax.extract_subsequences(jnp.arange(4.0)[:, None], [[1]], 2)[:, 0, 0])
+      [1. 2.]
     """
-    length = jnp.shape(trajectories)[0]
+    length, batch_size = trajectories.shape[:2]
     if subsequence_len < 1:
         raise ContractError(
             f"extract_subsequences: subsequence_len must be at least 1, got "
@@ -55,17 +50,14 @@ def extract_subsequences(
         wanted = max_valid_start_idx + subsequence_len
         if length < wanted:
             raise ContractError(
-                f"Expected len >= {wanted} (max_valid_start_idx + subsequence_len), "
-                f"but the trajectories are {length} long."
+                f"extract_subsequences: the trajectories are {length} steps long, "
+                f"wanted at least {wanted} = max_valid_start_idx + subsequence_len; "
+                "pass longer ones, or lower either."
             )
-    if is_host(start_indices):
-        starts = np.asarray(start_indices)
-        if starts.size and (starts.min() < 0 or starts.max() >= length):
-            raise ContractError(
-                f"extract_subsequences: start_indices must be in 0 .. {length - 1}, "
-                f"got {starts.min()} .. {starts.max()}."
-            )
-    return _extract(trajectories, start_indices, subsequence_len)
+    steps = jnp.arange(subsequence_len)[:, None, None] + start_indices  # [L, B, N]
+    # Behind the end the last step repeats.
+    steps = jnp.clip(steps, 0, length - 1)
+    return trajectories[steps, jnp.arange(batch_size)[None, :, None]]
 
 
 def sample_start_indices(
@@ -84,11 +76,16 @@ def sample_start_indices(
 
     Raises:
       ContractError: Where there are fewer starts than to be drawn.
+
+    Example:
+      >>> rlax.sample_start_indices(jax.random.key(0), 4, 2, 7).shape
+      (4, 2)
     """
     if not 0 <= num_start_indices <= max_valid_start_idx + 1:
         raise ContractError(
             f"sample_start_indices: cannot draw {num_start_indices} different starts "
-            f"from 0 .. {max_valid_start_idx}."
+            f"from 0 .. {max_valid_start_idx}; pass num_start_indices in 0 .. "
+            f"{max_valid_start_idx + 1}."
         )
 
     def draw(key: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlax._core.contracts import ContractError
+from rlax._core.contracts import ContractError, check
 from rlax._core.gradients import stop_gradient_if
 
 Array = jax.Array
@@ -33,7 +33,7 @@ def kl_constraint_loss(
     penalty: LagrangePenalty,
     projection_operator: Callable[[Any], Any],
     use_stop_gradient: bool = True,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Computes the penalty of one constraint, and the loss of its multiplier.
 
         kl_loss = α kl,    alpha_loss = α (ε - kl)
@@ -45,31 +45,27 @@ def kl_constraint_loss(
       use_stop_gradient: Whether α is constant in the one, and kl in the other.
 
     Returns:
-      (kl_loss `[...]`, alpha_loss `[...]`, the projected α).
+      (kl_loss `[...]`, alpha_loss `[...]`).
     """
     kl = jnp.asarray(kl)
     if penalty.per_dimension and kl.ndim == 0:
         raise ContractError(
-            "kl_constraint_loss: per_dimension needs a KL [..., D], got one number."
+            "kl_constraints: a penalty with per_dimension needs a KL [..., D], got one "
+            "number; pass LagrangePenalty(..., per_dimension=False)."
         )
-    alpha = projection_operator(jnp.asarray(penalty.alpha))
-    alpha = jnp.asarray(alpha)
+    alpha = jnp.asarray(projection_operator(jnp.asarray(penalty.alpha)))
     if alpha.ndim > kl.ndim:
         raise ContractError(
-            f"kl_constraint_loss: alpha {list(alpha.shape)} must be one number or fit "
-            f"the KL {list(kl.shape)}."
+            f"kl_constraints: the alpha {list(alpha.shape)} of a penalty must be one "
+            f"number, or have the last axes of its KL {list(kl.shape)}."
         )
     if alpha.ndim:
-        alpha_like = alpha.reshape((1,) * (kl.ndim - alpha.ndim) + alpha.shape)
-    else:
-        alpha_like = alpha
-    kl_loss = kl * stop_gradient_if(use_stop_gradient, alpha_like)
-    alpha_loss = alpha_like * (
-        penalty.epsilon - stop_gradient_if(use_stop_gradient, kl)
-    )
+        alpha = alpha.reshape((1,) * (kl.ndim - alpha.ndim) + alpha.shape)
+    kl_loss = kl * stop_gradient_if(use_stop_gradient, alpha)
+    alpha_loss = alpha * (penalty.epsilon - stop_gradient_if(use_stop_gradient, kl))
     if penalty.per_dimension:
         kl_loss, alpha_loss = (jnp.sum(x, axis=-1) for x in (kl_loss, alpha_loss))
-    return kl_loss, alpha_loss, alpha
+    return kl_loss, alpha_loss
 
 
 def compute_parametric_kl_penalty_and_dual_loss(
@@ -89,14 +85,33 @@ def compute_parametric_kl_penalty_and_dual_loss(
     Returns:
       (kl_loss, alpha_loss), each `[...]`; 0 where there are no constraints.
 
+    Gradient:
+      kl_loss reaches the KLs, alpha_loss the multipliers and bounds; where nothing is
+      stopped, kl_loss the multipliers too, and alpha_loss the KLs.
+
+    Raises:
+      ContractError: Where a multiplier has more axes than its KL, or per_dimension
+        comes with a KL of one number.
+
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920; Song et al. 2019, arXiv 1909.12238.
     """
     kl_losses: Any = 0
     alpha_losses: Any = 0
     for kl, penalty in kl_constraints:
-        kl_loss, alpha_loss, _ = kl_constraint_loss(
+        kl_loss, alpha_loss = kl_constraint_loss(
             kl, penalty, projection_operator, use_stop_gradient
         )
         kl_losses, alpha_losses = kl_losses + kl_loss, alpha_losses + alpha_loss
     return kl_losses, alpha_losses
+
+
+def check_fit(op: str, policy_loss: Array, kl_loss: Any, alpha_loss: Any) -> None:
+    """Raises where the losses of the constraints would broadcast the policy's."""
+    for name, loss in (("kl", kl_loss), ("alpha", alpha_loss)):
+        check(
+            jnp.shape(loss) in ((), policy_loss.shape),
+            f"{op}: the {name} of kl_constraints gives a loss {list(jnp.shape(loss))}, "
+            f"wanted {list(policy_loss.shape)}, as the policy loss has, or one number; "
+            "sum it over its other axes.",
+        )

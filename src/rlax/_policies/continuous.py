@@ -36,13 +36,13 @@ class ContinuousDistribution(NamedTuple):
     kl: Callable[..., Array]
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's sample")
 def _normal_sample(key: Array, mu: Any, sigma: Any) -> Array:
     dtype = jnp.result_type(mu, sigma)
     return mu + sigma * jax.random.normal(key, mu.shape, dtype)
 
 
-@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]")
+@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]", "a Gaussian's logprob")
 def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
     lead = (1,) * (sample.ndim - 1)
     mu, sigma = (x.reshape(lead + x.shape) if x.ndim == 1 else x for x in (mu, sigma))
@@ -50,13 +50,13 @@ def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
     return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's entropy")
 def _normal_entropy(mu: Any, sigma: Any) -> Array:
     per_dimension = 0.5 * (1 + _LOG_2PI) + jnp.log(jnp.broadcast_to(sigma, mu.shape))
     return jnp.sum(per_dimension, axis=-1)
 
 
-@shapes(_CONTRACT)
+@shapes(_CONTRACT, "a Gaussian's kl_to_standard_normal")
 def _kl_to_standard_normal(mu: Any, sigma: Any) -> Array:
     ones = jnp.ones_like(mu)
     return multivariate_normal_kl_divergence(mu, sigma, 0 * ones, ones)
@@ -71,6 +71,14 @@ def gaussian_diagonal(sigma: Any = None) -> ContinuousDistribution:
 
     Returns:
       A `ContinuousDistribution`; a sigma given to its functions comes before this one.
+
+    Raises:
+      ContractError: Where sigma is negative.
+      TypeError: Where it is given neither here nor to a function.
+
+    Example:
+      >>> print(rlax.gaussian_diagonal(1.0).kl([1.0], None, [0.0], None))
+      0.5
     """
     fixed = sigma
     check_range("gaussian_diagonal", "sigma", fixed, 0, jnp.inf)
@@ -127,7 +135,16 @@ def squashed_gaussian(
       with `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and
       divergences are those of the Gaussian before squashing.
 
+    Raises:
+      ContractError: Where sigma_min exceeds sigma_max.
+
     Source: Haarnoja et al. 2018, Soft Actor-Critic, arXiv 1801.01290, appendix C.
+
+    Example:
+      >>> mu, sigma = jnp.zeros(3), jnp.zeros(3)
+      >>> d = rlax.squashed_gaussian()
+      >>> d.sample(jax.random.key(0), mu, sigma, None).shape
+      (3,)
     """
     if sigma_min > sigma_max:
         raise ContractError(

@@ -42,6 +42,10 @@ def categorical_sample(key: Array, probs: Any) -> Array:
     Returns:
       Indices, `[...]`; -1 where a probability is negative, infinite or NaN, or all
       are 0.
+
+    Example:
+      >>> print(rlax.categorical_sample(jax.random.key(0), [0.0, 1.0]))
+      1
     """
     finite = jnp.isfinite(probs) & (probs >= 0)
     valid = jnp.all(finite, axis=-1) & jnp.any(probs > 0, axis=-1)
@@ -59,6 +63,13 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution`.
+
+    Raises:
+      ContractError: Where temperature is not above 0.
+
+    Example:
+      >>> print(rlax.softmax(temperature=1.0).probs([0.0, 0.0]))
+      [0.5 0.5]
     """
     return _softmax("softmax", temperature, None)
 
@@ -76,6 +87,14 @@ def clipped_entropy_softmax(
 
     Returns:
       A `DiscreteDistribution`.
+
+    Raises:
+      ContractError: Where temperature is not above 0, or entropy_clip out of [0, 1].
+
+    Example:
+      >>> policy = rlax.clipped_entropy_softmax(entropy_clip=0.5)
+      >>> print(policy.entropy([0.0, 0.0]).round(2))
+      0.35
     """
     check_range("clipped_entropy_softmax", "entropy_clip", entropy_clip, 0, 1)
     return _softmax("clipped_entropy_softmax", temperature, entropy_clip)
@@ -85,20 +104,20 @@ def _softmax(name, temperature, entropy_clip):
     if is_host(temperature) and not temperature > 0:
         raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().sample")
     def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
         probs = jax.nn.softmax(logits / temperature)
         return categorical_sample(key, probs)
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().probs")
     def probs(logits: Any, action_spec: Any = None) -> Array:
         return jax.nn.softmax(logits / temperature)
 
-    @shapes("logits[... A], sample:index(A)[...]")
+    @shapes("logits[... A], sample:index(A)[...]", f"{name}().logprob")
     def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
         return pick(jax.nn.log_softmax(logits / temperature), sample)
 
-    @shapes("logits[... A]")
+    @shapes("logits[... A]", f"{name}().entropy")
     def entropy(logits: Any) -> Array:
         value = entropy_of(jax.nn.softmax(logits / temperature))
         if entropy_clip is None:
@@ -121,8 +140,21 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution` of preferences.
-    """
 
+    Raises:
+      ContractError: Where epsilon is out of [0, 1].
+      TypeError: Where it is given neither here nor to a function.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, chapter 2.
+
+    Example:
+      >>> print(rlax.epsilon_greedy(0.5).probs([1.0, 2.0]))
+      [0.25 0.75]
+    """
+    return _epsilon_greedy("epsilon_greedy", epsilon)
+
+
+def _epsilon_greedy(name, epsilon):
     def known(value: Any) -> Any:
         if value is None:
             raise TypeError(
@@ -135,7 +167,11 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     if epsilon is not None:
         known(epsilon)
 
-    @shapes("preferences[... A]")
+    @shapes("probs[... A], sample:index(A)[...]", f"{name}().logprob")
+    def pick_sample(probs: Array, sample: Any) -> Array:
+        return pick(probs, sample)
+
+    @shapes("preferences[... A]", f"{name}().probs")
     def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)
@@ -149,7 +185,7 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
         return categorical_sample(key, probs(preferences, epsilon))
 
     def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
-        return _log_of(sample, probs(preferences, epsilon))
+        return jnp.log(pick_sample(probs(preferences, epsilon), sample))
 
     def entropy(preferences: Any, epsilon: Any = epsilon) -> Array:
         return entropy_of(probs(preferences, epsilon))
@@ -161,11 +197,6 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)
 
 
-@shapes("probs[... A], sample:index(A)[...]")
-def _log_of(sample: Any, probs: Any) -> Array:
-    return jnp.log(pick(probs, sample))
-
-
 def greedy() -> DiscreteDistribution:
     """Makes the policy that takes the action of highest preference.
 
@@ -173,8 +204,12 @@ def greedy() -> DiscreteDistribution:
 
     Returns:
       A `DiscreteDistribution` of preferences.
+
+    Example:
+      >>> print(rlax.greedy().probs([1.0, 2.0]))
+      [0. 1.]
     """
-    always = epsilon_greedy(0.0)
+    always = _epsilon_greedy("greedy", 0.0)
 
     def sample(key: Array, preferences: Any) -> Array:
         return always.sample(key, preferences)

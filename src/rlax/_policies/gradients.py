@@ -38,8 +38,15 @@ def dpg_loss(
     Gradient:
       Reaches a_t: -clip(dq/da).
 
+    Raises:
+      ContractError: Where dqda_clipping is negative.
+
     Source: Silver et al. 2014, Deterministic Policy Gradient Algorithms; Lillicrap et
     al. 2016, arXiv 1509.02971.
+
+    Example:
+      >>> print(rlax.dpg_loss([0.0, 1.0], [3.0, 4.0]))
+      [4.5 8. ]
     """
     if dqda_clipping is not None:
         check_range("dpg_loss", "dqda_clipping", dqda_clipping, 0, jnp.inf)
@@ -80,6 +87,10 @@ def policy_gradient_loss(
       Reaches logits_t and w_t; adv_t too unless stopped.
 
     Source: Williams 1992, Simple Statistical Gradient-following Algorithms.
+
+    Example:
+      >>> print(rlax.policy_gradient_loss([[0.0, 0.0]], [1], [2.0], [1.0]).round(2))
+      1.39
     """
     log_pi = pick(jax.nn.log_softmax(logits_t), a_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
@@ -100,8 +111,15 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
     Returns:
       The loss, `[...]`.
 
+    Gradient:
+      Reaches logits_t and w_t.
+
     Source: Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning,
     arXiv 1602.01783.
+
+    Example:
+      >>> print(rlax.entropy_loss([[0.0, 0.0]], [1.0]).round(2))
+      -0.69
     """
     entropy = entropy_of(jax.nn.softmax(logits_t))
     return mean_over_time(-entropy * align(w_t, entropy), mask_t)
@@ -124,8 +142,16 @@ def qpg_loss(
     Returns:
       The loss, `[...]`.
 
+    Gradient:
+      Reaches logits_t through π, never q_t; unless the advantages are stopped, theirs
+      cancels it.
+
     Source: Srinivasan et al. 2018, Actor-Critic Policy Optimization in Partially
     Observable Multiagent Environments, arXiv 1810.09026, equation 5.
+
+    Example:
+      >>> print(jax.grad(rlax.qpg_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
+      [[ 0.25 -0.25]]
     """
     pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
@@ -148,6 +174,9 @@ def rm_loss(
 
     Returns:
       The loss, `[...]`.
+
+    Gradient:
+      Reaches logits_t through π, and through the advantages unless stopped; never q_t.
 
     Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 7.
     """
@@ -172,6 +201,9 @@ def rpg_loss(
 
     Returns:
       The loss, `[...]`.
+
+    Gradient:
+      Reaches logits_t; q_t too unless stopped.
 
     Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 6.
     """
@@ -207,8 +239,19 @@ def clipped_surrogate_pg_loss(
     Returns:
       The loss, `[...]`.
 
+    Gradient:
+      Reaches prob_ratios_t where the clipped term is not the smaller one; adv_t too
+      unless stopped.
+
+    Raises:
+      ContractError: Where epsilon is negative.
+
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv
     1707.06347, equation 7.
+
+    Example:
+      >>> print(rlax.clipped_surrogate_pg_loss([0.5, 2.0], [1.0, 1.0], epsilon=0.5))
+      -1.0
     """
     check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)

@@ -11,6 +11,7 @@ from rlax._core.contracts import check, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._policies.constraints import (
     LagrangePenalty,
+    check_fit,
     compute_parametric_kl_penalty_and_dual_loss,
 )
 
@@ -60,16 +61,34 @@ def mpo_compute_weights_and_temperature_loss(
     Returns:
       (loss `[...]`, weights of sample_q_values' shape, N).
 
+    Gradient:
+      Loss and weights reach sample_q_values and the temperature.
+
+    Raises:
+      ContractError: Where there are no samples, or no such axis.
+
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920, section 4.1.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, weights, n = rlax.mpo_compute_weights_and_temperature_loss(
+      ...     [0.0, 0.0], eta, lambda x: x
+      ... )
+      >>> print(weights)
+      [0.5 0.5]
     """
     check(
         -sample_q_values.ndim <= sample_axis < sample_q_values.ndim,
         f"mpo: sample_axis {sample_axis} is no axis of sample_q_values "
-        f"{list(sample_q_values.shape)}.",
+        f"{list(sample_q_values.shape)}; pass the one along which the samples are.",
     )
     num_samples = sample_q_values.shape[sample_axis]
-    check(num_samples > 0, "mpo: sample_q_values holds no samples.")
+    check(
+        num_samples > 0,
+        f"mpo: sample_q_values {list(sample_q_values.shape)} holds no samples along "
+        f"sample_axis {sample_axis}; pass at least one.",
+    )
     temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
     tempered = sample_q_values / temperature
     # Weights and log-sum-exp share their exponentials.
@@ -119,7 +138,22 @@ def mpo_loss(
     Returns:
       (loss `[...]`, its parts).
 
+    Gradient:
+      The policy loss reaches sample_log_probs, the temperature loss the temperature
+      and sample_q_values, the KL loss the KLs, the alpha loss the multipliers. Where
+      nothing is stopped, each reaches all of its inputs.
+
+    Raises:
+      ContractError: Where a KL has neither one number nor the shape of the policy
+        loss; as in `mpo_compute_weights_and_temperature_loss`.
+
     Source: Abdolmaleki et al. 2018, arXiv 1806.06920.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, parts = rlax.mpo_loss([-1.0, -2.0], [0.0, 0.0], eta, kl_constraints=[])
+      >>> print(parts.policy_loss)
+      1.5
     """
     temperature_loss, weights, num_samples = mpo_compute_weights_and_temperature_loss(
         sample_q_values, temperature_constraint, projection_operator, sample_axis
@@ -129,19 +163,14 @@ def mpo_loss(
     kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
         kl_constraints, projection_operator, use_stop_gradient
     )
-    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
-        check(
-            jnp.shape(part) in ((), policy_loss.shape),
-            f"mpo_loss: the {name} of kl_constraints gives a loss "
-            f"{list(jnp.shape(part))}, wanted {list(policy_loss.shape)}: the samples' "
-            "shape without sample_axis.",
-        )
+    check_fit("mpo_loss", policy_loss, kl_loss, alpha_loss)
+    parts = MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )
     loss = (
         policy_loss_weight * policy_loss
         + temperature_loss_weight * temperature_loss
         + kl_loss_weight * kl_loss
         + alpha_loss_weight * alpha_loss
     )
-    return loss, MpoOutputs(
-        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
-    )
+    return loss, parts

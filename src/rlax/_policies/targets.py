@@ -58,9 +58,15 @@ def constant_policy_targets(
 
     Returns:
       Targets with actions `[N, *batch, *event]` and weights `[N, *batch]`.
+
+    Raises:
+      ContractError: Where num_samples is below 1.
     """
     if num_samples < 1:
-        raise ContractError(f"num_samples must be at least 1, got {num_samples}.")
+        raise ContractError(
+            "constant_policy_targets: num_samples must be at least 1, got "
+            f"{num_samples}."
+        )
     actions = distribution.sample(seed=rng_key, sample_shape=(num_samples,))
     shape = (num_samples, *distribution.batch_shape)
     weights = weights_scale * jnp.ones(shape, jnp.float32)
@@ -106,6 +112,9 @@ def sampled_policy_distillation_loss(
 
     Gradient:
       Reaches the distribution's parameters; the targets unless stopped.
+
+    Raises:
+      ContractError: Where the weights have not the shape of the log probabilities.
     """
     targets = stop_gradient_if(stop_target_gradients, policy_targets)
     log_probs = jnp.asarray(distribution.log_prob(targets.actions))
@@ -113,6 +122,7 @@ def sampled_policy_distillation_loss(
         raise ContractError(
             f"sampled_policy_distillation_loss: log_prob of actions "
             f"{list(jnp.shape(targets.actions))} has shape {list(log_probs.shape)}, "
-            f"but the weights {list(jnp.shape(targets.weights))}."
+            f"but the weights {list(jnp.shape(targets.weights))}; pass one weight for "
+            "each action."
         )
     return -jnp.mean(log_probs * targets.weights)

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlax._core.arrays import AllSum
+from rlax._core.all_sum import AllSum
 from rlax._core.contracts import ContractError, check, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._policies.constraints import (
     LagrangePenalty,
+    check_fit,
     compute_parametric_kl_penalty_and_dual_loss,
 )
 from rlax._policies.mpo import MpoOutputs, at_least_tiny
@@ -93,6 +94,13 @@ def vmpo_compute_weights_and_temperature_loss(
     Returns:
       (loss `[]`, weights `[...]`, number of samples `[]`).
 
+    Gradient:
+      The loss reaches the temperature, advantages and restarting_weights; unless
+      stopped, importance_weights too, and the weights all of these.
+
+    Raises:
+      ContractError: Where top_k_fraction is out of (0, 1] or leaves no sample.
+
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238, section 4.1.
     """
     all_sum = AllSum(axis_name)
@@ -163,7 +171,20 @@ def vmpo_loss(
     Returns:
       (loss of every sample `[...]`, its parts); its mean is the loss to minimise.
 
+    Gradient:
+      As in `mpo_loss`, with advantages for values.
+
+    Raises:
+      ContractError: Where a KL has neither one number nor the shape of the policy
+        loss; as in `vmpo_compute_weights_and_temperature_loss`.
+
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238.
+
+    Example:
+      >>> eta = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1)
+      >>> loss, parts = rlax.vmpo_loss([-1.0, -2.0], [1.0, 0.0], eta, kl_constraints=[])
+      >>> print(parts.normalized_weights.round(2))
+      [1. 0.]
     """
     ones = jnp.ones_like(advantages)
     temperature_loss, weights, num_samples = vmpo_compute_weights_and_temperature_loss(
@@ -182,18 +203,14 @@ def vmpo_loss(
     kl_loss, alpha_loss = compute_parametric_kl_penalty_and_dual_loss(
         kl_constraints, projection_operator, use_stop_gradient
     )
-    for name, part in (("kl", kl_loss), ("alpha", alpha_loss)):
-        check(
-            jnp.shape(part) in ((), policy_loss.shape),
-            f"vmpo_loss: the {name} of kl_constraints gives a loss "
-            f"{list(jnp.shape(part))}, wanted the samples' {list(policy_loss.shape)}.",
-        )
+    check_fit("vmpo_loss", policy_loss, kl_loss, alpha_loss)
+    parts = MpoOutputs(
+        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
+    )
     loss = (
         policy_loss_weight * policy_loss
         + temperature_loss_weight * temperature_loss
         + kl_loss_weight * kl_loss
         + alpha_loss_weight * alpha_loss
     )
-    return loss, MpoOutputs(
-        temperature_loss, policy_loss, kl_loss, alpha_loss, weights, num_samples
-    )
+    return loss, parts

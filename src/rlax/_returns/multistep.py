@@ -53,19 +53,31 @@ def lambda_returns(
       Reaches all inputs, unless stopped.
 
     Source: Sutton and Barto 2018, Reinforcement Learning, chapter 12.
+
+    Example:
+      >>> print(rlax.lambda_returns([1.0, 1.0], [0.5, 0.5], [2.0, 4.0], 1.0))
+      [2.5 3. ]
     """
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
-    v_t = stream.bootstrapped(v_t)
-    inputs = stop_gradient_if(stop_target_gradients, (r_t, discount_t, v_t, lambda_))
-    r_t, discount_t, v_t = stream.keep(*inputs[:3])
-    returns = recurrence.linear_recurrence(
-        _mix,
-        (r_t, arrays.align(discount_t, r_t), v_t, stream.uncut(inputs[3], r_t)),
-        v_t[-1],
-        cut=stream.cut,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    return lambda_returns_of(
+        stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
-    return stream.zero_padding(returns)
+
+
+def lambda_returns_of(
+    stream: streams.Stream,
+    r_t: Array,
+    discount_t: Array,
+    v_t: Array,
+    lambda_: Array,
+    stop: bool,
+) -> Array:
+    """`lambda_returns` of a stream, unchecked."""
+    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_)
+    r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
+    r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
+    return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), v_t[-1])
 
 
 def _mix(return_next, r_t, discount_t, v_t, lambda_):
@@ -101,17 +113,20 @@ def discounted_returns(
 
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
+
+    Gradient:
+      Reaches all inputs, unless stopped.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, chapter 3.
+
+    Example:
+      >>> print(rlax.discounted_returns([1.0, 1.0], [0.5, 0.5], v_t=4.0))
+      [2.5 3. ]
     """
-    return lambda_returns(
-        r_t,
-        discount_t,
-        jnp.broadcast_to(v_t, r_t.shape),
-        1.0,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    v_t = jnp.broadcast_to(v_t, r_t.shape)
+    return lambda_returns_of(
+        stream, r_t, discount_t, v_t, jnp.asarray(1.0), stop_target_gradients
     )
 
 
@@ -152,19 +167,42 @@ def n_step_bootstrapped_returns(
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Raises:
       ContractError: Where n is below 1 or no whole number.
 
     Source: Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018,
     chapter 7.
+
+    Example:
+      >>> r, discount, v = [1.0, 1.0], [0.5, 0.5], [2.0, 4.0]
+      >>> print(rlax.n_step_bootstrapped_returns(r, discount, v, n=1))
+      [2. 3.]
     """
-    n = min(whole_steps("n_step_bootstrapped_returns", n), r_t.shape[0])
+    n = whole_steps("n_step_bootstrapped_returns", n)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
-    v_t = stream.bootstrapped(v_t)
-    inputs = stop_gradient_if(stop_target_gradients, (r_t, discount_t, v_t, lambda_t))
-    r_t, discount_t, v_t = stream.keep(*inputs[:3])
-    discount_t = arrays.align(discount_t, r_t)
-    lambda_t = stream.uncut(inputs[3], r_t)
+    return n_step_returns_of(
+        stream, r_t, discount_t, v_t, n, lambda_t, stop_target_gradients
+    )
+
+
+def n_step_returns_of(
+    stream: streams.Stream,
+    r_t: Array,
+    discount_t: Array,
+    v_t: Array,
+    n: int,
+    lambda_t: Array,
+    stop: bool,
+) -> Array:
+    """`n_step_bootstrapped_returns` of a stream, unchecked."""
+    n = min(n, r_t.shape[0])
+    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_t)
+    r_t, discount_t, v_t, lambda_t = stop_gradient_if(stop, inputs)
+    r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
+    discount_t, lambda_t = arrays.align(discount_t, r_t), stream.uncut(lambda_t, r_t)
     term = r_t + discount_t * (1 - lambda_t) * v_t
     decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
     term, decay, cut = _n_fold((term, decay, stream.cut), n)  # pyright: ignore
@@ -252,23 +290,25 @@ def truncated_generalized_advantage_estimation(
     Returns:
       The advantage at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized
     Advantage Estimation, arXiv 1506.02438, equation 11 and 16.
+
+    Example:
+      >>> advantages = rlax.truncated_generalized_advantage_estimation
+      >>> print(advantages([1.0, 1.0], [0.5, 0.5], 1.0, values=[0.0, 2.0, 4.0]))
+      [2.5 1. ]
     """
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
-    v_t = stream.bootstrapped(values[1:])
-    inputs = stop_gradient_if(
-        stop_target_gradients, (r_t, discount_t, v_t, values[:-1], lambda_)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    inputs = (r_t, discount_t, stream.bootstrapped(values[1:]), values[:-1], lambda_)
+    r_t, discount_t, v_t, v_tm1, lambda_ = stop_gradient_if(
+        stop_target_gradients, inputs
     )
-    r_t, discount_t, v_t, v_tm1 = stream.keep(*inputs[:4])
-    discount_t = arrays.align(discount_t, r_t)
-    lambda_ = stream.uncut(inputs[4], r_t)
+    r_t, discount_t, v_t, v_tm1 = stream.keep(r_t, discount_t, v_t, v_tm1)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
     delta = r_t + discount_t * v_t - v_tm1
-    advantages = recurrence.linear_recurrence(
-        recurrence.traced,
-        (delta, discount_t, jnp.broadcast_to(lambda_, r_t.shape)),
-        jnp.zeros_like(r_t[0]),
-        cut=stream.cut,
-        parallel=parallel,
-    )
-    return stream.zero_padding(advantages)
+    trace = jnp.broadcast_to(lambda_, r_t.shape)
+    inputs = (delta, discount_t, trace)
+    return stream.solve(recurrence.traced, inputs, jnp.zeros_like(r_t[0]))

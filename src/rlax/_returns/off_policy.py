@@ -54,26 +54,39 @@ def general_off_policy_returns_from_q_and_v(
     Returns:
       The return at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647, equation 3.
+
+    Example:
+      >>> returns = rlax.general_off_policy_returns_from_q_and_v
+      >>> print(returns([3.0], [2.0, 4.0], [1.0, 1.0], [0.5, 0.5], c_t=[0.0]))
+      [2. 3.]
     """
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
-    v_t = stream.bootstrapped(v_t)
-    q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(
-        stop_target_gradients, (q_t, v_t, r_t, discount_t, c_t)
-    )
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    return returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients)
+
+
+def returns_of(
+    stream: streams.Stream,
+    q_t: Array,
+    v_t: Array,
+    r_t: Array,
+    discount_t: Array,
+    c_t: Array,
+    stop: bool,
+) -> Array:
+    """`general_off_policy_returns_from_q_and_v` of a stream, unchecked."""
+    inputs = (q_t, stream.bootstrapped(v_t), r_t, discount_t, c_t)
+    q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(stop, inputs)
     # The last step has no successor: its trace coefficient is 0.
     q_t, c_t = (jnp.concatenate([x, jnp.zeros_like(v_t[-1:])]) for x in (q_t, c_t))
     r_t, discount_t, v_t, q_t, c_t = stream.keep(r_t, discount_t, v_t, q_t, c_t)
     q_t, c_t = recurrence.unless(stream.cut, q_t), stream.uncut(c_t, r_t)
-    returns = recurrence.linear_recurrence(
-        _correct,
-        (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t),
-        jnp.zeros_like(v_t[-1]),
-        cut=stream.cut,
-        parallel=parallel,
-    )
-    return stream.zero_padding(returns)
+    inputs = (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t)
+    return stream.solve(_correct, inputs, jnp.zeros_like(v_t[-1]))
 
 
 def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
@@ -119,20 +132,38 @@ def general_off_policy_returns_from_action_values(
     Returns:
       The return at every step, `[T, ...]`; NaN reaches it from an action out of range.
 
+    Gradient:
+      Reaches all inputs, unless stopped.
+
     Source: Munos et al. 2016, arXiv 1606.02647.
     """
-    return general_off_policy_returns_from_q_and_v(
-        arrays.pick(q_t, a_t)[:-1],
-        jnp.sum(pi_t * q_t, axis=-1),
-        r_t,
-        discount_t,
-        c_t[:-1],
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    return returns_from_action_values_of(
+        stream, q_t, a_t, r_t, discount_t, c_t, pi_t, stop_target_gradients
     )
+
+
+def returns_from_action_values_of(
+    stream: streams.Stream,
+    q_t: Array,
+    a_t: Array,
+    r_t: Array,
+    discount_t: Array,
+    c_t: Array,
+    pi_t: Array,
+    stop: bool,
+) -> Array:
+    """`general_off_policy_returns_from_action_values` of a stream, unchecked."""
+    qa_t, v_t = arrays.pick(q_t, a_t), jnp.sum(pi_t * q_t, axis=-1)
+    return returns_of(stream, qa_t[:-1], v_t, r_t, discount_t, c_t[:-1], stop)
+
+
+def retrace_coefficients(
+    pi_t: Array, mu_t: Array, a_t: Array, lambda_: Array, eps: float
+) -> Array:
+    """Retrace's trace coefficients, λ min(1, π(a) / (μ(a) + eps))."""
+    ratio = jnp.minimum(1.0, arrays.pick(pi_t, a_t) / (mu_t + eps))
+    return ratio * arrays.align(lambda_, ratio)
 
 
 @shapes(
@@ -172,21 +203,24 @@ def importance_corrected_td_errors(
     Returns:
       The error at every step, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches values[:-1]; all inputs unless stopped.
+
     Source: Precup et al. 2000, Eligibility Traces for Off-Policy Policy Evaluation.
+
+    Example:
+      >>> errors = rlax.importance_corrected_td_errors
+      >>> print(errors([1.0, 1.0], [0.5, 0.5], [1.0, 2.0], 1.0, values=[0.0, 2.0, 4.0]))
+      [3. 2.]
     """
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))
     r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
     discount_t = arrays.align(discount_t, r_t)
     delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
     trace = rho_tm1 * stream.uncut(lambda_, r_t)
-    errors = recurrence.linear_recurrence(
-        recurrence.traced,
-        stop_gradient_if(stop_target_gradients, (delta, discount_t, trace)),
-        jnp.zeros_like(r_t[0]),
-        cut=stream.cut,
-        parallel=parallel,
-    )
+    inputs = stop_gradient_if(stop_target_gradients, (delta, discount_t, trace))
+    errors = stream.solve(recurrence.traced, inputs, jnp.zeros_like(r_t[0]))
     if stop_target_gradients:
-        errors = jax.lax.stop_gradient(errors + v_tm1) - v_tm1
-    return stream.zero_padding(errors)
+        return jax.lax.stop_gradient(errors + v_tm1) - v_tm1
+    return errors

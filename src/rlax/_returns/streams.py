@@ -8,12 +8,13 @@ in Reinforcement Learning, arXiv 1712.00378). A terminal state needs no mark: it
 discount is 0.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from rlax._core import arrays
+from rlax._core import arrays, recurrence
 
 # The contract of the three keywords, for every op that takes them.
 CONTRACT = (
@@ -28,6 +29,7 @@ class Stream(NamedTuple):
     truncation: jax.Array | None
     bootstrap: jax.Array | None
     cut: jax.Array | None  # y[t + 1] must not enter y[t]
+    parallel: bool | None  # how to solve; None: by backend and length
 
     def keep(self, *steps: jax.Array) -> tuple[jax.Array, ...]:
         """The arrays with zeros in the padding, so that its NaN reach no gradient."""
@@ -51,12 +53,25 @@ class Stream(NamedTuple):
         trace_t = arrays.align(trace_t, like)
         return trace_t if self.cut is None else jnp.where(self.cut, 0, trace_t)
 
+    def solve(
+        self,
+        step: Callable[..., jax.Array],
+        inputs: tuple[jax.Array, ...],
+        last: jax.Array,
+    ) -> jax.Array:
+        """The recurrence over these steps, cut where they are; 0 in the padding."""
+        y = recurrence.linear_recurrence(
+            step, inputs, last, cut=self.cut, parallel=self.parallel
+        )
+        return self.zero_padding(y)
+
 
 def stream_of(
     like: jax.Array,
     mask_t: jax.Array | None,
     truncation_t: jax.Array | None,
-    bootstrap_t: jax.Array | None = None,
+    bootstrap_t: jax.Array | None,
+    parallel: bool | None = None,
 ) -> Stream:
     """The stream of arrays shaped like `like`, `[T, ...]`."""
     mask = None if mask_t is None else arrays.align(mask_t, like)
@@ -68,4 +83,4 @@ def stream_of(
         cut = ends if cut is None else cut | ends
     if cut is not None:
         cut = jnp.broadcast_to(cut, like.shape)
-    return Stream(mask, truncation, bootstrap_t, cut)
+    return Stream(mask, truncation, bootstrap_t, cut, parallel)

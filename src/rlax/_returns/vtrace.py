@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlax._core import arrays, recurrence
+from rlax._core import arrays
 from rlax._core.contracts import check_range, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._returns import streams
@@ -33,6 +33,7 @@ class VTraceOutput(NamedTuple):
     q_estimate: Array
 
 
+@shapes(_CONTRACT)
 def vtrace(
     v_tm1: Any,
     v_t: Any,
@@ -79,24 +80,21 @@ def vtrace(
     Gradient:
       Reaches v_tm1 alone where targets are stopped; else all inputs.
 
+    Raises:
+      ContractError: Where a threshold is negative.
+
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, equation 1.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> print(rlax.vtrace(v[:-1], v[1:], [1.0, 1.0], [0.5, 0.5], rho_tm1=[1.0, 2.0]))
+      [2.5 1. ]
     """
-    return leaky_vtrace(
-        v_tm1,
-        v_t,
-        r_t,
-        discount_t,
-        rho_tm1,
-        1.0,
-        lambda_,
-        clip_rho_threshold,
-        stop_target_gradients,
-        sample_mask,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
-    )
+    check_range("vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    ratios = _Ratios(1.0, clip_rho_threshold)
+    return _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
 
 
 @shapes(_CONTRACT)
@@ -142,49 +140,24 @@ def leaky_vtrace(
     Returns:
       The errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      As in `vtrace`.
+
+    Raises:
+      ContractError: Where alpha_ is out of [0, 1], or a threshold negative.
+
     Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
     section 4.2.
     """
     check_range("leaky_vtrace", "alpha_", alpha_, 0, 1)
     check_range("leaky_vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
-    v_t = stream.bootstrapped(v_t)
-    lambda_ = stream.uncut(lambda_, r_t)
-    v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
-    discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
-    rho_hat = _leak(alpha_, clip_rho_threshold, rho_tm1)
-    delta = rho_hat * (r_t + discount_t * v_t - v_tm1)
-    inputs = (delta, discount_t, rho_tm1, lambda_)
-    if sample_mask is not None:
-        sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
-        inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
-
-    def step(error_next, delta, discount_t, rho_tm1, lambda_, sampled=None):
-        follow = discount_t * (lambda_ * _leak(alpha_, 1.0, rho_tm1))
-        if sampled is not None:
-            follow = jnp.where(sampled, follow, 1)
-        return delta + follow * error_next
-
-    # Stopping the inputs, not the result, keeps the scan out of differentiation.
-    errors = recurrence.linear_recurrence(
-        step,
-        stop_gradient_if(stop_target_gradients, inputs),
-        jnp.zeros_like(r_t[0]),
-        cut=stream.cut,
-        parallel=parallel,
-    )
-    if stop_target_gradients:
-        errors = jax.lax.stop_gradient(errors + v_tm1) - v_tm1
-    return stream.zero_padding(errors)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    ratios = _Ratios(alpha_, clip_rho_threshold)
+    return _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
 
 
-def _leak(alpha, limit, rho):
-    clipped = jnp.minimum(rho, limit)
-    if isinstance(alpha, float | int) and alpha == 1:
-        return clipped
-    return alpha * clipped + (1 - alpha) * rho
-
-
+@shapes(_CONTRACT)
 def vtrace_td_error_and_advantage(
     v_tm1: Any,
     v_t: Any,
@@ -225,25 +198,31 @@ def vtrace_td_error_and_advantage(
     Returns:
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
 
+    Gradient:
+      errors as in `vtrace`. The other two are not stopped: stop them where they serve
+      as targets, as `policy_gradient_loss` does.
+
+    Raises:
+      ContractError: Where a threshold is negative.
+
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, section 4.2.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> out = rlax.vtrace_td_error_and_advantage(
+      ...     v[:-1], v[1:], r_t=[1.0, 1.0], discount_t=[0.5, 0.5], rho_tm1=[1.0, 2.0]
+      ... )
+      >>> print(out.pg_advantage)
+      [2.5 1. ]
     """
-    return leaky_vtrace_td_error_and_advantage(
-        v_tm1,
-        v_t,
-        r_t,
-        discount_t,
-        rho_tm1,
-        1.0,
-        lambda_,
-        clip_rho_threshold,
-        clip_pg_rho_threshold,
-        stop_target_gradients,
-        sample_mask,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
-    )
+    op = "vtrace_td_error_and_advantage"
+    check_range(op, "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
+    check_range(op, "clip_pg_rho_threshold", clip_pg_rho_threshold, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    ratios = _Ratios(1.0, clip_rho_threshold, clip_pg_rho_threshold)
+    errors = _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
+    return _with_advantage(stream, steps, ratios, errors)
 
 
 @shapes(_CONTRACT)
@@ -291,35 +270,88 @@ def leaky_vtrace_td_error_and_advantage(
 
     Returns:
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
+
+    Gradient:
+      As in `vtrace_td_error_and_advantage`.
+
+    Raises:
+      ContractError: Where alpha is out of [0, 1], or a threshold negative.
+
+    Source: Zahavy et al. 2020, arXiv 2002.12928, section 4.2.
     """
-    errors = leaky_vtrace(
-        v_tm1,
-        v_t,
-        r_t,
-        discount_t,
-        rho_tm1,
-        alpha,
-        lambda_,
-        clip_rho_threshold,
-        stop_target_gradients,
-        sample_mask,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
-    )
-    check_range("vtrace", "clip_pg_rho_threshold", clip_pg_rho_threshold, 0, jnp.inf)
-    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
+    op = "leaky_vtrace_td_error_and_advantage"
+    check_range(op, "alpha", alpha, 0, 1)
+    check_range(op, "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
+    check_range(op, "clip_pg_rho_threshold", clip_pg_rho_threshold, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
+    ratios = _Ratios(alpha, clip_rho_threshold, clip_pg_rho_threshold)
+    errors = _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
+    return _with_advantage(stream, steps, ratios, errors)
+
+
+class _Steps(NamedTuple):
+    """The steps of a stream, 0 in the padding, with a bootstrap where truncated."""
+
+    v_tm1: Array
+    v_t: Array
+    r_t: Array
+    discount_t: Array
+    rho_tm1: Array
+    lambda_: Array
+
+
+class _Ratios(NamedTuple):
+    """How far importance ratios are clipped."""
+
+    alpha: Any  # the share of the clipped ratios
+    td_limit: Any
+    advantage_limit: Any = 1.0
+
+    def clipped(self, rho_tm1: Array, limit: Any) -> Array:
+        """The ratios up to the limit, and a share of what is beyond."""
+        clipped = jnp.minimum(rho_tm1, limit)
+        if isinstance(self.alpha, float | int) and self.alpha == 1:
+            return clipped
+        return self.alpha * clipped + (1 - self.alpha) * rho_tm1
+
+
+def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
     v_t = stream.bootstrapped(v_t)
     v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
     discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
-    lambda_ = jnp.broadcast_to(arrays.align(lambda_, r_t), r_t.shape)[:-1]
+    return _Steps(v_tm1, v_t, r_t, discount_t, rho_tm1, arrays.align(lambda_, r_t))
+
+
+def _errors(stream, steps, ratios, sample_mask, stop):
+    v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_ = steps
+    delta = ratios.clipped(rho_tm1, ratios.td_limit) * (r_t + discount_t * v_t - v_tm1)
+    inputs = (delta, discount_t, rho_tm1, stream.uncut(lambda_, r_t))
+    if sample_mask is not None:
+        sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
+        inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
+
+    def step(error_next, delta, discount_t, rho_tm1, lambda_, sampled=None):
+        follow = discount_t * (lambda_ * ratios.clipped(rho_tm1, 1.0))
+        if sampled is not None:
+            follow = jnp.where(sampled, follow, 1)
+        return delta + follow * error_next
+
+    # Stopping the inputs, not the result, keeps the scan out of differentiation.
+    inputs = stop_gradient_if(stop, inputs)
+    errors = stream.solve(step, inputs, jnp.zeros_like(r_t[0]))
+    return jax.lax.stop_gradient(errors + v_tm1) - v_tm1 if stop else errors
+
+
+def _with_advantage(stream, steps, ratios, errors):
+    v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_ = steps
+    lambda_ = jnp.broadcast_to(lambda_, r_t.shape)[:-1]
     targets_tm1 = errors + v_tm1
     ahead = lambda_ * targets_tm1[1:] + (1 - lambda_) * v_tm1[1:]
     if stream.cut is not None:
         ahead = jnp.where(stream.cut[:-1], v_t[:-1], ahead)
     q_estimate = r_t + discount_t * jnp.concatenate([ahead, v_t[-1:]])
-    pg_rho_tm1 = _leak(alpha, clip_pg_rho_threshold, rho_tm1)
+    pg_rho_tm1 = ratios.clipped(rho_tm1, ratios.advantage_limit)
     pg_advantage = pg_rho_tm1 * (q_estimate - v_tm1)
     return VTraceOutput(
         errors, stream.zero_padding(pg_advantage), stream.zero_padding(q_estimate)

@@ -4,10 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rlax._core.arrays import pick_along
-from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._learning.losses import categorical_cross_entropy
 from rlax._values import next_value
@@ -15,6 +14,7 @@ from rlax._values import next_value
 Array = jax.Array
 
 
+@shapes("z_p[N], probs[N], z_q:rising[K]")
 def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
     """Projects a categorical distribution onto other atoms.
 
@@ -30,19 +30,20 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
       Weight of each atom of z_q, `[K]`; NaN where z_q does not increase (an error where
       it is a NumPy array).
 
+    Raises:
+      ContractError: Where z_q is a NumPy array that does not increase.
+
     Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
     Learning, arXiv 1707.06887, equation 7.
+
+    Example:
+      >>> print(rlax.categorical_l2_project([0.5, 2.0], [0.4, 0.6], [0.0, 1.0, 2.0]))
+      [0.2 0.2 0.6]
     """
-    if is_host(z_q) and not np.all(np.diff(np.asarray(z_q, float)) > 0):
-        raise ContractError(
-            "categorical_l2_project: z_q must be strictly increasing, got "
-            f"{np.asarray(z_q)}; pass jnp.sort(z_q)."
-        )
     return _project(z_p, probs, z_q)
 
 
-@shapes("z_p[N], probs[N], z_q[K]")
-def _project(z_p: Any, probs: Any, z_q: Any) -> Array:
+def _project(z_p: Array, probs: Array, z_q: Array) -> Array:
     if z_q.shape[0] == 1:
         return jnp.sum(probs, keepdims=True) + 0 * (z_q + z_p.sum())
     # Each atom meets two others only: finding them costs less than all pairs.
@@ -91,6 +92,12 @@ def categorical_td_learning(
       Reaches v_logits_tm1; the target's inputs too unless stopped.
 
     Source: Bellemare et al. 2017, arXiv 1707.06887.
+
+    Example:
+      >>> atoms, logits = jnp.linspace(-1.0, 1.0, 3), jnp.zeros(3)
+      >>> loss = rlax.categorical_td_learning(atoms, logits, 0.5, 0.9, atoms, logits)
+      >>> print(loss.round(2))
+      1.1
     """
     return _loss(
         v_atoms_tm1,
@@ -183,6 +190,10 @@ def categorical_double_q_learning(
 
     Returns:
       The loss, `[]`; NaN where q_t_selector holds one.
+
+    Gradient:
+      Reaches q_logits_tm1; the target's inputs too unless stopped, but never
+      q_t_selector.
 
     Source: Bellemare et al. 2017, arXiv 1707.06887; van Hasselt et al. 2016, arXiv
     1509.06461.

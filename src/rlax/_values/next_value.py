@@ -1,4 +1,7 @@
-"""Which next value: greedy, expected, chosen, or selected by other values."""
+"""Which next value: greedy, expected, or selected by other values.
+
+That of an action which was taken is `pick(q_t, a_t)`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +17,6 @@ def greedy_value(q_t: jax.Array) -> jax.Array:
 def expected_value(q_t: jax.Array, probs_t: jax.Array) -> jax.Array:
     """Σ_a π(a) q[a]."""
     return jnp.sum(q_t * probs_t, axis=-1)
-
-
-def chosen_value(q_t: jax.Array, a_t: jax.Array) -> jax.Array:
-    """q[a]."""
-    return pick(q_t, a_t)
 
 
 def selected_value(q_t: jax.Array, selector_t: jax.Array) -> jax.Array:

@@ -28,6 +28,11 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
 
     Source: Jaderberg et al. 2017, Reinforcement Learning with Unsupervised Auxiliary
     Tasks, arXiv 1611.05397.
+
+    Example:
+      >>> frames = jnp.arange(8.0).reshape(2, 2, 2, 1)
+      >>> print(rlax.pixel_control_rewards(frames, cell_size=2))
+      [[[4.]]]
     """
     *lead, height, width, channels = observations.shape
     if cell_size < 1 or height % cell_size or width % cell_size:
@@ -73,6 +78,11 @@ def feature_control_rewards(
         a discount.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.
+
+    Example:
+      >>> print(rlax.feature_control_rewards([[0.0], [2.0], [1.0]], "increase"))
+      [[ 2.]
+       [-1.]]
     """
     before, after = features[:-1], features[1:]
     if cumulant_type == "feature":
@@ -99,7 +109,8 @@ def feature_control_rewards(
 
 @shapes(
     "observations:number[T+1 ... H W C], actions:index(A)[T ...],"
-    "action_values[T+1 ... Y X A]"
+    "action_values[T+1 ... Y X A],"
+    "mask_t?:mask[T ...]|[T]|[T ... Y X], truncation_t?:mask[T ...]|[T]|[T ... Y X]"
 )
 def pixel_control_loss(
     observations: Any,
@@ -144,9 +155,9 @@ def pixel_control_loss(
     rewards = pixel_control_rewards(observations, cell_size)
     if action_values.shape[1:-1] != rewards.shape[1:]:
         raise ContractError(
-            "pixel_control_loss: action_values "
-            f"{list(action_values.shape)} must be [T + 1, cells, A] for rewards [T, "
-            f"cells] = {list(rewards.shape)}."
+            f"pixel_control_loss: action_values {list(action_values.shape)} must hold "
+            f"values [..., A] of the same cells as the rewards {list(rewards.shape)}, "
+            "with one step more; pass another cell_size, or resize the values."
         )
     discount = jnp.asarray(discount_factor, rewards.dtype)
     if discount.shape not in ((), actions.shape[:1], actions.shape):

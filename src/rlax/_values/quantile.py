@@ -1,16 +1,15 @@
 """Values as sets of quantiles (QR-DQN)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from rlax._core.arrays import pick_along
-from rlax._core.contracts import check_range, is_host, shapes
+from rlax._core.contracts import check_range, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._values import next_value
+from rlax._values.pinball import pinball_loss
 
 Array = jax.Array
 
@@ -43,103 +42,19 @@ def quantile_regression_loss(
     Gradient:
       Reaches dist_src, tau_src and dist_target.
 
+    Raises:
+      ContractError: Where huber_param is negative.
+
     Source: Dabney et al. 2018, Distributional Reinforcement Learning with Quantile
     Regression, arXiv 1710.10044, equation 10.
+
+    Example:
+      >>> print(rlax.quantile_regression_loss([0.0, 1.0], [0.25, 0.75], [1.0]))
+      0.25
     """
     del stop_target_gradients
-    return _quantile_loss(dist_src, tau_src, dist_target, huber_param)
-
-
-def _quantile_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Array:
     check_range("quantile_regression_loss", "huber_param", huber_param, 0, jnp.inf)
-    dtype = jnp.result_type(src, tau, target)
-    src, tau, target = (x.astype(dtype) for x in (src, tau, target))
-    if is_host(huber_param):
-        return _pinball(float(huber_param), src, tau, target)
-    # Known on the device alone: 0 must still mean the absolute loss.
-    huber = _pinball_value(huber_param, src, tau, target)
-    return jnp.where(huber_param == 0, _pinball(0.0, src, tau, target), huber)
-
-
-# Of the pairs of predictions and targets, how many rows to sum in one step on a CPU.
-_UNROLL = 8
-
-
-def _sum_pairs(terms: Callable[..., tuple[Array, ...]], rows: Any, columns: Any) -> Any:
-    """The sums of terms(row, columns) over all rows, elementwise in the columns."""
-    if jax.default_backend() != "cpu":
-        across = jax.vmap(terms, in_axes=(0, None))(rows, columns)
-        return jax.tree.map(lambda x: jnp.sum(x, axis=0), across)
-    # A CPU compiler fuses no such reduction: it would write out every pair. A loop over
-    # the rows keeps to the columns, in single precision at least.
-    first = jax.tree.map(lambda x: x[0], rows)
-    start = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)),
-        jax.eval_shape(terms, first, columns),
-    )
-
-    def add(totals, row):
-        return jax.tree.map(jnp.add, totals, terms(row, columns)), None
-
-    return jax.lax.scan(add, start, rows, unroll=_UNROLL)[0]
-
-
-def _slope(kappa, delta, tau):
-    """The loss's derivative in δ, and the loss divided by it."""
-    weight = jnp.where(delta < 0, 1 - tau, tau)
-    if is_host(kappa) and kappa == 0:
-        return weight * jnp.where(delta < 0, -1, 1), delta
-    near = jnp.clip(delta, -kappa, kappa)
-    return weight * near, delta - 0.5 * near
-
-
-def _pinball_value(kappa, src, tau, target):
-    def terms(target_j, columns):
-        src, tau = columns
-        slope, rest = _slope(kappa, target_j - src, tau)
-        return (slope * rest,)
-
-    (losses,) = _sum_pairs(terms, target, (src, tau))
-    return (jnp.sum(losses) / target.shape[0]).astype(src.dtype)
-
-
-_pinball = jax.custom_jvp(_pinball_value, nondiff_argnums=(0,))
-
-
-def _pinball_jvp(kappa, primals, tangents):
-    # Each derivative is one more sum over the pairs; nothing of their size is kept.
-    src, tau, target = primals
-    src_dot, tau_dot, target_dot = tangents
-
-    def for_src(target_j, columns):
-        src, tau = columns
-        delta = target_j - src
-        slope, rest = _slope(kappa, delta, tau)
-        loss = slope * rest
-        # d loss / d τ: the loss without its weight, signed.
-        unweighted, _ = _slope(kappa, delta, jnp.ones_like(tau) / 2)
-        by_tau = 2 * unweighted * rest * jnp.where(delta < 0, -1, 1)
-        return loss, slope + 0 * delta, by_tau
-
-    def for_target(row, target):
-        src_i, tau_i = row
-        delta = target - src_i
-        return (_slope(kappa, delta, tau_i)[0] + 0 * delta,)
-
-    losses, by_src, by_tau = _sum_pairs(for_src, target, (src, tau))
-    loss = (jnp.sum(losses) / target.shape[0]).astype(src.dtype)
-    change = jnp.zeros_like(losses[0])
-    if not isinstance(src_dot, SymbolicZero):
-        change -= jnp.sum(src_dot * by_src)
-    if not isinstance(tau_dot, SymbolicZero):
-        change += jnp.sum(tau_dot * by_tau)
-    if not isinstance(target_dot, SymbolicZero):
-        (by_target,) = _sum_pairs(for_target, (src, tau), target)
-        change += jnp.sum(target_dot * by_target)
-    return loss, (change / target.shape[0]).astype(loss.dtype)
-
-
-_pinball.defjvp(_pinball_jvp, symbolic_zeros=True)
+    return pinball_loss(dist_src, tau_src, dist_target, huber_param)
 
 
 @shapes(
@@ -178,14 +93,18 @@ def quantile_expected_sarsa(
     Gradient:
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
+    Raises:
+      ContractError: Where huber_param is negative.
+
     Source: Dabney et al. 2018, arXiv 1710.10044.
     """
+    check_range("quantile_expected_sarsa", "huber_param", huber_param, 0, jnp.inf)
     src = pick_along(dist_q_tm1, a_tm1, axis=1)
     targets = stop_gradient_if(stop_target_gradients, r_t + discount_t * dist_q_t)
     probs_a_t = stop_gradient_if(stop_target_gradients, probs_a_t)
 
     def loss(target: Array) -> Array:
-        return _quantile_loss(src, tau_q_tm1, target, huber_param)
+        return pinball_loss(src, tau_q_tm1, target, huber_param)
 
     return jnp.sum(probs_a_t * jax.vmap(loss, in_axes=1)(targets))
 
@@ -227,11 +146,20 @@ def quantile_q_learning(
     Gradient:
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
+    Raises:
+      ContractError: Where huber_param is negative.
+
     Source: Dabney et al. 2018, arXiv 1710.10044, algorithm 1.
+
+    Example:
+      >>> q = jnp.array([[0.0, 1.0], [2.0, 3.0]])  # [N, A]
+      >>> print(rlax.quantile_q_learning(q, [0.25, 0.75], 0, 1.0, 0.5, q, q))
+      0.75
     """
+    check_range("quantile_q_learning", "huber_param", huber_param, 0, jnp.inf)
     means = jnp.mean(dist_q_t_selector, axis=0)
     values = jnp.where(jnp.isnan(means).any(), jnp.nan, dist_q_t)
     v_t = pick_along(values, next_value.greedy_action(means), axis=1)
     target = stop_gradient_if(stop_target_gradients, r_t + discount_t * v_t)
     src = pick_along(dist_q_tm1, a_tm1, axis=1)
-    return _quantile_loss(src, tau_q_tm1, target, huber_param)
+    return pinball_loss(src, tau_q_tm1, target, huber_param)

@@ -4,9 +4,10 @@ from typing import Any
 
 import jax
 
+from rlax._core.arrays import pick
 from rlax._core.contracts import check_range, shapes
 from rlax._values import next_value
-from rlax._values.td_error import one_step, td_error
+from rlax._values.td_error import one_step_error
 
 Array = jax.Array
 
@@ -37,8 +38,12 @@ def td_learning(
       Reaches v_tm1; r_t, discount_t and v_t too unless stopped.
 
     Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
+
+    Example:
+      >>> print(rlax.td_learning(v_tm1=1.0, r_t=0.5, discount_t=0.5, v_t=2.0))
+      0.5
     """
-    return td_error(one_step(r_t, discount_t, v_t), v_tm1, stop_target_gradients)
+    return one_step_error(v_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], a_t:index(A)[]")
@@ -71,10 +76,13 @@ def sarsa(
       Reaches q_tm1; the target's inputs too unless stopped.
 
     Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
+
+    Example:
+      >>> print(rlax.sarsa([1.0, 2.0], 0, 1.0, 0.5, [3.0, 4.0], 1))
+      2.0
     """
-    target = one_step(r_t, discount_t, next_value.chosen_value(q_t, a_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, qa_t = pick(q_tm1, a_tm1), pick(q_t, a_t)
+    return one_step_error(qa_tm1, r_t, discount_t, qa_t, stop_target_gradients)
 
 
 @shapes(
@@ -105,12 +113,18 @@ def expected_sarsa(
     Returns:
       The TD error, `[]`.
 
+    Gradient:
+      Reaches q_tm1; the target's inputs too unless stopped.
+
     Source: van Seijen et al. 2009, A Theoretical and Empirical Analysis of Expected
     Sarsa.
+
+    Example:
+      >>> print(rlax.expected_sarsa([1.0, 2.0], 0, 1.0, 0.5, [3.0, 4.0], [0.5, 0.5]))
+      1.75
     """
-    target = one_step(r_t, discount_t, next_value.expected_value(q_t, probs_a_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, v_t = pick(q_tm1, a_tm1), next_value.expected_value(q_t, probs_a_t)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
@@ -137,11 +151,19 @@ def q_learning(
     Returns:
       The TD error, `[]`.
 
+    Gradient:
+      Reaches q_tm1; the target's inputs too unless stopped.
+
     Source: Watkins and Dayan 1992, Q-learning.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> a, r, discount = jnp.array([0, 1]), jnp.ones(2), jnp.full(2, 0.5)
+      >>> print(jax.vmap(rlax.q_learning)(q, a, r, discount, q))
+      [ 1. -1.]
     """
-    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1, v_t = pick(q_tm1, a_tm1), next_value.greedy_value(q_t)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes(
@@ -172,13 +194,19 @@ def double_q_learning(
     Returns:
       The TD error, `[]`; NaN where q_t_selector holds one.
 
+    Gradient:
+      Reaches q_tm1; r_t, discount_t and q_t_value too unless stopped.
+
     Source: van Hasselt et al. 2016, Deep Reinforcement Learning with Double Q-learning,
     arXiv 1509.06461.
+
+    Example:
+      >>> print(rlax.double_q_learning([1.0, 2.0], 0, 1.0, 0.5, [3.0, 4.0], [1.0, 0.0]))
+      1.5
     """
     v_t = next_value.selected_value(q_t_value, q_t_selector)
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    target = one_step(r_t, discount_t, v_t)
-    return td_error(target, prediction, stop_target_gradients)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
@@ -207,14 +235,23 @@ def persistent_q_learning(
     Returns:
       The TD error, `[]`.
 
+    Gradient:
+      Reaches q_tm1; the target's inputs too unless stopped.
+
+    Raises:
+      ContractError: Where action_gap_scale is out of [0, 1].
+
     Source: Bellemare et al. 2016, Increasing the Action Gap, arXiv 1512.04860.
+
+    Example:
+      >>> print(rlax.persistent_q_learning([1.0, 2.0], 0, 1.0, 0.5, [3.0, 4.0], 0.5))
+      1.75
     """
     check_range("persistent_q_learning", "action_gap_scale", action_gap_scale, 0, 1)
     greedy = (1 - action_gap_scale) * next_value.greedy_value(q_t)
-    v_t = greedy + action_gap_scale * next_value.chosen_value(q_t, a_tm1)
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    target = one_step(r_t, discount_t, v_t)
-    return td_error(target, prediction, stop_target_gradients)
+    v_t = greedy + action_gap_scale * pick(q_t, a_tm1)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], v_t[]")
@@ -241,10 +278,17 @@ def qv_learning(
     Returns:
       The TD error, `[]`.
 
+    Gradient:
+      Reaches q_tm1; the target's inputs too unless stopped.
+
     Source: Wiering 2005, QV(lambda)-learning.
+
+    Example:
+      >>> print(rlax.qv_learning([1.0, 2.0], 0, 1.0, 0.5, 3.0))
+      1.5
     """
-    prediction = next_value.chosen_value(q_tm1, a_tm1)
-    return td_error(one_step(r_t, discount_t, v_t), prediction, stop_target_gradients)
+    qa_tm1 = pick(q_tm1, a_tm1)
+    return one_step_error(qa_tm1, r_t, discount_t, v_t, stop_target_gradients)
 
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], q_t[A]")
@@ -269,8 +313,15 @@ def qv_max(
     Returns:
       The TD error, `[]`.
 
+    Gradient:
+      Reaches v_tm1; the target's inputs too unless stopped.
+
     Source: Wiering and van Hasselt 2009, The QV Family Compared to Other Reinforcement
     Learning Algorithms.
+
+    Example:
+      >>> print(rlax.qv_max(1.0, 1.0, 0.5, [3.0, 4.0]))
+      2.0
     """
-    target = one_step(r_t, discount_t, next_value.greedy_value(q_t))
-    return td_error(target, v_tm1, stop_target_gradients)
+    v_t = next_value.greedy_value(q_t)
+    return one_step_error(v_tm1, r_t, discount_t, v_t, stop_target_gradients)

@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core import arrays
-from rlax._core.contracts import shapes
+from rlax._core.contracts import check_range, shapes
 from rlax._returns import multistep, off_policy, streams
-from rlax._values import next_value, squashed
-from rlax._values.squashed import masked_td_error
-from rlax._values.transforms import IDENTITY_PAIR
+from rlax._values import next_value
+from rlax._values.td_error import sequence_error
 
 Array = jax.Array
 
@@ -56,19 +55,17 @@ def td_lambda(
       Reaches v_tm1; all inputs unless stopped.
 
     Source: Sutton 1988, Learning to Predict by the Methods of Temporal Differences.
+
+    Example:
+      >>> v = jnp.array([0.0, 2.0, 4.0])
+      >>> print(rlax.td_lambda(v[:-1], [1.0, 1.0], [0.5, 0.5], v[1:], lambda_=1.0))
+      [2.5 1. ]
     """
-    target = multistep.lambda_returns(
-        r_t,
-        discount_t,
-        v_t,
-        lambda_,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    returns = multistep.lambda_returns_of(
+        stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
-    return masked_td_error(target, v_tm1, stop_target_gradients, mask_t)
+    return sequence_error(stream, returns, v_tm1, stop_target_gradients)
 
 
 @shapes(
@@ -111,22 +108,23 @@ def sarsa_lambda(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
     """
-    return td_lambda(
-        next_value.chosen_value(q_tm1, a_tm1),
-        r_t,
-        discount_t,
-        next_value.chosen_value(q_t, a_t),
-        lambda_,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    qa_tm1, qa_t = arrays.pick(q_tm1, a_tm1), arrays.pick(q_t, a_t)
+    returns = multistep.lambda_returns_of(
+        stream, r_t, discount_t, qa_t, lambda_, stop_target_gradients
     )
+    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
 
 
+@shapes(
+    "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
+    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
 def q_lambda(
     q_tm1: Any,
     a_tm1: Any,
@@ -164,23 +162,29 @@ def q_lambda(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Peng and Williams 1994, Incremental Multi-Step Q-Learning.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> print(rlax.q_lambda(q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.0))
+      [ 1. -1.]
     """
-    return squashed.transformed_q_lambda(
-        q_tm1,
-        a_tm1,
-        r_t,
-        discount_t,
-        q_t,
-        lambda_,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    qa_tm1, v_t = arrays.pick(q_tm1, a_tm1), next_value.greedy_value(q_t)
+    returns = multistep.lambda_returns_of(
+        stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
+    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
 
 
+@shapes(
+    "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
+    "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
+    "mu_t:probs[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+)
 def retrace(
     q_tm1: Any,
     q_t: Any,
@@ -224,27 +228,23 @@ def retrace(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where eps is negative.
+
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647.
     """
-    return squashed.transformed_retrace(
-        q_tm1,
-        q_t,
-        a_tm1,
-        a_t,
-        r_t,
-        discount_t,
-        pi_t,
-        mu_t,
-        lambda_,
-        eps,
-        stop_target_gradients,
-        IDENTITY_PAIR,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    check_range("retrace", "eps", eps, 0, jnp.inf)
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    c_t = off_policy.retrace_coefficients(pi_t, mu_t, a_t, lambda_, eps)
+    returns = off_policy.returns_from_action_values_of(
+        stream, q_t, a_t, r_t, discount_t, c_t, pi_t, stop_target_gradients
     )
+    qa_tm1 = arrays.pick(q_tm1, a_tm1)
+    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
 
 
 @shapes(
@@ -288,19 +288,14 @@ def retrace_continuous(
     Returns:
       The TD errors, `[T, ...]`; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Munos et al. 2016, arXiv 1606.02647.
     """
-    lambda_ = arrays.align(lambda_, log_rhos)
-    target = off_policy.general_off_policy_returns_from_q_and_v(
-        q_t,
-        v_t,
-        r_t,
-        discount_t,
-        jnp.minimum(1.0, jnp.exp(log_rhos)) * lambda_,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    c_t = jnp.minimum(1.0, jnp.exp(log_rhos)) * arrays.align(lambda_, log_rhos)
+    returns = off_policy.returns_of(
+        stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients
     )
-    return masked_td_error(target, q_tm1, stop_target_gradients, mask_t)
+    return sequence_error(stream, returns, q_tm1, stop_target_gradients)

@@ -18,7 +18,7 @@ from rlax._core import arrays
 from rlax._core.contracts import check_range, shapes
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
-from rlax._values.td_error import td_error
+from rlax._values.td_error import sequence_error
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
@@ -50,6 +50,9 @@ def _transformed(
 
     Returns:
       As `{returns.__name__}`, transformed.
+
+    Gradient:
+      As `{returns.__name__}`.
 
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
     """
@@ -111,22 +114,25 @@ def transformed_q_lambda(
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
     Source: Pohlen et al. 2018, arXiv 1805.11593; Peng and Williams 1994.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> pair = rlax.SIGNED_HYPERBOLIC_PAIR
+      >>> td = rlax.transformed_q_lambda(
+      ...     q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.5, tx_pair=pair
+      ... )
     """
-    target = transformed_lambda_returns(
-        tx_pair,
-        r_t,
-        discount_t,
-        next_value.greedy_value(q_t),
-        lambda_,
-        stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
+    stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    v_t = tx_pair.apply_inv(next_value.greedy_value(q_t))
+    returns = multistep.lambda_returns_of(
+        stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
-    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
-    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+    qa_tm1 = arrays.pick(q_tm1, a_tm1)
+    return _error(stream, tx_pair, returns, qa_tm1, stop_target_gradients)
 
 
 @shapes(
@@ -176,28 +182,29 @@ def transformed_retrace(
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where eps is negative.
+
     Source: Munos et al. 2016, arXiv 1606.02647.
     """
-    check_range("retrace", "eps", eps, 0, jnp.inf)
-    pi_a_t = arrays.pick(pi_t, a_t)
-    ratio = jnp.minimum(1.0, pi_a_t / (mu_t + eps))
-    c_t = ratio * arrays.align(lambda_, r_t)
-    target = transformed_general_off_policy_returns_from_action_values(
-        tx_pair,
-        q_t,
+    check_range("transformed_retrace", "eps", eps, 0, jnp.inf)
+    stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    c_t = off_policy.retrace_coefficients(pi_t, mu_t, a_t, lambda_, eps)
+    returns = off_policy.returns_from_action_values_of(
+        stream,
+        tx_pair.apply_inv(q_t),
         a_t,
         r_t,
         discount_t,
         c_t,
         pi_t,
         stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
-        parallel=parallel,
     )
-    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
-    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+    qa_tm1 = arrays.pick(q_tm1, a_tm1)
+    return _error(stream, tx_pair, returns, qa_tm1, stop_target_gradients)
 
 
 @shapes(
@@ -242,28 +249,32 @@ def transformed_n_step_q_learning(
     Returns:
       The TD errors, `[T, ...]`, in the transformed space; 0 where mask_t is false.
 
+    Gradient:
+      Reaches q_tm1; all inputs unless stopped.
+
+    Raises:
+      ContractError: Where n is below 1 or no whole number.
+
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning (R2D2).
     """
-    target = transformed_n_step_returns(
-        tx_pair,
-        r_t,
-        discount_t,
-        next_value.chosen_value(target_q_t, a_t),
-        n,
-        stop_target_gradients=stop_target_gradients,
-        mask_t=mask_t,
-        truncation_t=truncation_t,
-        bootstrap_t=bootstrap_t,
+    n = multistep.whole_steps("transformed_n_step_q_learning", n)
+    stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t)
+    v_t = tx_pair.apply_inv(arrays.pick(target_q_t, a_t))
+    returns = multistep.n_step_returns_of(
+        stream, r_t, discount_t, v_t, n, jnp.asarray(1.0), stop_target_gradients
     )
-    qa_tm1 = next_value.chosen_value(q_tm1, a_tm1)
-    return masked_td_error(target, qa_tm1, stop_target_gradients, mask_t)
+    qa_tm1 = arrays.pick(q_tm1, a_tm1)
+    return _error(stream, tx_pair, returns, qa_tm1, stop_target_gradients)
 
 
-def masked_td_error(
-    target: Array, prediction: Array, stop: bool, mask_t: Array | None
-) -> Array:
-    """The TD errors of a sequence, 0 in its padding."""
-    stream = streams.stream_of(target, mask_t, None)
-    error = td_error(target, stream.zero_padding(prediction), stop)
-    return stream.zero_padding(error)
+def _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel=None):
+    """The stream, with its bootstrap values on the scale of the rewards."""
+    if bootstrap_t is not None:
+        bootstrap_t = tx_pair.apply_inv(bootstrap_t)
+    return streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+
+
+def _error(stream, tx_pair, returns, prediction, stop):
+    target = stream.zero_padding(tx_pair.apply(returns))
+    return sequence_error(stream, target, prediction, stop)

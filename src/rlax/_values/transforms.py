@@ -53,7 +53,14 @@ def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
     Returns:
       `[...]`.
 
+    Raises:
+      ContractError: Where eps is negative.
+
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
+
+    Example:
+      >>> print(rlax.signed_hyperbolic([-3.0, 0.0, 3.0], eps=0.1))
+      [-1.3  0.   1.3]
     """
     check_range("signed_hyperbolic", "eps", eps, 0, jnp.inf)
     return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + eps * x
@@ -69,6 +76,11 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
 
     Returns:
       `[...]`.
+
+    Raises:
+      ContractError: Where eps is negative.
+
+    Source: Pohlen et al. 2018, arXiv 1805.11593.
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
     # The difference of nearly equal numbers leaves nothing in half precision.
@@ -99,6 +111,13 @@ def power(x: Any, p: float) -> Array:
 
     Returns:
       `[...]`.
+
+    Raises:
+      ContractError: Where p is not above 0.
+
+    Example:
+      >>> print(rlax.power([-3.0, 0.0, 3.0], 1.0))
+      [-3.  0.  3.]
     """
     if is_host(p) and not np.all(np.asarray(p) > 0):
         raise ContractError(f"power: p must be above 0, got {p}.")
@@ -136,6 +155,11 @@ def compose_tx(*tx_list: TxPair) -> TxPair:
 
     Returns:
       The pair of both chains.
+
+    Example:
+      >>> pair = rlax.compose_tx(rlax.SIGNED_LOGP1_PAIR, rlax.twohot_pair(-2.0, 2.0, 9))
+      >>> pair.apply(jnp.array([3.0])).shape
+      (1, 9)
     """
 
     def apply_fn(x: Any) -> Any:

@@ -1,6 +1,5 @@
 """Scalars as a distribution over bins, with weight on the two that enclose them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -52,6 +51,16 @@ def transform_to_2hot(
 
     Returns:
       Probabilities, `[..., num_bins]`; NaN for NaN.
+
+    Raises:
+      ContractError: Where num_bins is below 2, or min_value not below max_value.
+
+    Source: Schrittwieser et al. 2020, Mastering Atari, Go, Chess and Shogi by Planning
+    with a Learned Model, arXiv 1911.08265, appendix F.
+
+    Example:
+      >>> print(rlax.transform_to_2hot(0.5, -1.0, 1.0, num_bins=3).round(2))
+      [0.  0.5 0.5]
     """
     _check_bins("transform_to_2hot", min_value, max_value, num_bins)
     scalar = jnp.clip(scalar, min_value, max_value)
@@ -74,16 +83,27 @@ def transform_from_2hot(
 
     Returns:
       `[...]`; `[1]` where probs has one axis.
+
+    Raises:
+      ContractError: Where num_bins is below 2 or not the size of the last axis, or
+        min_value not below max_value.
+
+    Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
+
+    Example:
+      >>> print(rlax.transform_from_2hot([0.0, 0.5, 0.5], -1.0, 1.0, num_bins=3))
+      [0.5]
     """
     _check_bins("transform_from_2hot", min_value, max_value, num_bins)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
-    return _mean(probs, bins)
+    return _mean("transform_from_2hot", probs, bins)
 
 
-def _mean(probs: Array, bins: Array) -> Array:
+def _mean(op: str, probs: Array, bins: Array) -> Array:
     if probs.ndim == 0 or probs.shape[-1] != bins.size:
         raise ContractError(
-            f"probs {list(probs.shape)} must end in num_bins = {bins.size}."
+            f"{op}: probs {list(probs.shape)} must end in num_bins = {bins.size}; pass "
+            "probs [..., num_bins], or another num_bins."
         )
     probs = probs[None] if probs.ndim == 1 else probs
     return jnp.sum(probs * bins.reshape((1,) * (probs.ndim - 1) + (-1,)), axis=-1)
@@ -103,7 +123,15 @@ def muzero_pair(
     Returns:
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
 
+    Raises:
+      ContractError: Where num_bins is below 2, or min_value not below max_value.
+
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
+
+    Example:
+      >>> pair = rlax.muzero_pair(-2.0, 2.0, 9, rlax.SIGNED_HYPERBOLIC_PAIR)
+      >>> print(pair.apply_inv(pair.apply(jnp.array([3.0]))).round(2))
+      [3.]
     """
     _check_bins("muzero_pair", min_value, max_value, num_bins)
 
@@ -126,6 +154,16 @@ def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
 
     Returns:
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
+
+    Raises:
+      ContractError: Where num_bins is below 2, or min_value not below max_value.
+
+    Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
+
+    Example:
+      >>> pair = rlax.twohot_pair(-1.0, 1.0, 3)
+      >>> print(pair.apply_inv(pair.apply(jnp.array([0.5]))).round(2))
+      [0.5]
     """
     return muzero_pair(min_value, max_value, num_bins, IDENTITY_PAIR)
 
@@ -147,6 +185,14 @@ def unbiased_transform_pair(
     Returns:
       A pair from scalars `[...]` to probabilities `[..., num_bins]`; one number counts
       as `[1]`.
+
+    Raises:
+      ContractError: Where num_bins is below 2, or min_value not below max_value.
+
+    Example:
+      >>> pair = rlax.unbiased_transform_pair(-2.0, 2.0, 9, rlax.SIGNED_LOGP1_PAIR)
+      >>> print(pair.apply_inv(pair.apply(jnp.array([3.0]))).round(2))
+      [3.]
     """
     _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
 
@@ -154,26 +200,19 @@ def unbiased_transform_pair(
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
         return tx.apply_inv(bins).astype(dtype)
 
+    @shapes("scalar[...]", "unbiased_transform_pair().apply")
     def apply(scalar: Any) -> Array:
-        return _encode(scalar, bins_of)
+        bins = bins_of(scalar.dtype)
+        scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
+        above = jnp.searchsorted(bins, scalar, side="left")
+        below = jnp.searchsorted(bins, scalar, side="right") - 1
+        # Half way between two bins stands for "between": floor and ceil find both.
+        position = (above + below).astype(scalar.dtype) / 2
+        return _two_hot(scalar, bins, position, 0.0)
 
+    @shapes("probs[...]", "unbiased_transform_pair().apply_inv")
     def apply_inv(probs: Any) -> Array:
-        return _decode(probs, bins_of)
+        bins = bins_of(probs.dtype)
+        return _mean("unbiased_transform_pair().apply_inv", probs, bins)
 
     return TxPair(apply, apply_inv)
-
-
-@shapes("scalar[...]")
-def _encode(scalar: Any, bins_of: Callable[[Any], Array]) -> Array:
-    bins = bins_of(scalar.dtype)
-    scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
-    above = jnp.searchsorted(bins, scalar, side="left")
-    below = jnp.searchsorted(bins, scalar, side="right") - 1
-    # Half way between two bins stands for "between": floor and ceil find both.
-    position = (above + below).astype(scalar.dtype) / 2
-    return _two_hot(scalar, bins, position, 0.0)
-
-
-@shapes("probs[...]")
-def _decode(probs: Any, bins_of: Callable[[Any], Array]) -> Array:
-    return _mean(probs, bins_of(probs.dtype))
