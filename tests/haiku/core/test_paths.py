@@ -1,4 +1,4 @@
-"""The rule that says what a parameter's path will be, against what `init` makes.
+"""The rule that says what a parameter's path will be (#108), against what `init` makes.
 
 `predicted` is the rule of docs/guide/models.md, line by line; it knows nothing of how
 Haiku does it.

@@ -189,3 +189,130 @@ def test_every_transformation_of_jax_has_a_row():
     lax = ("scan", "map", "fori_loop", "while_loop", "cond", "switch")
     assert {f"jax.lax.{name}" for name in lax} <= set(TRANSFORMATIONS)
     assert len(TRANSFORMATIONS) * len(EFFECTS) == 24 * 9
+
+
+# ---- Programs that users brought to the reference's threads -----------------------
+
+
+def trained(net, *batches, rate=0.1, state=None):
+    """Losses of plain gradient descent on the mean of what `net` returns."""
+    params = net.init(KEY, batches[0])
+
+    def loss(params, batch):
+        return jnp.mean(net.apply(params, KEY, batch))
+
+    losses = []
+    for batch in batches:
+        value, gradient = jax.jit(jax.value_and_grad(loss))(params, batch)
+        params = jax.tree.map(lambda w, g: w - rate * g, params, gradient)
+        losses.append(float(value))
+    return losses
+
+
+def test_a_penalty_on_the_gradient_by_the_input():
+    """Thread #16: JAX's own grad inside, of a module that has its parameters."""
+
+    def critic(x):
+        mlp = hk.nets.MLP([8, 1], activation=jnp.tanh)
+        scores = mlp(x)
+        slope = jax.vmap(jax.grad(lambda x: mlp(x[None])[0, 0]))(x)
+        return scores[:, 0] + 10 * (jnp.linalg.norm(slope, axis=-1) - 1) ** 2
+
+    x = jax.random.normal(KEY, (6, 3))
+    losses = trained(hk.transform(critic), *[x] * 20, rate=0.01)
+    assert losses[-1] < losses[0]
+
+
+def test_a_network_over_sets_of_sets():
+    """Thread #84: JAX's own vmap inside, twice, over one set of parameters."""
+
+    def f(x):  # [B, N, D]
+        encoder, head = hk.nets.MLP([8, 4]), hk.Linear(1)
+        encoder(x[0, 0])  # makes its parameters, once
+        return head(jax.vmap(jax.vmap(encoder))(x).mean(1))
+
+    net = hk.transform(f)
+    x = jax.random.normal(KEY, (5, 7, 3))
+    params = net.init(KEY, x)
+    flat = hk.transform(lambda x: hk.nets.MLP([8, 4])(x))
+    encoded = flat.apply(params, None, x.reshape(35, 3)).reshape(5, 7, 4)
+    head = params["linear"]
+    expected = encoded.mean(1) @ head["w"] + head["b"]
+    np.testing.assert_allclose(net.apply(params, None, x), expected, 1e-5, 1e-5)
+
+
+def test_early_exit():
+    """Thread #100: JAX's own cond inside, between modules that were made before it."""
+
+    def f(x):
+        cheap, dear = hk.Linear(2, name="cheap"), hk.nets.MLP([8, 2], name="dear")
+        if hk.running_init():
+            return cheap(x) + dear(x)
+        return jax.lax.cond(jnp.max(jnp.abs(x)) < 1, cheap, dear, x)
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, jnp.ones(3))
+    cheap = jax.jit(net.apply)(params, 0.5 * jnp.ones(3))
+    w, b = params["cheap"]["w"], params["cheap"]["b"]
+    np.testing.assert_allclose(cheap, 0.5 * w.sum(0) + b, 1e-6)
+    assert not np.allclose(net.apply(params, 2 * jnp.ones(3)), 2 * w.sum(0) + b)
+
+
+def test_checkpointed_blocks():
+    """Thread #176: JAX's own checkpoint inside saves memory at `apply`."""
+
+    def f(x, checkpoint=lambda block: block):
+        for _ in range(3):
+            block = hk.nets.MLP([4, 4], activation=jnp.tanh)
+            x = checkpoint(block)(x) if not hk.running_init() else block(x)
+        return x.sum()
+
+    net = hk.without_apply_rng(hk.transform(f))
+    params = net.init(KEY, X)
+    gradient = jax.grad(net.apply)(params, X, jax.checkpoint)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6),
+        gradient,
+        jax.grad(net.apply)(params, X),
+    )
+    assert "remat" in str(
+        jax.make_jaxpr(lambda p: net.apply(p, X, jax.checkpoint))(params)
+    )
+
+
+def test_a_decoder_that_reads_what_it_wrote():
+    """Thread #214: JAX's own scan inside, its error at `init`, and the way out."""
+
+    def decoder(scan, x):
+        cell = hk.GRU(4)
+
+        def step(state, _):
+            out, state = cell(state[:4], state)
+            return state, out
+
+        return scan(step, x, None, length=5)[1]
+
+    plain = hk.transform(lambda x: decoder(jax.lax.scan, x))
+    with pytest.raises(JaxUsageError, match=r"jax\.lax\.scan.*hk\.scan"):
+        plain.init(KEY, X)
+    net = hk.transform(lambda x: decoder(hk.scan, x))
+    params = net.init(KEY, X)
+    np.testing.assert_array_equal(
+        net.apply(params, None, X), plain.apply(params, None, X)
+    )
+
+
+def test_noise_in_a_vmapped_policy():
+    """Thread #632: a key inside JAX's own vmap is one for all; `hk.vmap` splits it."""
+
+    def act(vmap, x):
+        policy = lambda x: x + jax.random.normal(hk.next_rng_key(), x.shape)  # noqa: E731
+        return vmap(policy)(x)
+
+    x = jnp.zeros((4, 3))
+    shared = hk.transform(lambda x: act(jax.vmap, x)).apply({}, KEY, x)
+    assert (shared == shared[0]).all()
+    own = hk.transform(lambda x: act(lambda f: hk.vmap(f, split_rng=True), x)).apply(
+        {}, KEY, x
+    )
+    assert len(np.unique(own, axis=0)) == 4
