@@ -64,14 +64,7 @@ def lambda_returns(
     )
 
 
-def lambda_returns_of(
-    stream: streams.Stream,
-    r_t: Array,
-    discount_t: Array,
-    v_t: Array,
-    lambda_: Array,
-    stop: bool,
-) -> Array:
+def lambda_returns_of(stream, r_t, discount_t, v_t, lambda_, stop):
     """`lambda_returns` of a stream, unchecked."""
     inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_)
     r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
@@ -188,15 +181,7 @@ def n_step_bootstrapped_returns(
     )
 
 
-def n_step_returns_of(
-    stream: streams.Stream,
-    r_t: Array,
-    discount_t: Array,
-    v_t: Array,
-    n: int,
-    lambda_t: Array,
-    stop: bool,
-) -> Array:
+def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
     """`n_step_bootstrapped_returns` of a stream, unchecked."""
     n = min(n, r_t.shape[0])
     inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_t)

@@ -69,15 +69,7 @@ def general_off_policy_returns_from_q_and_v(
     return returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients)
 
 
-def returns_of(
-    stream: streams.Stream,
-    q_t: Array,
-    v_t: Array,
-    r_t: Array,
-    discount_t: Array,
-    c_t: Array,
-    stop: bool,
-) -> Array:
+def returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop):
     """`general_off_policy_returns_from_q_and_v` of a stream, unchecked."""
     inputs = (q_t, stream.bootstrapped(v_t), r_t, discount_t, c_t)
     q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(stop, inputs)
@@ -143,16 +135,7 @@ def general_off_policy_returns_from_action_values(
     )
 
 
-def returns_from_action_values_of(
-    stream: streams.Stream,
-    q_t: Array,
-    a_t: Array,
-    r_t: Array,
-    discount_t: Array,
-    c_t: Array,
-    pi_t: Array,
-    stop: bool,
-) -> Array:
+def returns_from_action_values_of(stream, q_t, a_t, r_t, discount_t, c_t, pi_t, stop):
     """`general_off_policy_returns_from_action_values` of a stream, unchecked."""
     qa_t, v_t = arrays.pick(q_t, a_t), jnp.sum(pi_t * q_t, axis=-1)
     return returns_of(stream, qa_t[:-1], v_t, r_t, discount_t, c_t[:-1], stop)
