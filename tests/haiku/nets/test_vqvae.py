@@ -100,3 +100,25 @@ def test_replicas_share_statistics(name):
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         run(call)()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_gradient_of_the_loss(name):
+    """The commitment draws the inputs, the codebook's term the vectors, each alone."""
+    net = hk.transform_with_state(lambda x: MAKERS[name]()(x, False))
+    params, state = net.init(KEY, X)
+    out, _ = net.apply(params, state, None, X)
+    nearest = np.asarray(out["encoding_indices"])
+    stored = params if name == "learned" else state
+    (vectors,) = (v["embeddings"] for v in stored.values() if "embeddings" in v)
+    away = 2 * (X - np.asarray(vectors).T[nearest]) / X.size
+
+    def loss(params, x):
+        return net.apply(params, state, None, x)[0]["loss"]
+
+    by_params, by_inputs = jax.grad(loss, argnums=(0, 1))(params, X)
+    np.testing.assert_allclose(by_inputs, 0.5 * away, rtol=1e-4, atol=1e-6)
+    for gradient in jax.tree.leaves(by_params):
+        expected = np.zeros(vectors.shape)
+        np.add.at(expected.T, nearest.ravel(), -away.reshape(-1, 4))
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
