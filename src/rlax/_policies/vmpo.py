@@ -61,7 +61,7 @@ def top_k_weights(
         return jnp.ones_like(scaled_advantages)
     lowest = jax.lax.top_k(everyone, k)[0][-1]
     chosen = (valid >= lowest).astype(scaled_advantages.dtype)
-    return jax.lax.stop_gradient(jnp.where(jnp.isnan(lowest), jnp.nan, chosen))
+    return jnp.where(jnp.isnan(lowest), jnp.nan, chosen)
 
 
 @shapes("advantages[...], restarting_weights[...], importance_weights[...]")

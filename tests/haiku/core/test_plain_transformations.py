@@ -122,6 +122,13 @@ EFFECTS = {
     "apply: state set from the argument": (False, remembered, True),
     "apply: key asked": (False, noise, False),
 }
+# What an error has to name.
+TOUCHED = {
+    parameter: "parameter ~/w",
+    counted: "state ~/n",
+    remembered: "state ~/s",
+    noise: "random key",
+}
 WORKS, LAST, RAISES = "yes", "last", "**raises**"
 
 
@@ -164,6 +171,7 @@ def verdict(around, initialising, effect, with_before, jitted, and_then=True):
                 return LAST
         assert "hk." in str(error) or "around `init` or `apply`" in str(error)
         assert __file__ in str(error), "the error names the line"
+        assert TOUCHED[effect] in str(error)
         return RAISES
     assert jax.tree.structure(have) == jax.tree.structure(want)
     if effect is not remembered:

@@ -117,6 +117,11 @@ def test_gradient_of_the_loss(name):
         return net.apply(params, state, None, x)[0]["loss"]
 
     by_params, by_inputs = jax.grad(loss, argnums=(0, 1))(params, X)
+    if name == "averaged":
+        by_state = jax.grad(
+            lambda state: net.apply(params, state, None, X)[0]["loss"], allow_int=True
+        )(state)
+        assert not any(map(np.any, jax.tree.leaves(by_state)))
     np.testing.assert_allclose(by_inputs, 0.5 * away, rtol=1e-4, atol=1e-6)
     for gradient in jax.tree.leaves(by_params):
         expected = np.zeros(vectors.shape)

@@ -195,6 +195,29 @@ def test_mpo_weights():
     np.testing.assert_allclose(loss, parts.policy_loss + parts.temperature_loss)
 
 
+def test_mpo_temperature_gradient():
+    q = jnp.array([[1.0, 0.0, -2.0], [2.0, 0.5, 3.0]])
+
+    def loss(q, temperature):
+        eta = rlax.LagrangePenalty(temperature, 0.1)
+        return rlax.mpo_compute_weights_and_temperature_loss(q, eta, lambda x: x)[0]
+
+    def formula(q, temperature):
+        return temperature * (0.1 + jnp.log(jnp.mean(jnp.exp(q / temperature), 0)))
+
+    for argnum in (0, 1):
+        have = jax.jacrev(loss, argnum)(q, 0.5)
+        want = jax.jacrev(formula, argnum)(q, 0.5)
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("loss", [rlax.qpg_loss, rlax.rm_loss])
+def test_losses_over_all_actions_leave_the_critic_alone(loss, stopped):
+    gradient = jax.grad(lambda q: loss(LOGITS, q, stopped).sum())(LOGITS + 1)
+    np.testing.assert_array_equal(gradient, 0)
+
+
 def test_vmpo_weights():
     advantages = np.array([3.0, 1.0, 2.0, -1.0])
     restart = np.array([1.0, 1.0, 0.0, 1.0])
