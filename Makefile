@@ -15,7 +15,7 @@ demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go t
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
 test: $(VENV)/.installed-dev  ## all tests but long trainings, warnings as errors
-	$(RUN) -m pytest -n $(WORKERS)
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.installed-dev  ## long trainings and random programs
 	$(RUN) -m pytest -n $(WORKERS) -m slow
