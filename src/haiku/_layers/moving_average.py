@@ -1,12 +1,13 @@
 """Exponential moving averages: of one array, and of trees of parameters."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._core import Module, get_state, set_state, transparent
+from haiku._core import Module, get_state, set_state
 from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
@@ -184,13 +185,10 @@ class EMAParamsTree(ParamsTree):
         ignore_regex: str = "",
         name: str | None = None,
     ):
-        super().__init__(ignore_regex, name=name)
+        average = functools.partial(
+            ExponentialMovingAverage, decay, zero_debias, warmup_length
+        )
+        super().__init__(average, ignore_regex, name=name)
         self.decay = decay
         self.zero_debias = zero_debias
         self.warmup_length = warmup_length
-
-    @transparent
-    def _submodule(self, name: str) -> ExponentialMovingAverage:
-        return ExponentialMovingAverage(
-            self.decay, self.zero_debias, self.warmup_length, name=name
-        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 
-from haiku._core import Module, transparent
+from haiku._core import Module
 
 __all__ = ["ParamsTree"]
 
@@ -13,17 +13,23 @@ __all__ = ["ParamsTree"]
 class ParamsTree(Module):
     """Calls a module of its own on every array of a tree of parameters.
 
-    The array ``w`` of ``mlp/~/linear`` has the submodule ``mlp___tilde___linear__w``,
-    which is what :meth:`_submodule` returns for that name.
+    The array ``w`` of ``mlp/~/linear`` has the submodule ``mlp___tilde___linear__w``.
+
+    Args:
+      submodule: Makes one: ``submodule(name=name)``.
+      ignore_regex: Which arrays, by ``module/name``, are left as they are.
+      name: Name of the module.
     """
 
-    def __init__(self, ignore_regex: str, name: str | None = None):
+    def __init__(
+        self,
+        submodule: Callable[..., Callable[..., jax.Array]],
+        ignore_regex: str,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
+        self._submodule = submodule
         self.ignore_regex = ignore_regex
-
-    @transparent
-    def _submodule(self, name: str) -> Callable[..., jax.Array]:
-        raise NotImplementedError
 
     def __call__(
         self,
@@ -57,7 +63,7 @@ class ParamsTree(Module):
             out[module] = {}
             for name, value in params.items():
                 if not (ignored and ignored(f"{module}/{name}")):
-                    submodule = self._submodule(f"{prefix}__{name}")
+                    submodule = self._submodule(name=f"{prefix}__{name}")
                     value = submodule(value, update_stats=update_stats)
                 out[module][name] = value
         return out

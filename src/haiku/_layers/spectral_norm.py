@@ -1,12 +1,13 @@
 """Division of weights by their largest singular value."""
 
+import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku._core import Module, get_state, set_state, transparent
+from haiku._core import Module, get_state, set_state
 from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import RandomNormal
@@ -143,10 +144,7 @@ class SNParamsTree(ParamsTree):
         ignore_regex: str = "",
         name: str | None = None,
     ):
-        super().__init__(ignore_regex, name=name)
+        norm = functools.partial(SpectralNorm, eps, n_steps)
+        super().__init__(norm, ignore_regex, name=name)
         self.eps = eps
         self.n_steps = n_steps
-
-    @transparent
-    def _submodule(self, name: str) -> SpectralNorm:
-        return SpectralNorm(self.eps, self.n_steps, name=name)
