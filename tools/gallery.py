@@ -3,8 +3,8 @@
     python tools/gallery.py            # all of them: some 25 minutes on two cores
     python tools/gallery.py vae dqn    # these
 
-Pictures go to docs/images/gallery as small PNGs, of at most 64 colours; what a program
-printed goes beside them as text. It needs `pip install 'renga[demo,interop]'`.
+Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
+program printed goes beside them as text. It needs `pip install 'renga[demo,interop]'`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
 KEPT = ROOT / "docs" / "images" / "gallery"
-WIDTH, COLOURS = 800, 64
+WIDTH, BYTES = 800, 60_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,17 @@ EXAMPLES = {
 
 
 def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:
-    """Writes a narrower copy with a palette."""
+    """Writes a narrower copy, with a palette that keeps it small."""
     image = Image.open(picture).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image).convert("RGB")
     if image.width > WIDTH:
         size = WIDTH, round(image.height * WIDTH / image.width)
         image = image.resize(size, Image.Resampling.LANCZOS)
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(to, optimize=True)
+    for colours in 64, 32, 16, 8:
+        image.quantize(colours, dither=Image.Dither.NONE).save(to, optimize=True)
+        if to.stat().st_size <= BYTES:
+            return
 
 
 def run(name: str, example: Example) -> None:
