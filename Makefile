@@ -42,8 +42,9 @@ bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
-docs: $(VENV)/.installed-docs  ## the documentation, in build/docs
-	$(RUN) -m sphinx -W -q -b html docs build/docs
+docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
+	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
+	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
 
 hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick checks before each commit
 	$(VENV)/bin/pre-commit install

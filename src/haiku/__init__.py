@@ -206,4 +206,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    inside = {"Any", "TYPE_CHECKING", "importlib", "interop", "views"}
+    names = {*globals(), *_LAZY} - inside
+    return sorted(name for name in names if not name.startswith("_"))

@@ -72,4 +72,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "flax"])
+    names = {*globals(), "flax"} - {"Any", "TYPE_CHECKING"}
+    return sorted(name for name in names if not name.startswith("_"))

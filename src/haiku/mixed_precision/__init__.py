@@ -34,3 +34,7 @@ __all__ = [
     "scope",
     "set_policy",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
