@@ -17,7 +17,15 @@ from haiku.typing import Params, State
 
 
 class StateChangedError(Explained, ValueError):
-    """A call changed state that its result would not show."""
+    """A call changed state that its result would not show.
+
+    Example:
+      >>> model = hk.bind(hk.BatchNorm, True, True, 0.9).init(0, jnp.ones([2, 3]), True)
+      >>> try:
+      ...     model(jnp.ones([2, 3]), is_training=True)
+      ... except hk.StateChangedError:
+      ...     out, model = model.updating(jnp.ones([2, 3]), is_training=True)
+    """
 
     page = "guide/models"
 

@@ -155,6 +155,13 @@ def without_state(
     Returns:
       `init(rng, *args) -> params` and `apply(params, rng, *args) -> output`, which
       raise ValueError if the function does use state.
+
+    Example:
+      >>> with_state = hk.transform_with_state(lambda x: hk.Linear(2)(x))
+      >>> net = hk.without_state(with_state)
+      >>> params = net.init(jax.random.key(0), jnp.ones([3]))
+      >>> net.apply(params, None, jnp.ones([3])).shape
+      (2,)
     """
 
     def init_fn(rng, *args, **kwargs):
@@ -189,6 +196,12 @@ def with_empty_state(
 
     Raises:
       ValueError: `apply` is given a state that is not empty.
+
+    Example:
+      >>> net = hk.with_empty_state(hk.transform(lambda x: hk.Linear(2)(x)))
+      >>> params, state = net.init(jax.random.key(0), jnp.ones([3]))
+      >>> state
+      {}
     """
 
     def init_fn(rng, *args, **kwargs):
