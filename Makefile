@@ -26,6 +26,8 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the dra
 	$(VENV)/bin/pyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
+	$(RUN) tests/typed/check.py
+	$(RUN) docs/extension/reference.py
 	$(RUN) tools/house.py --check
 	$(RUN) tools/journeys.py --check
 
