@@ -150,6 +150,8 @@ def transformed_q_lambda(
       >>> td = rlax.transformed_q_lambda(
       ...     q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.5, tx_pair=pair
       ... )
+      >>> print(np.asarray(td).round(2))
+      [ 0.69 -1.26]
     """
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_t = tx_pair.apply_inv(next_value.greedy_value(q_t))
