@@ -183,6 +183,8 @@ from rlax._values.two_hot import (
     unbiased_transform_pair,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AllSum",
     "ContractError",
