@@ -72,11 +72,13 @@ def _owner(distribution: str, name: str) -> Owner:
 
 
 def _is_as_installed(file: importlib.metadata.PackagePath) -> bool:
+    assert file.hash is not None
     path = pathlib.Path(str(file.locate()))
     if not path.is_file() or (file.size and path.stat().st_size != file.size):
         return False
-    digest = hashlib.new(file.hash.mode, path.read_bytes()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value
+    kind, value = file.hash.mode, file.hash.value
+    digest = hashlib.new(kind, path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == value
 
 
 def _origin(its: importlib.metadata.Distribution) -> dict:
@@ -178,25 +180,25 @@ def _commands(others: list[str], left: list[pathlib.Path]) -> Iterator[str]:
 
 def environment() -> Iterator[str]:
     """Versions, devices, extras, and where the packages lie."""
-    yield f"{OURS:10}{_version(OURS) or 'not installed, only on the path'}"
+    yield f"{OURS:11}{_version(OURS) or 'not installed, only on the path'}"
     for name in NAMES:
         owners = ", ".join(map(str, owners_of(name))) or "no distribution"
-        yield f"  {name:8}{folder_of(name)}, of {owners}"
+        yield f"  {name:9}{folder_of(name)}, of {owners}"
     for peer in PEERS.values():
         if "+renga" in (version := _version(peer)):
             yield f"  {peer} {version} stands for {peer}, without code"
-    yield f"{'python':10}{platform.python_version()}, {sys.executable}"
-    yield f"{'platform':10}{platform.platform()}"
+    yield f"{'python':11}{platform.python_version()}, {sys.executable}"
+    yield f"{'platform':11}{platform.platform()}"
     for package in ("jax", "jaxlib", "numpy"):
-        yield f"{package:10}{_version(package) or 'missing'}"
-    yield f"{'devices':10}{_devices()}"
+        yield f"{package:11}{_version(package) or 'missing'}"
+    yield f"{'devices':11}{_devices()}"
     for extra, wanted in sorted(_extras().items()):
         have = [f"{package} {_version(package)}" for package in wanted]
         have = [text for text in have if not text.endswith(" ")]
         without = [package for package in wanted if not _version(package)]
         text = ", ".join(have) or "nothing"
         text += f"; without {', '.join(without)}" if have and without else ""
-        yield f"{'[' + extra + ']':10}{text}"
+        yield f"{'[' + extra + ']':11}{text}"
 
 
 def _version(distribution: str) -> str:
@@ -214,7 +216,8 @@ def _devices() -> str:
 
         counts: dict[str, int] = {}
         for device in jax.devices():
-            kind = f"{device.platform} {device.device_kind}"
+            kinds = dict.fromkeys((device.platform, device.device_kind))
+            kind = " ".join(kinds)
             counts[kind] = counts.get(kind, 0) + 1
     except Exception as error:
         return f"JAX finds none: {type(error).__name__}: {error}"

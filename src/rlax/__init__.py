@@ -7,6 +7,9 @@ sequence take time first, and any further axes as batch. Arguments that do not f
 raise `ContractError`.
 """
 
+# Whether another rlax lies in this folder.
+from rlax import _foreign as _foreign
+
 # What every op stands on.
 from rlax._core.all_sum import AllSum
 from rlax._core.arrays import (
