@@ -106,6 +106,12 @@ This holds no code. It stands for {name} {reference} where a package requires th
 name: it requires renga, which has the import name `{module}` and runs programs for
 {name}. Nothing of {name} is then installed over renga's files.
 """
+WHEEL = """\
+Wheel-Version: 1.0
+Generator: renga
+Root-Is-Purelib: true
+Tag: py3-none-any
+"""
 
 
 def stand_in(name, renga, epoch):
@@ -127,11 +133,10 @@ def stand_in(name, renga, epoch):
         lines += [f'Requires-Dist: {w}; extra == "{extra}"' for w in wanted]
     lines += ["Description-Content-Type: text/plain", ""]
     about = ABOUT.format(name=name, reference=reference, module=module)
-    wheel = "Wheel-Version: 1.0\nGenerator: renga\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     stem = f"{name.replace('-', '_')}-{version}"
     files = {
         f"{stem}.dist-info/METADATA": "\n".join([*lines, about]),
-        f"{stem}.dist-info/WHEEL": wheel,
+        f"{stem}.dist-info/WHEEL": WHEEL,
     }
     record = f"{stem}.dist-info/RECORD"
     rows = [f"{path},{hash_of(text)},{len(text)}" for path, text in files.items()]
