@@ -140,7 +140,7 @@ def test_a_model_of_other_shapes(written, capsys):
         ("its_model:net", "it is no tree of arrays"),
         ("no_such_module:params", "ModuleNotFoundError"),
         ("its_model.py", "can't be read: UnpicklingError"),
-        ("state.pkl#parms", "At its top are opt, params, step."),
+        ("state.pkl#weights", "At its top are opt, params, step."),
     ],
 )
 def test_what_can_not_be_read(written, capsys, named, why):
