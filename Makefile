@@ -26,6 +26,8 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the dra
 	$(VENV)/bin/pyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
+	$(RUN) tests/typed/check.py
+	$(RUN) docs/extension/reference.py
 	$(RUN) tools/house.py --check
 	$(RUN) tools/journeys.py --check
 
@@ -42,8 +44,9 @@ bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
-docs: $(VENV)/.installed-docs  ## the documentation, in build/docs
-	$(RUN) -m sphinx -W -q -b html docs build/docs
+docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
+	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
+	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
 
 dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
 	$(RUN) tools/dist.py

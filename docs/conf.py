@@ -1,19 +1,50 @@
 """Sphinx: `make docs`."""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "extension"))
+
 project = "Renga"
-copyright = "2026, the Renga authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-html_theme = "furo"
-autodoc_member_order = "bysource"
-napoleon_numpy_docstring = False
-napoleon_use_ivar = True
-myst_enable_extensions = ["colon_fence"]
+author = "the Renga authors"
+copyright = f"2026, {author}"
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "equations",
+    "notebooks",
+    "reference",
+]
+exclude_patterns = ["extension", "from/programs/README.md"]
+nitpicky = False
 # Docstrings are read as text: `x` is code there, not a cross reference.
 default_role = "code"
-suppress_warnings = [
-    "docutils",
-    "autodoc",
-    "myst.xref_missing",
-    "misc.highlighting_failure",
-]
-exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "Renga"
+html_static_path = ["static"]
+html_css_files = ["renga.css"]
+html_math_renderer = "mathml"
+html_show_sphinx = False
+maximum_signature_line_length = 60
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Gradient", "Source"]
+viewcode_line_numbers = True
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+suppress_warnings = []

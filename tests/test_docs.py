@@ -1,6 +1,7 @@
 """Every program in the documents runs, and prints what stands there."""
 
 import doctest
+import importlib.util
 import pathlib
 import re
 
@@ -13,19 +14,34 @@ import haiku as hk
 import rlax
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
-PAGES = sorted(p for p in DOCS.glob("guide/*.md") if p.stem != "index")
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# A page has blocks of Python, with what they print, or the cells of a notebook.
+BLOCK = re.compile(
+    r"^```(?:python|\{code-cell\}[^\n]*)\n((?::[^\n]*\n)*)(.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def programs(page):
-    """The page's blocks of Python, in order."""
-    return BLOCK.findall(page.read_text(encoding="utf-8"))
+    """The page's programs, in order."""
+    return [text for _, text in BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_page(page):
+PAGES = {
+    str(page.relative_to(DOCS).with_suffix("")): page
+    for page in sorted(DOCS.rglob("*.md"))
+    if programs(page)
+}
+
+
+def test_every_guide_shows_programs():
+    guides = {p.stem for p in DOCS.glob("guide/*.md")} - {"index"}
+    assert {f"guide/{name}" for name in guides} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_page(page, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
     blocks = programs(page)
-    assert blocks, f"{page.name} shows no program"
     # One set of names for the whole page: it is read from the top.
     names = {"hk": hk, "jax": jax, "jnp": jnp, "np": np, "rlax": rlax}
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -40,3 +56,23 @@ def test_page(page):
         failed, tried = runner.run(example, out=told.append, clear_globs=False)
         names.update(example.globs)
         assert tried and not failed, "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("y = x w + b", r"y = x\,w + b"),
+        ("G[t] = r[t] + γ[t] v[t+1]", r"G_{t} = r_{t} + γ_{t}\,v_{t+1}"),
+        ("r + γ max_a q_t[a] - v_tm1", r"r + γ\,\max_{a}\,q_{t}[a] - v_{\text{tm1}}"),
+        ("p ~ e^(x / T),  ρ̂ = 2", r"p \sim  e^{x / T},\quad \hat{ρ} = 2"),
+        ("sqrt(x²)", r"\sqrt{x^{2}}"),
+        ("-Σ_i mean w[i]", r"-\sum_{i}\,\operatorname{mean}\,w_{i}"),
+        ("0 where s > 1", r"0\ \text{where}\ s \gt  1"),
+    ],
+)
+def test_equations_in_docstrings(text, wanted):
+    path = DOCS / "extension" / "equations.py"
+    spec = importlib.util.spec_from_file_location("equations", path)
+    equations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(equations)
+    assert equations.latex(text) == wanted

@@ -9,6 +9,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+__all__ = [
+    "Settings",
+    "check_jax_usage",
+    "context",
+    "module_auto_repr",
+    "rng_reserve_size",
+    "set",
+    "settings",
+]
+
 
 @dataclasses.dataclass
 class Settings:
@@ -188,3 +198,7 @@ def rng_reserve_size(size: int) -> int:
       64
     """
     return _assign({"rng_reserve_size": size})["rng_reserve_size"]
+
+
+def __dir__() -> list[str]:
+    return __all__

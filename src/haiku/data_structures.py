@@ -304,3 +304,7 @@ def _array_leaves(function: str, tree: Any) -> list[Any]:
                 f"{leaf!r}. Write jnp.asarray(x) of a number, or leave it out."
             )
     return [leaf for _, leaf in leaves]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -419,3 +419,7 @@ def _fans(
         return shape[0], shape[1]
     receptive_field = np.prod(shape[:-2])
     return shape[-2] * receptive_field, shape[-1] * receptive_field
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -209,3 +209,7 @@ def one_per_axis(value: Any, n: int, name: str) -> tuple[Any, ...]:
         f"{name} must be one for all spatial axes, or a sequence of length {n} with "
         f"one per axis. Got: {value!r}"
     )
+
+
+def __dir__() -> list[str]:
+    return __all__

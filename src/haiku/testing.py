@@ -91,3 +91,7 @@ def _key(seed: int | None, step: int, map_rng: Callable[[Any], Any] | None) -> A
             f"transform_and_run's seed is an integer or None, got {seed!r}."
         ) from e
     return key if map_rng is None else map_rng(key)
+
+
+def __dir__() -> list[str]:
+    return __all__

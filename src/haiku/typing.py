@@ -5,6 +5,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+__all__ = [
+    "Initializer",
+    "ModuleProtocol",
+    "MutableParams",
+    "MutableState",
+    "PRNGKey",
+    "Params",
+    "State",
+    "StrictProtocol",
+    "SupportsCall",
+]
+
 Params = Mapping[str, Mapping[str, Any]]
 State = Mapping[str, Mapping[str, Any]]
 MutableParams = dict[str, dict[str, Any]]
@@ -52,3 +64,7 @@ class SupportsCall(ModuleProtocol, Protocol):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the module."""
         ...
+
+
+def __dir__() -> list[str]:
+    return __all__

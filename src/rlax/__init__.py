@@ -319,3 +319,7 @@ __all__ = [
     "vtrace_td_error_and_advantage",
     "zero_policy_targets",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -187,3 +187,20 @@ def _assert_attributes(module, listed):
             assert repr(value) == shown, name
         if shown.startswith("'") or shown in ("True", "False", "None"):
             assert repr(value) == shown, name
+
+
+PUBLIC = sorted({*API, "haiku.surgery", "haiku.interop.flax"})
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_completion_shows_public_names_alone(name):
+    module = importlib.import_module(name)
+    shown = dir(module)
+    assert set(API.get(name, ())) <= set(shown)
+    assert not [x for x in shown if x.startswith("_")]
+    for value in (getattr(module, x) for x in shown):
+        where = value.__name__ if inspect.ismodule(value) else None
+        where = where or getattr(value, "__module__", "haiku")
+        ours = where.startswith("haiku.") or where == "haiku"
+        alias = not inspect.isclass(value) and where in ("builtins", "collections.abc")
+        assert ours or alias or value is jax.Array, (value, where)

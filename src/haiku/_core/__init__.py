@@ -32,6 +32,8 @@ from haiku._core.multi_transform import without_apply_rng as without_apply_rng
 from haiku._core.name_scope import current_name as current_name
 from haiku._core.name_scope import name_scope as name_scope
 from haiku._core.naming import force_name as force_name
+from haiku._core.pure_functions import Transformed as Transformed
+from haiku._core.pure_functions import TransformedWithState as TransformedWithState
 from haiku._core.randomness import draw as draw
 from haiku._core.randomness import (
     maybe_get_rng_sequence_state as maybe_get_rng_sequence_state,
@@ -46,8 +48,6 @@ from haiku._core.randomness import reserve_rng_keys as reserve_rng_keys
 from haiku._core.randomness import with_rng as with_rng
 from haiku._core.signatures import original_function as original_function
 from haiku._core.tied import tied as tied
-from haiku._core.transform import Transformed as Transformed
-from haiku._core.transform import TransformedWithState as TransformedWithState
 from haiku._core.transform import transform as transform
 from haiku._core.transform import transform_with_state as transform_with_state
 from haiku._core.transform import with_empty_state as with_empty_state

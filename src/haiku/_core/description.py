@@ -159,7 +159,7 @@ def _form(value: Any, seen: dict[int, int]) -> Any:
 
 
 def name_of(f: Any) -> str:
-    """A function's or class's own name."""
+    """A function's or class's own name; the text of anything else."""
     return getattr(f, "__name__", None) or repr(f)
 
 
@@ -192,7 +192,7 @@ class _Writer:
         """`value` as one line if it is short, else one line for each thing inside."""
         parts = _parts(value)
         if parts is None:
-            return _text.array_text(value) if _is_array(value) else _plain(value)
+            return _text.array_text(value) if _is_array(value) else name_of(value)
         number = self.numbers.get(id(value))
         if number and id(value) in self.done:
             return f"#{number}"
@@ -224,8 +224,3 @@ def _collect(value: Any, found: list[int]) -> None:
             return
     for _, item in parts[1] if parts else ():
         _collect(item, found)
-
-
-def _plain(value: Any) -> str:
-    named = callable(value) and hasattr(value, "__name__")
-    return name_of(value) if named else repr(value)

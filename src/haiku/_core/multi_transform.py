@@ -1,18 +1,22 @@
 """multi_transform: several functions that share their modules."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
 
 import jax
 
 from haiku._core.arguments import check_function, check_not_passed
-from haiku._core.signatures import sign_like, without
-from haiku._core.transform import (
+from haiku._core.pure_functions import (
+    Apply,
+    ApplyWithState,
+    InitFn,
+    KeylessApply,
+    KeylessApplyWithState,
     Transformed,
     TransformedWithState,
-    transform_with_state,
-    without_state,
 )
+from haiku._core.signatures import sign_like, without
+from haiku._core.transform import transform_with_state, without_state
 from haiku.typing import MutableParams, MutableState
 
 
@@ -41,9 +45,9 @@ class MultiTransformedWithState(NamedTuple):
     apply: Any
 
 
-T = TypeVar(
-    "T", Transformed, TransformedWithState, MultiTransformed, MultiTransformedWithState
-)
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T", bound=MultiTransformed | MultiTransformedWithState)
 
 
 def multi_transform_with_state(
@@ -147,7 +151,19 @@ def multi_transform(
     return MultiTransformed(init, without)
 
 
-def without_apply_rng(f: T) -> T:
+@overload
+def without_apply_rng(
+    f: Transformed[InitFn, Apply[P, R]],
+) -> Transformed[InitFn, KeylessApply[P, R]]: ...
+@overload
+def without_apply_rng(
+    f: TransformedWithState[InitFn, ApplyWithState[P, R]],
+) -> TransformedWithState[InitFn, KeylessApplyWithState[P, R]]: ...
+@overload
+def without_apply_rng(f: T) -> T: ...
+
+
+def without_apply_rng(f: Any) -> Any:
     """Takes `rng` out of the signature of `apply`, which then gets no key.
 
     Args:
@@ -187,4 +203,4 @@ def without_apply_rng(f: T) -> T:
         sign_like(apply_fn, apply, without("rng"), lambda out: out)
         return apply_fn
 
-    return cast(T, f._replace(apply=jax.tree.map(keyless, f.apply)))
+    return f._replace(apply=jax.tree.map(keyless, f.apply))

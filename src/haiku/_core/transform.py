@@ -1,7 +1,7 @@
 """transform: a function that builds modules as a pair of pure functions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 
@@ -16,33 +16,20 @@ from haiku._core.arguments import (
     key_sequence,
 )
 from haiku._core.frame import Frame, frames
+from haiku._core.pure_functions import (
+    Apply,
+    ApplyWithState,
+    Init,
+    InitWithState,
+    Transformed,
+    TransformedWithState,
+)
 from haiku._core.signatures import sign, sign_like, unchanged, with_state, without
 from haiku._core.traces import JaxUsageError
-from haiku.typing import MutableParams, MutableState, Params, State
+from haiku.typing import Params, State
 
-
-class Transformed(NamedTuple):
-    """A pair of pure functions.
-
-    Attributes:
-      init: `init(rng, *args, **kwargs) -> params`.
-      apply: `apply(params, rng, *args, **kwargs) -> output`.
-    """
-
-    init: Callable[..., MutableParams]
-    apply: Callable[..., Any]
-
-
-class TransformedWithState(NamedTuple):
-    """A pair of pure functions.
-
-    Attributes:
-      init: `init(rng, *args, **kwargs) -> (params, state)`.
-      apply: `apply(params, state, rng, *args, **kwargs) -> (output, state)`.
-    """
-
-    init: Callable[..., tuple[MutableParams, MutableState]]
-    apply: Callable[..., tuple[Any, MutableState]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def run_in_frame(
@@ -72,7 +59,9 @@ _TRACER_NOTE = (
 )
 
 
-def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
+def transform_with_state(
+    f: Callable[P, R],
+) -> TransformedWithState[InitWithState[P], ApplyWithState[P, R]]:
     """Makes a function that uses modules into a pair of pure functions.
 
     Args:
@@ -116,7 +105,9 @@ def transform_with_state(f: Callable[..., Any]) -> TransformedWithState:
     return TransformedWithState(init_fn, apply_fn)
 
 
-def transform(f: Callable[..., Any], *, apply_rng: bool = True) -> Transformed:
+def transform(
+    f: Callable[P, R], *, apply_rng: bool = True
+) -> Transformed[Init[P], Apply[P, R]]:
     """Makes a function that uses modules into a pair of pure functions.
 
     Args:
@@ -150,7 +141,9 @@ def transform(f: Callable[..., Any], *, apply_rng: bool = True) -> Transformed:
     return without_state(transform_with_state(f))
 
 
-def without_state(f: TransformedWithState) -> Transformed:
+def without_state(
+    f: TransformedWithState[InitWithState[P], ApplyWithState[P, R]],
+) -> Transformed[Init[P], Apply[P, R]]:
     """Takes state out of the signatures of a function that uses none.
 
     Args:
@@ -179,7 +172,9 @@ def without_state(f: TransformedWithState) -> Transformed:
     return Transformed(init_fn, apply_fn)
 
 
-def with_empty_state(f: Transformed) -> TransformedWithState:
+def with_empty_state(
+    f: Transformed[Init[P], Apply[P, R]],
+) -> TransformedWithState[InitWithState[P], ApplyWithState[P, R]]:
     """Puts an empty state into the signatures of a function that uses none.
 
     Args:

@@ -55,21 +55,25 @@ if TYPE_CHECKING:
     from haiku.experimental import flax as flax
 
 
-def __getattr__(name: str) -> Any:
-    if name == "flax":
-        import importlib
+# Hidden from type checkers: to them it would say that any name is there.
+if not TYPE_CHECKING:
 
-        try:
-            return importlib.import_module("haiku.experimental.flax")
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "flax":
-                raise
-            raise ModuleNotFoundError(
-                "haiku.experimental.flax needs Flax: pip install 'renga[interop]'.",
-                name="flax",
-            ) from error
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "flax":
+            import importlib
+
+            try:
+                return importlib.import_module("haiku.experimental.flax")
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] != "flax":
+                    raise
+                raise ModuleNotFoundError(
+                    "haiku.experimental.flax needs Flax: pip install 'renga[interop]'.",
+                    name="flax",
+                ) from error
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "flax"])
+    names = {*globals(), "flax"} - {"Any", "TYPE_CHECKING"}
+    return sorted(name for name in names if not name.startswith("_"))

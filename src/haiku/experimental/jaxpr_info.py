@@ -20,3 +20,7 @@ __all__ = [
     "js",
     "make_model_info",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

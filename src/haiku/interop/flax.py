@@ -290,3 +290,7 @@ def flatten_flax_to_haiku(
 
     walk(collection, ())
     return out
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -36,3 +36,7 @@ __all__ = [
     "scope",
     "set_policy",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

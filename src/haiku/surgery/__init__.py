@@ -13,17 +13,29 @@ What changes paths or values returns new plain dicts and shares the arrays. A pa
 that finds nothing is an error. Nothing here knows of modules or runs one.
 """
 
-from haiku.surgery.choosing import merge as merge
-from haiku.surgery.choosing import paths as paths
-from haiku.surgery.choosing import select as select
-from haiku.surgery.choosing import split as split
-from haiku.surgery.differences import Change as Change
-from haiku.surgery.differences import Difference as Difference
-from haiku.surgery.differences import diff as diff
-from haiku.surgery.freezing import labels as labels
-from haiku.surgery.freezing import mask as mask
-from haiku.surgery.moving import map_like as map_like
-from haiku.surgery.moving import rename as rename
-from haiku.surgery.moving import slice as slice
-from haiku.surgery.stacking import stack as stack
-from haiku.surgery.stacking import unstack as unstack
+from haiku.surgery.choosing import merge, paths, select, split
+from haiku.surgery.differences import Change, Difference, diff
+from haiku.surgery.freezing import labels, mask
+from haiku.surgery.moving import map_like, rename, slice
+from haiku.surgery.stacking import stack, unstack
+
+__all__ = [
+    "Change",
+    "Difference",
+    "diff",
+    "labels",
+    "map_like",
+    "mask",
+    "merge",
+    "paths",
+    "rename",
+    "select",
+    "slice",
+    "split",
+    "stack",
+    "unstack",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -421,6 +421,7 @@ def test_repr(model):
     )
     deep = hk.bind(hk.nets.MLP, [2] * 30).init(0, X)
     assert "... and 20 more" in repr(deep)
+    assert "more" not in repr(hk.bind(hk.nets.MLP, [2] * 20).init(0, X))
     assert "20 more" not in repr(jax.tree.map(lambda x: None, model))
     pair = hk.without_apply_rng(hk.transform(f_noisy))
     assert repr(hk.bind(f_noisy)) == "bind(f_noisy)"

@@ -1,6 +1,6 @@
 """The rule that says what a parameter's path will be (#108), against what `init` makes.
 
-`predicted` is the rule of docs/guide/models.md, line by line; it knows nothing of how
+`predicted` is the rule of docs/guide/names.md, line by line; it knows nothing of how
 Haiku does it.
 """
 

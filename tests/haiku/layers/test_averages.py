@@ -114,6 +114,23 @@ def test_spectral_norm_goes_on_from_call_to_call():
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
+def test_spectral_norm_passes_no_gradient_through_its_directions():
+    net = hk.transform_with_state(lambda x: hk.SpectralNorm()(x))
+    _, state = net.init(jax.random.PRNGKey(0), X)
+
+    def unit(x):
+        return x / np.linalg.norm(x)
+
+    v = unit(state["spectral_norm"]["u0"] @ X.T)
+    u = unit(v @ X)
+    weights = np.arange(X.size, dtype=np.float32).reshape(X.shape)
+    ours = jax.grad(lambda x: jnp.sum(weights * net.apply({}, state, None, x)[0]))(X)
+    # Of W / (v W uᵀ), u and v as they are.
+    sigma = (v @ X @ u.T)[0, 0]
+    by_hand = weights / sigma - np.sum(weights * X) / sigma**2 * (v.T @ u)
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-3, atol=1e-3)
+
+
 def test_spectral_norm_without_steps_or_calls():
     def f():
         norm = hk.SpectralNorm(n_steps=0)

@@ -34,6 +34,31 @@ def test_layer_norm_scales_and_shifts():
     np.testing.assert_allclose(out, normalised(X, -1) * scale + offset, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda **where: hk.GroupNorm(3, **where),
+        lambda **where: hk.InstanceNorm(True, True, **where),
+    ],
+    ids=["group", "instance"],
+)
+def test_channels_first(norm):
+    def net(**where):
+        return hk.transform(lambda x: norm(name="norm", **where)(x))
+
+    last, first = net(), net(data_format="channels_first")
+    turned = np.moveaxis(X, -1, 1)
+    params = first.init(None, turned)
+    scale, offset = np.arange(6.0) + 1, np.arange(6.0) - 3
+    wanted = last.apply({"norm": {"scale": scale, "offset": offset}}, None, X)
+    for name, value in (("scale", scale), ("offset", offset)):
+        params["norm"][name] = value.reshape(params["norm"][name].shape)
+    out = first.apply(params, None, turned)
+    np.testing.assert_allclose(np.moveaxis(out, 1, -1), wanted, atol=1e-5)
+    by_input = jax.grad(lambda x: jnp.sum(first.apply(params, None, x) ** 3))(turned)
+    assert np.isfinite(by_input).all()
+
+
 PARAM_AXES = [
     (None, (6,)),
     (-1, (6,)),

@@ -266,6 +266,10 @@ def test_page():
     shares = re.findall(r"width:([\d.]+)%", told.as_html())
     assert len(shares) == 3 * len(list(told.walk()))
     assert all(0 <= float(share) <= 100 for share in shares)
+    of_params = re.findall(r'title="([\d.]+) % of params"', told.as_html())
+    assert [float(share) for share in of_params] == [
+        round(100 * part.param_count / told.param_count, 1) for _, part in told.walk()
+    ]
     assert told._repr_html_().startswith("<iframe srcdoc=")
 
 

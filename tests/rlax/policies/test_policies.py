@@ -260,6 +260,18 @@ def test_vmpo_over_devices_is_vmpo_over_all():
         else:
             np.testing.assert_allclose(x, np.full(2, y), rtol=1e-5)
 
+    # Its gradient too: `pmax` has none, so the largest must not ask for one.
+    def by_temperature(axis_name):
+        def temperature_loss(alpha, *x):
+            given = rlax.LagrangePenalty(alpha, 0.1)
+            return rlax.vmpo_loss(*x, given, kl, axis_name=axis_name)[0].mean()
+
+        return jax.grad(temperature_loss)
+
+    spread = jax.vmap(by_temperature("i"), (None, 0, 0), axis_name="i")(0.7, log_p, adv)
+    whole = by_temperature(None)(0.7, log_p.reshape(6, 2), adv.reshape(6, 2))
+    np.testing.assert_allclose(spread.mean(), whole, rtol=1e-4)
+
 
 class Standard:
     """A distribution with distrax's interface."""

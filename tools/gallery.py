@@ -1,0 +1,141 @@
+"""Runs the examples, and keeps what they draw and print for docs/gallery/examples.md.
+
+    python tools/gallery.py            # all of them: some 25 minutes on two cores
+    python tools/gallery.py vae dqn    # these
+
+Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
+program printed goes beside them as text. It needs `pip install 'renga[demo,interop]'`.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parent.parent
+KEPT = ROOT / "docs" / "images" / "gallery"
+WIDTH, BYTES = 800, 60_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A program, and what it leaves that is worth keeping."""
+
+    command: str  # as it stands on the page
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)  # name: file
+    text: bool = False  # whether to keep what it prints
+    writes: bool = True  # whether it takes --out
+
+
+def agent(file: str, options: str = "", name: str | None = None) -> Example:
+    """An agent, with one seed: its learning curve."""
+    name = name or file
+    command = f"python examples/rl/{file}.py {options}".strip()
+    return Example(f"{command} --seeds 1", {name: f"{name}.png"})
+
+
+EXAMPLES = {
+    "demo": Example(
+        "python examples/demo.py",
+        {
+            "demo_learning_curve": "learning_curve.png",
+            "demo_wrong_digits": "wrong_digits.png",
+            "demo_graph": "graph.png",
+            "demo_table": "table.png",
+        },
+    ),
+    "vae": Example("python examples/vae.py", {"vae": "vae.png"}),
+    "vqvae": Example("python examples/vqvae.py", {"vqvae": "vqvae.png"}),
+    "gan": Example("python examples/gan.py", {"gan": "gan.png"}),
+    "pruning": Example("python examples/pruning.py", {"pruning": "pruning.png"}),
+    "resnet_digits": Example(
+        "python examples/resnet_digits.py", text=True, writes=False
+    ),
+    "flax_interop": Example("python examples/flax_interop.py", text=True, writes=False),
+    "char_lstm": Example(
+        "python examples/char_lstm.py --steps 600 --write 250", text=True, writes=False
+    ),
+    "char_transformer": Example(
+        "python examples/char_transformer.py --steps 600 --write 250",
+        text=True,
+        writes=False,
+    ),
+    "catch_q": agent("catch_q"),
+    "catch_q_lambda": agent("catch_q_lambda"),
+    "catch_popart": agent("catch_popart"),
+    "catch_plain": agent("catch_popart", "--plain --name catch_plain", "catch_plain"),
+    "dqn": agent("dqn"),
+    "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn"),
+    "c51": agent("c51"),
+    "qr_dqn": agent("qr_dqn"),
+    "ppo": agent("ppo"),
+    "ppo_lstm": agent("ppo_lstm"),
+    "a2c": agent("a2c"),
+    "vmpo": agent("vmpo"),
+    "impala": agent("impala"),
+    "sac": agent("sac"),
+    "atari": Example("python examples/rl/atari.py --steps 5120 --seeds 1", text=True),
+}
+
+
+def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:
+    """Writes a narrower copy, with a palette that keeps it small."""
+    image = Image.open(picture).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
+    if image.width > WIDTH:
+        size = WIDTH, round(image.height * WIDTH / image.width)
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    for colours in 64, 32, 16, 8:
+        image.quantize(colours, dither=Image.Dither.NONE).save(to, optimize=True)
+        if to.stat().st_size <= BYTES:
+            return
+
+
+def run(name: str, example: Example) -> None:
+    """Runs one program in a folder of its own, and keeps what it leaves."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        _, *words = example.command.split()
+        if example.writes:
+            words += ["--out", folder]
+        path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        printed = re.sub(re.escape(folder), "demo/rl", done.stdout)
+        print(printed)
+        for kept, file in example.pictures.items():
+            shrink(pathlib.Path(folder) / file, KEPT / f"{kept}.png")
+    if example.text:
+        lines = [line.rstrip() for line in printed.rstrip().splitlines()]
+        (KEPT / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", choices=[[], *EXAMPLES], metavar="NAME")
+    names = parser.parse_args().names or EXAMPLES
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        print(EXAMPLES[name].command, flush=True)
+        run(name, EXAMPLES[name])
+
+
+if __name__ == "__main__":
+    main()
