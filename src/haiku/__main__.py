@@ -13,6 +13,7 @@ speak as well where dm-haiku or rlax was installed over the package.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -58,27 +59,27 @@ def owners_of(name: str) -> list[Owner]:
 
 def _owner(distribution: str, name: str) -> Owner:
     its = importlib.metadata.distribution(distribution)
+    # Not `its.files`, which leaves out what is gone. A folder of sources has no record.
+    record = its.read_text("RECORD")
     lost, has_init = [], False
-    for file in its.files or []:
-        if file.parts[0] != name or file.hash is None:
+    for file, digest, _ in csv.reader((record or "").splitlines()):
+        if not file.startswith(f"{name}/") or not digest:
             continue
-        if not _is_as_installed(file):
-            lost.append(str(file))
-        elif str(file) == f"{name}/__init__.py":
+        if not _has_digest(pathlib.Path(str(its.locate_file(file))), digest):
+            lost.append(file)
+        elif file == f"{name}/__init__.py":
             has_init = True
-    editable = bool(_origin(its).get("dir_info", {}).get("editable"))
+    in_place = record is None or _origin(its).get("dir_info", {}).get("editable")
     shown = its.metadata["Name"]
-    return Owner(shown, its.version, editable, tuple(lost), has_init or editable)
+    return Owner(shown, its.version, bool(in_place), tuple(lost), has_init)
 
 
-def _is_as_installed(file: importlib.metadata.PackagePath) -> bool:
-    assert file.hash is not None
-    path = pathlib.Path(str(file.locate()))
-    if not path.is_file() or (file.size and path.stat().st_size != file.size):
+def _has_digest(path: pathlib.Path, digest: str) -> bool:
+    if not path.is_file():
         return False
-    kind, value = file.hash.mode, file.hash.value
-    digest = hashlib.new(kind, path.read_bytes()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == value
+    kind, _, wanted = digest.partition("=")
+    have = hashlib.new(kind, path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(have).rstrip(b"=").decode() == wanted
 
 
 def _origin(its: importlib.metadata.Distribution) -> dict:
