@@ -47,6 +47,7 @@ guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 
 docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
 	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
 	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
+	$(RUN) docs/extension/links.py build/docs
 
 dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
 	$(RUN) tools/dist.py
