@@ -9,13 +9,14 @@ from haiku._bound.nets import PART, Names, Net
 from haiku._bound.pairs import Pair
 from haiku._bound.text import written
 from haiku._core.arguments import check_values
+from haiku._core.explained import Explained
 from haiku._core.keys import as_key
 from haiku._packed import unpacked
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 
 
-class StateChangedError(ValueError):
+class StateChangedError(Explained, ValueError):
     """A call changed state that its result would not show.
 
     Example:
@@ -25,6 +26,8 @@ class StateChangedError(ValueError):
       ... except hk.StateChangedError:
       ...     out, model = model.updating(jnp.ones([2, 3]), is_training=True)
     """
+
+    page = "guide/models"
 
 
 class Bound:

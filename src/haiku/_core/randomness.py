@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 
+from haiku._core.explained import Explained
 from haiku._core.frame import Frame, current_frame
 from haiku._core.keys import KeyState, PRNGSequence
 
 
-class MissingRNGError(ValueError):
+class MissingRNGError(Explained, ValueError):
     """A key was asked for and none was given to `init` or `apply`."""
+
+    page = "start/randomness"
 
 
 def _sequence(frame: Frame, what: str) -> PRNGSequence:

@@ -15,6 +15,7 @@ from haiku._core.arguments import (
     check_values,
     key_sequence,
 )
+from haiku._core.explained import explain
 from haiku._core.frame import Frame, frames
 from haiku._core.pure_functions import (
     Apply,
@@ -42,9 +43,11 @@ def run_in_frame(
     with frames.push(frame):
         try:
             out = f(*args, **kwargs)
-        except jax.errors.UnexpectedTracerError as error:
-            if not isinstance(error, JaxUsageError):  # It says so itself.
+        except Exception as error:
+            foreign = not isinstance(error, JaxUsageError)
+            if foreign and isinstance(error, jax.errors.UnexpectedTracerError):
                 error.add_note(_TRACER_NOTE)
+            explain(error)
             raise
         for check in frame.at_end:
             check()

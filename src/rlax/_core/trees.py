@@ -176,6 +176,10 @@ def transpose_last_axis_to_first(tree: Any) -> Any:
 
     Returns:
       A tree of arrays `[Z, ...]`.
+
+    Example:
+      >>> rlax.transpose_last_axis_to_first({"x": jnp.zeros([2, 3, 4])})["x"].shape
+      (4, 2, 3)
     """
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), tree)
 
@@ -188,5 +192,9 @@ def transpose_first_axis_to_last(tree: Any) -> Any:
 
     Returns:
       A tree of arrays `[..., Z]`.
+
+    Example:
+      >>> rlax.transpose_first_axis_to_last({"x": jnp.zeros([2, 3, 4])})["x"].shape
+      (3, 4, 2)
     """
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), tree)

@@ -56,6 +56,11 @@ def add_ornstein_uhlenbeck_noise(
 
     Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
     arXiv 1509.02971, section 7.
+
+    Example:
+      >>> key, damping = jax.random.key(0), 0.25
+      >>> print(rlax.add_ornstein_uhlenbeck_noise(key, [2.0], [1.0], damping, 0.0))
+      [2.75]
     """
     check_range("add_ornstein_uhlenbeck_noise", "damping", damping, 0, 1)
     check_range("add_ornstein_uhlenbeck_noise", "stddev", stddev, 0, jnp.inf)

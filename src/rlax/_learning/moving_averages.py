@@ -19,6 +19,11 @@ class EmaMoments(Record):
     Attributes:
       mean: A tree of numbers.
       variance: A tree of numbers.
+
+    Example:
+      >>> moments = rlax.EmaMoments(mean=1.0, variance=4.0)
+      >>> print((5.0 - moments.mean) / moments.variance**0.5)
+      2.0
     """
 
     mean: Any
@@ -33,6 +38,11 @@ class EmaState(Record):
       mu: Average of the values, biased towards 0; a tree of numbers.
       nu: Average of their squares, likewise.
       decay_product: decay to the power of the number of updates, `[]`.
+
+    Example:
+      >>> state = rlax.EmaState(mu=0.25, nu=1.0, decay_product=0.75)
+      >>> print(state.debiased_moments().mean)
+      1.0
     """
 
     mu: Any

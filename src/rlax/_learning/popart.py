@@ -25,6 +25,11 @@ class PopArtState(NamedTuple):
       shift: Mean, `[num_outputs]`.
       scale: Standard deviation, within its bounds, `[num_outputs]`.
       second_moment: Mean square, `[num_outputs]`.
+
+    Example:
+      >>> init, _ = rlax.popart(2, step_size=0.1, scale_lb=1e-2, scale_ub=1e2)
+      >>> print(init().shift, init().scale)
+      [0. 0.] [1. 1.]
     """
 
     shift: Array
@@ -100,6 +105,11 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
+
+    Example:
+      >>> state = rlax.PopArtState(jnp.ones(2), 2 * jnp.ones(2), 5 * jnp.ones(2))
+      >>> print(rlax.unnormalize(state, [2.0, 0.0], [0, 1]))
+      [5. 1.]
     """
     shift, scale = _statistics(state, indices)
     return scale * normalized + shift
@@ -122,6 +132,11 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
+
+    Example:
+      >>> state = rlax.PopArtState(jnp.ones(2), 2 * jnp.ones(2), 5 * jnp.ones(2))
+      >>> print(*rlax.unnormalize_linear(state, inputs=[[2.0, 7.0]], indices=[0]))
+      [2.] [5.]
     """
     check(
         inputs.shape[-1] == jnp.shape(state.shift)[-1],
@@ -170,6 +185,12 @@ def art(
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
+
+    Example:
+      >>> old = rlax.PopArtState(jnp.zeros(2), jnp.ones(2), jnp.ones(2))
+      >>> new = rlax.art(old, [4.0], [1], step_size=0.5, scale_lb=1e-2, scale_ub=1e2)
+      >>> print(new.shift, new.scale.round(2))
+      [0. 2.] [1.   2.12]
     """
     check_range("art", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)
@@ -217,6 +238,14 @@ def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
+
+    Example:
+      >>> old = rlax.PopArtState(jnp.zeros(1), jnp.ones(1), jnp.ones(1))
+      >>> new = rlax.PopArtState(jnp.ones(1), 2 * jnp.ones(1), 5 * jnp.ones(1))
+      >>> layer = rlax.pop({"w": jnp.ones([1, 1]), "b": jnp.zeros(1)}, old, new)
+      >>> x = 3 * layer["w"][0] + layer["b"]
+      >>> print(x, rlax.unnormalize(new, x, [0]))
+      [1.] [3.]
     """
     missing = {"w", "b"} - set(params)
     if missing:

@@ -21,6 +21,12 @@ class LagrangePenalty(NamedTuple):
       epsilon: The bound.
       per_dimension: Whether the last axis of the KL is dimensions, each with a bound of
         its own, over which the losses are summed.
+
+    Example:
+      >>> penalty = rlax.LagrangePenalty(alpha=2.0, epsilon=0.25)
+      >>> losses = rlax.compute_parametric_kl_penalty_and_dual_loss
+      >>> print(*losses([(jnp.array(1.0), penalty)], jax.nn.relu))
+      2.0 -1.5
     """
 
     alpha: Any
@@ -95,6 +101,12 @@ def compute_parametric_kl_penalty_and_dual_loss(
 
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920; Song et al. 2019, arXiv 1909.12238.
+
+    Example:
+      >>> penalty = rlax.LagrangePenalty(alpha=2.0, epsilon=0.25, per_dimension=True)
+      >>> losses = rlax.compute_parametric_kl_penalty_and_dual_loss
+      >>> print(*losses([(jnp.array([1.0, 0.0]), penalty)], jax.nn.relu))
+      2.0 -1.0
     """
     kl_losses: Any = 0
     alpha_losses: Any = 0

@@ -179,6 +179,10 @@ def rm_loss(
       Reaches logits_t through π, and through the advantages unless stopped; never q_t.
 
     Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 7.
+
+    Example:
+      >>> print(jax.grad(rlax.rm_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
+      [[ 0.125 -0.125]]
     """
     pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
     regret_t = stop_gradient_if(use_stop_gradient, jax.nn.relu(adv_t))
@@ -206,6 +210,10 @@ def rpg_loss(
       Reaches logits_t; q_t too unless stopped.
 
     Source: Srinivasan et al. 2018, arXiv 1810.09026, equation 6.
+
+    Example:
+      >>> print(rlax.rpg_loss([[0.0, 0.0]], [[0.0, 1.0]]))
+      0.5
     """
     _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t))
     return mean_over_time(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t)

@@ -36,6 +36,11 @@ class PolicyTarget(Record):
     Attributes:
       actions: `[N, ..., *event]`.
       weights: How much each counts, `[N, ...]`.
+
+    Example:
+      >>> targets = rlax.PolicyTarget(actions=jnp.array([0, 2]), weights=jnp.ones(2))
+      >>> print(targets.replace(weights=targets.weights / 2).weights)
+      [0.5 0.5]
     """
 
     actions: Any
@@ -61,6 +66,14 @@ def constant_policy_targets(
 
     Raises:
       ContractError: Where num_samples is below 1.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> always = SimpleNamespace(batch_shape=())  # a distribution: action 1
+      >>> always.sample = lambda seed, sample_shape: jnp.ones(sample_shape, int)
+      >>> targets = rlax.constant_policy_targets(always, jax.random.key(0), 3, 0.5)
+      >>> print(targets.actions, targets.weights)
+      [1 1 1] [0.5 0.5 0.5]
     """
     if num_samples < 1:
         raise ContractError(
@@ -89,6 +102,14 @@ def zero_policy_targets(
 
     Returns:
       As `constant_policy_targets`.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> always = SimpleNamespace(batch_shape=())  # a distribution: action 1
+      >>> always.sample = lambda seed, sample_shape: jnp.ones(sample_shape, int)
+      >>> targets = rlax.zero_policy_targets(always, jax.random.key(0), 3)
+      >>> print(targets.actions, targets.weights)
+      [1 1 1] [0. 0. 0.]
     """
     return constant_policy_targets(distribution, rng_key, num_samples, weights_scale)
 
@@ -115,6 +136,14 @@ def sampled_policy_distillation_loss(
 
     Raises:
       ContractError: Where the weights have not the shape of the log probabilities.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> coin = SimpleNamespace(log_prob=lambda actions: jnp.log(jnp.full(2, 0.5)))
+      >>> weights = jnp.array([1.0, 3.0])
+      >>> targets = rlax.PolicyTarget(actions=jnp.arange(2), weights=weights)
+      >>> print(rlax.sampled_policy_distillation_loss(coin, targets).round(2))
+      1.39
     """
     targets = stop_gradient_if(stop_target_gradients, policy_targets)
     log_probs = jnp.asarray(distribution.log_prob(targets.actions))

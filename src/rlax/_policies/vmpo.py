@@ -102,6 +102,14 @@ def vmpo_compute_weights_and_temperature_loss(
       ContractError: Where top_k_fraction is out of (0, 1] or leaves no sample.
 
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238, section 4.1.
+
+    Example:
+      >>> temperature, ones = rlax.LagrangePenalty(alpha=1.0, epsilon=0.1), jnp.ones(4)
+      >>> _, weights, _ = rlax.vmpo_compute_weights_and_temperature_loss(
+      ...     [0.0, 1.0, 2.0, 2.0], ones, ones, temperature, jax.nn.relu, 0.5
+      ... )
+      >>> print(weights.round(2))
+      [0.  0.  0.5 0.5]
     """
     all_sum = AllSum(axis_name)
     importance_weights = stop_gradient_if(use_stop_gradient, importance_weights)

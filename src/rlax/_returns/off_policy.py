@@ -128,6 +128,12 @@ def general_off_policy_returns_from_action_values(
       Reaches all inputs, unless stopped.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
+
+    Example:
+      >>> q, pi = jnp.array([[1.0, 3.0], [2.0, 4.0]]), jnp.full([2, 2], 0.5)
+      >>> returns = rlax.general_off_policy_returns_from_action_values
+      >>> print(returns(q, [0, 1], [1.0, 1.0], [0.5, 0.5], c_t=[1.0, 1.0], pi_t=pi))
+      [2.75 2.5 ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     return returns_from_action_values_of(

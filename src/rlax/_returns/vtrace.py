@@ -148,6 +148,15 @@ def leaky_vtrace(
 
     Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
     section 4.2.
+
+    Example:
+      >>> v, ones = jnp.array([0.0, 2.0, 4.0]), jnp.ones(2)
+      >>> step = v[:-1], v[1:], ones, 0.5 * ones, 2 * ones
+      >>> for alpha in 0.0, 0.5, 1.0:
+      ...     print(rlax.leaky_vtrace(*step, alpha_=alpha))
+      [6. 2.]
+      [4.125 1.5  ]
+      [2.5 1. ]
     """
     check_range("leaky_vtrace", "alpha_", alpha_, 0, 1)
     check_range("leaky_vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
@@ -278,6 +287,12 @@ def leaky_vtrace_td_error_and_advantage(
       ContractError: Where alpha is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, arXiv 2002.12928, section 4.2.
+
+    Example:
+      >>> v, ones = jnp.array([0.0, 2.0, 4.0]), jnp.ones(2)
+      >>> step = v[:-1], v[1:], ones, 0.5 * ones, 2 * ones
+      >>> print(rlax.leaky_vtrace_td_error_and_advantage(*step, alpha=0.5).pg_advantage)
+      [4.125 1.5  ]
     """
     op = "leaky_vtrace_td_error_and_advantage"
     check_range(op, "alpha", alpha, 0, 1)

@@ -148,6 +148,15 @@ def categorical_q_learning(
       Reaches q_logits_tm1; the target's inputs too unless stopped.
 
     Source: Bellemare et al. 2017, arXiv 1707.06887, algorithm 1.
+
+    Example:
+      >>> z = jnp.linspace(-1.0, 1.0, 3)  # action 0 gives 1, action 1 gives -1
+      >>> logits = jnp.array([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
+      >>> for a in 0, 1:
+      ...     loss = rlax.categorical_q_learning(z, logits, a, 0.0, 1.0, z, logits)
+      ...     print(loss.round(1))
+      0.0
+      9.0
     """
     probs_t = jax.nn.softmax(q_logits_t)
     q_t = jnp.sum(probs_t * q_atoms_t[None], axis=-1)
@@ -197,6 +206,15 @@ def categorical_double_q_learning(
 
     Source: Bellemare et al. 2017, arXiv 1707.06887; van Hasselt et al. 2016, arXiv
     1509.06461.
+
+    Example:
+      >>> z = jnp.linspace(-1.0, 1.0, 3)  # action 0 gives 1, action 1 gives -1
+      >>> logits = jnp.array([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
+      >>> for selector in [1.0, 0.0], [0.0, 1.0]:
+      ...     step = z, logits, 0, 0.0, 1.0, z, logits, selector
+      ...     print(rlax.categorical_double_q_learning(*step).round(1))
+      0.0
+      9.0
     """
     a_t = next_value.greedy_action(q_t_selector)
     probs_t = jax.nn.softmax(pick_along(q_logits_t, a_t, axis=0))

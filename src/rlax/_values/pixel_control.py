@@ -150,6 +150,13 @@ def pixel_control_loss(
         neither one number nor one for each step.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.
+
+    Example:
+      >>> frames = jnp.zeros([2, 4, 4, 1]).at[1, :2, :2].set(1.0)  # a cell of four
+      >>> values = jnp.zeros([2, 2, 2, 3])  # [T + 1, Y, X, A]
+      >>> print(rlax.pixel_control_loss(frames, [0], values, 0.9, cell_size=2))
+      [[[0.5 0. ]
+        [0.  0. ]]]
     """
     check_range("pixel_control_loss", "discount_factor", discount_factor, 0, 1)
     rewards = pixel_control_rewards(observations, cell_size)

@@ -97,6 +97,11 @@ def quantile_expected_sarsa(
       ContractError: Where huber_param is negative.
 
     Source: Dabney et al. 2018, arXiv 1710.10044.
+
+    Example:
+      >>> q, tau = jnp.array([[0.0, 1.0], [2.0, 3.0]]), [0.25, 0.75]  # [N, A]
+      >>> print(rlax.quantile_expected_sarsa(q, tau, 0, 1.0, 0.5, q, [0.5, 0.5]))
+      0.625
     """
     check_range("quantile_expected_sarsa", "huber_param", huber_param, 0, jnp.inf)
     src = pick_along(dist_q_tm1, a_tm1, axis=1)

@@ -112,6 +112,12 @@ def sarsa_lambda(
       Reaches q_tm1; all inputs unless stopped.
 
     Source: Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems.
+
+    Example:
+      >>> q = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+      >>> step = q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, [1, 0]
+      >>> print(rlax.sarsa_lambda(*step, lambda_=0.0))
+      [ 1.  -1.5]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     qa_tm1, qa_t = arrays.pick(q_tm1, a_tm1), arrays.pick(q_t, a_t)
@@ -236,6 +242,14 @@ def retrace(
 
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647.
+
+    Example:
+      >>> q, pi = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.full([2, 2], 0.5)
+      >>> step = q, q, [0, 1], [1, 0], [1.0, 1.0], [0.5, 0.5], pi
+      >>> print(rlax.retrace(*step, mu_t=[0.5, 0.5], lambda_=1.0))
+      [ 1.125 -1.25 ]
+      >>> print(rlax.retrace(*step, mu_t=[0.5, 0.5], lambda_=0.0))
+      [ 0.75 -1.25]
     """
     check_range("retrace", "eps", eps, 0, jnp.inf)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
@@ -292,6 +306,11 @@ def retrace_continuous(
       Reaches q_tm1; all inputs unless stopped.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
+
+    Example:
+      >>> step = [1.0, 2.0], [2.0], [1.0, 2.0], [1.0, 1.0], [0.5, 0.5]
+      >>> print(rlax.retrace_continuous(*step, log_rhos=[0.0], lambda_=1.0))
+      [0.5 0. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     c_t = jnp.minimum(1.0, jnp.exp(log_rhos)) * arrays.align(lambda_, log_rhos)

@@ -8,6 +8,7 @@ Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
 
 import functools
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ Array = jax.Array
 
 
 def _transformed(
-    returns: Callable[..., Array], name: str, *values: str
+    returns: Callable[..., Array], name: str, *values: str, example: str
 ) -> Callable[..., Array]:
     """The same returns with a TxPair first, and the named arguments transformed."""
     signature = inspect.signature(returns)
@@ -55,24 +56,48 @@ def _transformed(
       As `{returns.__name__}`.
 
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
+
+    Example:
+{textwrap.indent(textwrap.dedent(example).strip(), " " * 6)}
     """
     return wrapped
 
 
 transformed_lambda_returns = _transformed(
-    multistep.lambda_returns, "transformed_lambda_returns", "v_t", "bootstrap_t"
+    multistep.lambda_returns,
+    "transformed_lambda_returns",
+    "v_t",
+    "bootstrap_t",
+    example="""
+    >>> roots = rlax.TxPair(jnp.sqrt, jnp.square)  # values 4 and 6.25 as 2 and 2.5
+    >>> r_t, discount_t, v_t = [0.0, 2.75], [1.0, 1.0], [2.0, 2.5]
+    >>> print(rlax.transformed_lambda_returns(roots, r_t, discount_t, v_t, 1.0))
+    [3. 3.]
+    """,
 )
 transformed_n_step_returns = _transformed(
     multistep.n_step_bootstrapped_returns,
     "transformed_n_step_returns",
     "v_t",
     "bootstrap_t",
+    example="""
+    >>> roots = rlax.TxPair(jnp.sqrt, jnp.square)  # values 4 and 6.25 as 2 and 2.5
+    >>> r_t, discount_t, v_t = [0.0, 2.75], [1.0, 1.0], [2.0, 2.5]
+    >>> print(rlax.transformed_n_step_returns(roots, r_t, discount_t, v_t, n=1))
+    [2. 3.]
+    """,
 )
 transformed_general_off_policy_returns_from_action_values = _transformed(
     off_policy.general_off_policy_returns_from_action_values,
     "transformed_general_off_policy_returns_from_action_values",
     "q_t",
     "bootstrap_t",
+    example="""
+    >>> returns = rlax.transformed_general_off_policy_returns_from_action_values
+    >>> roots, pi = rlax.TxPair(jnp.sqrt, jnp.square), jnp.array([[0.0, 1.0]])
+    >>> print(returns(roots, [[0.0, 2.5]], [1], [2.75], [1.0], c_t=[1.0], pi_t=pi))
+    [3.]
+    """,
 )
 
 
@@ -125,6 +150,8 @@ def transformed_q_lambda(
       >>> td = rlax.transformed_q_lambda(
       ...     q, [0, 1], [1.0, 1.0], [0.5, 0.5], q, lambda_=0.5, tx_pair=pair
       ... )
+      >>> print(np.asarray(td).round(2))
+      [ 0.69 -1.26]
     """
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
     v_t = tx_pair.apply_inv(next_value.greedy_value(q_t))
@@ -189,6 +216,13 @@ def transformed_retrace(
       ContractError: Where eps is negative.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
+
+    Example:
+      >>> q, pi = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.full([2, 2], 0.5)
+      >>> step = q, q, [0, 1], [1, 0], [1.0, 1.0], [0.5, 0.5], pi, [0.5, 0.5], 1.0
+      >>> errors = rlax.transformed_retrace(*step, tx_pair=rlax.SIGNED_LOGP1_PAIR)
+      >>> print(np.asarray(errors).round(2))
+      [ 1.34 -1.  ]
     """
     check_range("transformed_retrace", "eps", eps, 0, jnp.inf)
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel)
@@ -257,6 +291,13 @@ def transformed_n_step_q_learning(
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning (R2D2).
+
+    Example:
+      >>> q, pair = jnp.array([[1.0, 2.0], [3.0, 4.0]]), rlax.SIGNED_HYPERBOLIC_PAIR
+      >>> step = q, [0, 1], q, [1, 1], [1.0, 1.0], [0.5, 0.5]
+      >>> errors = rlax.transformed_n_step_q_learning(*step, n=2, tx_pair=pair)
+      >>> print(np.asarray(errors).round(2))
+      [ 0.91 -1.26]
     """
     n = multistep.whole_steps("transformed_n_step_q_learning", n)
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t)

@@ -14,31 +14,56 @@ Array = jax.Array
 
 @shapes("x[...]")
 def identity(x: Any) -> Array:
-    """Returns x."""
+    """Returns x.
+
+    Example:
+      >>> print(rlax.identity([1.0, -2.0]))
+      [ 1. -2.]
+    """
     return x
 
 
 @shapes("x[...]")
 def sigmoid(x: Any) -> Array:
-    """1 / (1 + e^-x): from the real line to (0, 1)."""
+    """1 / (1 + e^-x): from the real line to (0, 1).
+
+    Example:
+      >>> print(rlax.sigmoid([-100.0, 0.0, 100.0]))
+      [0.  0.5 1. ]
+    """
     return jax.nn.sigmoid(x)
 
 
 @shapes("x[...]")
 def logit(x: Any) -> Array:
-    """log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1]."""
+    """log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1].
+
+    Example:
+      >>> print(rlax.logit(rlax.sigmoid([-2.0, 2.0])).round(2))
+      [-2.  2.]
+    """
     return -jnp.log(1 / x - 1)
 
 
 @shapes("x[...]")
 def signed_logp1(x: Any) -> Array:
-    """sign(x) log(1 + |x|)."""
+    """sign(x) log(1 + |x|).
+
+    Example:
+      >>> print(rlax.signed_logp1([-1.0, 0.0, 1.0]).round(2))
+      [-0.69  0.    0.69]
+    """
     return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
 @shapes("x[...]")
 def signed_expm1(x: Any) -> Array:
-    """sign(x) (e^|x| - 1), the inverse of signed_logp1."""
+    """sign(x) (e^|x| - 1), the inverse of signed_logp1.
+
+    Example:
+      >>> print(rlax.signed_expm1(rlax.signed_logp1([-3.0, 3.0])).round(2))
+      [-3.  3.]
+    """
     return jnp.sign(x) * jnp.expm1(jnp.abs(x))
 
 
@@ -81,6 +106,10 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
       ContractError: Where eps is negative.
 
     Source: Pohlen et al. 2018, arXiv 1805.11593.
+
+    Example:
+      >>> print(rlax.signed_parabolic([-1.3, 0.0, 1.3], eps=0.1).round(2))
+      [-3.  0.  3.]
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
     # The difference of nearly equal numbers leaves nothing in half precision.
@@ -131,6 +160,11 @@ class TxPair(NamedTuple):
     Attributes:
       apply: From values to what a network learns.
       apply_inv: And back.
+
+    Example:
+      >>> pair = rlax.TxPair(jnp.sqrt, jnp.square)
+      >>> print(pair.apply(9.0), pair.apply_inv(3.0))
+      3.0 9.0
     """
 
     apply: Callable[[Any], Any]
