@@ -1,4 +1,4 @@
-"""Irises in dm-haiku: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in dm-haiku: batch norm, dropout, a hundred steps."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,8 @@ opt_state = optimizer.init(params)
 keys = hk.PRNGSequence(1)
 losses = []
 for _ in range(100):
-    params, state, opt_state, loss = step(params, state, opt_state, next(keys), x, y)
+    key = next(keys)
+    params, state, opt_state, loss = step(params, state, opt_state, key, x, y)
     losses.append(float(loss))
 
 logits, _ = model.apply(params, state, None, x, is_training=False)

@@ -1,4 +1,4 @@
-"""Irises in Equinox: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in Equinox: batch norm, dropout, a hundred steps."""
 
 import equinox as eqx
 import jax
@@ -21,7 +21,7 @@ class Net(eqx.Module):
     def __init__(self, key):
         one, two = jax.random.split(key)
         self.first = eqx.nn.Linear(4, 4, key=one)
-        self.norm = eqx.nn.BatchNorm(4, axis_name="batch", momentum=0.9, mode="batch")
+        self.norm = eqx.nn.BatchNorm(4, "batch", momentum=0.9, mode="batch")
         self.dropout = eqx.nn.Dropout(0.1)
         self.last = eqx.nn.Linear(4, 3, key=two)
 
@@ -33,7 +33,7 @@ class Net(eqx.Module):
 
 def on_batch(net, x, state, key):
     keys = jax.random.split(key, len(x))
-    f = jax.vmap(net, in_axes=(0, None, 0), out_axes=(0, None), axis_name="batch")
+    f = jax.vmap(net, (0, None, 0), out_axes=(0, None), axis_name="batch")
     return f(x, state, keys)
 
 

@@ -1,4 +1,4 @@
-"""Irises in Flax linen: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in Flax linen: batch norm, dropout, a hundred steps."""
 
 import flax.linen as nn
 import flax.traverse_util

@@ -1,4 +1,4 @@
-"""Irises in Flax nnx: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in Flax nnx: batch norm, dropout, a hundred steps."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Irises in Keras on JAX: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in Keras on JAX: batch norm, dropout, a hundred steps."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Irises in PyTorch: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in PyTorch: batch norm, dropout, a hundred steps."""
 
 import numpy as np
 import torch

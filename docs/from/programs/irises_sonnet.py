@@ -1,4 +1,4 @@
-"""Irises in Sonnet 2: a net with batch norm and dropout, and a hundred steps."""
+"""Irises in Sonnet 2: batch norm, dropout, a hundred steps."""
 
 import numpy as np
 import sonnet as snt
@@ -13,7 +13,7 @@ class Net(snt.Module):
     def __init__(self, name=None):
         super().__init__(name=name)
         self.first = snt.Linear(4)
-        self.norm = snt.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.9)
+        self.norm = snt.BatchNorm(True, True, decay_rate=0.9)
         self.dropout = snt.Dropout(0.1)
         self.last = snt.Linear(3)
 
@@ -31,9 +31,8 @@ optimizer = snt.optimizers.SGD(0.5)
 def step(x, y):
     with tf.GradientTape() as tape:
         logits = net(x, is_training=True)
-        loss = tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-        )
+        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits
+        loss = tf.reduce_mean(cross_entropy(labels=y, logits=logits))
     variables = net.trainable_variables
     optimizer.apply(tape.gradient(loss, variables), variables)
     return loss
