@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test slow check house mutate bench guard docs hooks clean
+.PHONY: help demo test slow check house mutate bench guard docs dist release hooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -47,12 +47,22 @@ guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 
 docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
 	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
 	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
+	$(RUN) docs/extension/links.py build/docs
+
+dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
+	$(RUN) tools/dist.py
+	$(VENV)/bin/twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents dist/renga-*.whl
+	$(VENV)/bin/check-wheel-contents --no-config --ignore W007,W008 dist/dm_haiku-*.whl dist/rlax-*.whl
+
+release: dist  ## is what make dist made fit to be released? in environments made for it
+	$(RUN) tools/release.py
 
 hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick checks before each commit
 	$(VENV)/bin/pre-commit install
 
 clean:  ## remove what these targets made
-	rm -rf build demo .venv-bench $(VENV)
+	rm -rf build demo dist .venv-bench $(VENV)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)

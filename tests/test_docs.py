@@ -27,8 +27,8 @@ def programs(page):
 
 
 PAGES = {
-    str(page.relative_to(DOCS).with_suffix("")): page
-    for page in sorted(DOCS.rglob("*.md"))
+    str(page.relative_to(DOCS.parent).with_suffix("")).removeprefix("docs/"): page
+    for page in [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
     if programs(page)
 }
 

@@ -23,6 +23,7 @@ What is here, by idea:
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from haiku import _foreign as _foreign
 from haiku import config as config
 from haiku import data_structures as data_structures
 from haiku import initializers as initializers

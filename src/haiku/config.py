@@ -31,6 +31,10 @@ class Settings:
       restore_flatmap: Whether pickles of `FlatMapping` load as that class instead of
         as a plain dict.
       rng_reserve_size: How many keys are split off at once.
+
+    Example:
+      >>> hk.config.Settings(rng_reserve_size=8).rng_reserve_size
+      8
     """
 
     check_jax_usage: bool = False
@@ -44,7 +48,15 @@ _local = threading.local()
 
 
 def settings() -> Settings:
-    """This thread's settings."""
+    """This thread's settings.
+
+    Example:
+      >>> hk.config.settings().rng_reserve_size
+      1
+      >>> with hk.config.context(rng_reserve_size=8):
+      ...     hk.config.settings().rng_reserve_size
+      8
+    """
     try:
         return _local.settings
     except AttributeError:

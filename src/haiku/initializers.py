@@ -172,6 +172,12 @@ class RandomNormal(_Described):
 
     Raises:
       ValueError: At a call, if the dtype is neither float nor complex.
+
+    Example:
+      >>> init = hk.initializers.RandomNormal(stddev=0.1, mean=5.0)
+      >>> w = hk.transform(lambda: init([1000], jnp.float32)).apply({}, rng=0)
+      >>> print(f"{w.mean():.1f} +- {w.std():.1f}")
+      5.0 +- 0.1
     """
 
     def __init__(self, stddev: Any = 1.0, mean: Any = 0.0):
@@ -199,6 +205,12 @@ class TruncatedNormal(_Described):
 
     Raises:
       ValueError: At a call, if the dtype is neither float nor complex.
+
+    Example:
+      >>> init = hk.initializers.TruncatedNormal(stddev=0.1)
+      >>> w = hk.transform(lambda: init([9999], jnp.float32)).apply({}, rng=0)
+      >>> print(f"from {w.min():.1f} to {w.max():.1f}")
+      from -0.2 to 0.2
     """
 
     def __init__(
@@ -230,6 +242,12 @@ class RandomUniform(_Described):
 
     Raises:
       ValueError: At a call, if the dtype is no float.
+
+    Example:
+      >>> init = hk.initializers.RandomUniform(-1.0, 1.0)
+      >>> w = hk.transform(lambda: init([1000], jnp.float32)).apply({}, rng=0)
+      >>> print(f"from {w.min():.1f} to {w.max():.1f}")
+      from -1.0 to 1.0
     """
 
     def __init__(self, minval: Any = 0.0, maxval: Any = 1.0):
@@ -340,6 +358,12 @@ class UniformScaling(_Described):
     Source:
       Sussillo and Abbott, 2014, Random Walk Initialization for Training Very Deep
       Feedforward Networks, arXiv:1412.6558.
+
+    Example:
+      >>> init = hk.initializers.UniformScaling()
+      >>> w = hk.transform(lambda: init([300, 9], jnp.float32)).apply({}, rng=0)
+      >>> print(f"from {w.min():.1f} to {w.max():.1f}")  # sqrt(3 / 300) = 0.1
+      from -0.1 to 0.1
     """
 
     def __init__(self, scale: Any = 1.0):
@@ -369,6 +393,12 @@ class Orthogonal(_Described):
     Source:
       Saxe et al., 2014, Exact solutions to the nonlinear dynamics of learning in deep
       linear neural networks, arXiv:1312.6120.
+
+    Example:
+      >>> init = hk.initializers.Orthogonal()
+      >>> w = hk.transform(lambda: init([4, 2], jnp.float32)).apply({}, rng=0)
+      >>> bool(jnp.allclose(w.T @ w, jnp.eye(2), atol=1e-5))
+      True
     """
 
     def __init__(self, scale: Any = 1.0, axis: int = -1):
@@ -389,6 +419,11 @@ class Identity(_Described):
 
     Raises:
       ValueError: At a call, if the shape has fewer than two axes.
+
+    Example:
+      >>> hk.initializers.Identity(gain=2.0)([2, 3], jnp.float32)
+      Array([[2., 0., 0.],
+             [0., 2., 0.]], dtype=float32)
     """
 
     def __init__(self, gain: Any = 1.0):

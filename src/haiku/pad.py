@@ -31,6 +31,13 @@ def valid(effective_kernel_size: int) -> tuple[int, int]:
 
     Returns:
       ``(0, 0)``.
+
+    Example:
+      >>> hk.pad.valid(3)
+      (0, 0)
+      >>> conv = hk.bind(hk.Conv1D, 1, 3, padding=hk.pad.valid, w_init=jnp.ones)
+      >>> conv.init(0, jnp.ones([5, 1]))(jnp.ones([5, 1])).ravel()
+      Array([3., 3., 3.], dtype=float32)
     """
     del effective_kernel_size
     return (0, 0)
@@ -44,6 +51,10 @@ def same(effective_kernel_size: int) -> tuple[int, int]:
 
     Returns:
       ``((effective_kernel_size - 1) // 2, effective_kernel_size // 2)``.
+
+    Example:
+      >>> hk.pad.same(3), hk.pad.same(4)
+      ((1, 1), (1, 2))
     """
     return ((effective_kernel_size - 1) // 2, effective_kernel_size // 2)
 
@@ -56,6 +67,13 @@ def full(effective_kernel_size: int) -> tuple[int, int]:
 
     Returns:
       ``(effective_kernel_size - 1, effective_kernel_size - 1)``.
+
+    Example:
+      >>> hk.pad.full(3)
+      (2, 2)
+      >>> conv = hk.bind(hk.Conv1D, 1, 3, padding=hk.pad.full, w_init=jnp.ones)
+      >>> conv.init(0, jnp.ones([4, 1]))(jnp.ones([4, 1])).ravel()
+      Array([1., 2., 3., 3., 2., 1.], dtype=float32)
     """
     return (effective_kernel_size - 1, effective_kernel_size - 1)
 
@@ -68,6 +86,13 @@ def causal(effective_kernel_size: int) -> tuple[int, int]:
 
     Returns:
       ``(effective_kernel_size - 1, 0)``.
+
+    Example:
+      >>> hk.pad.causal(3)
+      (2, 0)
+      >>> conv = hk.bind(hk.Conv1D, 1, 3, padding=hk.pad.causal, w_init=jnp.ones)
+      >>> conv.init(0, jnp.ones([5, 1]))(jnp.ones([5, 1])).ravel()
+      Array([1., 2., 3., 3., 3.], dtype=float32)
     """
     return (effective_kernel_size - 1, 0)
 
@@ -80,6 +105,13 @@ def reverse_causal(effective_kernel_size: int) -> tuple[int, int]:
 
     Returns:
       ``(0, effective_kernel_size - 1)``.
+
+    Example:
+      >>> hk.pad.reverse_causal(3)
+      (0, 2)
+      >>> net = hk.bind(hk.Conv1D, 1, 3, padding=hk.pad.reverse_causal, w_init=jnp.ones)
+      >>> net.init(0, jnp.ones([5, 1]))(jnp.ones([5, 1])).ravel()
+      Array([3., 3., 3., 2., 1.], dtype=float32)
     """
     return (0, effective_kernel_size - 1)
 
@@ -138,6 +170,10 @@ def create_from_padfn(
     Raises:
       TypeError: An argument is neither one for all axes nor one per axis, or
         `padding` holds something that is no function.
+
+    Example:
+      >>> hk.pad.create_from_padfn(hk.pad.same, kernel=(3, 5), rate=1, n=2)
+      ((1, 1), (2, 2))
     """
     functions = one_per_axis(padding, n, "padding")
     kernels = one_per_axis(kernel, n, "kernel")
@@ -168,6 +204,10 @@ def create_from_tuple(
 
     Raises:
       TypeError: `padding` is neither one pair nor one per axis.
+
+    Example:
+      >>> hk.pad.create_from_tuple((1, 0), n=2)
+      ((1, 0), (1, 0))
     """
     if not isinstance(padding, Sequence) or isinstance(padding, str) or not padding:
         raise TypeError(
@@ -191,7 +231,12 @@ def create_from_tuple(
 
 
 def is_padfn(padding: Any) -> TypeGuard[PadFn | Sequence[PadFn]]:
-    """Whether `padding` is a padding function, or a sequence that starts with one."""
+    """Whether `padding` is a padding function, or a sequence that starts with one.
+
+    Example:
+      >>> hk.pad.is_padfn(hk.pad.same), hk.pad.is_padfn("SAME")
+      (True, False)
+    """
     if isinstance(padding, Sequence) and not isinstance(padding, str):
         return bool(padding) and callable(padding[0])
     return callable(padding)

@@ -26,7 +26,16 @@ Initializer = Callable[[Sequence[int], Any], jax.Array]
 
 
 class StrictProtocol(Protocol):
-    """A protocol that only protocols may extend: it has no behaviour to inherit."""
+    """A protocol that only protocols may extend: it has no behaviour to inherit.
+
+    Example:
+      >>> from typing import Protocol, runtime_checkable
+      >>> @runtime_checkable
+      ... class HasSize(hk.typing.StrictProtocol, Protocol):
+      ...     output_size: int
+      >>> hk.transform(lambda: isinstance(hk.Linear(3), HasSize)).apply({}, None)
+      True
+    """
 
     def __init_subclass__(cls, *args: Any, **kwargs: Any) -> None:
         super().__init_subclass__(*args, **kwargs)
@@ -43,7 +52,13 @@ class StrictProtocol(Protocol):
 
 @runtime_checkable
 class ModuleProtocol(StrictProtocol, Protocol):
-    """What every module has."""
+    """What every module has.
+
+    Example:
+      >>> f = lambda: isinstance(hk.Linear(1), hk.ModuleProtocol)
+      >>> hk.transform(f).apply({}, None)
+      True
+    """
 
     name: str
     module_name: str
@@ -59,7 +74,13 @@ class ModuleProtocol(StrictProtocol, Protocol):
 
 @runtime_checkable
 class SupportsCall(ModuleProtocol, Protocol):
-    """A module that can be called."""
+    """A module that can be called.
+
+    Example:
+      >>> f = lambda: isinstance(hk.Linear(1), hk.SupportsCall)
+      >>> hk.transform(f).apply({}, None)
+      True
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the module."""

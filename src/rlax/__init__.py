@@ -7,6 +7,9 @@ sequence take time first, and any further axes as batch. Arguments that do not f
 raise `ContractError`.
 """
 
+# Whether another rlax lies in this folder.
+from rlax import _foreign as _foreign
+
 # What every op stands on.
 from rlax._core.all_sum import AllSum
 from rlax._core.arrays import (
@@ -182,6 +185,8 @@ from rlax._values.two_hot import (
     twohot_pair,
     unbiased_transform_pair,
 )
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AllSum",

@@ -21,6 +21,12 @@ class Binding:
 
     Attributes:
       net: The blueprint, function or pair.
+
+    Example:
+      >>> binding = hk.bind(hk.Linear, 3)
+      >>> model = binding.init(0, jnp.ones([1, 2]))  # or binding.to(params)
+      >>> model(jnp.ones([4, 2])).shape
+      (4, 3)
     """
 
     __slots__ = ("_net",)

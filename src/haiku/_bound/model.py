@@ -9,14 +9,25 @@ from haiku._bound.nets import PART, Names, Net
 from haiku._bound.pairs import Pair
 from haiku._bound.text import written
 from haiku._core.arguments import check_values
+from haiku._core.explained import Explained
 from haiku._core.keys import as_key
 from haiku._packed import unpacked
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 
 
-class StateChangedError(ValueError):
-    """A call changed state that its result would not show."""
+class StateChangedError(Explained, ValueError):
+    """A call changed state that its result would not show.
+
+    Example:
+      >>> model = hk.bind(hk.BatchNorm, True, True, 0.9).init(0, jnp.ones([2, 3]), True)
+      >>> try:
+      ...     model(jnp.ones([2, 3]), is_training=True)
+      ... except hk.StateChangedError:
+      ...     out, model = model.updating(jnp.ones([2, 3]), is_training=True)
+    """
+
+    page = "guide/models"
 
 
 class Bound:

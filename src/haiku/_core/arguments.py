@@ -6,13 +6,16 @@ from typing import Any
 
 import jax
 
+from haiku._core.explained import Explained
 from haiku._core.keys import WAYS_TO_A_KEY, PRNGSequence, describe
 from haiku._core.module import Module
 from haiku._packed import Packed, unpack
 
 
-class NonEmptyStateError(ValueError):
+class NonEmptyStateError(Explained, ValueError):
     """A function that uses state was transformed as one that does not."""
+
+    page = "start/parameters_and_state"
 
 
 def check_function(f: Any, what: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from haiku._core.draws import drawn_together, is_staged
+from haiku._core.explained import Explained
 from haiku._core.keys import KeyState, PRNGSequence
 from haiku._core.naming import Scope
 from haiku._core.stack import Stack
@@ -225,6 +226,12 @@ class Lifting(NamedTuple):
 lifting: Stack[Lifting] = Stack("lifting")
 
 
+class OutsideTransformError(Explained, ValueError):
+    """Something that only a transformed function can do, where none is running."""
+
+    page = "start/how_transform_works"
+
+
 def current_frame(what: str) -> Frame:
     """The running frame.
 
@@ -236,7 +243,7 @@ def current_frame(what: str) -> Frame:
     """
     running = frames.get()
     if not running:
-        raise ValueError(
+        raise OutsideTransformError(
             f"`{what}` must be used as part of an `hk.transform`: inside the function "
             "that you transform, which runs when you call `init` or `apply`. Write "
             "`net = hk.transform(lambda x: MyModule()(x))`, then "

@@ -19,6 +19,15 @@ class GetterContext(NamedTuple):
       original_shape: The shape that the module asked for.
       original_init: The initialiser that the module gave.
       lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+
+    Example:
+      >>> hook = lambda get, value, context: print(context.full_name) or get(value)
+      >>> def f(x):
+      ...     with hk.custom_getter(hook):
+      ...         return hk.Linear(2)(x)
+      >>> params = hk.transform(f).init(0, jnp.ones([3]))
+      linear/w
+      linear/b
     """
 
     full_name: str
@@ -48,6 +57,14 @@ class SetterContext(NamedTuple):
       original_dtype: The dtype of each array in the value.
       original_shape: The shape of each array in the value.
       lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+
+    Example:
+      >>> hook = lambda put, value, context: print(context.full_name) or put(value)
+      >>> def f(x):
+      ...     with hk.custom_setter(hook):
+      ...         hk.set_state("seen", x)
+      >>> params, state = hk.transform_with_state(f).init(None, jnp.zeros([3]))
+      ~/seen
     """
 
     full_name: str
@@ -68,6 +85,15 @@ class MethodContext(NamedTuple):
       method_name: The method's name.
       orig_method: The method itself, bound, without interceptors and naming.
       orig_class: The class that defines it.
+
+    Example:
+      >>> hook = lambda f, args, kwargs, context: print(context.method_name) or f(*args)
+      >>> def f(x):
+      ...     with hk.intercept_methods(hook):
+      ...         return hk.Flatten()(x)
+      >>> out = hk.transform(f).apply({}, None, jnp.ones([2, 3]))
+      __init__
+      __call__
     """
 
     module: Any

@@ -11,7 +11,12 @@ import jax
 
 from haiku import config
 from haiku._core import hooks
-from haiku._core.frame import Frame, current_frame, frames
+from haiku._core.frame import (
+    Frame,
+    OutsideTransformError,
+    current_frame,
+    frames,
+)
 from haiku._core.naming import Scope, check_name, snake_case
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -162,7 +167,7 @@ class ModuleMetaclass(type(typing.Protocol)):
         """Builds a module on the path of the one that builds it."""
         running = frames.get()
         if not running:
-            raise ValueError(
+            raise OutsideTransformError(
                 "All `hk.Module`s must be initialized inside an `hk.transform`, and "
                 f"{cls.__name__} was built outside. Write `net = hk.transform(lambda "
                 f"x: {cls.__name__}(...)(x))`, then `params = net.init(key, x)` and "

@@ -26,6 +26,15 @@ class MultiTransformed(NamedTuple):
     Attributes:
       init: `init(rng, *args, **kwargs) -> params`.
       apply: A pytree of `apply(params, rng, *args, **kwargs) -> output`.
+
+    Example:
+      >>> def f():
+      ...     layer = hk.Linear(2)
+      ...     return layer, {"twice": lambda x: layer(layer(x))}
+      >>> net = hk.multi_transform(f)
+      >>> params = net.init(jax.random.key(0), jnp.ones([2]))
+      >>> net.apply["twice"](params, None, jnp.ones([2])).shape
+      (2,)
     """
 
     init: Callable[..., MutableParams]
@@ -39,6 +48,14 @@ class MultiTransformedWithState(NamedTuple):
       init: `init(rng, *args, **kwargs) -> (params, state)`.
       apply: A pytree of `apply(params, state, rng, *args, **kwargs) -> (output,
         state)`.
+
+    Example:
+      >>> def f():
+      ...     norm = hk.BatchNorm(True, True, 0.9)
+      ...     return (lambda x: norm(x, True)), {"test": lambda x: norm(x, False)}
+      >>> net = hk.multi_transform_with_state(f)
+      >>> params, state = net.init(None, jnp.ones([2, 3]))
+      >>> out, state = net.apply["test"](params, state, None, jnp.ones([2, 3]))
     """
 
     init: Callable[..., tuple[MutableParams, MutableState]]

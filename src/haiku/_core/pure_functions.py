@@ -62,6 +62,11 @@ class Transformed(NamedTuple, Generic[InitFn, ApplyFn]):
     Attributes:
       init: `init(rng, *args, **kwargs) -> params`.
       apply: `apply(params, rng, *args, **kwargs) -> output`.
+
+    Example:
+      >>> init, apply = hk.transform(lambda x: hk.Linear(2)(x))
+      >>> apply(init(jax.random.key(0), jnp.ones([3])), None, jnp.ones([3])).shape
+      (2,)
     """
 
     init: InitFn
@@ -74,6 +79,11 @@ class TransformedWithState(NamedTuple, Generic[InitFn, ApplyFn]):
     Attributes:
       init: `init(rng, *args, **kwargs) -> (params, state)`.
       apply: `apply(params, state, rng, *args, **kwargs) -> (output, state)`.
+
+    Example:
+      >>> init, apply = hk.transform_with_state(lambda x: hk.Linear(2)(x))
+      >>> params, state = init(jax.random.key(0), jnp.ones([3]))
+      >>> out, state = apply(params, state, None, jnp.ones([3]))
     """
 
     init: InitFn

@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 
+from haiku._core.explained import Explained
 from haiku._core.frame import Frame, current_frame
 from haiku._core.keys import KeyState, PRNGSequence
 
 
-class MissingRNGError(ValueError):
+class MissingRNGError(Explained, ValueError):
     """A key was asked for and none was given to `init` or `apply`."""
+
+    page = "start/randomness"
 
 
 def _sequence(frame: Frame, what: str) -> PRNGSequence:
@@ -111,6 +114,13 @@ def reserve_rng_keys(num: int) -> None:
 
     Raises:
       ValueError: No transformed function is running, or it was given no key.
+
+    Example:
+      >>> def f():
+      ...     hk.reserve_rng_keys(3)
+      ...     return [hk.next_rng_key() for _ in range(3)]
+      >>> len(set(map(str, hk.transform(f).apply({}, jax.random.key(0)))))
+      3
     """
     frame = current_frame("hk.reserve_rng_keys")
     frame.watch.check_usage("hk.reserve_rng_keys")
@@ -156,6 +166,12 @@ def maybe_get_rng_sequence_state() -> KeyState | None:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> f = hk.transform(hk.maybe_get_rng_sequence_state)
+      >>> f.apply({}, None) is None
+      True
+      >>> key, reserved = f.apply({}, jax.random.key(0))
     """
     frame = current_frame("hk.maybe_get_rng_sequence_state")
     return None if frame.keys is None else frame.keys.internal_state
@@ -170,6 +186,15 @@ def replace_rng_sequence_state(state: KeyState) -> None:
     Raises:
       ValueError: No transformed function is running, or it was given no key, or `state`
         is not such a state.
+
+    Example:
+      >>> def f():
+      ...     before = hk.maybe_get_rng_sequence_state()
+      ...     key = hk.next_rng_key()
+      ...     hk.replace_rng_sequence_state(before)
+      ...     return key == hk.next_rng_key()
+      >>> hk.transform(f).apply({}, jax.random.key(0))
+      Array(True, dtype=bool)
     """
     frame = current_frame("hk.replace_rng_sequence_state")
     frame.watch.check_usage("hk.replace_rng_sequence_state")

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from haiku import config
+from haiku._core.explained import Explained
 from haiku._core.running import (
     CONTROL_FLOW,
     NOT_STAGING,
@@ -25,8 +26,10 @@ from haiku._core.running import (
 )
 
 
-class JaxUsageError(ValueError):
+class JaxUsageError(Explained, ValueError):
     """A plain JAX transformation around one of Haiku's side effects."""
+
+    page = "guide/transformations"
 
 
 class LeakedTracerError(JaxUsageError, jax.errors.UnexpectedTracerError):

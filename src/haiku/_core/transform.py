@@ -15,6 +15,7 @@ from haiku._core.arguments import (
     check_values,
     key_sequence,
 )
+from haiku._core.explained import explain
 from haiku._core.frame import Frame, frames
 from haiku._core.pure_functions import (
     Apply,
@@ -42,9 +43,11 @@ def run_in_frame(
     with frames.push(frame):
         try:
             out = f(*args, **kwargs)
-        except jax.errors.UnexpectedTracerError as error:
-            if not isinstance(error, JaxUsageError):  # It says so itself.
+        except Exception as error:
+            foreign = not isinstance(error, JaxUsageError)
+            if foreign and isinstance(error, jax.errors.UnexpectedTracerError):
                 error.add_note(_TRACER_NOTE)
+            explain(error)
             raise
         for check in frame.at_end:
             check()
@@ -152,6 +155,13 @@ def without_state(
     Returns:
       `init(rng, *args) -> params` and `apply(params, rng, *args) -> output`, which
       raise ValueError if the function does use state.
+
+    Example:
+      >>> with_state = hk.transform_with_state(lambda x: hk.Linear(2)(x))
+      >>> net = hk.without_state(with_state)
+      >>> params = net.init(jax.random.key(0), jnp.ones([3]))
+      >>> net.apply(params, None, jnp.ones([3])).shape
+      (2,)
     """
 
     def init_fn(rng, *args, **kwargs):
@@ -186,6 +196,12 @@ def with_empty_state(
 
     Raises:
       ValueError: `apply` is given a state that is not empty.
+
+    Example:
+      >>> net = hk.with_empty_state(hk.transform(lambda x: hk.Linear(2)(x)))
+      >>> params, state = net.init(jax.random.key(0), jnp.ones([3]))
+      >>> state
+      {}
     """
 
     def init_fn(rng, *args, **kwargs):

@@ -258,6 +258,13 @@ def get_initial_state() -> Values:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f():
+      ...     hk.set_state("n", hk.get_state("n", [], init=jnp.zeros) + 1)
+      ...     return hk.get_initial_state()
+      >>> hk.transform_with_state(f).apply({}, {"~": {"n": 5}}, None)[0]
+      {'~': {'n': 5}}
     """
     return copied(current_frame("hk.get_initial_state").initial_state)
 
@@ -267,6 +274,13 @@ def get_current_state() -> Values:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f():
+      ...     hk.set_state("n", hk.get_state("n", [], init=jnp.zeros) + 1)
+      ...     return hk.get_current_state(), hk.get_initial_state()
+      >>> hk.transform_with_state(f).apply({}, {"~": {"n": 5}}, None)[0]
+      ({'~': {'n': 6}}, {'~': {'n': 5}})
     """
     return copied(current_frame("hk.get_current_state").state)
 

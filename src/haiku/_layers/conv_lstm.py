@@ -67,7 +67,16 @@ def _gates(core: _ConvLSTM, x: jax.Array, name: str) -> jax.Array:
 
 
 class Conv1DLSTM(_ConvLSTM):
-    """:class:`Conv2DLSTM` over one spatial axis: see there for the arguments."""
+    """:class:`Conv2DLSTM` over one spatial axis: see there for the arguments.
+
+    Example:
+      >>> def f(x):
+      ...     core = hk.Conv1DLSTM([8], output_channels=4, kernel_shape=3)
+      ...     return core(x, core.initial_state(2))[0]
+      >>> net, x = hk.transform(f), jnp.ones([2, 8, 3])
+      >>> jax.eval_shape(lambda x: net.apply(net.init(0, x), None, x), x).shape
+      (2, 8, 4)
+    """
 
     num_spatial_dims = 1
 
@@ -95,6 +104,15 @@ class Conv2DLSTM(_ConvLSTM):
 
 
 class Conv3DLSTM(_ConvLSTM):
-    """:class:`Conv2DLSTM` over three spatial axes: see there for the arguments."""
+    """:class:`Conv2DLSTM` over three spatial axes: see there for the arguments.
+
+    Example:
+      >>> def f(x):
+      ...     core = hk.Conv3DLSTM([4, 4, 4], output_channels=4, kernel_shape=3)
+      ...     return core(x, core.initial_state(2))[0]
+      >>> net, x = hk.transform(f), jnp.ones([2, 4, 4, 4, 3])
+      >>> jax.eval_shape(lambda x: net.apply(net.init(0, x), None, x), x).shape
+      (2, 4, 4, 4, 4)
+    """
 
     num_spatial_dims = 3

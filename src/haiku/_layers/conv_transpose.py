@@ -148,7 +148,14 @@ class ConvNDTranspose(Module):
 
 
 class Conv1DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over one spatial axis: see there for the arguments."""
+    """:class:`ConvNDTranspose` over one spatial axis: see there for the arguments.
+
+    Example:
+      >>> up = hk.bind(hk.Conv1DTranspose, 1, 2, stride=2, w_init=jnp.ones)
+      >>> x = jnp.arange(3.0)[:, None]
+      >>> up.init(0, x)(x).ravel()
+      Array([0., 0., 1., 1., 2., 2.], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -181,7 +188,16 @@ class Conv1DTranspose(ConvNDTranspose):
 
 
 class Conv2DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over two spatial axes: see there for the arguments."""
+    """:class:`ConvNDTranspose` over two spatial axes: see there for the arguments.
+
+    Example:
+      >>> f = lambda x: hk.Conv2DTranspose(8, 3, stride=2, name="up")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 7, 7, 3]))
+      up (Conv2DTranspose)  f32[1,7,7,3] -> f32[1,14,14,8]  224 parameters
+        b  f32[8]
+        w  f32[3,3,8,3]
+      224 parameters, 896.00 B
+    """
 
     def __init__(
         self,
@@ -214,7 +230,16 @@ class Conv2DTranspose(ConvNDTranspose):
 
 
 class Conv3DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over three spatial axes: see there for the arguments."""
+    """:class:`ConvNDTranspose` over three spatial axes: see there for the arguments.
+
+    Example:
+      >>> f = lambda x: hk.Conv3DTranspose(2, 2, stride=2, name="up")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 2, 4, 4, 3]))
+      up (Conv3DTranspose)  f32[1,2,4,4,3] -> f32[1,4,8,8,2]  50 parameters
+        b  f32[2]
+        w  f32[2,2,2,2,3]
+      50 parameters, 200.00 B
+    """
 
     def __init__(
         self,

@@ -146,7 +146,14 @@ class ConvND(Module):
 
 
 class Conv1D(ConvND):
-    """:class:`ConvND` over one spatial axis: see there for the arguments."""
+    """:class:`ConvND` over one spatial axis: see there for the arguments.
+
+    Example:
+      >>> conv = hk.bind(hk.Conv1D, 1, 3, w_init=jnp.ones)  # sums three neighbours
+      >>> x = jnp.arange(5.0)[:, None]
+      >>> conv.init(0, x)(x).ravel()
+      Array([1., 3., 6., 9., 7.], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -181,7 +188,16 @@ class Conv1D(ConvND):
 
 
 class Conv2D(ConvND):
-    """:class:`ConvND` over two spatial axes: see there for the arguments."""
+    """:class:`ConvND` over two spatial axes: see there for the arguments.
+
+    Example:
+      >>> f = lambda x: hk.Conv2D(8, 3, stride=2, name="conv")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 28, 28, 3]))
+      conv (Conv2D)  f32[1,28,28,3] -> f32[1,14,14,8]  224 parameters
+        b  f32[8]
+        w  f32[3,3,3,8]
+      224 parameters, 896.00 B
+    """
 
     def __init__(
         self,
@@ -216,7 +232,16 @@ class Conv2D(ConvND):
 
 
 class Conv3D(ConvND):
-    """:class:`ConvND` over three spatial axes: see there for the arguments."""
+    """:class:`ConvND` over three spatial axes: see there for the arguments.
+
+    Example:
+      >>> f = lambda x: hk.Conv3D(2, (1, 3, 3), padding="VALID", name="conv")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 4, 8, 8, 3]))
+      conv (Conv3D)  f32[1,4,8,8,3] -> f32[1,4,6,6,2]  56 parameters
+        b  f32[2]
+        w  f32[1,3,3,3,2]
+      56 parameters, 224.00 B
+    """
 
     def __init__(
         self,

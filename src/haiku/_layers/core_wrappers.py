@@ -115,6 +115,13 @@ def deep_rnn_with_skip_connections(
 
     Raises:
       ValueError: One of the layers is no :class:`RNNCore`.
+
+    Example:
+      >>> def f(x):
+      ...     core = hk.deep_rnn_with_skip_connections([hk.GRU(4), hk.GRU(5)])
+      ...     return core(x, core.initial_state(2))[0]
+      >>> hk.bind(f).init(0, jnp.ones([2, 3]))(jnp.ones([2, 3])).shape
+      (2, 9)
     """
     return _DeepRNN(layers, skip_connections=True, name=name)
 

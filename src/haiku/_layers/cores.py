@@ -38,6 +38,15 @@ class VanillaRNN(RNNCore):
 
     Source:
       Elman, 1990, Finding Structure in Time, doi:10.1207/s15516709cog1402_1.
+
+    Example:
+      >>> def f(xs):
+      ...     core = hk.VanillaRNN(4)
+      ...     return hk.dynamic_unroll(core, xs, core.initial_state(2))
+      >>> xs = jnp.ones([7, 2, 3])  # T, B, D
+      >>> outputs, state = hk.bind(f).init(0, xs)(xs)
+      >>> outputs.shape, state.shape
+      ((7, 2, 4), (2, 4))
     """
 
     def __init__(
@@ -82,6 +91,13 @@ class LSTMState(NamedTuple):
     Attributes:
       hidden: Its last output.
       cell: Its cells.
+
+    Example:
+      >>> core = hk.bind(hk.LSTM, 2)
+      >>> state = hk.LSTMState(hidden=jnp.zeros([2]), cell=jnp.zeros([2]))
+      >>> out, state = core.init(0, jnp.ones([3]), state)(jnp.ones([3]), state)
+      >>> bool((out == state.hidden).all())
+      True
     """
 
     hidden: jax.Array
@@ -120,6 +136,15 @@ class LSTM(RNNCore):
       doi:10.1162/neco.1997.9.8.1735; without peepholes as in Zaremba et al., 2014,
       Recurrent Neural Network Regularization, arXiv:1409.2329; the 1 is of Jozefowicz
       et al., 2015, An Empirical Exploration of Recurrent Network Architectures.
+
+    Example:
+      >>> def f(xs):
+      ...     core = hk.LSTM(4)
+      ...     return hk.dynamic_unroll(core, xs, core.initial_state(2))
+      >>> xs = jnp.ones([7, 2, 3])  # T, B, D
+      >>> outputs, state = hk.bind(f).init(0, xs)(xs)
+      >>> outputs.shape, state.hidden.shape, state.cell.shape
+      ((7, 2, 4), (2, 4), (2, 4))
     """
 
     def __init__(self, hidden_size: int, name: str | None = None):
@@ -165,6 +190,15 @@ class GRU(RNNCore):
     Source:
       Chung et al., 2014, Empirical Evaluation of Gated Recurrent Neural Networks on
       Sequence Modeling, arXiv:1412.3555.
+
+    Example:
+      >>> def f(xs):
+      ...     core = hk.GRU(4)
+      ...     return hk.dynamic_unroll(core, xs, core.initial_state(2))
+      >>> xs = jnp.ones([7, 2, 3])  # T, B, D
+      >>> outputs, state = hk.bind(f).init(0, xs)(xs)
+      >>> outputs.shape, state.shape
+      ((7, 2, 4), (2, 4))
     """
 
     def __init__(
@@ -224,7 +258,13 @@ def _gru_state(gated, proposed, b, h):
 
 
 class IdentityCore(RNNCore):
-    """Returns its inputs, and whatever state it is given."""
+    """Returns its inputs, and whatever state it is given.
+
+    Example:
+      >>> f = lambda xs: hk.dynamic_unroll(hk.IdentityCore(), xs, 5.0)
+      >>> hk.transform(f).apply({}, None, jnp.arange(3.0))
+      (Array([0., 1., 2.], dtype=float32), 5.0)
+    """
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Any, Any]:
         """Returns `inputs` and `state`."""

@@ -21,6 +21,13 @@ class Deferred(Generic[T]):
     Args:
       factory: Function without arguments that builds the module.
       call_methods: Names of the methods that build the module when they are called.
+
+    Example:
+      >>> def f(x):
+      ...     late = hk.Deferred(lambda: hk.Linear(x.shape[-1], name="late"))
+      ...     return late(x), late.output_size
+      >>> hk.transform(f).init(jax.random.key(0), jnp.ones([2, 3])).keys()
+      dict_keys(['late'])
     """
 
     def __init__(

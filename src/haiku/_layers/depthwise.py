@@ -103,7 +103,15 @@ class DepthwiseConvND(Module):
 
 
 class DepthwiseConv1D(DepthwiseConvND):
-    """:class:`DepthwiseConv2D` over one spatial axis: see there for the arguments."""
+    """:class:`DepthwiseConv2D` over one spatial axis: see there for the arguments.
+
+    Example:
+      >>> conv = hk.bind(hk.DepthwiseConv1D, 1, 2, padding="VALID", w_init=jnp.ones)
+      >>> x = jnp.array([[[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]])
+      >>> conv.init(0, x)(x)  # each channel by itself
+      Array([[[ 3., 30.],
+              [ 5., 50.]]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -160,6 +168,14 @@ class DepthwiseConv2D(DepthwiseConvND):
     Source:
       Chollet, 2016, Xception: Deep Learning with Depthwise Separable Convolutions,
       arXiv:1610.02357: this, and a :class:`Conv2D` with kernel 1 after it.
+
+    Example:
+      >>> f = lambda x: hk.DepthwiseConv2D(2, kernel_shape=5, name="conv")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 28, 28, 3]))
+      conv (DepthwiseConv2D)  f32[1,28,28,3] -> f32[1,28,28,6]  156 parameters
+        b  f32[6]
+        w  f32[5,5,1,6]
+      156 parameters, 624.00 B
     """
 
     def __init__(
@@ -191,7 +207,16 @@ class DepthwiseConv2D(DepthwiseConvND):
 
 
 class DepthwiseConv3D(DepthwiseConvND):
-    """:class:`DepthwiseConv2D` over three spatial axes: see there for the arguments."""
+    """:class:`DepthwiseConv2D` over three spatial axes: see there for the arguments.
+
+    Example:
+      >>> f = lambda x: hk.DepthwiseConv3D(1, kernel_shape=3, name="conv")(x)
+      >>> hk.module_tree(f)(jnp.ones([1, 4, 8, 8, 3]))
+      conv (DepthwiseConv3D)  f32[1,4,8,8,3] -> f32[1,4,8,8,3]  84 parameters
+        b  f32[3]
+        w  f32[3,3,3,1,3]
+      84 parameters, 336.00 B
+    """
 
     def __init__(
         self,
@@ -241,6 +266,12 @@ class SeparableDepthwiseConv2D(Module):
     Raises:
       ValueError: An option has none of the values above.
       TypeError: A size is neither one for all axes nor one per axis.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.SeparableDepthwiseConv2D(1, 5)(x))
+      >>> params = jax.eval_shape(net.init, jax.random.key(0), jnp.ones([1, 9, 9, 3]))
+      >>> [layer["w"].shape for layer in params.values()]
+      [(5, 1, 1, 3), (1, 5, 1, 3)]
     """
 
     def __init__(

@@ -13,7 +13,14 @@ __all__ = ["Embed", "EmbedLookupStyle"]
 
 
 class EmbedLookupStyle(enum.Enum):
-    """How :class:`Embed` finds the vectors."""
+    """How :class:`Embed` finds the vectors.
+
+    Example:
+      >>> one_hot = hk.EmbedLookupStyle.ONE_HOT  # a product, in place of indexing
+      >>> embed = hk.bind(hk.Embed, 10, 4, lookup_style=one_hot)
+      >>> embed.init(0, jnp.array([1, 2]))(jnp.array([1, 2])).shape
+      (2, 4)
+    """
 
     ARRAY_INDEX = 1  #: by indexing
     ONE_HOT = 2  #: by a matrix multiplication with one-hot vectors

@@ -82,6 +82,12 @@ def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:
 
     Raises:
       ValueError: `logits` is a scalar.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([0.7, 0.0, 0.3]))
+      >>> draws = hk.multinomial(jax.random.key(0), logits, num_samples=1000)
+      >>> print((jnp.bincount(draws, length=3) / 1000).round(1))
+      [0.7 0.  0.3]
     """
     if jnp.ndim(logits) < 1:
         raise ValueError(

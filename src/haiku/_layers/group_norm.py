@@ -44,6 +44,12 @@ class GroupNorm(Module):
 
     Source:
       Wu and He, 2018, Group Normalization, arXiv:1803.08494.
+
+    Example:
+      >>> x = jax.random.normal(jax.random.key(0), [1, 5, 6])
+      >>> y = hk.bind(hk.GroupNorm, 3).init(0, x)(x)
+      >>> y.reshape(1, 5, 3, 2).std(axis=(1, 3)).round(3)  # each group of two channels
+      Array([[1., 1., 1.]], dtype=float32)
     """
 
     def __init__(

@@ -141,6 +141,12 @@ class InstanceNorm(LayerNorm):
     Source:
       Ulyanov et al., 2016, Instance Normalization: The Missing Ingredient for Fast
       Stylization, arXiv:1607.08022.
+
+    Example:
+      >>> x = jnp.arange(12.0).reshape(1, 6, 2)
+      >>> y = hk.bind(hk.InstanceNorm, False, False).init(None, x)(x)
+      >>> y.mean(axis=1).round(3), y.std(axis=1).round(3)
+      (Array([[0., 0.]], dtype=float32), Array([[1., 1.]], dtype=float32))
     """
 
     def __init__(

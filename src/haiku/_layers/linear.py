@@ -27,6 +27,14 @@ class Linear(Module):
         truncated normal with standard deviation ``1 / sqrt(input size)``.
       b_init: Initializer of `b`, shape ``[output_size]``. Default: zeros.
       name: Name of the module.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.Linear(3)(x))
+      >>> params = net.init(jax.random.key(0), jnp.ones([8, 5]))
+      >>> jax.tree.map(jnp.shape, params)
+      {'linear': {'b': (3,), 'w': (5, 3)}}
+      >>> net.apply(params, None, jnp.ones([8, 5])).shape
+      (8, 3)
     """
 
     def __init__(

@@ -76,6 +76,11 @@ def avg_pool(
 
     Raises:
       ValueError: As for :func:`max_pool`.
+
+    Example:
+      >>> x = jnp.arange(5.0).reshape(1, 5, 1)
+      >>> hk.avg_pool(x, window_shape=3, strides=1, padding="SAME").ravel()
+      Array([0.5, 1. , 2. , 3. , 3.5], dtype=float32)
     """
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     total = functools.partial(
@@ -154,7 +159,14 @@ class _Pool(Module):
 
 
 class MaxPool(_Pool):
-    """:func:`max_pool` as a module, built with all that it takes but `value`."""
+    """:func:`max_pool` as a module, built with all that it takes but `value`.
+
+    Example:
+      >>> x = jnp.arange(8.0).reshape(1, 2, 4, 1)
+      >>> pool = hk.bind(hk.MaxPool, 2, strides=2, padding="VALID").init(None, x)
+      >>> pool(x).ravel()
+      Array([5., 7.], dtype=float32)
+    """
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`max_pool`."""
@@ -164,7 +176,14 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """:func:`avg_pool` as a module, built with all that it takes but `value`."""
+    """:func:`avg_pool` as a module, built with all that it takes but `value`.
+
+    Example:
+      >>> x = jnp.arange(8.0).reshape(1, 2, 4, 1)
+      >>> pool = hk.bind(hk.AvgPool, 2, strides=2, padding="VALID").init(None, x)
+      >>> pool(x).ravel()
+      Array([2.5, 4.5], dtype=float32)
+    """
 
     def __call__(self, value: jax.Array) -> jax.Array:
         """See :func:`avg_pool`."""

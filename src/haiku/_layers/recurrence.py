@@ -22,6 +22,14 @@ class RNNCore(abc.ABC, Module):  # type: ignore[misc]
 
     Subclasses say both methods below. Unroll a core over a sequence by
     :func:`dynamic_unroll` or :func:`static_unroll`.
+
+    Example:
+      >>> class Sum(hk.RNNCore):
+      ...     __call__ = lambda self, x, total: (total + x, total + x)
+      ...     initial_state = lambda self, batch_size: jnp.zeros([])
+      >>> f = lambda xs: hk.dynamic_unroll(Sum(), xs, 0.0)[0]
+      >>> hk.transform(f).apply({}, None, jnp.arange(4.0))
+      Array([0., 1., 3., 6.], dtype=float32)
     """
 
     @abc.abstractmethod
@@ -77,6 +85,11 @@ def static_unroll(
 
     Raises:
       ValueError: The sequence is empty, or has no arrays.
+
+    Example:
+      >>> core = lambda x, total: (total + x, total + x)
+      >>> hk.static_unroll(core, jnp.arange(4.0), jnp.zeros([]))
+      (Array([0., 1., 3., 6.], dtype=float32), Array(6., dtype=float32))
     """
     if not time_major:
         input_sequence = _swap_batch_and_time(input_sequence)

@@ -92,6 +92,11 @@ class Flatten(Reshape):
     Args:
       preserve_dims: How many leading axes stay, see :class:`Reshape`.
       name: Name of the module.
+
+    Example:
+      >>> flat = hk.bind(hk.Flatten).init(None, jnp.ones([2, 3, 4, 5]))
+      >>> flat(jnp.ones([2, 3, 4, 5])).shape
+      (2, 60)
     """
 
     def __init__(self, preserve_dims: int = 1, name: str | None = None):

@@ -36,6 +36,12 @@ class RMSNorm(Module):
 
     Source:
       Zhang and Sennrich, 2019, Root Mean Square Layer Normalization, arXiv:1910.07467.
+
+    Example:
+      >>> x = jnp.array([[3.0, 4.0], [30.0, 40.0]])
+      >>> y = hk.bind(hk.RMSNorm, axis=-1).init(0, x)(x)
+      >>> (y**2).mean(-1).round(3)
+      Array([1., 1.], dtype=float32)
     """
 
     def __init__(

@@ -89,6 +89,13 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
     Raises:
       ValueError: No transformed function is running: use `jax.linearize`.
+
+    Example:
+      >>> def f(x):
+      ...     out, along = hk.linearize(hk.Linear(2, w_init=jnp.ones), x)
+      ...     return along(jnp.array([1.0, 0.0, 5.0]))
+      >>> hk.bind(f).init(0, jnp.ones([3]))(jnp.ones([3]))
+      Array([6., 6.], dtype=float32)
     """
     frame = current_frame("hk.linearize")
     out, linear, (aux, changed) = jax.linearize(

@@ -44,6 +44,14 @@ def shard_map(
     Raises:
       ValueError: No transformed function is running: use `jax.shard_map`; or state or
         parameters would differ between devices.
+
+    Example:
+      >>> P = jax.sharding.PartitionSpec("i")
+      >>> mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), "i")
+      >>> split = dict(mesh=mesh, in_specs=P, out_specs=P)
+      >>> f = lambda x: hk.shard_map(hk.Linear(3), **split)(x)
+      >>> hk.bind(f).init(0, jnp.ones([2, 5]))(jnp.ones([2, 5])).shape
+      (2, 3)
     """
     current_frame("hk.shard_map")
 

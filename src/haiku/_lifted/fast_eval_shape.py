@@ -22,5 +22,11 @@ def fast_eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     Returns:
       A pytree of `jax.ShapeDtypeStruct` like what `fun` returns.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.Linear(2)(x))
+      >>> x = jax.ShapeDtypeStruct([8, 3], jnp.float32)
+      >>> hk.experimental.fast_eval_shape(net.init, jax.random.key(0), x)["linear"]["w"]
+      ShapeDtypeStruct(shape=(3, 2), dtype=float32)
     """
     return (eval_shape if frames.get() else jax.eval_shape)(fun, *args, **kwargs)

@@ -39,6 +39,13 @@ def optimize_rng_use(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises:
       ValueError: No transformed function is running.
+
+    Example:
+      >>> def f():
+      ...     keys = hk.experimental.optimize_rng_use(lambda: hk.next_rng_keys(3))()
+      ...     return len(keys)
+      >>> hk.transform(f).apply({}, jax.random.key(0))
+      3
     """
 
     @functools.wraps(fun)

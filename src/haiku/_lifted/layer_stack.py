@@ -18,7 +18,20 @@ from haiku._lifted.lift import inside, under
 
 @runtime_checkable
 class LayerStackTransparencyMapping(Protocol):
-    """How the paths of a stack and those of its single layers belong together."""
+    """How the paths of a stack and those of its single layers belong together.
+
+    Example:
+      >>> class Numbered(hk.LayerStackTransparencyMapping):
+      ...     def stacked_to_flat(self, path, i):
+      ...         return f"{path}_{i}"
+      ...     def flat_to_stacked(self, path):
+      ...         name, _, i = path.rpartition("_")
+      ...         return (name, int(i)) if i.isdecimal() else None
+      >>> stack = hk.layer_stack(2, transparent=True, transparency_map=Numbered())
+      >>> f = hk.transform(lambda x: stack(lambda x: hk.Linear(3)(x))(x))
+      >>> list(f.init(0, jnp.ones([3])))
+      ['linear_0', 'linear_1']
+    """
 
     def stacked_to_flat(self, stacked_module_name: str, scan_idx: int) -> str:
         """The path of one layer.

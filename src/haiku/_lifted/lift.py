@@ -147,6 +147,14 @@ def transparent_lift(
     Raises:
       ValueError: No transformed function is running; the inner function uses state, or
         a module from outside; or a path is there already.
+
+    Example:
+      >>> inner = hk.transform(lambda x: hk.Linear(2)(x))
+      >>> def f(x):
+      ...     params = hk.transparent_lift(inner.init)(hk.maybe_next_rng_key(), x)
+      ...     return inner.apply(params, None, x)
+      >>> list(hk.transform(f).init(0, jnp.ones([3])))
+      ['linear']
     """
     prefix = prefix_of(current_frame("hk.transparent_lift"), None)
     lifted = _lifted(init_fn, "hk.transparent_lift", prefix, True, allow_reuse)
@@ -158,6 +166,15 @@ class LiftWithStateUpdater:
 
     Args:
       name: What the state's paths are put under.
+
+    Example:
+      >>> inner = hk.transform_with_state(lambda: hk.get_state("n", [], init=jnp.zeros))
+      >>> def f():
+      ...     init, updater = hk.lift_with_state(inner.init)
+      ...     params, state = init(None)
+      ...     updater.ignore_update()  # or updater.update(new state)
+      >>> hk.transform_with_state(f).init(None)[1]
+      {'lifted/~': {'n': Array(0., dtype=float32)}}
     """
 
     __slots__ = ("_frame", "_prefix", "_used")
@@ -246,6 +263,15 @@ def lift_with_state(
     Raises:
       ValueError: No transformed function is running; a second call would overwrite what
         the first made; or the updater was not used by the end of the run.
+
+    Example:
+      >>> inner = hk.transform_with_state(lambda: hk.get_state("n", [], init=jnp.ones))
+      >>> def f():
+      ...     init, updater = hk.lift_with_state(inner.init, name="inner")
+      ...     out, state = inner.apply(*init(None), None)
+      ...     updater.update(state)
+      >>> hk.transform_with_state(f).init(None)[1]
+      {'inner/~': {'n': Array(1., dtype=float32)}}
     """
     updater = LiftWithStateUpdater(name)
     prefix, what = updater._prefix, "hk.lift_with_state"
@@ -271,6 +297,16 @@ def transparent_lift_with_state(
 
     Raises:
       ValueError: As for `lift_with_state`; or a module from outside is used.
+
+    Example:
+      >>> norm = lambda x: hk.BatchNorm(True, True, 0.9)(x, True)
+      >>> inner = hk.transform_with_state(norm)
+      >>> def f(x):
+      ...     init, updater = hk.transparent_lift_with_state(inner.init)
+      ...     out, state = inner.apply(*init(None, x), None, x)
+      ...     updater.update(state)
+      >>> list(hk.transform_with_state(f).init(None, jnp.ones([2, 3]))[0])
+      ['batch_norm']
     """
     updater = LiftWithStateUpdater(None)
     prefix, what = updater._prefix, "hk.transparent_lift_with_state"

@@ -17,6 +17,8 @@ Any object works as a policy that has `param_dtype`, `cast_to_compute(tree)` and
 `cast_to_output(tree)`: `Policy` here, or that of the `jmp` package.
 """
 
+# An error under dm-haiku's `haiku/__init__.py`, which has a file of this name.
+from haiku import _foreign as _foreign
 from haiku.mixed_precision.assigning import clear_policy as clear_policy
 from haiku.mixed_precision.assigning import get_policy as get_policy
 from haiku.mixed_precision.assigning import push_policy as push_policy

@@ -4,6 +4,8 @@ Each file is one network and reads as its paper does. Nothing here has parameter
 own that a layer could hold; nothing here trains.
 """
 
+# An error under dm-haiku's `haiku/__init__.py`, which has a file of this name.
+from haiku import _foreign as _foreign
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (

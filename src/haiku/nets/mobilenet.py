@@ -84,6 +84,13 @@ class MobileNetV1(Module):
     Source:
       Howard et al., 2017, MobileNets: Efficient Convolutional Neural Networks for
       Mobile Vision Applications, arXiv:1704.04861.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.MobileNetV1()(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      4231976
     """
 
     def __init__(

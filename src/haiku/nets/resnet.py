@@ -200,36 +200,84 @@ class _ResNetOfDepth(ResNet):
 
 
 class ResNet18(_ResNetOfDepth):
-    """:class:`ResNet` of 18 layers: see there for the arguments."""
+    """:class:`ResNet` of 18 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet18(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      11689512
+    """
 
     _DEPTH = 18
 
 
 class ResNet34(_ResNetOfDepth):
-    """:class:`ResNet` of 34 layers: see there for the arguments."""
+    """:class:`ResNet` of 34 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet34(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      21797672
+    """
 
     _DEPTH = 34
 
 
 class ResNet50(_ResNetOfDepth):
-    """:class:`ResNet` of 50 layers: see there for the arguments."""
+    """:class:`ResNet` of 50 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet50(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      25557032
+    """
 
     _DEPTH = 50
 
 
 class ResNet101(_ResNetOfDepth):
-    """:class:`ResNet` of 101 layers: see there for the arguments."""
+    """:class:`ResNet` of 101 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet101(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      44549160
+    """
 
     _DEPTH = 101
 
 
 class ResNet152(_ResNetOfDepth):
-    """:class:`ResNet` of 152 layers: see there for the arguments."""
+    """:class:`ResNet` of 152 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet152(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      60192808
+    """
 
     _DEPTH = 152
 
 
 class ResNet200(_ResNetOfDepth):
-    """:class:`ResNet` of 200 layers: see there for the arguments."""
+    """:class:`ResNet` of 200 layers: see there for the arguments.
+
+    Example:
+      >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet200(1000)(x, True))
+      >>> x = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
+      >>> params, _ = jax.eval_shape(net.init, jax.random.key(0), x)
+      >>> hk.data_structures.tree_size(params)
+      64673832
+    """
 
     _DEPTH = 200

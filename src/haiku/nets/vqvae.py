@@ -128,6 +128,14 @@ class VectorQuantizerEMA(Module):
     Source:
       Van den Oord et al., 2017, Neural Discrete Representation Learning,
       arXiv:1711.00937, appendix A.1.
+
+    Example:
+      >>> f = lambda x: hk.nets.VectorQuantizerEMA(2, 8, 0.25, decay=0.99)(x, True)
+      >>> net, x = hk.transform_with_state(f), jnp.ones([5, 2])
+      >>> run = lambda x: net.apply(*net.init(0, x), None, x)
+      >>> out, state = jax.eval_shape(run, x)
+      >>> out["quantize"].shape, state["vector_quantizer_ema"]["embeddings"].shape
+      ((5, 2), (2, 8))
     """
 
     def __init__(

@@ -32,6 +32,12 @@ class ModuleDetails:
       method_name: The method that ran: `__call__`.
       params: Parameters by full name, `{"mlp/~/linear_0/w": f32[5,4]}`, sorted.
       state: State by full name, sorted.
+
+    Example:
+      >>> f = lambda x: hk.Linear(2)(x)
+      >>> details = hk.experimental.eval_summary(f)(jnp.ones([1, 3]))[0].module_details
+      >>> details.module.module_name, details.method_name, details.params
+      ('linear', '__call__', {'linear/b': f32[2], 'linear/w': f32[3,2]})
     """
 
     module: Module
@@ -76,6 +82,12 @@ class MethodInvocation:
       context: What an interceptor of `hk.intercept_methods` got.
       call_stack: Details of this method and of those that it ran inside of, innermost
         first.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([4, 2])(x)
+      >>> mlp, *layers = hk.experimental.eval_summary(f)(jnp.ones([1, 3]))
+      >>> mlp.output_spec, len(layers), len(layers[0].call_stack)
+      (f32[1,2], 2, 2)
     """
 
     module_details: ModuleDetails

@@ -34,6 +34,13 @@ class Expression:
       submodule: The group, if it is one.
       first_outvar: Name of its first output.
       name_stack: The named scopes around it, outermost first.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=info.flops)
+      >>> product = told(jnp.ones([3, 3])).expressions[0]
+      >>> product.primitive, product.flops, product.details
+      ('dot_general', 54, 'in f32[3,3], f32[3,3], out f32[3,3]')
     """
 
     primitive: str
@@ -60,6 +67,14 @@ class Module:
         `{"./linear_0/w": "f32[5,4]"}`.
       total_state_size: How many numbers its state holds.
       state_info: Shape and dtype of each state, by path from here.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> net = hk.transform(lambda x: hk.Linear(2)(x))
+      >>> params = net.init(jax.random.key(0), jnp.ones([1, 3]))
+      >>> told = info.make_model_info(net.apply)(params, None, jnp.ones([1, 3]))
+      >>> told.expressions[0].submodule.param_info
+      {'./b': 'f32[2]', './w': 'f32[3,2]'}
     """
 
     name: str

@@ -142,6 +142,12 @@ def css() -> str:
 
     Returns:
       CSS, to be put into a `<style>` element.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> page = f"<style>{info.css()}</style>"
+      >>> ".hk-group" in page  # the class of a module's element
+      True
     """
     return _CSS
 
@@ -151,6 +157,12 @@ def js() -> str:
 
     Returns:
       JavaScript, to be put into a `<script>` element after the page's body.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> page = f"<script>{info.js()}</script>"
+      >>> "hk-open" in page  # the button that unfolds all
+      True
     """
     return _JS
 

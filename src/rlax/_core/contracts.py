@@ -23,6 +23,7 @@ JAX arrays, a mask as booleans.
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -47,6 +48,13 @@ class ContractError(AssertionError, ValueError):
       ...     print(error)
       td_learning: discount_t must be in [0, 1], got 1.5.
     """
+
+    def __init__(self, message: str):
+        super().__init__(message)
+        # The op stands first; its page is the end of what the user reads.
+        op = re.match(r"\w+", message)
+        if op and hasattr(sys.modules.get("rlax"), op[0]):
+            self.add_note(f"docs: rlax.{op[0]}")
 
 
 class DtypeContractError(ContractError, TypeError):

@@ -1,0 +1,60 @@
+"""The page of the documentation that explains an error, as its message's last line."""
+
+import functools
+import importlib
+import traceback
+from types import CodeType, FrameType
+from typing import ClassVar
+
+_PUBLIC = "haiku", "haiku.nets", "haiku.initializers", "haiku.pad", "haiku.surgery"
+
+
+class Explained(Exception):
+    """An error that has a page.
+
+    Attributes:
+      page: Where the page stands in the documentation.
+    """
+
+    page: ClassVar[str]
+
+    def __init__(self, *args: object):
+        super().__init__(*args)
+        self.add_note(f"docs: {self.page}")
+
+
+def explain(error: Exception) -> None:
+    """Ends the message of an error that one of Haiku's own lines raised."""
+    notes = getattr(error, "__notes__", ())
+    if any(note.startswith("docs: ") for note in notes):
+        return
+    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if not frame.f_globals.get("__name__", "").startswith("haiku."):
+            return  # Another's error, or one of the user's.
+        if name := _public_name(frame):
+            error.add_note(f"docs: {name}")
+            return
+
+
+def _public_name(frame: FrameType) -> str | None:
+    """The public function or class whose code runs in a frame."""
+    classes, functions = _public_code()
+    owner = frame.f_locals.get("cls") or type(frame.f_locals.get("self"))
+    for base in getattr(owner, "__mro__", ()):
+        if base in classes:
+            return classes[base]
+    return functions.get(frame.f_code)
+
+
+@functools.cache
+def _public_code() -> tuple[dict[type, str], dict[CodeType, str]]:
+    classes, functions = {}, {}
+    for module_name in _PUBLIC:
+        module = importlib.import_module(module_name)
+        for name in dir(module):
+            value = getattr(module, name)
+            if isinstance(value, type):
+                classes.setdefault(value, f"{module_name}.{name}")
+            elif code := getattr(value, "__code__", None):
+                functions.setdefault(code, f"{module_name}.{name}")
+    return classes, functions

@@ -1,0 +1,21 @@
+"""Tells, when it is imported, whether DeepMind's rlax lies in the same folder.
+
+Both are `rlax`, so that pip puts them into one folder, where the one that comes last
+writes over files of the other. This runs where that is this package, which then works;
+but uninstalling the other one takes its files away.
+"""
+
+import os
+import warnings
+
+_FOLDER = os.path.dirname(__file__)
+
+# One look at the file system: `import rlax` has no time for more.
+if os.path.exists(os.path.join(_FOLDER, "_src", "base.py")):
+    warnings.warn(
+        f"renga is installed over rlax: {_FOLDER} holds files of both, and "
+        "uninstalling one takes away files of the other. `python -m rlax` says what to "
+        "run: in short, uninstall both, `pip uninstall rlax renga`, and install renga "
+        "again.",
+        stacklevel=3,
+    )

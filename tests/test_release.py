@@ -1,0 +1,71 @@
+"""What `make dist` builds, as far as it can be told without building."""
+
+import base64
+import hashlib
+import importlib.util
+import io
+import pathlib
+import re
+import tarfile
+import zipfile
+
+import pytest
+
+import haiku as hk
+import rlax
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+dist = tool("dist")
+
+
+def test_one_version():
+    assert rlax.__version__ == hk.__version__
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited[1] == hk.__version__
+
+
+@pytest.mark.parametrize("name", dist.STAND_INS)
+def test_a_wheel_in_place_of_a_reference_holds_no_code(name):
+    file, content = dist.stand_in(name, "0.1.0", 1_700_000_000)
+    reference, _ = dist.STAND_INS[name]
+    stem = f"{name.replace('-', '_')}-{reference}+renga.0.1.0"
+    assert file == f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+        files = {path: wheel.read(path).decode() for path in wheel.namelist()}
+    assert {path.rpartition("/")[0] for path in files} == {f"{stem}.dist-info"}
+    metadata = files[f"{stem}.dist-info/METADATA"].splitlines()
+    assert f"Name: {name}" in metadata and "Requires-Dist: renga==0.1.0" in metadata
+    *rows, own = files[f"{stem}.dist-info/RECORD"].splitlines()
+    assert own == f"{stem}.dist-info/RECORD,," and len(rows) == len(files) - 1
+    for row in rows:
+        path, digest, size = row.split(",")
+        data = files[path].encode()
+        computed = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
+        assert digest == f"sha256={computed.decode().rstrip('=')}"
+        assert int(size) == len(data)
+
+
+def test_an_sdist_tells_nothing_of_who_made_it_and_when(tmp_path):
+    contents = []
+    for number, names in enumerate([["a/x", "a/y"], ["a/y", "a/x"]]):
+        path = tmp_path / f"{number}.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.mtime, member.uid, member.uname = number, number, f"me{number}"
+                member.mode, member.size = 0o600 + number, 1
+                archive.addfile(member, io.BytesIO(name[-1:].encode()))
+        contents.append(dist.normalised(path, 1_700_000_000))
+    assert contents[0] == contents[1]
+    with tarfile.open(fileobj=io.BytesIO(contents[0])) as archive:
+        assert archive.getnames() == ["a/x", "a/y"]
+        assert archive.extractfile("a/y").read() == b"y"
