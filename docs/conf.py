@@ -1,9 +1,12 @@
 """Sphinx: `make docs`."""
 
+import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "extension"))
+EXTENSION = pathlib.Path(__file__).parent / "extension"
+sys.path.insert(0, str(EXTENSION))
+os.environ["JUPYTER_PATH"] = str(EXTENSION)  # kernels that tell of errors alone
 
 project = "Renga"
 author = "the Renga authors"
@@ -45,6 +48,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+nb_output_stderr = "error"  # A warning in a cell fails the build.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 suppress_warnings = []

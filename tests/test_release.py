@@ -33,6 +33,18 @@ def test_one_version():
     assert cited[1] == hk.__version__
 
 
+def test_the_page_on_switching_names_the_wheels_of_this_version():
+    page = (ROOT / "docs/from/switching.md").read_text()
+    wheels = [
+        dist.stand_in(name, hk.__version__, dist.EARLIEST)[0] for name in dist.STAND_INS
+    ]
+    for wheel in (*wheels, f"renga-{hk.__version__}-py3-none-any.whl"):
+        assert f"    {wheel}\n" in page, wheel
+    for wheel in wheels:
+        name, version, *_ = wheel.split("-")
+        assert page.count(f"{name.replace('_', '-')}=={version}") == 2, wheel
+
+
 @pytest.mark.parametrize("name", dist.STAND_INS)
 def test_a_wheel_in_place_of_a_reference_holds_no_code(name):
     file, content = dist.stand_in(name, "0.1.0", 1_700_000_000)

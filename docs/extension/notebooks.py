@@ -1,10 +1,12 @@
 """Each page with cells can be downloaded as a notebook that runs as it is."""
 
 import pathlib
+import re
 
 import jupytext
 
 _FOLDER = "_notebooks"
+_ROLE = re.compile(r"\{[a-z:]+\}(`[^`]+`)")  # {py:func}`name`: Sphinx's alone
 
 
 def is_notebook(text):
@@ -15,12 +17,15 @@ def is_notebook(text):
 def _write(app):
     """Makes a notebook of each such page; Sphinx copies the folder."""
     folder = pathlib.Path(app.outdir).parent / (app.builder.name + _FOLDER)
-    for page in pathlib.Path(app.srcdir).rglob("*.md"):
+    source = pathlib.Path(app.srcdir)
+    for page in source.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         if is_notebook(text):
-            path = (folder / "notebooks" / page.stem).with_suffix(".ipynb")
+            name = page.relative_to(source).with_suffix(".ipynb")
+            path = folder / "notebooks" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            jupytext.write(jupytext.reads(text, fmt="md:myst"), path)
+            plain = _ROLE.sub(r"\1", text)
+            jupytext.write(jupytext.reads(plain, fmt="md:myst"), path)
     app.config.html_extra_path = [*app.config.html_extra_path, str(folder)]
 
 
@@ -28,9 +33,8 @@ def _link(app, docname, source):
     del app
     if is_notebook(source[0]):
         up = "../" * docname.count("/")
-        name = pathlib.PurePath(docname).name
         source[0] += (
-            f'\n<p><a href="{up}notebooks/{name}.ipynb" download>'
+            f'\n<p><a href="{up}notebooks/{docname}.ipynb" download>'
             "This page as a notebook</a></p>\n"
         )
 

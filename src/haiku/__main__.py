@@ -130,8 +130,9 @@ def troubles() -> Iterator[str]:
         if set(others) & set(PEERS.values()):
             yield (
                 "If a package requires one of them by name, install the wheel that "
-                "stands for it: see 'Switching a project' in the documentation."
+                "stands for it."
             )
+        yield "docs: from/switching"
 
 
 def _shared(

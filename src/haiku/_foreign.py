@@ -13,7 +13,7 @@ _FOLDER = os.path.dirname(__file__)
 _MESSAGE = (
     "{}: {} holds files of both, and uninstalling one takes away files of the other. "
     "`python -m {}` says what to run: in short, uninstall both, `pip uninstall "
-    "dm-haiku renga`, and install renga again."
+    "dm-haiku renga`, and install renga again.\ndocs: from/switching"
 )
 
 # One look at the file system: `import haiku` has no time for more.
