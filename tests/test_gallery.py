@@ -16,7 +16,7 @@ def examples():
 
 def test_every_program_is_shown():
     files = [*ROOT.glob("examples/*.py"), *ROOT.glob("examples/rl/*.py")]
-    programs = [p for p in files if "__main__" in p.read_text(encoding="utf-8")]
+    programs = [p for p in files if "\nif __name__" in p.read_text(encoding="utf-8")]
     assert len(programs) > 20
     for program in programs:
         assert f"python {program.relative_to(ROOT)}" in PAGE
