@@ -48,6 +48,7 @@ docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in b
 	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
 	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
 	$(RUN) docs/extension/links.py build/docs
+	$(RUN) docs/extension/count.py
 
 dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
 	$(RUN) tools/dist.py

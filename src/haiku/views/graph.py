@@ -45,8 +45,8 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
 
     Example:
       >>> dot = hk.to_dot(lambda x: jax.nn.relu(x) + 1)(jnp.ones(3))
-      >>> import graphviz  # doctest: +SKIP
-      >>> graphviz.Source(dot)  # doctest: +SKIP
+      >>> import graphviz
+      >>> picture = graphviz.Source(dot)  # a notebook draws it; or picture.render("f")
     """
     check_callable("hk.to_dot", fun)
 
