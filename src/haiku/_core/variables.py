@@ -119,6 +119,9 @@ def _made(frame, path, name, shape, dtype, init):
     frame.creating += 1
     try:
         return init(shape, dtype)
+    except Exception as error:
+        error.add_note(f"while {path}/{name} was made, of shape {list(shape)}")
+        raise
     finally:
         frame.creating -= 1
 

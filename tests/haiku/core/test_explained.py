@@ -61,6 +61,12 @@ def test_page(call, page):
         assert f"\n{page}\n" in names
 
 
+def test_what_was_made_when_an_initializer_failed():
+    with pytest.raises(TypeError) as raised:
+        hk.transform(lambda x: hk.Linear([3])(x)).init(0, X)
+    assert "while linear/w was made, of shape [6, [3]]" in raised.value.__notes__
+
+
 def test_told_once_where_runs_are_nested():
     def outer(x):
         inner = hk.transform(lambda x: hk.Linear(3)(x[0, 0]))
