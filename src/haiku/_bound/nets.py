@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from haiku._core import Blueprint, Module, hooks, transform_with_state
 from haiku._core.description import name_of
+from haiku._core.explained import note
 from haiku._core.frame import Frame, frames
 from haiku._core.randomness import MissingRNGError
 
@@ -100,7 +101,7 @@ class Net:
         try:
             out, after = transform_with_state(run).apply(params, state, rng)
         except MissingRNGError as error:
-            error.add_note("A bound model takes it by keyword: `model(x, rng_key=42)`.")
+            note(error, "A bound model takes it by keyword: `model(x, rng_key=42)`.")
             raise
         # Loops hand on what they did not change as new arrays.
         return Outcome(out, after, differing(state, after) if written else [])
@@ -128,10 +129,11 @@ def _telling_of_init(frame: Frame) -> Callable[..., Any]:
             return next_creator(shape, dtype, init)
         except ValueError as error:
             if frames.get()[-1] is frame and not hasattr(error, "__notes__"):
-                error.add_note(
+                note(
+                    error,
                     "A bound model has the parameters that its example asked for when "
                     "it was made. For more methods than one write `hk.bind(net)"
-                    ".init_with(key, lambda net, x: net.decode(net.encode(x)), x)`."
+                    ".init_with(key, lambda net, x: net.decode(net.encode(x)), x)`.",
                 )
             raise
 

@@ -23,10 +23,15 @@ class Explained(Exception):
         self.add_note(f"docs: {self.page}")
 
 
+def note(error: Exception, text: str) -> None:
+    """Adds to the message of an error, before the page that ends it."""
+    error.add_note(text)
+    error.__notes__.sort(key=lambda line: line.startswith("docs: "))
+
+
 def explain(error: Exception) -> None:
     """Ends the message of an error that one of Haiku's own lines raised."""
-    notes = getattr(error, "__notes__", ())
-    if any(note.startswith("docs: ") for note in notes):
+    if any(line.startswith("docs: ") for line in getattr(error, "__notes__", ())):
         return
     for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
         if not frame.f_globals.get("__name__", "").startswith("haiku."):

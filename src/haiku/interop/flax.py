@@ -11,6 +11,7 @@ from flax import errors
 from flax.core import meta
 
 from haiku import _core as hk
+from haiku._core.explained import note
 from haiku.typing import SupportsCall
 
 __all__ = ["Module", "flatten_flax_to_haiku", "lift"]
@@ -70,10 +71,11 @@ class Module(nn.Module):
             out, after = f.apply(params, state, key, *args, **kwargs)
         except ValueError as error:
             if key is None:
-                error.add_note(
+                note(
+                    error,
                     "If the function draws keys, give Flax one by the name `apply`: "
                     'module.init({"params": key, "apply": key}, ...) and '
-                    'module.apply(variables, ..., rngs={"apply": key}).'
+                    'module.apply(variables, ..., rngs={"apply": key}).',
                 )
             raise
         # What `init` stores is the state before the first step.
