@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test slow check house mutate bench guard docs dist release hooks clean
+.PHONY: help demo test slow check house mutate bench guard oracles docs dist release hooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -44,6 +44,14 @@ bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
+oracles: .venv-oracles/.installed  ## what the references compute and ours refuses, on programs of every shape
+	mkdir -p build/oracles
+	for suite in rlax haiku; do \
+	  .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-reference.pickle && \
+	  PYTHONPATH=src .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-ours.pickle && \
+	  .venv-oracles/bin/python oracles/compare.py $$suite build/oracles/$$suite-reference.pickle build/oracles/$$suite-ours.pickle || exit 1; \
+	done
+
 docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
 	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
 	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
@@ -63,11 +71,16 @@ hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick
 	$(VENV)/bin/pre-commit install
 
 clean:  ## remove what these targets made
-	rm -rf build demo dist .venv-bench $(VENV)
+	rm -rf build demo dist .venv-bench .venv-oracles $(VENV)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	touch $@
+
+.venv-oracles/.installed: oracles/requirements.txt
+	test -x .venv-oracles/bin/python || $(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
 	touch $@
 
 # The peers that benchmarks compare with have the same import names: a place of their own.
