@@ -1,9 +1,9 @@
 """Which of JAX's transformations are running, and what to write instead.
 
 JAX has no public way to ask, so this reads Python's stack. It knows a transformation by
-the code that runs when it calls a function: each is called once, on a function that looks
-at the stack. Nothing depends on the names inside JAX; a transformation that a later JAX
-takes away, or calls otherwise, is only missing from messages.
+the code that runs when it calls a function: each is called once, on a function that
+looks at the stack. Nothing depends on names inside JAX; a transformation that a later
+JAX takes away, or calls otherwise, is only missing from messages.
 """
 
 import functools
