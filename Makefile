@@ -61,7 +61,7 @@ docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in b
 dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
 	$(RUN) tools/dist.py
 	$(VENV)/bin/twine check --strict dist/*
-	$(VENV)/bin/check-wheel-contents dist/renga-*.whl
+	$(VENV)/bin/check-wheel-contents dist/renga_jax-*.whl
 	$(VENV)/bin/check-wheel-contents --no-config --ignore W007,W008 dist/dm_haiku-*.whl dist/rlax-*.whl
 
 release: dist  ## is what make dist made fit to be released? in environments made for it
