@@ -3,7 +3,7 @@
     python tools/dist.py            # into dist/
     python tools/dist.py FOLDER
 
-- `renga_jax-VERSION.tar.gz`, the sdist, of what git knows and nothing that lies beside it;
+- `renga_jax-VERSION.tar.gz`, the sdist: the files that git knows, and no others;
 - `renga_jax-VERSION-py3-none-any.whl`, built from that sdist;
 - `dm_haiku-...+renga.VERSION-...whl` and `rlax-...whl`: without a file of code, for
   packages that require dm-haiku or rlax by name. They require renga-jax.

@@ -107,7 +107,9 @@ def test_dm_haiku_over_ours(site):
     assert "`python -m rlax` says what to run" in error
     done = run("-m", "rlax", path=[site])
     assert done.returncode == 1
-    assert f"`import haiku` is in renga-jax {hk.__version__} and dm-haiku" in done.stdout
+    assert (
+        f"`import haiku` is in renga-jax {hk.__version__} and dm-haiku" in done.stdout
+    )
     assert "dm-haiku was last, and 1 of Renga's files are gone" in done.stdout
     assert "uninstall -y dm-haiku renga-jax\n" in done.stdout
     assert f"pip install renga-jax=={hk.__version__}\n" in done.stdout
