@@ -132,7 +132,7 @@ def troubles() -> Iterator[str]:
                 "If a package requires one of them by name, install the wheel that "
                 "stands for it."
             )
-        yield "docs: from/switching"
+        yield "See docs/from/switching.md in Renga's repository."
 
 
 def _shared(

@@ -13,7 +13,8 @@ _FOLDER = os.path.dirname(__file__)
 _MESSAGE = (
     "{}: {} holds files of both, and uninstalling one takes away files of the other. "
     "`python -m {}` says what to run: in short, uninstall both, `pip uninstall "
-    "dm-haiku renga-jax`, and install renga-jax again.\ndocs: from/switching"
+    "dm-haiku renga-jax`, and install renga-jax again.\n"
+    "See docs/from/switching.md in Renga's repository."
 )
 
 # One look at the file system: `import haiku` has no time for more.

@@ -16,6 +16,6 @@ if os.path.exists(os.path.join(_FOLDER, "_src", "base.py")):
         f"Renga is installed over rlax: {_FOLDER} holds files of both, and "
         "uninstalling one takes away files of the other. `python -m rlax` says what to "
         "run: in short, uninstall both, `pip uninstall rlax renga-jax`, and install "
-        "renga-jax again.\ndocs: from/switching",
+        "renga-jax again.\nSee docs/from/switching.md in Renga's repository.",
         stacklevel=3,
     )
