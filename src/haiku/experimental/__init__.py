@@ -67,7 +67,8 @@ if not TYPE_CHECKING:
                 if (error.name or "").partition(".")[0] != "flax":
                     raise
                 raise ModuleNotFoundError(
-                    "haiku.experimental.flax needs Flax: pip install 'renga[interop]'.",
+                    "haiku.experimental.flax needs Flax: "
+                    "pip install 'renga-jax[interop]'.",
                     name="flax",
                 ) from error
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Plain JAX transformations around parameters, state and keys: what is sound.
 
-Its rows stand in the guide; see `tests/haiku/tables.py`.
+The expected rows stand in `tests/haiku/tables`, which the guide includes.
 """
 
 import importlib
@@ -14,7 +14,7 @@ import jax.scipy.sparse.linalg
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
-from tables import check_row
+from tables import check_row, rows
 
 import haiku as hk
 from haiku._core.traces import JaxUsageError
@@ -244,7 +244,7 @@ def test_row(name):
             for jitted in (False, True)
         ]
         cells.append(" / ".join(dict.fromkeys(found)))
-    check_row("transformations", name, cells)
+    check_row("jax_transformations", name, cells)
 
 
 # Functions of JAX that take a function and have no row, and why.
@@ -476,3 +476,7 @@ def test_noise_in_a_vmapped_policy():
         {}, KEY, x
     )
     assert len(np.unique(own, axis=0)) == 4
+
+
+def test_every_row_of_the_table_is_checked():
+    assert set(rows("jax_transformations")) == set(TRANSFORMATIONS)
