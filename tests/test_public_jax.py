@@ -51,10 +51,9 @@ WORDS = {
 def _goes_by_words(tree):
     """Whether a file asks what something inside JAX is called, or what JAX says."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in (
-            "co_name",
-            "co_qualname",
-            "primitive",
+        if isinstance(node, ast.Attribute) and (
+            node.attr in ("co_name", "co_qualname")
+            or ast.unparse(node).endswith("eqn.primitive")
         ):
             return True
         if isinstance(node, ast.Compare):

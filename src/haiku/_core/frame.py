@@ -1,6 +1,7 @@
 """Frame: one run of a transformed function, and what it reads and writes."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -125,6 +126,18 @@ class Frame:
                 mine.setdefault(under + path, {}).update(values)
         if changes.keys is not None and self.keys is not None:
             self.keys.replace_internal_state(changes.keys)
+
+    def without_values(self) -> "Frame":
+        """This run as it is now, for calls that JAX makes when it may have ended.
+
+        It holds no arrays: one that is kept would outlive its trace.
+        """
+        kept = copy.copy(self)
+        kept.params, kept.state, kept.initial_state, kept.keys = {}, {}, {}, None
+        kept.scopes = [*self.scopes[:-1], copy.copy(self.scopes[-1])]
+        kept.scopes[-1].restore(self.scopes[-1].names())
+        kept.watch, kept.at_end = Watch(self.watch.trace), []
+        return kept
 
     def draw_together(self) -> None:
         """Lets values that were drawn alike be drawn in one loop, see `draws`."""

@@ -26,6 +26,10 @@ class Stack(Generic[T]):
         finally:
             self._variable.reset(token)
 
+    def set(self, items: tuple[T, ...]) -> None:
+        """Replaces all pushed items, in this context, from here on."""
+        self._variable.set(items)
+
     def keep_at_bottom(self, item: T) -> None:
         """Holds `item` below all others, in every thread, for good."""
         if item not in self._bottom:

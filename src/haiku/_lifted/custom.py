@@ -7,7 +7,6 @@ frame as it was at the call.
 """
 
 import contextvars
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core.frame import Contents, Frame, current_frame, frames
-from haiku._core.traces import Watch
+from haiku._core.keys import PRNGSequence
 from haiku._lifted.pure import changing
 
 
@@ -29,14 +28,14 @@ def _remembering(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
       `call(f, contents, *args) -> (output, what it changes of contents)`.
     """
     now = contextvars.copy_context()
-    kept = copy.copy(frame)
-    kept.scopes = [*frame.scopes[:-1], copy.copy(frame.scopes[-1])]
-    kept.scopes[-1].restore(frame.scopes[-1].names())
-    kept.watch, kept.at_end = Watch(frame.watch.trace), []
+    now.run(frames.set, tuple(f.without_values() for f in frames.get()[:-1]))
+    kept = frame.without_values()
 
     def call(f: Callable[..., Any], contents: Contents, *args: Any) -> Any:
         def run() -> Any:
-            with frames.push(kept):
+            running = kept.without_values()
+            running.keys = contents.keys and PRNGSequence(contents.keys)
+            with frames.push(running):
                 return changing(f, contents)(*args)
 
         return now.copy().run(run)
@@ -45,39 +44,28 @@ def _remembering(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
 
 
 class _Call(NamedTuple):
-    """One call of a function with a rule.
+    """What JAX keeps of a call of a function with a rule: no array that it gives back.
 
     Attributes:
       run: Calls functions as they would run at the call, see `_remembering`.
-      contents: `(used, rest) -> Contents`.
-      used: The parameters that the function uses.
-      rest: The other contents.
-      args: All arguments.
-      numbers: Which of them are differentiated.
+      contents: `(used, rest) -> Contents`: the parameters that the function uses, and
+        the other contents, as one.
+      number: How many arguments there are.
+      fixed: Those that are not differentiated, by position.
     """
 
     run: Callable[..., tuple[Any, Contents]]
     contents: Callable[[Any, Any], Contents]
-    used: Any
-    rest: Any
-    args: tuple[Any, ...]
-    numbers: tuple[int, ...]
-
-    @property
-    def free(self) -> tuple[Any, ...]:
-        """The arguments that are differentiated."""
-        return tuple(self.args[i] for i in self.numbers)
-
-    @property
-    def fixed(self) -> tuple[Any, ...]:
-        """The others."""
-        return tuple(a for i, a in enumerate(self.args) if i not in self.numbers)
+    number: int
+    fixed: dict[int, Any]
 
     def primal(self, fun: Callable[..., Any], used: Any, rest: Any, free: Any) -> Any:
         """`fun` as a function of all that it depends on; `(output, changes)`."""
-        args = list(self.args)
-        for i, x in zip(self.numbers, free):
-            args[i] = x
+        others = iter(free)
+        args = [
+            self.fixed[i] if i in self.fixed else next(others)
+            for i in range(self.number)
+        ]
         return self.run(fun, self.contents(used, rest), *args)
 
 
@@ -106,16 +94,17 @@ class _WithRule:
             bound = inspect.signature(self.fun).bind(*args, **kwargs)
             bound.apply_defaults()
             args = bound.args
-        call = self._called(frame, args)
-        differentiable = self._with_rule(call)
-        out, changed = differentiable(call.used, call.rest, call.free)
+        call, used, rest = self._called(frame, args)
+        free = tuple(x for i, x in enumerate(args) if i not in call.fixed)
+        out, changed = self._with_rule(call)(used, rest, free)
         frame.absorb(changed)
         return out
 
     def _with_rule(self, call: _Call) -> Callable[..., Any]:
         raise NotImplementedError
 
-    def _called(self, frame: Frame, args: tuple[Any, ...]) -> _Call:
+    def _called(self, frame: Frame, args: tuple[Any, ...]) -> tuple[_Call, Any, Any]:
+        """The call, the parameters that the function uses, and the other contents."""
         before = frame.snapshot()
         leaves, tree = jax.tree.flatten(before.params)
 
@@ -138,9 +127,9 @@ class _WithRule:
             )
         used = [x if w else None for x, w in zip(leaves, wanted)]
         unused = [None if w else x for x, w in zip(leaves, wanted)]
-        fixed = {n % len(args) for n in self.nondiff_argnums} if args else set()
-        numbers = tuple(i for i in range(len(args)) if i not in fixed)
-        return _Call(run, contents, used, (unused, others), args, numbers)
+        numbers = {n % len(args) for n in self.nondiff_argnums} if args else set()
+        fixed = {n: args[n] for n in sorted(numbers)}
+        return _Call(run, contents, len(args), fixed), used, (unused, others)
 
 
 def _used(f: Callable[..., Any], leaves: list[Any]) -> list[bool]:
@@ -212,12 +201,17 @@ class custom_vjp(_WithRule):
         def backward(saved: Any, cotangents: Any) -> Any:
             back, residuals, used, rest = saved
             by_args, _ = call.run(
-                bwd, call.contents(used, rest), *call.fixed, residuals, cotangents[0]
+                bwd,
+                call.contents(used, rest),
+                *call.fixed.values(),
+                residuals,
+                cotangents[0],
             )
-            if not (isinstance(by_args, tuple) and len(by_args) == len(call.free)):
+            number = call.number - len(call.fixed)
+            if not (isinstance(by_args, tuple) and len(by_args) == number):
                 raise TypeError(
                     "`bwd` of hk.custom_vjp returns a tuple of one cotangent for each "
-                    f"of {len(call.free)} arguments, got {by_args!r}. For a single "
+                    f"of {number} arguments, got {by_args!r}. For a single "
                     "argument write `return (cotangent,)`."
                 )
             return *back(cotangents[0]), None, by_args
@@ -293,7 +287,7 @@ class custom_jvp(_WithRule):
             pair, _ = call.run(
                 self._rule,
                 call.contents(used, rest),
-                *call.fixed,
+                *call.fixed.values(),
                 tuple(free),
                 tuple(tangents[2]),
             )
