@@ -154,6 +154,23 @@ def test_copies_and_pickles_are_plain_dictionaries(clone):
         assert type(clone(flat)) is type(flat) and clone(flat) == flat
 
 
+CLONES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda f: pickle.loads(pickle.dumps(f)),
+}
+
+
+@pytest.mark.parametrize("clone", CLONES.values(), ids=CLONES)
+def test_copies_and_pickles_keep_the_tree_structure(clone):
+    content = {**nested(), "empty": {}, "rest": [None, (1, {"x": 2})]}
+    flat = ds.to_immutable_dict(content)
+    assert jax.tree.structure(clone(flat)) == jax.tree.structure(content)
+    assert clone(jax.tree.structure(flat)) == jax.tree.structure(flat)
+    with hk.config.context(restore_flatmap=True):
+        assert jax.tree.structure(clone(flat)) == jax.tree.structure(flat)
+
+
 def test_old_pickles_load():
     file = pathlib.Path(__file__).parents[1] / "golden" / "pickles.json"
     pickles = json.loads(file.read_text())

@@ -336,3 +336,32 @@ def test_policies_are_policies():
         mp.set_policy(Net, None)
     with pytest.raises(TypeError, match="jmp.Policy; got int: 3"):
         mp.set_policy(Net, 3)
+
+
+def test_the_policy_of_module_is_that_of_every_module_without_its_own():
+    half, full = "bfloat16", "float32"
+    net = hk.transform(lambda x: hk.nets.MLP([3, 2])(x))
+    x = jnp.ones((1, 4))
+    with hk.mixed_precision.push_policy(hk.Module, half):
+        params = net.init(jax.random.key(0), x)
+        assert {w.dtype for w in jax.tree.leaves(params)} == {jnp.dtype(half)}
+        assert net.apply(params, None, x).dtype == half
+        with hk.mixed_precision.push_policy(hk.Linear, full):
+            params = net.init(jax.random.key(0), x)
+            assert {w.dtype for w in jax.tree.leaves(params)} == {jnp.dtype(full)}
+        with hk.mixed_precision.push_policy("**/linear_1", full):
+            params = net.init(jax.random.key(0), x)
+            dtypes = {path: named["w"].dtype for path, named in params.items()}
+            assert dtypes == {"mlp/~/linear_0": half, "mlp/~/linear_1": full}
+    assert hk.mixed_precision.get_policy(hk.Module) is None
+    assert net.apply(net.init(jax.random.key(0), x), None, x).dtype == full
+
+
+def test_pushing_the_policy_of_all_modules_inside_one_is_an_error():
+    class Inside(hk.Module):
+        def __call__(self, x):
+            with hk.mixed_precision.push_policy(hk.Module, "bfloat16"):
+                return x
+
+    with pytest.raises(ValueError, match="inside a method"):
+        hk.testing.transform_and_run(lambda: Inside()(1.0))()

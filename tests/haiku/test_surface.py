@@ -204,3 +204,12 @@ def test_completion_shows_public_names_alone(name):
         ours = where.startswith("haiku.") or where == "haiku"
         alias = not inspect.isclass(value) and where in ("builtins", "collections.abc")
         assert ours or alias or value is jax.Array, (value, where)
+
+
+@pytest.mark.parametrize("module", [*API, "haiku.surgery", "haiku.interop"])
+def test_every_public_module_lists_its_names(module):
+    module = importlib.import_module(module)
+    missing = [name for name in module.__all__ if not hasattr(module, name)]
+    assert missing == []
+    listed = {name for name in API.get(module.__name__, {}) if "." not in name}
+    assert listed - set(module.__all__) == set()

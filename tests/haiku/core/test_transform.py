@@ -278,3 +278,30 @@ def test_under_jax_transformations(make_key):
     assert per_key["linear"]["w"].shape == (5, 4, 3)
     scanned = jax.lax.scan(lambda c, x: (c, net.apply(params, key, x)), 0, X)[1]
     np.testing.assert_allclose(scanned, out, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize("number", [2, 2.5, True])
+@pytest.mark.parametrize("around", ["alone", "remat", "jit"])
+def test_initializers_that_return_numbers(number, around):
+    def scaled(x):
+        return x * hk.get_parameter("w", [], jnp.float32, init=lambda *_: number)
+
+    def f(x):
+        return {"alone": lambda f: f, "remat": hk.remat, "jit": hk.jit}[around](scaled)(
+            x
+        )
+
+    net = hk.transform(f)
+    params = net.init(None, jnp.ones(3))
+    w = params["~"]["w"]
+    assert w.shape == () and w.dtype == jnp.float32 and w == number
+    np.testing.assert_array_equal(net.apply(params, None, jnp.ones(3)), [number] * 3)
+    # A tree of numbers, as JSON gives it.
+    plain = {"~": {"w": number}}
+    np.testing.assert_array_equal(net.apply(plain, None, jnp.ones(3)), [number] * 3)
+
+
+def test_a_number_is_a_parameter_of_no_axes():
+    f = hk.transform(lambda: hk.get_parameter("w", [1], init=lambda *_: 2))
+    with pytest.raises(ValueError, match=r"~/w has shape \[\].*shape \[1\]"):
+        f.init(None)

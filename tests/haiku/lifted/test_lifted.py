@@ -451,3 +451,82 @@ def test_remat_policies_by_name():
     }.items():
         with pytest.raises(ValueError, match=message):
             sines(wrong)
+
+
+def test_state_that_differs_names_the_way_to_keep_it():
+    def f(xs):
+        return hk.vmap(lambda x: hk.set_state("s", x), split_rng=False)(xs)
+
+    with pytest.raises(ValueError, match=r"~/s.*params_axis=0"):
+        hk.transform_with_state(f).init(None, jnp.ones(3))
+
+
+@pytest.mark.parametrize("choose", ["cond", "switch"])
+def test_branches_of_other_structure_are_a_type_error(choose):
+    """At init and apply, whatever they are made of."""
+    linear = lambda x: hk.Linear(2)(x)  # noqa: E731
+    for one, other in (
+        (lambda x: (x, x), lambda x: x),
+        (lambda x: x, lambda x: x[0]),
+        (linear, lambda x: (linear(x), 1.0)),
+        (linear, lambda x: {"mlp": hk.nets.MLP([2])(x)}),
+    ):
+
+        def f(x, one=one, other=other):
+            if choose == "cond":
+                return hk.cond(x.sum() > 0, one, other, x)
+            return hk.switch(0, [one, other], x)
+
+        both = hk.transform(lambda x, a=one, b=other: (a(x), b(x)))
+        params = both.init(jax.random.key(0), jnp.ones(3))
+        params["linear"] = {"w": jnp.ones((3, 2)), "b": jnp.ones(2)}
+        with pytest.raises(TypeError, match="must"):
+            hk.transform(f).init(jax.random.key(0), jnp.ones(3))
+        with pytest.raises(TypeError, match="must"):
+            hk.transform(f).apply(params, None, jnp.ones(3))
+
+
+def test_a_loop_of_one_step_without_jit():
+    """As views run it: the step that `init` runs first leaves none for the loop."""
+
+    def f(xs):
+        return hk.scan(lambda c, x: (c + hk.Linear(2)(x).sum(), x), 0.0, xs)
+
+    xs = jnp.ones((1, 3))
+    net = hk.transform(f)
+    with jax.disable_jit():
+        params = net.init(jax.random.key(0), xs)
+        assert net.apply(params, None, xs)[1].shape == (1, 3)
+        assert net.init(jax.random.key(0), xs[:0])["linear"]["w"].shape == (3, 2)
+        assert net.apply(params, None, xs[:0])[1].shape == (0, 3)
+
+
+def test_a_symbolic_length_gives_the_parameters_and_keys_of_a_length():
+    """`init` skips the first step of its loop where it can't leave it out."""
+
+    def f(xs):
+        def step(carry, x):
+            noise = jax.random.normal(hk.next_rng_key(), x.shape)
+            return carry + 1, hk.Linear(2, w_init=normal)(x + noise)
+
+        normal = hk.initializers.RandomNormal()
+        for reverse in (False, True):
+            _, xs = hk.scan(step, 0, xs, reverse=reverse)
+        return xs
+
+    net = hk.transform(f)
+    key, xs = jax.random.PRNGKey(0), jnp.arange(8.0).reshape(4, 2)
+    symbolic = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("t"), 2), xs.dtype)
+    init = jax.export.export(jax.jit(net.init))(key, symbolic)
+    params = init.call(key, xs)
+    close = lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6)  # noqa: E731
+    jax.tree.map(close, params, net.init(key, xs))
+    apply = jax.export.export(jax.jit(net.apply))(params, key, symbolic)
+    close(apply.call(params, key, xs), net.apply(params, key, xs))
+
+
+def test_a_scan_over_scalars_says_so():
+    with pytest.raises(ValueError, match=r"scalar among shapes \[\(3,\), \(\)\]"):
+        hk.testing.transform_and_run(
+            lambda: hk.scan(lambda c, x: (c, x), 0, (jnp.ones(3), 1.0))
+        )()
