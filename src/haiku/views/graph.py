@@ -45,8 +45,9 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
 
     Example:
       >>> dot = hk.to_dot(lambda x: jax.nn.relu(x) + 1)(jnp.ones(3))
-      >>> import graphviz
-      >>> picture = graphviz.Source(dot)  # a notebook draws it; or picture.render("f")
+      >>> # In a notebook `graphviz.Source(dot)` draws it.
+      >>> dot.splitlines()[0]
+      'digraph G {'
     """
     check_callable("hk.to_dot", fun)
 
