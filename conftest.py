@@ -49,3 +49,16 @@ def pytest_pyfunc_call(pyfuncitem):
     )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
     return True
+
+
+# Tests that are tables: each is one cell, a subject and a setting.
+TABLES = ("test_setting", "test_property", "test_row")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how many cells of each table hold; the controller sees all workers'."""
+    names = [
+        r.nodeid.partition("[")[0] for r in terminalreporter.stats.get("passed", ())
+    ]
+    for name in sorted({n for n in names if n.rpartition("::")[2] in TABLES}):
+        terminalreporter.write_line(f"{name}: {names.count(name)} cells hold")

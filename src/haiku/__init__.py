@@ -215,4 +215,4 @@ def __dir__() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-__all__ = tuple(__dir__())
+__all__ = tuple(__dir__())  # pyright: ignore[reportUnsupportedDunderAll]

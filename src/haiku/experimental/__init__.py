@@ -80,4 +80,7 @@ def __dir__() -> list[str]:
 
 
 # Without what needs a library that is missing: `import *` would fail.
-__all__ = tuple(n for n in __dir__() if n != "flax" or importlib.util.find_spec("flax"))
+_HAS_FLAX = importlib.util.find_spec("flax") is not None
+__all__ = tuple(  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name in __dir__() if name != "flax" or _HAS_FLAX
+)
