@@ -22,7 +22,7 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
         if frame.watch.keys:
             frame.watch.check_keys(frame.keys.internal_state)
         if not frame.creating:  # What is made is checked where it is stored.
-            frame.watch.check_repeated("A random key was asked for")
+            frame.watch.check_repeated("A random key was asked for", or_never=False)
         return frame.keys
     if frame.initialising:
         call, example = "init", "`init(jax.random.key(42), x)`"

@@ -83,15 +83,14 @@ NOT_STAGING = (
     "jax.jacfwd",
     "jax.jacrev",
 )
-# Those whose function runs once as it is traced, and then as often as is found.
-CONTROL_FLOW = (
+# Those whose function runs in Python once, and in the program as often as it finds.
+LOOPS = (
     "jax.lax.scan",
     "jax.lax.map",
     "jax.lax.fori_loop",
     "jax.lax.while_loop",
-    "jax.lax.cond",
-    "jax.lax.switch",
 )
+BRANCHES = ("jax.lax.cond", "jax.lax.switch")
 
 
 class Transformations(NamedTuple):

@@ -17,7 +17,8 @@ from jax.core import Tracer
 from haiku import config
 from haiku._core.explained import Explained
 from haiku._core.running import (
-    CONTROL_FLOW,
+    BRANCHES,
+    LOOPS,
     NOT_STAGING,
     UNKNOWN,
     advice_against,
@@ -118,18 +119,21 @@ class Watch:
             if _is_dead(value, stray.made_in):
                 raise _leaked(kind, path, name, stray)
 
-    def check_repeated(self, what: str) -> None:
-        """Before state is set, or a key is asked for: does it happen once?
+    def check_repeated(self, what: str, or_never: bool = True) -> None:
+        """Raises where the program may do something more than once, or not at all.
 
         Args:
           what: What happens, for the error: "The state a/b was set".
+          or_never: Whether it may not be left out either. A key may: the program draws
+            with it where it runs the branch.
 
         Raises:
-          LeakedTracerError: It happens in the body of a plain loop or branch.
+          LeakedTracerError: It happens in the body of a plain loop, or a branch.
         """
         if trace_state() == self.trace:
             return
-        repeating = [x for x in running_transformations() if x in CONTROL_FLOW]
+        kinds = LOOPS + BRANCHES if or_never else LOOPS
+        repeating = [x for x in running_transformations() if x in kinds]
         if repeating:
             raise LeakedTracerError(
                 f"{what} inside {repeating[-1]} (at {users_line()}), which traces its "
