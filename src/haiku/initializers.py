@@ -282,8 +282,9 @@ class VarianceScaling(_Described):
       mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
       distribution: ``"truncated_normal"`` (cut off at two standard deviations, and
         widened so that the variance holds), ``"normal"`` or ``"uniform"``.
-      fan_in_axes: Axes that count as inputs, all others as outputs. ``None`` is the
-        convention above.
+      fan_in_axes: Axes that count as inputs, all others as outputs, of weights with
+        three or more axes. ``None`` is the convention above, which vectors and matrices
+        always follow.
 
     Raises:
       ValueError: `scale` is negative, or `mode` or `distribution` is not one of the
@@ -443,15 +444,20 @@ def _fans(
     """The numbers of inputs and outputs of weights of `shape`."""
     if len(shape) < 1:
         return 1, 1
-    if fan_in_axes is not None:
-        axes = {axis % len(shape) for axis in fan_in_axes}
-        inputs = [size for axis, size in enumerate(shape) if axis in axes]
-        outputs = [size for axis, size in enumerate(shape) if axis not in axes]
-        return np.prod(inputs), np.prod(outputs)
     if len(shape) == 1:
         return shape[0], shape[0]
     if len(shape) == 2:
         return shape[0], shape[1]
+    if fan_in_axes is not None:
+        if any(not -len(shape) <= axis < len(shape) for axis in fan_in_axes):
+            raise IndexError(
+                f"fan_in_axes {tuple(fan_in_axes)} name an axis that weights of shape "
+                f"{tuple(shape)} don't have: their axes are 0 to {len(shape) - 1}."
+            )
+        axes = {axis % len(shape) for axis in fan_in_axes}
+        inputs = [size for axis, size in enumerate(shape) if axis in axes]
+        outputs = [size for axis, size in enumerate(shape) if axis not in axes]
+        return np.prod(inputs), np.prod(outputs)
     receptive_field = np.prod(shape[:-2])
     return shape[-2] * receptive_field, shape[-1] * receptive_field
 

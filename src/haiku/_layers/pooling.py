@@ -120,7 +120,7 @@ def _per_axis(
 ) -> tuple[int, ...]:
     """`size` along every axis of `value`."""
     rank = len(value.shape)
-    if isinstance(size, Sequence):
+    if isinstance(size, (Sequence, np.ndarray)):
         if len(size) > rank:
             raise ValueError(
                 f"{name} {tuple(size)} has more sizes than the input of shape "
