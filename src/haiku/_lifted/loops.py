@@ -299,8 +299,9 @@ def while_loop(
     """
     frame = current_frame("hk.while_loop")
     if frame.initialising:
-        without_running(frame, cond_fun, init_val)
-        without_running(frame, body_fun, init_val)
+        arrays = jax.tree.map(jnp.asarray, init_val)  # as the loop's functions see it
+        without_running(frame, cond_fun, arrays)
+        without_running(frame, body_fun, arrays)
     step = _step(frame, "hk.while_loop", body_fun)
     before = frame.snapshot()
 
