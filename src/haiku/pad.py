@@ -145,7 +145,7 @@ def create(
       >>> hk.pad.create((2, 0), kernel=3, rate=1, n=2)
       ((2, 0), (2, 0))
     """
-    numbers: Any = padding.tolist() if isinstance(padding, np.ndarray) else padding
+    numbers: Any = padding
     several = isinstance(numbers, Sequence) and not isinstance(numbers, str)
     if several and numbers and not callable(numbers[0]):
         return create_from_tuple(numbers, n)

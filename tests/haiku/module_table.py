@@ -127,9 +127,7 @@ ROWS: dict[str, Row] = {
 }
 
 
-def _unrolled(
-    run: Callable[..., Any], make: Callable[[], Any], **options: Any
-) -> Row:
+def _unrolled(run: Callable[..., Any], make: Callable[[], Any], **options: Any) -> Row:
     """A core over `[T, B, D]`, its state in the dtype of the inputs."""
 
     def call(x):
@@ -186,9 +184,9 @@ USES: dict[str, Row] = {
         hk.dynamic_unroll, _CORES["GRU"], time_major=False, unroll=2
     ),
     "dynamic_unroll of Conv1DLSTM": Row(
-        lambda x: _unrolled(
-            hk.dynamic_unroll, lambda: hk.Conv1DLSTM((5,), 3, 3)
-        ).call(x),
+        lambda x: _unrolled(hk.dynamic_unroll, lambda: hk.Conv1DLSTM((5,), 3, 3)).call(
+            x
+        ),
         (4, 2, 5, 3),
         batch=1,
         time=0,

@@ -1,7 +1,7 @@
 """Every layer and net under each setting that users of JAX have: subject x setting.
 
-Most settings show where a program is traced, and are looked at there; the count of pairs
-is printed at the end.
+Most settings show where a program is traced, and are looked at there; the count of
+pairs is printed at the end.
 """
 
 import contextlib
@@ -20,8 +20,10 @@ import haiku as hk
 # A generator that compiles in a tenth of the default one's time.
 KEY = jax.random.key(3, impl="unsafe_rbg")
 SUBJECTS = {**ROWS, **USES}
-# They take values or weights, not examples: an axis of length 0 is a shape like another.
-WITHOUT_EXAMPLES = [name for name in SUBJECTS if name[:3] in ("Exp", "EMA", "Spe", "SNP")]
+# They take values or weights, not examples: no axis has a length that may be 0.
+WITHOUT_EXAMPLES = [
+    name for name in SUBJECTS if name[:3] in ("Exp", "EMA", "Spe", "SNP")
+]
 PAIRS: set[tuple[str, str]] = set()
 
 
@@ -55,8 +57,7 @@ def _some_values(shape):
 
 @contextlib.contextmanager
 def checking_leaks():
-    """JAX looks for leaks by collecting garbage: what is there already needn't be seen."""
-    gc.collect()
+    """JAX collects garbage to find leaks; here not what was there before."""
     gc.freeze()
     try:
         with jax.checking_leaks():
@@ -74,7 +75,7 @@ def shapes(tree):
 
 
 def check_strict(s, setting):
-    """Both runs and the gradient, where JAX converts or broadcasts nothing by itself."""
+    """Both runs and the gradient, where JAX converts and broadcasts nothing."""
     with setting:
         assert shapes(jax.eval_shape(s.net.init, KEY, s.x)) == shapes(s.shapes)
         out = jax.eval_shape(s.net.apply, *s.values, KEY, s.x)

@@ -180,8 +180,9 @@ class Bias(Module):
 
 
 def _sizes(output_size: Any) -> tuple[int, ...]:
-    one = isinstance(output_size, (int, np.integer))
-    return (output_size,) if one else tuple(output_size)
+    if isinstance(output_size, (int, np.integer)):
+        return (int(output_size),)
+    return tuple(output_size)
 
 
 def _bias_shape(
