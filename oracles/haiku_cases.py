@@ -1,8 +1,8 @@
 """Programs for Haiku's layers, nets, initialisers and padding, for `run.py`.
 
 A program is an expression of `x`, `y` and `z`; its name is the expression and what it
-is given: `hk.Linear(3)(x)  |  i32[2,4]`. It runs through `init` and `apply`, with one key;
-parameters, states and outputs are compared.
+is given: `hk.Linear(3)(x)  |  i32[2,4]`. It runs through `init` and `apply`, with one
+key; parameters, states and outputs are compared.
 """
 
 import functools
