@@ -66,6 +66,10 @@ def _require_matrix(name: str, shape: Sequence[int]) -> None:
         )
 
 
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
 def _number(x: Any, dtype: Any) -> Any:
     """`x` as a strongly typed scalar."""
     if isinstance(x, jax.Array):
@@ -186,7 +190,7 @@ class RandomNormal(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
-        x = draw(_normal, tuple(shape), dtype, self.stddev)
+        x = draw(_normal, _sizes(shape), dtype, self.stddev)
         return _shifted(x, self.mean, dtype)
 
 
@@ -228,7 +232,7 @@ class TruncatedNormal(_Described):
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
         x = draw(
-            _truncated_normal, tuple(shape), dtype, self.stddev, self.lower, self.upper
+            _truncated_normal, _sizes(shape), dtype, self.stddev, self.lower, self.upper
         )
         return _shifted(x, self.mean, dtype)
 
@@ -256,7 +260,7 @@ class RandomUniform(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float one."""
-        return draw(_uniform, tuple(shape), dtype, self.minval, self.maxval)
+        return draw(_uniform, _sizes(shape), dtype, self.minval, self.maxval)
 
 
 class VarianceScaling(_Described):

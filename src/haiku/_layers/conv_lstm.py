@@ -54,7 +54,7 @@ class _ConvLSTM(RNNCore):
 
 def _check_broadcasts(core: _ConvLSTM, inputs: jax.Array, hidden: jax.Array) -> None:
     try:
-        jnp.broadcast_shapes(inputs.shape[:-1], hidden.shape[:-1])
+        jnp.broadcast_shapes(jnp.shape(inputs)[:-1], jnp.shape(hidden)[:-1])
     except ValueError:
         raise ValueError(
             f"{core.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "

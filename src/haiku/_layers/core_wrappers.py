@@ -187,6 +187,8 @@ def _chosen(reset: Any, initial: Any, before: Any) -> jax.Array:
 
 def _like_state(should_reset: Any, state: Any, where: str) -> Any:
     """`should_reset` for every array of the state, with axes of size 1 at the end."""
+    if not jax.tree.leaves(state):
+        return state
     if jax.tree.structure(should_reset) != jax.tree.structure(state):
         if not jax.tree_util.all_leaves([should_reset]):
             raise ValueError(

@@ -224,6 +224,8 @@ class GRU(RNNCore):
         Raises:
           ValueError: `inputs` has another rank, or another batch size than the state.
         """
+        if not hasattr(state, "shape"):
+            state = jnp.asarray(state)
         _check_step(self, "GRU", inputs, state)
         size, dtype = self.hidden_size, inputs.dtype
         w_i = get_parameter(
@@ -278,9 +280,8 @@ class IdentityCore(RNNCore):
 
 
 def _broadcasts(state: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    if state[-1:] != wanted[-1:] or len(state) > 2:
-        return False
-    return all(n == m or 1 in (n, m) for n, m in zip(state[:-1], wanted[:-1]))
+    batches = zip(reversed(state[:-1]), reversed(wanted[:-1]))
+    return state[-1:] == wanted[-1:] and all(n == m or 1 in (n, m) for n, m in batches)
 
 
 def hidden_and_cell(core: RNNCore, state: Any) -> tuple[jax.Array, jax.Array]:
