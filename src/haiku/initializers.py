@@ -66,6 +66,10 @@ def _require_matrix(name: str, shape: Sequence[int]) -> None:
         )
 
 
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
 def _number(x: Any, dtype: Any) -> Any:
     """`x` as a strongly typed scalar."""
     if isinstance(x, jax.Array):
@@ -186,7 +190,7 @@ class RandomNormal(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
-        x = draw(_normal, tuple(shape), dtype, self.stddev)
+        x = draw(_normal, _sizes(shape), dtype, self.stddev)
         return _shifted(x, self.mean, dtype)
 
 
@@ -228,7 +232,7 @@ class TruncatedNormal(_Described):
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float or complex one."""
         x = draw(
-            _truncated_normal, tuple(shape), dtype, self.stddev, self.lower, self.upper
+            _truncated_normal, _sizes(shape), dtype, self.stddev, self.lower, self.upper
         )
         return _shifted(x, self.mean, dtype)
 
@@ -256,7 +260,7 @@ class RandomUniform(_Described):
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
         """Returns a draw of `shape`; `dtype` is a float one."""
-        return draw(_uniform, tuple(shape), dtype, self.minval, self.maxval)
+        return draw(_uniform, _sizes(shape), dtype, self.minval, self.maxval)
 
 
 class VarianceScaling(_Described):
@@ -282,8 +286,9 @@ class VarianceScaling(_Described):
       mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
       distribution: ``"truncated_normal"`` (cut off at two standard deviations, and
         widened so that the variance holds), ``"normal"`` or ``"uniform"``.
-      fan_in_axes: Axes that count as inputs, all others as outputs. ``None`` is the
-        convention above.
+      fan_in_axes: Axes that count as inputs, all others as outputs, of weights with
+        three or more axes. ``None`` is the convention above, which vectors and matrices
+        always follow.
 
     Raises:
       ValueError: `scale` is negative, or `mode` or `distribution` is not one of the
@@ -443,15 +448,20 @@ def _fans(
     """The numbers of inputs and outputs of weights of `shape`."""
     if len(shape) < 1:
         return 1, 1
-    if fan_in_axes is not None:
-        axes = {axis % len(shape) for axis in fan_in_axes}
-        inputs = [size for axis, size in enumerate(shape) if axis in axes]
-        outputs = [size for axis, size in enumerate(shape) if axis not in axes]
-        return np.prod(inputs), np.prod(outputs)
     if len(shape) == 1:
         return shape[0], shape[0]
     if len(shape) == 2:
         return shape[0], shape[1]
+    if fan_in_axes is not None:
+        if any(not -len(shape) <= axis < len(shape) for axis in fan_in_axes):
+            raise IndexError(
+                f"fan_in_axes {tuple(fan_in_axes)} name an axis that weights of shape "
+                f"{tuple(shape)} don't have: their axes are 0 to {len(shape) - 1}."
+            )
+        axes = {axis % len(shape) for axis in fan_in_axes}
+        inputs = [size for axis, size in enumerate(shape) if axis in axes]
+        outputs = [size for axis, size in enumerate(shape) if axis not in axes]
+        return np.prod(inputs), np.prod(outputs)
     receptive_field = np.prod(shape[:-2])
     return shape[-2] * receptive_field, shape[-1] * receptive_field
 

@@ -7,6 +7,8 @@ kernel covers there, ``(kernel - 1) * rate + 1``, to the zeros ``(before, after)
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
+import numpy as np
+
 __all__ = [
     "PadFn",
     "causal",
@@ -214,7 +216,8 @@ def create_from_tuple(
             "padding must be a pair of numbers (before, after), or a sequence of such "
             f"pairs, got {padding!r}."
         )
-    pairs: Sequence[Any] = (padding,) if isinstance(padding[0], int) else padding
+    one = isinstance(padding[0], (int, np.integer))
+    pairs: Sequence[Any] = (padding,) if one else padding
     if len(pairs) == 1:
         pairs = tuple(pairs) * n
     if len(pairs) != n:

@@ -19,6 +19,8 @@ class Row(NamedTuple):
     shape: tuple[int, ...]
     integers: int = 0  # inputs are whole numbers below this
     module: str = ""
+    batch: int = 0  # the axis of examples
+    time: int | None = None  # the axis of steps, if its length may be anything
 
 
 def _core(make: Callable[[], Any]) -> Callable[[Any], Any]:
@@ -40,8 +42,8 @@ def _reset(x):
             return jax.tree.map(lambda s: s.astype(x.dtype), state)
 
     core = hk.ResetCore(Core(4))
-    state = jax.tree.map(lambda s: s + 1, core.initial_state(3))
-    return core((x, np.array([True, False, True])), state)
+    state = jax.tree.map(lambda s: s + 1, core.initial_state(x.shape[0]))
+    return core((x, jnp.arange(x.shape[0]) % 2 == 0), state)
 
 
 def _tree(module: Callable[[], Any]) -> Callable[[Any], Any]:
@@ -86,7 +88,9 @@ ROWS: dict[str, Row] = {
     ),
     "EMAParamsTree": Row(_tree(lambda: hk.EMAParamsTree(0.9)), (2, 4)),
     "MultiHeadAttention": Row(
-        lambda x: hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x), (2, 5, 4)
+        lambda x: hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x),
+        (2, 5, 4),
+        time=1,
     ),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
@@ -119,6 +123,157 @@ ROWS: dict[str, Row] = {
     "nets.VectorQuantizerEMA": Row(
         lambda x: hk.nets.VectorQuantizerEMA(4, 6, 0.25, 0.9, dtype=x.dtype)(x, True),
         (2, 3, 4),
+    ),
+}
+
+
+def _unrolled(run: Callable[..., Any], make: Callable[[], Any], **options: Any) -> Row:
+    """A core over `[T, B, D]`, its state in the dtype of the inputs."""
+
+    def call(x):
+        core = make()
+        batch = x.shape[0 if options.get("time_major") is False else 1]
+        state = jax.tree.map(lambda s: s.astype(x.dtype), core.initial_state(batch))
+        resets = isinstance(core, hk.ResetCore)
+        steps = (x, jnp.arange(x.shape[0]) % 3 == 1) if resets else x
+        return run(core, steps, state, **options)
+
+    time = 1 if options.get("time_major") is False else 0
+    # JAX's loops take a symbolic length where each step is one turn.
+    symbolic = run is hk.dynamic_unroll and "unroll" not in options
+    return Row(call, (4, 3, 5), batch=1 - time, time=time if symbolic else None)
+
+
+_CORES: dict[str, Callable[[], Any]] = {
+    "VanillaRNN": lambda: hk.VanillaRNN(4),
+    "LSTM": lambda: hk.LSTM(4),
+    "GRU": lambda: hk.GRU(4),
+    "IdentityCore": hk.IdentityCore,
+    "DeepRNN": lambda: hk.DeepRNN([hk.LSTM(4), jnp.tanh, hk.GRU(3)]),
+    "skips": lambda: hk.deep_rnn_with_skip_connections([hk.GRU(4), hk.LSTM(3)]),
+    "ResetCore": lambda: hk.ResetCore(hk.LSTM(4)),
+    "ResetCore of GRU": lambda: hk.ResetCore(hk.GRU(4)),
+}
+
+
+def _evaluated(x):
+    norm = hk.BatchNorm(True, True, 0.9)
+    if hk.running_init():
+        return norm(x, True)
+    return norm(x, False)
+
+
+def _masked(x):
+    """Attention where a query sees nothing at all, and others what came before."""
+    steps = jnp.arange(x.shape[1])
+    mask = steps[:, None] > steps[None]
+    return hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x, mask[None, None])
+
+
+# What layers are used by, and layers in other uses than those above.
+USES: dict[str, Row] = {
+    **{
+        f"{unroll.__name__} of {core}": _unrolled(unroll, make)
+        for unroll in (hk.dynamic_unroll, hk.static_unroll)
+        for core, make in _CORES.items()
+    },
+    "dynamic_unroll in reverse": _unrolled(
+        hk.dynamic_unroll, _CORES["LSTM"], reverse=True, return_all_states=True
+    ),
+    "dynamic_unroll of batches": _unrolled(
+        hk.dynamic_unroll, _CORES["GRU"], time_major=False, unroll=2
+    ),
+    "dynamic_unroll of Conv1DLSTM": Row(
+        lambda x: _unrolled(hk.dynamic_unroll, lambda: hk.Conv1DLSTM((5,), 3, 3)).call(
+            x
+        ),
+        (4, 2, 5, 3),
+        batch=1,
+        time=0,
+    ),
+    "dropout": Row(lambda x: hk.dropout(hk.next_rng_key(), 0.5, x), (2, 4)),
+    "dropout of channels": Row(
+        lambda x: hk.dropout(hk.next_rng_key(), 0.5, x, (1, 2)), (2, 3, 4)
+    ),
+    "max_pool": Row(lambda x: hk.max_pool(x, (2, 2, 1), (1, 2, 1), "VALID"), _IMAGE),
+    "avg_pool": Row(lambda x: hk.avg_pool(x, (2, 2, 1), (1, 2, 1), "VALID"), _IMAGE),
+    "one_hot": Row(lambda x: hk.one_hot(x, 5), (2, 4), integers=5),
+    "multinomial": Row(
+        lambda x: (hk.multinomial(hk.next_rng_key(), x, 3), jnp.tanh(x)), (2, 4)
+    ),
+    "BatchApply": Row(lambda x: hk.BatchApply(hk.Linear(3))(x), (2, 3, 4), time=1),
+    "BatchApply of norms": Row(
+        lambda x: hk.BatchApply(hk.GroupNorm(2))(x), (2, 3, 5, 4), time=1
+    ),
+    "expand_apply": Row(lambda x: hk.expand_apply(hk.Conv1D(3, 3), 0)(x), _SIGNAL[1:]),
+    "Deferred": Row(lambda x: hk.Deferred(lambda: hk.Linear(3))(x), (2, 4)),
+    "Linear, no bias": Row(lambda x: hk.Linear(3, with_bias=False)(x), (2, 7, 4)),
+    "Bias of channels": Row(
+        lambda x: hk.Bias(bias_dims=[-1])(x, multiplier=-1), (2, 3, 4)
+    ),
+    "Reshape of all but one": Row(
+        lambda x: hk.Reshape((-1, 6), preserve_dims=-2)(x), (2, 3, 4)
+    ),
+    "Embed by ONE_HOT": Row(
+        lambda x: hk.Embed(5, 3, lookup_style="ONE_HOT")(x), (2, 4), integers=5
+    ),
+    "Conv1D, causal": Row(
+        lambda x: hk.Conv1D(3, 3, padding=hk.pad.causal)(x), _SIGNAL, time=1
+    ),
+    "Conv1D, strided": Row(lambda x: hk.Conv1D(3, 3, 2)(x), _SIGNAL, time=1),
+    "Conv2D, channels first": Row(
+        lambda x: hk.Conv2D(3, 3, data_format="NCHW")(x), _IMAGE
+    ),
+    "Conv2D, masked": Row(
+        lambda x: hk.Conv2D(4, 3, mask=np.tri(9, 16).reshape(3, 3, 4, 4))(x), _IMAGE
+    ),
+    "Conv2DTranspose of shape": Row(
+        lambda x: hk.Conv2DTranspose(3, 3, 2, output_shape=(9, 11))(x), _IMAGE
+    ),
+    "LayerNorm, fast": Row(
+        lambda x: hk.LayerNorm((1, 2), True, True, use_fast_variance=True)(x), _IMAGE
+    ),
+    "LayerNorm, given": Row(
+        lambda x: hk.LayerNorm(-1, False, False)(x, x[:, :1], jnp.ones(4, x.dtype)),
+        (2, 3, 4),
+    ),
+    "RMSNorm of all": Row(
+        lambda x: hk.RMSNorm((1, 2), param_axis=(1, 2))(x), (2, 3, 4)
+    ),
+    "GroupNorm, channels first": Row(
+        lambda x: hk.GroupNorm(2, data_format="NCHW")(x), (2, 4, 3, 5)
+    ),
+    "InstanceNorm, channels first": Row(
+        lambda x: hk.InstanceNorm(True, True, data_format="NCHW")(x), (2, 4, 3, 5)
+    ),
+    "BatchNorm outside of training": Row(_evaluated, _IMAGE),
+    "BatchNorm by local statistics": Row(
+        lambda x: hk.BatchNorm(True, True, 0.9)(x, hk.running_init(), True), _IMAGE
+    ),
+    "BatchNorm, channels first": Row(
+        lambda x: hk.BatchNorm(True, True, 0.9, data_format="NCHW")(x, True), _SIGNAL
+    ),
+    "ExponentialMovingAverage, warm": Row(
+        lambda x: hk.ExponentialMovingAverage(0.9, False, 3)(x), (2, 4)
+    ),
+    "MultiHeadAttention, masked": Row(_masked, (2, 5, 4), time=1),
+    "nets.MLP with dropout": Row(
+        lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)
+    ),
+    "nets.ResNet, version 2": Row(
+        lambda x: hk.nets.ResNet(
+            (1, 1, 1, 1),
+            3,
+            resnet_v2=True,
+            bottleneck=False,
+            channels_per_group=(4, 4, 4, 4),
+            strides=(1, 1, 1, 1),
+        )(x, True),
+        (2, 8, 8, 3),
+    ),
+    "nets.MobileNetV1 without norms": Row(
+        lambda x: hk.nets.MobileNetV1((1, 1), (32, 32), 3, use_bn=False)(x, True),
+        (2, 9, 8, 3),
     ),
 }
 

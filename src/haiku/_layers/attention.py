@@ -13,7 +13,8 @@ from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = ["MultiHeadAttention"]
 
-# What a masked logit becomes: as good as minus infinity, without its NaNs.
+# What a masked logit becomes, where the dtype holds it: as good as minus infinity,
+# without its NaNs.
 _MASKED = -1e30
 
 
@@ -144,7 +145,7 @@ def _check_shapes(layer, query, key, value, mask) -> None:
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"{where}features], and as many keys as values, got {shapes}.")
     try:
-        leading = np.broadcast_shapes(*(shape[:-2] for shape in shapes))
+        leading = jnp.broadcast_shapes(*(shape[:-2] for shape in shapes))
     except ValueError:
         raise ValueError(
             f"{where}features], whose leading axes broadcast, got {shapes}."
@@ -171,7 +172,9 @@ def _attend(query, key, value, mask):
     logits = jnp.einsum("...thd,...Thd->...htT", query, key)
     logits = logits / np.asarray(math.sqrt(key.shape[-1]), logits.dtype)
     if mask is not None:
-        logits = jnp.where(mask, logits, _MASKED)
+        masked = max(_MASKED, float(jnp.finfo(logits.dtype).min))
+        logits = jnp.where(mask, logits, masked)
     weights = jax.nn.softmax(logits)
     attended = jnp.einsum("...htT,...Thd->...thd", weights, value)
-    return jnp.reshape(attended, (*attended.shape[:-2], -1))
+    *leading, heads, size = attended.shape
+    return jnp.reshape(attended, (*leading, heads * size))

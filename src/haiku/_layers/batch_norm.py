@@ -7,7 +7,11 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index
-from haiku._layers.moving_average import ExponentialMovingAverage, in_full
+from haiku._layers.moving_average import (
+    ExponentialMovingAverage,
+    in_full,
+    started,
+)
 from haiku._layers.replicas import replica_mean
 from haiku._layers.scale_offset import (
     check_axes,
@@ -130,7 +134,11 @@ class BatchNorm(Module):
             mean, variance = _batch_statistics(self, inputs, axes)
         else:
             mean, variance = self.mean_ema.average, self.var_ema.average
-        if is_training:
+        if is_training and 0 in inputs.shape:
+            # Of nothing there is no mean: the averages only start, if they are new.
+            started(self.mean_ema, mean)
+            started(self.var_ema, variance)
+        elif is_training:
             self.mean_ema(mean)
             self.var_ema(variance)
         # Counted as given: parameters vary along an axis that was named from the end.
@@ -206,7 +214,7 @@ def _variance(mean, mean_square, center):
 @compiled("batch_norm")
 def _normalise(inputs, mean, variance, scale, offset, eps):
     inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
-    centred = inputs - mean
+    centred = in_full(inputs) - in_full(mean)
     if jnp.issubdtype(inputs.dtype, jnp.floating):
         # Statistics in float32 do not make a bfloat16 network float32.
         centred, inverse = centred.astype(inputs.dtype), inverse.astype(inputs.dtype)

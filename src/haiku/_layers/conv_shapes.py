@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from haiku import pad
 
@@ -91,6 +92,8 @@ def resolve_padding(
       ValueError: JAX has no padding of that name.
       TypeError: `padding` is neither one for all axes nor one per axis.
     """
+    if isinstance(padding, np.ndarray):
+        padding = padding.tolist()
     if not isinstance(padding, str):
         return pad.create(padding, kernel_shape, rate, len(kernel_shape))
     if padding.upper() not in _PADDINGS:

@@ -49,6 +49,8 @@ def convolve(
     Raises:
       ValueError: `inputs` has the wrong rank, or `mask` not the kernel's shape.
     """
+    if not hasattr(inputs, "shape"):
+        inputs = jnp.asarray(inputs)
     num_spatial_dims, channel_index = layer.num_spatial_dims, layer.channel_index
     missing = num_spatial_dims + 2 - len(inputs.shape)
     if missing not in (0, 1):
@@ -74,7 +76,8 @@ def convolve(
         w_init = TruncatedNormal(1.0 / math.sqrt(fan_in) if fan_in else 0.0)
     w = get_parameter("w", shape, inputs.dtype, init=w_init)
     if mask is not None:
-        w = w * mask
+        floats = jnp.issubdtype(w.dtype, jnp.inexact)
+        w = w * (jnp.asarray(mask, w.dtype) if floats else mask)
     out = slide(inputs, w)
     if layer.with_bias:
         output_channels = out.shape[channel_index]

@@ -169,7 +169,7 @@ class ResetCore(RNNCore):
         inputs, should_reset = inputs
         should_reset = _like_state(should_reset, state, self.module_name)
         initial = self.initial_state(_batch_size(self, state))
-        state = jax.tree.map(jnp.where, should_reset, initial, state)
+        state = jax.tree.map(_chosen, should_reset, initial, state)
         return self.core(inputs, state)
 
     def initial_state(self, batch_size: int | None) -> Any:
@@ -177,8 +177,18 @@ class ResetCore(RNNCore):
         return self.core.initial_state(batch_size)
 
 
+def _chosen(reset: Any, initial: Any, before: Any) -> jax.Array:
+    """`initial` where `reset`, in the precision of the state `before`."""
+    dtype = jnp.result_type(before)
+    if dtype != jnp.result_type(initial) and jnp.issubdtype(dtype, jnp.inexact):
+        initial = jnp.asarray(initial, dtype)
+    return jnp.where(reset, initial, before)
+
+
 def _like_state(should_reset: Any, state: Any, where: str) -> Any:
     """`should_reset` for every array of the state, with axes of size 1 at the end."""
+    if not jax.tree.leaves(state):
+        return state
     if jax.tree.structure(should_reset) != jax.tree.structure(state):
         if not jax.tree_util.all_leaves([should_reset]):
             raise ValueError(

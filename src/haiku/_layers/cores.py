@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from haiku._core import get_parameter
 from haiku._layers.linear import Linear
@@ -64,13 +63,15 @@ class VanillaRNN(RNNCore):
         Raises:
           ValueError: `inputs` has another batch size than the state.
         """
+        if not hasattr(prev_state, "shape"):
+            prev_state = jnp.asarray(prev_state)
         with left_in_loop():  # There is little to gain, for much memory.
             from_input = Linear(self.hidden_size)(inputs)
             from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(
                 prev_state
             )
         try:
-            np.broadcast_shapes(from_input.shape, from_hidden.shape)
+            jnp.broadcast_shapes(from_input.shape, from_hidden.shape)
         except ValueError:
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
@@ -223,6 +224,8 @@ class GRU(RNNCore):
         Raises:
           ValueError: `inputs` has another rank, or another batch size than the state.
         """
+        if not hasattr(state, "shape"):
+            state = jnp.asarray(state)
         _check_step(self, "GRU", inputs, state)
         size, dtype = self.hidden_size, inputs.dtype
         w_i = get_parameter(
@@ -246,13 +249,13 @@ class GRU(RNNCore):
 
 @elementwise("gru_kept")
 def _gru_kept(gated, b, h):
-    r = jnp.split(gated, 2, axis=-1)[1] + jnp.split(b, 3)[1]
-    return jax.nn.sigmoid(r) * h
+    r = jnp.split(gated, 2, axis=-1)[1]
+    return jax.nn.sigmoid(r + jnp.broadcast_to(jnp.split(b, 3)[1], r.shape)) * h
 
 
 @elementwise("gru_state")
 def _gru_state(gated, proposed, b, h):
-    b_z, _, b_candidate = jnp.split(b, 3)
+    b_z, _, b_candidate = (jnp.broadcast_to(x, proposed.shape) for x in jnp.split(b, 3))
     z = jax.nn.sigmoid(jnp.split(gated, 2, axis=-1)[0] + b_z)
     return (1 - z) * h + z * jnp.tanh(proposed + b_candidate)
 
@@ -276,6 +279,11 @@ class IdentityCore(RNNCore):
         return ()
 
 
+def _broadcasts(state: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    batches = zip(reversed(state[:-1]), reversed(wanted[:-1]))
+    return state[-1:] == wanted[-1:] and all(n == m or 1 in (n, m) for n, m in batches)
+
+
 def hidden_and_cell(core: RNNCore, state: Any) -> tuple[jax.Array, jax.Array]:
     """Both parts of an LSTM's state, which may be a plain pair."""
     if hasattr(state, "hidden") and hasattr(state, "cell"):
@@ -296,8 +304,10 @@ def _check_step(core: Any, kind: str, inputs: Any, state: Any) -> None:
             "hk.dynamic_unroll."
         )
     wanted = (*inputs.shape[:-1], core.hidden_size)
-    # A state for all of the batch will do where it is not joined to the inputs.
-    if state.shape != wanted and (kind == "LSTM" or state.shape != wanted[-1:]):
+    if state.shape == wanted:
+        return
+    # Where it isn't joined to the inputs, a state whose batch axis broadcasts will do.
+    if kind == "LSTM" or not _broadcasts(state.shape, wanted):
         raise ValueError(
             f"{core.module_name!r} got inputs of shape {inputs.shape} and a state of "
             f"shape {state.shape} instead of {wanted}: start from "

@@ -66,7 +66,7 @@ def dropout(
         mask_shape[dim] = 1
     keep_rate = 1.0 - rate
     keep = jax.random.bernoulli(rng, keep_rate, shape=tuple(mask_shape))
-    return jnp.broadcast_to(keep, x.shape) * x / keep_rate
+    return jnp.where(jnp.broadcast_to(keep, x.shape), x / keep_rate, 0)
 
 
 def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:

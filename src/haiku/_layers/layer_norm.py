@@ -95,6 +95,8 @@ class LayerNorm(Module):
             and made as well, or does not broadcast.
         """
         check_given(self, scale, offset)
+        if not hasattr(inputs, "shape"):
+            inputs = jnp.asarray(inputs)
         axes = positive_axes(self.axis, len(inputs.shape), repr(self.module_name))
         shape = param_shape(self.param_axis, inputs.shape, repr(self.module_name))
         scale, offset = scale_and_offset(

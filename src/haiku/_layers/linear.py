@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import Module, get_parameter
 from haiku._layers.products import Factors, is_collected, sum_of_products
@@ -179,7 +180,9 @@ class Bias(Module):
 
 
 def _sizes(output_size: Any) -> tuple[int, ...]:
-    return (output_size,) if isinstance(output_size, int) else tuple(output_size)
+    if isinstance(output_size, (int, np.integer)):
+        return (int(output_size),)
+    return tuple(output_size)
 
 
 def _bias_shape(

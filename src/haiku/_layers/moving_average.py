@@ -12,7 +12,7 @@ from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
 
-__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full"]
+__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "started"]
 
 
 def in_full(x: jax.Array) -> jax.Array:
@@ -92,14 +92,15 @@ class ExponentialMovingAverage(Module):
         """Blends `value` into the average.
 
         Args:
-          value: An array, of the same shape at every call. Integers count as floats.
+          value: An array, of the same shape at every call, or of one that broadcasts
+            with the average's. Integers count as floats.
           update_stats: Whether to keep the new average, or only to return it.
 
         Returns:
           The new average, of the shape and dtype of `value`.
 
         Raises:
-          ValueError: The shape of `value` is not that of the average.
+          ValueError: The shape of `value` does not broadcast with the average's.
         """
         if not isinstance(value, jax.Array):
             value = jnp.asarray(value)
@@ -109,10 +110,9 @@ class ExponentialMovingAverage(Module):
         counter = get_state("counter", (), jnp.int32, init=self._first_count)
         hidden = get_state("hidden", value.shape, dtype, init=jnp.zeros)
         if hidden.shape != value.shape:
-            raise ValueError(
-                f"{self.module_name!r} averages arrays of shape {hidden.shape}, but "
-                f"got one of shape {value.shape}: build a module for each shape."
-            )
+            _check_broadcasts(self, hidden.shape, value.shape)
+        if hidden.dtype != dtype and not jnp.issubdtype(hidden.dtype, jnp.inexact):
+            hidden = hidden.astype(dtype)
         decay = self.decay
         decay = (
             decay.astype(dtype)
@@ -136,7 +136,24 @@ class ExponentialMovingAverage(Module):
         Raises:
           ValueError: There is none yet: neither a call nor `initialize` came before.
         """
-        return get_state("average")
+        try:
+            return get_state("average")
+        except ValueError as error:
+            raise ValueError(
+                f"No value for 'average' in {self.module_name!r} yet: the first update "
+                "makes it. Run `init` with is_training=True, as in params, state = "
+                "net.init(key, x, is_training=True), and pass that state to `apply`."
+            ) from error
+
+
+def _check_broadcasts(layer: Any, average: Any, value: Any) -> None:
+    try:
+        jnp.broadcast_shapes(average, value)
+    except ValueError:
+        raise ValueError(
+            f"{layer.module_name!r} averages arrays of shape {average}, but got one of "
+            f"shape {value}: build a module for each shape."
+        ) from None
 
 
 @compiled("moving_average", "zero_debias", "warmup")
@@ -151,6 +168,12 @@ def _update(counter, hidden, value, decay, zero_debias, warmup):
         average = new / (one - jax.lax.pow(decay, counter))
     # State that was kept in half precision stays so.
     return counter, new.astype(hidden.dtype), average.astype(hidden.dtype)
+
+
+def started(average: ExponentialMovingAverage, value: jax.Array) -> None:
+    """Makes the state of averages of arrays like `value`, and changes none."""
+    average.initialize(value)
+    average(value, update_stats=False)
 
 
 class EMAParamsTree(ParamsTree):

@@ -47,6 +47,8 @@ def max_pool(
       >>> hk.max_pool(images, window_shape=2, strides=2, padding="SAME").shape
       (8, 3, 3, 3)
     """
+    if not hasattr(value, "shape"):
+        value = jnp.asarray(value)
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     if jnp.issubdtype(value.dtype, jnp.integer):
         lowest = np.asarray(jnp.iinfo(value.dtype).min, value.dtype)
@@ -82,6 +84,8 @@ def avg_pool(
       >>> hk.avg_pool(x, window_shape=3, strides=1, padding="SAME").ravel()
       Array([0.5, 1. , 2. , 3. , 3.5], dtype=float32)
     """
+    if not hasattr(value, "shape"):
+        value = jnp.asarray(value)
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     total = functools.partial(
         jax.lax.reduce_window,
@@ -120,7 +124,7 @@ def _per_axis(
 ) -> tuple[int, ...]:
     """`size` along every axis of `value`."""
     rank = len(value.shape)
-    if isinstance(size, Sequence):
+    if isinstance(size, (Sequence, np.ndarray)):
         if len(size) > rank:
             raise ValueError(
                 f"{name} {tuple(size)} has more sizes than the input of shape "

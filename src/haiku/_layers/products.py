@@ -30,13 +30,13 @@ class Factors(NamedTuple):
 
     Attributes:
       x: ``[..., I]``; None where it is still to come.
-      w: ``[I, O]``.
+      w: ``[I, O]``, or None likewise.
       columns: Which columns of `w`: the first, and one past the last. Default: all.
       precision: As in ``jax.numpy.dot``.
     """
 
     x: Any
-    w: jax.Array
+    w: Any
     columns: tuple[int, int] | None = None
     precision: Any = None
 
@@ -139,6 +139,8 @@ def scan(
     if not outputs or any(map(_is_traced_index, constants)):
         return loop(body, init, xs)
     weights = [[product.w for product in products] for products in sums]
+    # What a derivative keeps must hold no tracer of this trace.
+    sums = [[product._replace(w=None) for product in products] for products in sums]
 
     def step(carry, x, *instead):
         (carry, y), collector = _collected(body, instead, carry, x)
@@ -146,7 +148,7 @@ def scan(
 
     # Traced here, once: a derivative may be taken when this frame has ended.
     step, consts = jax.closure_convert(step, init, x, weights, outputs)
-    steps = length if length is not None else len(jax.tree.leaves(xs)[0])
+    steps = length if length is not None else jax.tree.leaves(xs)[0].shape[0]
     run = _with_gradients_after(loop, step, sums, outputs, steps)
     return run(init, xs, consts, weights)
 

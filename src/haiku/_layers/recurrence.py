@@ -93,6 +93,7 @@ def static_unroll(
     """
     if not time_major:
         input_sequence = _swap_batch_and_time(input_sequence)
+    input_sequence = jax.tree.map(jnp.asarray, input_sequence)
     outputs, state = [], initial_state
     for t in range(_length(input_sequence)):
         step = jax.tree.map(lambda x: x[t], input_sequence)  # noqa: B023

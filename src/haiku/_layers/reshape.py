@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import Module
 
@@ -60,7 +61,10 @@ class Reshape(Module):
                 f"output_shape may hold -1 once, got {tuple(output_shape)!r}: say all "
                 "sizes but one."
             )
-        self.output_shape = tuple(output_shape)
+        self.output_shape = tuple(
+            int(size) if isinstance(size, (bool, np.bool_)) else size
+            for size in output_shape
+        )
         self.preserve_dims = preserve_dims
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -77,6 +81,9 @@ class Reshape(Module):
             keep = max(len(shape) + keep, 0)
         kept, rest = shape[:keep], shape[keep:]
         target = _fill_wildcard(self.output_shape, rest)
+        if target is None and 0 in shape and 0 in (*kept, *self.output_shape):
+            # Nothing is to be placed: any sizes do.
+            target = [0 if n == -1 else n for n in self.output_shape]
         if target is None:
             raise TypeError(
                 f"{self.module_name!r} cannot reshape {shape} to "

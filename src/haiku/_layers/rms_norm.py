@@ -68,6 +68,8 @@ class RMSNorm(Module):
         Raises:
           ValueError: `inputs` lacks one of the axes.
         """
+        if not hasattr(inputs, "shape"):
+            inputs = jnp.asarray(inputs)
         where = repr(self.module_name)
         axes = positive_axes(self.axis, len(inputs.shape), where)
         scale = None

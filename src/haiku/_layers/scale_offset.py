@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import get_parameter
 from haiku.initializers import Initializer
@@ -32,12 +33,12 @@ def check_axes(axis: Any) -> Axes:
     """
     if isinstance(axis, slice):
         return axis
-    if isinstance(axis, int):
-        return (axis,)
+    if isinstance(axis, (int, np.integer)):
+        return (int(axis),)
     if isinstance(axis, Iterable) and not isinstance(axis, str):
         axes = tuple(axis)
-        if all(isinstance(a, int) for a in axes):
-            return axes
+        if all(isinstance(a, (int, np.integer)) for a in axes):
+            return tuple(map(int, axes))
     raise ValueError(
         f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}. -1 is the "
         "last axis, (1, 2) or slice(1, 3) are two."
@@ -141,6 +142,17 @@ def scale_and_offset(
     )
 
 
+def _check_broadcasts(inputs: jax.Array, shape: Any, name: str, layer: Any) -> None:
+    try:
+        jnp.broadcast_shapes(shape, inputs.shape)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` of shape {shape} does not broadcast to the input of shape "
+            f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "
+            "the last, must be 1 or as large as the input's."
+        ) from None
+
+
 def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
     if x is None:
         return None
@@ -149,11 +161,7 @@ def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
     if missing < 0 or any(
         n not in (1, m) for n, m in zip(shape, inputs.shape[missing:])
     ):
-        raise ValueError(
-            f"`{name}` of shape {shape} does not broadcast to the input of shape "
-            f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "
-            "the last, must be 1 or as large as the input's."
-        )
-    if missing == 0 or not shape:
+        _check_broadcasts(inputs, shape, name, layer)
+    if missing <= 0 or not shape:
         return x
     return jnp.reshape(x, (1,) * missing + shape)

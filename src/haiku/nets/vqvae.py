@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter, get_state, set_state
 from haiku._layers.functional import one_hot
-from haiku._layers.moving_average import ExponentialMovingAverage
+from haiku._layers.moving_average import ExponentialMovingAverage, started
 from haiku._layers.replicas import replica_mean, replica_sum
 from haiku.initializers import VarianceScaling
 
@@ -210,7 +210,11 @@ class VectorQuantizerEMA(Module):
         found = _nearest(self, inputs, embeddings)
         quantized = _look_up(embeddings, found["encoding_indices"])
         commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
-        if is_training:
+        if is_training and 0 in inputs.shape:
+            # Nothing follows from no inputs: the averages only start, if they are new.
+            started(self.ema_cluster_size, embeddings[0])
+            started(self.ema_dw, embeddings)
+        elif is_training:
             flat = jnp.reshape(inputs, found["encodings"].shape[:1] + (-1,))
             counts = jnp.sum(found["encodings"], axis=0)
             sums = jnp.matmul(flat.T, found["encodings"])
@@ -255,7 +259,7 @@ def _nearest(layer: Any, inputs: jax.Array, embeddings: jax.Array) -> dict[str, 
 
 
 def _look_up(embeddings: jax.Array, indices: jax.Array) -> jax.Array:
-    return embeddings.T[indices]
+    return jnp.transpose(embeddings)[jnp.asarray(indices)]
 
 
 def _results(

@@ -176,9 +176,9 @@ def test_trees_are_normalised_in_submodules():
             "set zero_debias=False",
         ),
         (
-            lambda: [e := hk.ExponentialMovingAverage(0.5), e(X), e(X[0])],
+            lambda: [e := hk.ExponentialMovingAverage(0.5), e(X), e(X[:, 0])],
             ValueError,
-            r"shape \(5, 3\), but got one of shape \(3,\)",
+            r"shape \(5, 3\), but got one of shape \(5,\)",
         ),
         (lambda: hk.ExponentialMovingAverage(0.5).average, ValueError, "average"),
         (lambda: hk.EMAParamsTree(0.5)([X]), TypeError, "'ema_params_tree'.*list"),

@@ -184,7 +184,7 @@ def test_errors_of_scale_and_offset(make):
     )
     raises(
         "`offset` of shape",
-        lambda: call(make(**both), offset=jnp.ones([1, 3, 4, 5, 6])),
+        lambda: call(make(**both), offset=jnp.ones([2, 3, 4, 4, 6])),
     )
 
 

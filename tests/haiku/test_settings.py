@@ -1,0 +1,226 @@
+"""Every layer and net under each setting that users of JAX have: subject x setting.
+
+Most settings show where a program is traced, and are looked at there; the count of
+pairs is printed at the end.
+"""
+
+import contextlib
+import functools
+import gc
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+from module_table import ROWS, USES, inputs
+
+import haiku as hk
+
+# A generator that compiles in a tenth of the default one's time.
+KEY = jax.random.key(3, impl="unsafe_rbg")
+SUBJECTS = {**ROWS, **USES}
+# They take values or weights, not examples: no axis has a length that may be 0.
+WITHOUT_EXAMPLES = [
+    name for name in SUBJECTS if name[:3] in ("Exp", "EMA", "Spe", "SNP")
+]
+PAIRS: set[tuple[str, str]] = set()
+
+
+class Subject:
+    """A program, the shapes of its values, and values for them."""
+
+    def __init__(self, name):
+        self.name, self.row = name, SUBJECTS[name]
+        self.net = hk.transform_with_state(lambda x: self.row.call(x))
+        self.x = inputs(self.row)
+        self.shapes = jax.eval_shape(self.net.init, KEY, self.x)
+        self.values = jax.tree.map(_some_values, self.shapes)
+        self.out = jax.eval_shape(self.net.apply, *self.values, KEY, self.x)
+
+    def run(self, x, key=KEY):
+        """`init`, then `apply` of what it made."""
+        return self.net.apply(*self.net.init(key, x), key, x)
+
+    def loss(self, params, x):
+        out, _ = self.net.apply(params, self.values[1], KEY, x)
+        return sum(jnp.sum(jnp.sin(y).astype(jnp.float32)) for y in floats(out))
+
+
+subject = functools.cache(Subject)
+
+
+def _some_values(shape):
+    values = np.random.RandomState(0).uniform(0.5, 1.0, shape.shape)
+    return values.astype(shape.dtype)
+
+
+@contextlib.contextmanager
+def checking_leaks():
+    """JAX collects garbage to find leaks; here not what was there before."""
+    gc.freeze()
+    try:
+        with jax.checking_leaks():
+            yield
+    finally:
+        gc.unfreeze()
+
+
+def floats(tree):
+    return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+
+def shapes(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, jnp.dtype(leaf.dtype)), tree)
+
+
+def check_strict(s, setting):
+    """Both runs and the gradient, where JAX converts and broadcasts nothing."""
+    with setting:
+        assert shapes(jax.eval_shape(s.net.init, KEY, s.x)) == shapes(s.shapes)
+        out = jax.eval_shape(s.net.apply, *s.values, KEY, s.x)
+        assert shapes(out) == shapes(s.out)
+        if s.row.integers:
+            jax.eval_shape(jax.grad(s.loss), s.values[0], s.x)
+        else:
+            jax.eval_shape(jax.grad(s.loss, argnums=(0, 1)), s.values[0], s.x)
+
+
+def check_rank_promotion(s):
+    check_strict(s, jax.numpy_rank_promotion("raise"))
+
+
+def check_dtype_promotion(s):
+    check_strict(s, jax.numpy_dtype_promotion("strict"))
+
+
+def check_half(dtype, s):
+    """Outputs are of the inputs' dtype, states of cores too; so are parameters."""
+    x = inputs(s.row, dtype)
+    params, state = jax.eval_shape(s.net.init, KEY, x)
+    assert {p.dtype for p in floats(params)} <= {jnp.dtype(dtype)}
+    out, new_state = jax.eval_shape(s.net.apply, params, state, KEY, x)
+    assert {y.dtype for y in floats(out)} <= {jnp.dtype(dtype)}
+    assert shapes(new_state) == shapes(state)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        jax.eval_shape(s.run, x)
+
+
+def check_symbolic(s):
+    """`init` and `apply` are exported for any number of examples, and of steps."""
+    names = [str(n) for n in s.row.shape]
+    names[s.row.batch] = "batch"
+    if s.row.time is not None:
+        names[s.row.time] = "time"
+    shape = export.symbolic_shape(", ".join(names))
+    x = jax.ShapeDtypeStruct(shape, s.x.dtype)
+    key = jax.ShapeDtypeStruct((2,), np.uint32)
+    params, state = s.shapes
+    if s.name not in WITHOUT_EXAMPLES:  # their state has the shape of the values
+        export.export(jax.jit(s.net.init))(key, x)
+    else:
+        params, state = jax.eval_shape(s.net.init, key, x)
+    export.export(jax.jit(s.net.apply))(params, state, key, x)
+
+
+def check_empty(s):
+    """No examples: outputs of size 0, and the state that was there."""
+    x = np.take(s.x, range(0), axis=s.row.batch)
+    first = jax.eval_shape(s.net.init, KEY, x)
+    state = jax.tree.map(_some_values, first[1])
+    params = jax.tree.map(_some_values, first[0])
+    out, new_state = jax.jit(s.net.apply)(params, state, KEY, x)
+    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(new_state)):
+        np.testing.assert_array_equal(after, before)
+    assert 0 in jax.tree.leaves(out)[0].shape
+    _, state = s.net.init(KEY, x)
+    assert not any(np.isnan(v).any() for v in floats(state))
+
+
+def check_disable_jit(s):
+    with jax.disable_jit():
+        out = jax.eval_shape(s.run, s.x)
+        assert shapes(out) == shapes(s.out)
+        if s.row.time is not None:
+            one = np.take(s.x, range(1), axis=s.row.time)
+            jax.eval_shape(s.run, one)
+
+
+def check_leaks(s):
+    """Both runs in one compiled function, and in compiled functions of their own."""
+    with checking_leaks():
+        out = jax.eval_shape(jax.jit(lambda k, x: s.run(x, k)), KEY, s.x)
+        assert shapes(out) == shapes(s.out)
+
+        @jax.jit
+        def nested(k, x):
+            params, state = jax.jit(s.net.init)(k, x)
+            return jax.jit(lambda p: s.net.apply(p, state, k, x))(params)
+
+        assert shapes(jax.eval_shape(nested, KEY, s.x)) == shapes(s.out)
+
+
+def check_vmap_of_grad(s):
+    def gradient(x):
+        return jax.grad(lambda p: s.loss(p, x))(params)
+
+    params, batch = s.values[0], np.stack([s.x, s.x])
+    with checking_leaks():
+        out = jax.eval_shape(jax.jit(jax.vmap(gradient)), batch)
+    wanted = jax.tree.map(lambda p: ((2, *p.shape), p.dtype), params)
+    assert shapes(out) == wanted
+
+
+def check_numpy_values(s):
+    """NumPy's arrays, which a compiled function closes over."""
+    params, state = s.values
+    assert all(isinstance(v, np.ndarray) for v in jax.tree.leaves(s.values))
+    out = jax.eval_shape(jax.jit(lambda x: s.net.apply(params, state, KEY, x)), s.x)
+    assert shapes(out) == shapes(s.out)
+    jax.eval_shape(jax.jit(lambda x: jax.grad(s.loss)(params, x)), s.x)
+
+
+def check_numpy_keys(s):
+    key = np.asarray(jax.random.PRNGKey(0))
+    assert shapes(jax.eval_shape(lambda x: s.net.init(key, x), s.x)) == shapes(s.shapes)
+    out = jax.eval_shape(lambda x: s.net.apply(*s.values, key, x), s.x)
+    assert shapes(out) == shapes(s.out)
+
+
+SETTINGS = {
+    "rank promotion raises": check_rank_promotion,
+    "dtype promotion is strict": check_dtype_promotion,
+    "bfloat16": functools.partial(check_half, jnp.bfloat16),
+    "float16": functools.partial(check_half, np.float16),
+    "symbolic shapes": check_symbolic,
+    "no examples": check_empty,
+    "disable_jit": check_disable_jit,
+    "checking_leaks": check_leaks,
+    "vmap of grad": check_vmap_of_grad,
+    "NumPy's values": check_numpy_values,
+    "NumPy's keys": check_numpy_keys,
+}
+
+
+CASES = [
+    (name, setting)
+    for name, row in SUBJECTS.items()
+    for setting in SETTINGS
+    if not (setting == "no examples" and name in WITHOUT_EXAMPLES)
+    and not (setting in ("bfloat16", "float16") and row.integers)
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+def test_setting(name, setting):
+    SETTINGS[setting](subject(name))
+    PAIRS.add((name, setting))
+
+
+def test_count_of_pairs(request):
+    """Runs last; under xdist each worker prints its own share."""
+    with request.config.pluginmanager.getplugin(
+        "capturemanager"
+    ).global_and_fixture_disabled():
+        print(f"\nsettings table: {len(PAIRS)} (subject, setting) pairs hold")
