@@ -139,8 +139,8 @@ def _length(xs: Any, length: int | None) -> int:
     if not lengths:
         raise ValueError("hk.scan needs `xs` with arrays or `length`, and got neither.")
     raise ValueError(
-        f"hk.scan got lengths that differ: {sorted(lengths, key=str)}, of the leading axes of `xs` "
-        f"({shapes}) and length={length}."
+        f"hk.scan got lengths that differ: {sorted(lengths, key=str)}, of the leading "
+        f"axes of `xs` ({shapes}) and length={length}."
     )
 
 
