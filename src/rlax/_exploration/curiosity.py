@@ -29,7 +29,7 @@ class IntrinsicRewardState(Record):
     distance_count: Any = 0
 
 
-@shapes("embeddings[N D]")
+@shapes("embeddings:real[N D]")
 def episodic_memory_intrinsic_rewards(
     embeddings: Any,
     num_neighbors: int,

@@ -73,7 +73,8 @@ def create_ema(
     Returns:
       A tuple of init_state(template) -> EmaState, and update(values, state) ->
       (EmaMoments, EmaState). Values and template are trees of arrays; every array
-      counts as one sample of numbers, and is averaged.
+      counts as one sample of numbers, and is averaged; where all are empty, the state
+      stays.
 
     Raises:
       ContractError: Where decay is out of [0, 1].
@@ -98,6 +99,9 @@ def create_ema(
 
     def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
         """Takes values in; returns the estimates with them, and the state."""
+
+        if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
+            return state.debiased_moments(), state  # a batch of nothing
 
         def mean(x: Array) -> Array:
             average = jnp.mean(x)

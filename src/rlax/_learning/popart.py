@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core import arrays
-from rlax._core.contracts import ContractError, check, check_range, shapes
+from rlax._core.contracts import (
+    ContractError,
+    broadcast_shape,
+    check,
+    check_range,
+    shapes,
+)
 
 Array = jax.Array
 AxisNames = str | Sequence[str] | None
@@ -62,7 +68,18 @@ def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
     return of_each[0], of_each[1]
 
 
-@shapes("unnormalized:number[...], indices?:int[...]")
+def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
+    """Raises where values and indices do not fit, or make more than either has."""
+    if indices is not None:
+        check(
+            broadcast_shape(values.shape, indices.shape) is not None,
+            f"{op}: indices has shape {list(indices.shape)}, wanted that of {name} "
+            f"{list(values.shape)}, or one number; pass jnp.broadcast_to(indices, "
+            f"{name}.shape).",
+        )
+
+
+@shapes("unnormalized:number[*], indices?:int[*]")
 def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     """Normalises values with the statistics of their outputs.
 
@@ -71,8 +88,9 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     Args:
       state: The statistics.
       unnormalized: `[...]`.
-      indices: The output that each value belongs to, `[...]`; out of range gives NaN.
-        None: the last axis of the values is the outputs.
+      indices: The output that each value belongs to: one for all, or `[...]`, which
+        broadcast; out of range gives NaN. None: the last axis of the values is the
+        outputs.
 
     Returns:
       `[...]`.
@@ -86,10 +104,11 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
       [2. 0.]
     """
     shift, scale = _statistics(state, indices)
+    _check_together("normalize", "unnormalized", unnormalized, indices)
     return (unnormalized - shift) / scale
 
 
-@shapes("normalized:number[...], indices?:int[...]")
+@shapes("normalized:number[*], indices?:int[*]")
 def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
     """Undoes `normalize`.
 
@@ -112,10 +131,11 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
       [5. 1.]
     """
     shift, scale = _statistics(state, indices)
+    _check_together("unnormalize", "normalized", normalized, indices)
     return scale * normalized + shift
 
 
-@shapes("inputs[... N], indices:index(N)[...]")
+@shapes("inputs:number[... N], indices:index(N)[...]")
 def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtOutput:
     """Picks one output of a linear layer, normalised and not.
 
@@ -153,7 +173,7 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
 _LONGEST_SUM = 2**14
 
 
-@shapes("targets[...], indices:int[...]")
+@shapes("targets:real[...], indices:int[...]")
 def art(
     state: PopArtState,
     targets: Any,
@@ -197,6 +217,12 @@ def art(
     size = jnp.shape(state.shift)[0]
     targets, indices = targets.reshape(-1), indices.reshape(-1)
     shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
+    check(
+        shift.shape == second_moment.shape,
+        f"art: the state's shift {list(shift.shape)} and second_moment "
+        f"{list(second_moment.shape)} must both be [num_outputs]; make the state with "
+        "popart(num_outputs, ...)[0]().",
+    )
     # Two sums for each output, whatever the number of outputs. An index out of range
     # belongs to none; it must not be taken for another.
     outside = (indices < 0) | (indices >= size)

@@ -28,10 +28,13 @@ def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Arr
       `[]`.
     """
     dtype = jnp.result_type(src, tau, target)
-    src, tau, target = (x.astype(dtype) for x in (src, tau, target))
+    # Copies: JAX's custom derivatives refuse the lanes of a NumPy array, which a vmap
+    # inside jit makes of arrays that are closed over.
+    src, tau, target = (jnp.copy(x).astype(dtype) for x in (src, tau, target))
     if is_host(huber_param):
         return _pinball(float(huber_param), src, tau, target)
     # Known on the device alone: 0 must still mean the absolute loss.
+    huber_param = huber_param.astype(jnp.promote_types(huber_param.dtype, jnp.bfloat16))
     huber = _pinball_value(huber_param, src, tau, target)
     return jnp.where(huber_param == 0, _pinball(0.0, src, tau, target), huber)
 

@@ -150,7 +150,7 @@ def power(x: Any, p: float) -> Array:
     """
     if is_host(p) and not np.all(np.asarray(p) > 0):
         raise ContractError(f"power: p must be above 0, got {p}.")
-    scale = jnp.sqrt(jnp.asarray(p, x.dtype))
+    scale = jnp.sqrt(jnp.asarray(p))
     return jnp.sign(x) * (jnp.power(jnp.abs(x) / scale + 1, p) - 1) / scale
 
 
