@@ -146,8 +146,41 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
             f"replace_masked: replacement {list(replacement.shape)} must have data's "
             f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
         )
-    chosen = lhs_broadcast(mask, data) != 0
+    chosen = lhs_broadcast(mask, data).astype(bool)
     return jnp.where(chosen, zeros if replacement is None else replacement, data)
+
+
+def widest(*dtypes: Any) -> Any:
+    """The float dtype that holds all of these, under strict promotion too."""
+    found = dtypes[0]
+    for dtype in dtypes[1:]:
+        bits, others = jnp.finfo(found).bits, jnp.finfo(dtype).bits
+        if bits == others and found != dtype:
+            found = jnp.dtype(jnp.float32)  # bfloat16 and float16
+        elif others > bits:
+            found = dtype
+    return found
+
+
+def of_widest_float(*arrays: jax.Array) -> list[jax.Array]:
+    """The arrays in the widest of their float dtypes, integers among them too."""
+    floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
+    dtype = widest(*floats) if floats else float
+    return [x.astype(dtype) for x in arrays]
+
+
+def at_least_single(dtype: Any) -> Any:
+    """float32 in place of half precision."""
+    return widest(dtype, jnp.dtype(jnp.float32))
+
+
+def fresh(x: Any) -> Any:
+    """x; as an operation's result where it is traced.
+
+    Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
+    inside jit makes of one that is closed over.
+    """
+    return jnp.copy(x) if isinstance(x, jax.core.Tracer) else x
 
 
 def align(x: jax.Array, like: jax.Array) -> jax.Array:

@@ -200,7 +200,7 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
     if isinstance(value, int) and kind in _FLOATS + _REALS:
         return jnp.asarray(float(value))  # weakly typed, as a Python float is
     array = jnp.asarray(value)
-    return array != 0 if kind == "mask" else array
+    return array.astype(bool) if kind == "mask" else array
 
 
 def _of_one_dtype(given: Sequence[tuple]) -> list[jax.Array]:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlax._core.arrays import widest
 from rlax._core.contracts import check_range
 from rlax._core.objects import Record, record
 
@@ -54,9 +55,15 @@ class EmaState(Record):
         # Before the first update 1 - decay_product is 0, as mu and nu are.
         share = 1 - jnp.asarray(self.decay_product)
         share = jnp.where(share == 0, 1, share)
-        mean = jax.tree.map(lambda mu: mu / share, self.mu)
+
+        def debiased(average: Any) -> Array:
+            average = jnp.asarray(average)
+            dtype = widest(average.dtype, share.dtype)
+            return average.astype(dtype) / share.astype(dtype)
+
+        mean = jax.tree.map(debiased, self.mu)
         variance = jax.tree.map(
-            lambda nu, m: jnp.maximum(nu / share - jnp.square(m), 0), self.nu, mean
+            lambda nu, m: jnp.maximum(debiased(nu) - jnp.square(m), 0), self.nu, mean
         )
         return EmaMoments(mean=mean, variance=variance)
 

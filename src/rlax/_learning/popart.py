@@ -228,8 +228,10 @@ def art(
     outside = (indices < 0) | (indices >= size)
     segments = jnp.where(outside, size, indices)
     known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
+    targets, known = arrays.of_widest_float(targets, known)
     steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
-    stretches = -(-targets.size // _LONGEST_SUM)
+    count = targets.size if isinstance(targets.size, int) else 1  # symbolic: one sum
+    stretches = max(1, -(-count // _LONGEST_SUM))
     if stretches > 1:
         segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
     sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)

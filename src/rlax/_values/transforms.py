@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlax._core.arrays import at_least_single
 from rlax._core.contracts import ContractError, check_range, is_host, shapes
 
 Array = jax.Array
@@ -113,7 +114,7 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
     # The difference of nearly equal numbers leaves nothing in half precision.
-    size = jnp.abs(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+    size = jnp.abs(x).astype(at_least_single(x.dtype))
     root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
     return jnp.sign(x) * (jnp.square(root) - 1).astype(x.dtype)
 
