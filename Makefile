@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev  ## all tests but long trainings, warnings as error
 slow: $(VENV)/.installed-dev  ## long trainings and random programs
 	$(RUN) -m pytest -n $(WORKERS) -m slow
 
-check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the drawn house
+check: $(VENV)/.installed-dev  ## format, lint, types, layers, circles, spelling
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(RUN)
@@ -29,11 +29,10 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, spelling, the dra
 	$(RUN) tests/typed/check.py
 	$(RUN) docs/extension/reference.py
 	$(RUN) tools/house.py --check
-	$(RUN) tools/journeys.py --check
 
-house: $(VENV)/.installed-dev  ## draw docs/house and the journeys in ARCHITECTURE.md anew
+house: $(VENV)/.installed-dev  ## draw what imports what, and list four journeys, in build/house
 	$(RUN) tools/house.py
-	$(RUN) tools/journeys.py
+	$(RUN) tools/journeys.py > build/house/journeys.txt
 
 mutate: $(VENV)/.installed-dev  ## break src/ in 60 places: do the tests notice? takes hours
 	$(RUN) tools/mutate.py --jobs $(WORKERS)
@@ -61,7 +60,7 @@ docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in b
 dist: $(VENV)/.installed-release  ## sdist and wheels, in dist
 	$(RUN) tools/dist.py
 	$(VENV)/bin/twine check --strict dist/*
-	$(VENV)/bin/check-wheel-contents dist/renga-*.whl
+	$(VENV)/bin/check-wheel-contents dist/renga_jax-*.whl
 	$(VENV)/bin/check-wheel-contents --no-config --ignore W007,W008 dist/dm_haiku-*.whl dist/rlax-*.whl
 
 release: dist  ## is what make dist made fit to be released? in environments made for it

@@ -19,6 +19,73 @@ EXCEPTIONS = {
     ),
 }
 
+# Where the source goes by words inside JAX, which no import shows: which, why, and what
+# happens when they are gone.
+WORDS = {
+    "haiku/_lifted/mapping.py": (
+        "`out_axes` in the message of vmap's error about outputs that differ between "
+        "examples: then a message of ours says which state that is, and what to write. "
+        "Without the word JAX's own message stands."
+    ),
+    "haiku/views/jaxprs.py": (
+        "names of primitives and of their parameters: jaxprs are public, and have no "
+        "other way to say which equation holds a program. One with another name is "
+        "shown as a single operation."
+    ),
+    "haiku/views/flops.py": (
+        "names of primitives: which multiply, and which move data. One with another "
+        "name counts as elementwise."
+    ),
+    "haiku/views/call_costs.py": (
+        "`shard_map`, to count what each device does. Without it, costs are those of "
+        "one device."
+    ),
+    "haiku/views/graph.py": (
+        "names of primitives, as titles; `jit` and `pjit` are drawn without a box. "
+        "With another name they have one."
+    ),
+    "haiku/views/model_info.py": "names of primitives, as users see them in jaxprs.",
+}
+
+
+def _goes_by_words(tree):
+    """Whether a file asks what something inside JAX is called, or what JAX says."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in (
+            "co_name",
+            "co_qualname",
+            "primitive",
+        ):
+            return True
+        if isinstance(node, ast.Compare):
+            for part in (node.left, *node.comparators):
+                text = ast.unparse(part)
+                if text == "str(error)" or (
+                    text.startswith("type(") and text.endswith(".__name__")
+                ):
+                    return True
+    return False
+
+
+def test_words_inside_jax_are_listed():
+    found = {
+        str(file.relative_to(SRC))
+        for file in FILES
+        if _goes_by_words(ast.parse(file.read_text()))
+    }
+    assert found == set(WORDS)
+
+
+def test_words_are_seen():
+    for source in (
+        "frame.f_code.co_name in names",
+        "type(x).__name__ == 'BatchTracer'",
+        "'out_axes' in str(error)",
+        "eqn.primitive.name",
+    ):
+        assert _goes_by_words(ast.parse(source))
+    assert not _goes_by_words(ast.parse("raise TypeError(type(x).__name__)"))
+
 
 def _jax_paths(tree):
     """Every dotted path into jax that a file imports or reads."""

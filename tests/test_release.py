@@ -33,12 +33,44 @@ def test_one_version():
     assert cited[1] == hk.__version__
 
 
+# `renga` on the index is another project: nothing that we write may install it.
+BARE_NAME = re.compile(
+    r"\brenga\[|(?<!\+)\brenga==|install[^\n`]*(?<!\+)\brenga\b(?![-_]jax)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_bare"),
+    [
+        ("pip install '{}[views]'", True),
+        ("pip install --upgrade {}", True),
+        ("pip uninstall -y dm-haiku {}", True),
+        ("{}==0.1.0", True),
+        ("pip install '{}-jax[views]'", False),
+        ("pip install wheels/{}_jax-0.1.0-py3-none-any.whl", False),
+        ("pip install dm-haiku==0.0.17+{}.0.1.0", False),
+    ],
+)
+def test_the_pattern_of_the_bare_name(text, is_bare):
+    assert bool(BARE_NAME.search(text.format("renga"))) == is_bare
+
+
+def test_nothing_tells_a_user_to_install_the_other_renga():
+    found = []
+    for name in dist.git("ls-files", "-z").split("\0"):
+        path = ROOT / name
+        if name and path.is_file() and b"\0" not in (data := path.read_bytes()):
+            text = data.decode(errors="replace")
+            found += [f"{name}: {match[0]}" for match in BARE_NAME.finditer(text)]
+    assert not found
+
+
 def test_the_page_on_switching_names_the_wheels_of_this_version():
     page = (ROOT / "docs/from/switching.md").read_text()
     wheels = [
         dist.stand_in(name, hk.__version__, dist.EARLIEST)[0] for name in dist.STAND_INS
     ]
-    for wheel in (*wheels, f"renga-{hk.__version__}-py3-none-any.whl"):
+    for wheel in (*wheels, f"renga_jax-{hk.__version__}-py3-none-any.whl"):
         assert f"    {wheel}\n" in page, wheel
     for wheel in wheels:
         name, version, *_ = wheel.split("-")
@@ -55,7 +87,7 @@ def test_a_wheel_in_place_of_a_reference_holds_no_code(name):
         files = {path: wheel.read(path).decode() for path in wheel.namelist()}
     assert {path.rpartition("/")[0] for path in files} == {f"{stem}.dist-info"}
     metadata = files[f"{stem}.dist-info/METADATA"].splitlines()
-    assert f"Name: {name}" in metadata and "Requires-Dist: renga==0.1.0" in metadata
+    assert f"Name: {name}" in metadata and "Requires-Dist: renga-jax==0.1.0" in metadata
     *rows, own = files[f"{stem}.dist-info/RECORD"].splitlines()
     assert own == f"{stem}.dist-info/RECORD,," and len(rows) == len(files) - 1
     for row in rows:

@@ -3,10 +3,10 @@
     python tools/dist.py            # into dist/
     python tools/dist.py FOLDER
 
-- `renga-VERSION.tar.gz`, the sdist, of what git knows and nothing that lies beside it;
-- `renga-VERSION-py3-none-any.whl`, built from that sdist;
+- `renga_jax-VERSION.tar.gz`, the sdist: the files that git knows, and no others;
+- `renga_jax-VERSION-py3-none-any.whl`, built from that sdist;
 - `dm_haiku-...+renga.VERSION-...whl` and `rlax-...whl`: without a file of code, for
-  packages that require dm-haiku or rlax by name. They require renga.
+  packages that require dm-haiku or rlax by name. They require renga-jax.
 
 The same commit gives the same bytes, on any day and in any folder: files have the time
 of the last commit, the same rights, no owner, and are in order.
@@ -30,7 +30,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The reference that each stands for, and the extras that it can be asked for with.
 STAND_INS = {
-    "dm-haiku": ("0.0.17", {"jax": [], "flax": ["renga[interop]"]}),
+    "dm-haiku": ("0.0.17", {"jax": [], "flax": ["renga-jax[interop]"]}),
     "rlax": ("0.1.9", {}),
 }
 EARLIEST = 315532800  # 1980: a zip knows no earlier time.
@@ -62,7 +62,7 @@ def copy_known_files(target, root=ROOT):
         shutil.copyfile(source, copy)
 
 
-# ---- renga --------------------------------------------------------------------------
+# ---- Renga --------------------------------------------------------------------------
 
 
 def build(kind, source, out, epoch):
@@ -103,8 +103,8 @@ def normalised(sdist, epoch):
 
 ABOUT = """\
 This holds no code. It stands for {name} {reference} where a package requires that by
-name: it requires renga, which has the import name `{module}` and runs programs for
-{name}. Nothing of {name} is then installed over renga's files.
+name: it requires renga-jax, which has the import name `{module}` and runs programs
+for {name}. Nothing of {name} is then installed over the files of renga-jax.
 """
 WHEEL = """\
 Wheel-Version: 1.0
@@ -114,19 +114,19 @@ Tag: py3-none-any
 """
 
 
-def stand_in(name, renga, epoch):
+def stand_in(name, ours, epoch):
     """The file name and bytes of a wheel that holds metadata alone."""
     reference, extras = STAND_INS[name]
-    version = f"{reference}+renga.{renga}"
+    version = f"{reference}+renga.{ours}"
     module = name.removeprefix("dm-")
     lines = [
         "Metadata-Version: 2.4",
         f"Name: {name}",
         f"Version: {version}",
-        f"Summary: In place of {name}: requires renga, which has its import name",
+        f"Summary: In place of {name}: requires renga-jax, which has its import name",
         "License-Expression: Apache-2.0",
         "Requires-Python: >=3.11",
-        f"Requires-Dist: renga=={renga}",
+        f"Requires-Dist: renga-jax=={ours}",
     ]
     for extra, wanted in extras.items():
         lines.append(f"Provides-Extra: {extra}")
@@ -175,7 +175,7 @@ def build_all(out, root=ROOT):
         (unpacked,) = (work / "unpacked").iterdir()
         wheel = build("--wheel", unpacked, work / "wheel", epoch)
         shutil.copyfile(wheel, out / wheel.name)
-    version = re.fullmatch(r"renga-(.+)\.tar\.gz", sdist.name)[1]
+    version = re.fullmatch(r"renga_jax-(.+)\.tar\.gz", sdist.name)[1]
     for reference in STAND_INS:
         file, content = stand_in(reference, version, epoch)
         (out / file).write_bytes(content)

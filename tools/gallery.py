@@ -4,7 +4,8 @@
     python tools/gallery.py vae dqn    # these
 
 Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
-program printed goes beside them as text. It needs `pip install 'renga[demo,interop]'`.
+program printed goes beside them as text. The examples need
+`pip install 'renga-jax[demo,interop]'`.
 """
 
 import argparse

@@ -1,15 +1,15 @@
 """Follows four things through the code: which functions of which files they pass.
 
-    python tools/journeys.py           # writes them into ARCHITECTURE.md
-    python tools/journeys.py --check   # fails where ARCHITECTURE.md says otherwise
+    python tools/journeys.py         # all four
+    python tools/journeys.py input   # this one
 
-Each journey is a program, run once before so that nothing is compiled or loaded for the
-first time. A function that calls another any number of times does so once here.
+Each journey is a program. It runs once beforehand, so that nothing is compiled or
+loaded for the first time. Repeated calls of one function by another appear once. `make
+docs` shows the lists (docs/extension/drawings.py); ARCHITECTURE.md explains them.
 """
 
 import argparse
 import pathlib
-import re
 import sys
 
 import jax
@@ -19,7 +19,6 @@ import haiku as hk
 import rlax
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGE = ROOT / "ARCHITECTURE.md"
 X = jnp.ones([2, 3])
 KEY = jax.random.key(0)
 
@@ -102,30 +101,25 @@ def lines_of(tree, depth=0):
         yield from lines_of(inside, depth + 1)
 
 
-def written(page):
-    """The page with each journey as it is now."""
-    for name, program in JOURNEYS.items():
-        program()()
-        lines = "\n".join(lines_of(followed(program())))
-        block = re.compile(
-            rf"(<!-- journey: {name} -->\n```text\n).*?(```\n)", re.DOTALL
-        )
-        page, found = block.subn(lambda m, x=lines: f"{m[1]}{x}\n{m[2]}", page)
-        if not found:
-            sys.exit(f"{PAGE.name} has no block for the journey {name!r}")
-    return page
+def journey(name):
+    """The functions that a journey passes, one a line, indented by depth.
+
+    Raises:
+      RuntimeError: The program no longer passes any function of ours.
+    """
+    program = JOURNEYS[name]
+    program()()
+    lines = list(lines_of(followed(program())))
+    if not lines:
+        raise RuntimeError(f"The journey {name!r} passes no function below src/")
+    return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    before = PAGE.read_text()
-    page = written(before)
-    if parser.parse_args().check:
-        if page != before:
-            sys.exit(f"{PAGE.name} is not current: python tools/journeys.py")
-        return
-    PAGE.write_text(page)
+    parser.add_argument("names", nargs="*", choices=[[], *JOURNEYS], metavar="NAME")
+    for name in parser.parse_args().names or JOURNEYS:
+        print(f"{name}\n\n{journey(name)}\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import dist
 
 ROOT = dist.ROOT
 DIST = ROOT / "dist"
-BUILT_BY = ("PKG-INFO", "setup.cfg", "src/renga.egg-info/")  # What setuptools adds.
+BUILT_BY = ("PKG-INFO", "setup.cfg", "src/renga_jax.egg-info/")  # What setuptools adds.
 UV = pathlib.Path(sys.executable).with_name("uv")
 REFERENCES = {name: version for name, (version, _) in dist.STAND_INS.items()}
 THEIR_NEEDS = ["absl-py", "jmp", "tabulate"]  # Without these they fail to import.
@@ -50,7 +50,7 @@ for its in importlib.metadata.distributions():
 # All that a distribution needs and that is installed, by what each says of itself.
 NEEDS = """
 import importlib.metadata, re
-todo, done = ["renga"], set()
+todo, done = ["renga-jax"], set()
 while todo:
     name = re.sub("[-_.]+", "-", todo.pop()).lower()
     try:
@@ -132,14 +132,14 @@ def known(folder="."):
 
 
 def the_wheel_holds_the_two_packages_alone(_):
-    with zipfile.ZipFile(only("renga-*.whl")) as wheel:
+    with zipfile.ZipFile(only("renga_jax-*.whl")) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     source = {name.removeprefix("src/") for name in known("src")}
     want(names == source, f"not the same: {sorted(names ^ source)}")
 
 
 def the_sdist_holds_what_git_knows(_):
-    with tarfile.open(only("renga-*.tar.gz")) as sdist:
+    with tarfile.open(only("renga_jax-*.tar.gz")) as sdist:
         members = {
             member.name.partition("/")[2]: sdist.extractfile(member).read()
             for member in sdist.getmembers()
@@ -178,14 +178,14 @@ def built_again_elsewhere_they_are_the_same_bytes(work):
 
 @functools.cache
 def environment(work):
-    """The environment, made empty once; each step leaves renga alone in it."""
+    """The environment, made empty once; each step leaves Renga alone in it."""
     return Environment(work / "environment")
 
 
 def one_pip_line_into_an_empty_environment(work):
     empty = environment(work)
     before = set(empty.installed())
-    empty.pip("install", str(only("renga-*.whl")))
+    empty.pip("install", str(only("renga_jax-*.whl")))
     wanted = set(empty.run("-c", NEEDS).split())
     have = set(empty.installed()) - before
     want(have == wanted, f"installed {sorted(have)}, not {sorted(wanted)}")
@@ -242,7 +242,7 @@ def a_package_that_requires_rlax_as_well_has_ours(work):
     )
     new = re.findall(r"^ [+] ([\w-]+)==", done.stderr, re.M)
     want("jumanji" in new and "distrax" in new, done.stderr)
-    want(not {"dm-haiku", "rlax", "renga"} & set(new), done.stderr)
+    want(not {"dm-haiku", "rlax", "renga-jax"} & set(new), done.stderr)
 
 
 def uv_takes_ours_as_well(work):
@@ -256,7 +256,7 @@ def uv_takes_ours_as_well(work):
 name = "my-project"
 version = "1"
 requires-python = ">={sys.version_info.major}.{sys.version_info.minor}"
-dependencies = ["renga", "{REQUIRES_DM_HAIKU}"]
+dependencies = ["renga-jax", "{REQUIRES_DM_HAIKU}"]
 
 [tool.uv]
 find-links = ["wheels"]
@@ -289,7 +289,7 @@ def dm_haiku_over_ours_is_told_of(work):
     reference = f"dm-haiku=={REFERENCES['dm-haiku']}"
     there.pip("install", "--no-deps", reference, *THEIR_NEEDS)
     error = there.run("-c", "import haiku", status=1)
-    want("ImportError: dm-haiku is installed over renga" in error, error)
+    want("ImportError: dm-haiku is installed over Renga" in error, error)
     told = there.run("-m", "rlax", status=1)
     want("dm-haiku was last" in told, told)
     obeyed(there, told)
@@ -297,15 +297,15 @@ def dm_haiku_over_ours_is_told_of(work):
 
 def ours_over_the_references_is_told_of(work):
     there = environment(work)
-    there.pip("uninstall", "-y", "renga")
+    there.pip("uninstall", "-y", "renga-jax")
     references = [f"{name}=={version}" for name, version in REFERENCES.items()]
     there.pip("install", "--no-deps", *references)
-    there.pip("install", str(only("renga-*.whl")))
+    there.pip("install", str(only("renga_jax-*.whl")))
     warning = there.run("-c", "import haiku, rlax; haiku.Linear, rlax.q_learning")
     for name in REFERENCES:
-        want(f"UserWarning: renga is installed over {name}" in warning, warning)
+        want(f"UserWarning: Renga is installed over {name}" in warning, warning)
     told = there.run("-m", "haiku", status=1)
-    want("renga was last, and none of" in told, told)
+    want("renga-jax was last, and none of" in told, told)
     obeyed(there, told)
 
 

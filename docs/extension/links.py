@@ -2,8 +2,9 @@
 
     python docs/extension/links.py build/docs
 
-In the code a message ends with `docs: start/naming`, a page of this site, or with
-`docs: haiku.Linear`, a name of the reference.
+In the code a message names `docs/start/naming.md`, or its class has a line
+`page = "start/naming"`. (The others end with `help("haiku.Linear")`;
+tests/haiku/core/test_explained.py looks whether `help` knows the name.)
 """
 
 import html.parser
@@ -13,7 +14,7 @@ import sys
 import urllib.parse
 
 SOURCE = pathlib.Path(__file__).parent.parent.parent / "src"
-_TOLD = re.compile(r"(?:\bdocs: |\bpage = \")((?:[a-z_]+/)+[a-z_]+(?:#[\w-]+)?)")
+_PAGE = re.compile(r"\bdocs/((?:[a-z_]+/)*[a-z_]+)\.md\b|\bpage = \"([a-z_/]+)\"")
 _OUTSIDE = "http:", "https:", "mailto:", "data:", "javascript:"
 
 
@@ -36,8 +37,8 @@ class _Page(html.parser.HTMLParser):
 def messages():
     """Pairs (file, page) of the pages that messages in the code name."""
     for file in sorted(SOURCE.rglob("*.py")):
-        for found in _TOLD.findall(file.read_text(encoding="utf-8")):
-            yield file, found
+        for match in _PAGE.finditer(file.read_text(encoding="utf-8")):
+            yield file, match[1] or match[2]
 
 
 def main():
@@ -63,12 +64,11 @@ def main():
                 link = link.partition("#")[0] or "#"
             follow(path, path.parent, link)
             count += 1
-    told = list(messages())
-    for file, name in told:
-        page, hash_, place = name.partition("#")
-        follow(file, site, f"{page}.html{hash_}{place}")
+    named = list(messages())
+    for file, page in named:
+        follow(file, site, f"{page}.html")
     print(*sorted(set(wrong)), sep="\n")
-    print(f"{count} links on {len(pages)} pages, {len(told)} pages that errors name")
+    print(f"{count} links on {len(pages)} pages, {len(named)} pages that errors name")
     sys.exit(bool(wrong))
 
 

@@ -213,3 +213,6 @@ def __dir__() -> list[str]:
     inside = {"Any", "TYPE_CHECKING", "importlib", "interop", "views"}
     names = {*globals(), *_LAZY} - inside
     return sorted(name for name in names if not name.startswith("_"))
+
+
+__all__ = tuple(__dir__())

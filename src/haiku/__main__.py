@@ -26,7 +26,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-OURS = "renga"
+OURS = "renga-jax"
 NAMES = ("haiku", "rlax")
 PEERS = {"haiku": "dm-haiku", "rlax": "rlax"}
 # Files that a peer puts into the folder and we don't.
@@ -125,14 +125,14 @@ def troubles() -> Iterator[str]:
                 f"{PEER_FILES[name]} is one."
             )
     if others or broken or left:
-        yield "To have renga alone, run"
+        yield "To have Renga alone, run"
         yield from (f"    {command}" for command in _commands(others, left))
         if set(others) & set(PEERS.values()):
             yield (
                 "If a package requires one of them by name, install the wheel that "
                 "stands for it."
             )
-        yield "docs: from/switching"
+        yield "See docs/from/switching.md in Renga's repository."
 
 
 def _shared(
@@ -144,7 +144,7 @@ def _shared(
         text += ", in one folder: each wrote over files of the other"
         first = next((o for o in [*ours, *theirs] if o.has_init), None)
         last = f"{first.name} was last" if first else "neither is whole"
-        text += f". {last}, and {_count(ours[0])} of renga's files are gone"
+        text += f". {last}, and {_count(ours[0])} of Renga's files are gone"
     return f"{text}. It reads {folder}."
 
 

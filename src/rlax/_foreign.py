@@ -13,9 +13,9 @@ _FOLDER = os.path.dirname(__file__)
 # One look at the file system: `import rlax` has no time for more.
 if os.path.exists(os.path.join(_FOLDER, "_src", "base.py")):
     warnings.warn(
-        f"renga is installed over rlax: {_FOLDER} holds files of both, and "
+        f"Renga is installed over rlax: {_FOLDER} holds files of both, and "
         "uninstalling one takes away files of the other. `python -m rlax` says what to "
-        "run: in short, uninstall both, `pip uninstall rlax renga`, and install renga "
-        "again.\ndocs: from/switching",
+        "run: in short, uninstall both, `pip uninstall rlax renga-jax`, and install "
+        "renga-jax again.\nSee docs/from/switching.md in Renga's repository.",
         stacklevel=3,
     )

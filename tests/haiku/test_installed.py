@@ -28,14 +28,14 @@ RLAX = {"rlax/__init__.py": "", "rlax/_src/base.py": ""}
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
-    """A folder into which renga is installed."""
+    """A folder into which Renga is installed."""
     site = tmp_path_factory.mktemp("site")
     files = {
         str(path.relative_to(SRC)): path.read_text()
         for package in ("haiku", "rlax")
         for path in (SRC / package).rglob("*.py")
     }
-    install(site, "renga", hk.__version__, files)
+    install(site, "renga-jax", hk.__version__, files)
     return site
 
 
@@ -88,9 +88,9 @@ def test_of_ours_alone(site):
     done = run("-W", "error", "-m", "haiku", path=[site])
     assert done.returncode == 0 and not done.stderr, done
     for line in (
-        f"renga      {hk.__version__}",
-        f"  haiku    {site / 'haiku'}, of renga {hk.__version__}",
-        f"  rlax     {site / 'rlax'}, of renga {hk.__version__}",
+        f"renga-jax  {hk.__version__}",
+        f"  haiku    {site / 'haiku'}, of renga-jax {hk.__version__}",
+        f"  rlax     {site / 'rlax'}, of renga-jax {hk.__version__}",
         "  dm-haiku 0.0.17+renga.0.1.0 stands for dm-haiku, without code",
         "  rlax 0.1.9+renga.0.1.0 stands for rlax, without code",
         f"python     3.{sys.version_info.minor}",
@@ -103,25 +103,27 @@ def test_of_ours_alone(site):
 def test_dm_haiku_over_ours(site):
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     error = run("-c", "import haiku", path=[site]).stderr
-    assert "ImportError: dm-haiku is installed over renga" in error
+    assert "ImportError: dm-haiku is installed over Renga" in error
     assert "`python -m rlax` says what to run" in error
     done = run("-m", "rlax", path=[site])
     assert done.returncode == 1
-    assert f"`import haiku` is in renga {hk.__version__} and dm-haiku" in done.stdout
-    assert "dm-haiku was last, and 1 of renga's files are gone" in done.stdout
-    assert "uninstall -y dm-haiku renga\n" in done.stdout
-    assert f"pip install renga=={hk.__version__}\n" in done.stdout
+    assert (
+        f"`import haiku` is in renga-jax {hk.__version__} and dm-haiku" in done.stdout
+    )
+    assert "dm-haiku was last, and 1 of Renga's files are gone" in done.stdout
+    assert "uninstall -y dm-haiku renga-jax\n" in done.stdout
+    assert f"pip install renga-jax=={hk.__version__}\n" in done.stdout
 
 
 def test_ours_over_dm_haiku_and_rlax(site):
-    uninstall(site, "renga")
+    uninstall(site, "renga-jax")
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     install(site, "rlax", "0.1.9", RLAX)
     shutil.copytree(SRC, site, dirs_exist_ok=True)
     done = run("-c", "import haiku, rlax; haiku.Linear, rlax.q_learning", path=[site])
     assert done.returncode == 0
-    assert "UserWarning: renga is installed over dm-haiku" in done.stderr
-    assert "UserWarning: renga is installed over rlax" in done.stderr
+    assert "UserWarning: Renga is installed over dm-haiku" in done.stderr
+    assert "UserWarning: Renga is installed over rlax" in done.stderr
     assert 'File "<string>", line 1' in done.stderr or "<string>:1:" in done.stderr
 
 
@@ -130,8 +132,8 @@ def test_dm_haiku_uninstalled_took_files_of_ours(site):
     uninstall(site, "dm-haiku")
     done = run("-m", "haiku", path=[site])
     assert done.returncode == 1
-    assert f"1 of the files that renga {hk.__version__} brought are" in done.stdout
-    assert "uninstall -y renga\n" in done.stdout
+    assert f"1 of the files that renga-jax {hk.__version__} brought are" in done.stdout
+    assert "uninstall -y renga-jax\n" in done.stdout
 
 
 def test_files_of_dm_haiku_that_nobody_owns(site):

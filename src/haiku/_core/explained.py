@@ -1,4 +1,4 @@
-"""The page of the documentation that explains an error, as its message's last line."""
+"""Ends the message of an error with where to read more: a page, or `help` of a name."""
 
 import functools
 import importlib
@@ -6,39 +6,45 @@ import traceback
 from types import CodeType, FrameType
 from typing import ClassVar
 
+_PAGE = "See docs/{}.md in Renga's repository."
+_HELP = 'See help("{}").'
 _PUBLIC = "haiku", "haiku.nets", "haiku.initializers", "haiku.pad", "haiku.surgery"
 
 
 class Explained(Exception):
-    """An error that has a page.
+    """An error that a page of the documentation explains.
 
     Attributes:
-      page: Where the page stands in the documentation.
+      page: The page's path below `docs`, without its suffix.
     """
 
     page: ClassVar[str]
 
     def __init__(self, *args: object):
         super().__init__(*args)
-        self.add_note(f"docs: {self.page}")
+        self.add_note(_PAGE.format(self.page))
 
 
 def note(error: Exception, text: str) -> None:
-    """Adds to the message of an error, before the page that ends it."""
+    """Adds to the message of an error, before the line that says where to read more."""
     error.add_note(text)
-    error.__notes__.sort(key=lambda line: line.startswith("docs: "))
+    error.__notes__.sort(key=_says_where_to_read)
 
 
 def explain(error: Exception) -> None:
     """Ends the message of an error that one of Haiku's own lines raised."""
-    if any(line.startswith("docs: ") for line in getattr(error, "__notes__", ())):
+    if any(map(_says_where_to_read, getattr(error, "__notes__", ()))):
         return
     for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
         if not frame.f_globals.get("__name__", "").startswith("haiku."):
             return  # Another's error, or one of the user's.
         if name := _public_name(frame):
-            error.add_note(f"docs: {name}")
+            error.add_note(_HELP.format(name))
             return
+
+
+def _says_where_to_read(line: str) -> bool:
+    return line.startswith(("See docs/", "See help("))
 
 
 def _public_name(frame: FrameType) -> str | None:

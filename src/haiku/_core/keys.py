@@ -212,3 +212,16 @@ class PRNGSequence(Iterator[jax.Array]):
         """
         self.reserve(num - len(self._reserved))
         return tuple(self._reserved.popleft() for _ in range(num))
+
+    def take_array(self, num: int) -> jax.Array:
+        """The next `num` keys as one array, `[num, ...]`.
+
+        Args:
+          num: How many; it may be symbolic, where nothing is reserved.
+        """
+        if num == 0 or not isinstance(num, int):
+            keys = jax.random.split(self._key, num + 1)
+            if num != 0:
+                self._key = keys[0]
+            return keys[1:]
+        return jnp.stack(self.take(num))

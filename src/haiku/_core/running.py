@@ -1,39 +1,77 @@
-"""Which of JAX's transformations run around here, and what to write instead.
+"""Which of JAX's transformations are running, and what to write instead.
 
-Read from Python's stack, for checks and messages: JAX has no public way to ask.
+JAX has no public way to ask, so this reads Python's stack. It knows a transformation by
+the code that runs when it calls a function: each is called once, on a function that
+looks at the stack. Nothing depends on names inside JAX; a transformation that a later
+JAX takes away, or calls otherwise, is only missing from messages.
 """
 
+import functools
 import sys
-from types import FrameType
+import warnings
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, TypeVar
 
-# The functions of JAX that are on the stack while they trace the user's function.
-_NAMES = {
-    "cache_miss": "jax.jit",
-    "_cached_shard_map.<locals>._fun": "jax.pmap",
-    "vmap_f": "jax.vmap",
-    "grad_f": "jax.grad",
-    "value_and_grad_f": "jax.value_and_grad",
-    "jacfwd.<locals>.jacfun": "jax.jacfwd",
-    "jacrev.<locals>.jacfun": "jax.jacrev",
-    "fun_remat": "jax.remat",
-    "scan": "jax.lax.scan",
-    "map": "jax.lax.map",
-    "fori_loop": "jax.lax.fori_loop",
-    "while_loop": "jax.lax.while_loop",
-    "cond": "jax.lax.cond",
-    "_cond": "jax.lax.cond",
-    "switch": "jax.lax.switch",
-    "eval_shape": "jax.eval_shape",
-    "make_jaxpr_f": "jax.make_jaxpr",
-    "jvp": "jax.jvp",
-    "vjp": "jax.vjp",
-    "linearize": "jax.linearize",
-    "custom_vjp.__call__": "jax.custom_vjp",
-    "custom_jvp.__call__": "jax.custom_jvp",
-    "_shard_map_staging": "jax.shard_map",
-    "ShardMapPrimitive.bind_with_trace": "jax.shard_map",
-}
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
 UNKNOWN = "a JAX transformation"
+
+
+def _with_rules(f: Callable[..., Any]) -> Callable[..., Any]:
+    g = jax.custom_vjp(f)
+    g.defvjp(lambda x: (x, None), lambda _, cotangent: (cotangent,))
+    return g
+
+
+def _with_jvp(f: Callable[..., Any]) -> Callable[..., Any]:
+    g = jax.custom_jvp(f)
+    g.defjvp(lambda primals, tangents: (primals[0], tangents[0]))
+    return g
+
+
+def _sharded(f: Callable[..., Any]) -> Callable[..., Any]:
+    mesh = AbstractMesh((1,), ("i",), axis_types=(AxisType.Auto,))
+    return jax.shard_map(
+        f, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec()
+    )
+
+
+# Each calls `f`, which returns its argument, in the given transformation. `x` is a
+# float32 scalar, `xs` are some. A name may stand for several ways to call it.
+_CALLS: tuple[tuple[str, Callable[[Any, Any, Any], Any]], ...] = (
+    ("jax.jit", lambda f, x, xs: jax.jit(f)(x)),
+    ("jax.jit", lambda f, x, xs: jax.jit(f).trace(x)),
+    ("jax.pmap", lambda f, x, xs: jax.pmap(f)(xs)),
+    ("jax.vmap", lambda f, x, xs: jax.vmap(f)(xs)),
+    ("jax.grad", lambda f, x, xs: jax.grad(f)(x)),
+    ("jax.grad", lambda f, x, xs: jax.grad(lambda x: (f(x), x), has_aux=True)(x)),
+    ("jax.value_and_grad", lambda f, x, xs: jax.value_and_grad(f)(x)),
+    ("jax.jacfwd", lambda f, x, xs: jax.jacfwd(f)(x)),
+    ("jax.jacrev", lambda f, x, xs: jax.jacrev(f)(x)),
+    ("jax.jvp", lambda f, x, xs: jax.jvp(f, (x,), (x,))),
+    ("jax.vjp", lambda f, x, xs: jax.vjp(f, x)),
+    ("jax.linearize", lambda f, x, xs: jax.linearize(f, x)),
+    ("jax.remat", lambda f, x, xs: jax.checkpoint(f)(x)),
+    ("jax.lax.scan", lambda f, x, xs: jax.lax.scan(lambda c, _: (f(c), c), x, xs)),
+    ("jax.lax.map", lambda f, x, xs: jax.lax.map(f, xs)),
+    (
+        "jax.lax.fori_loop",
+        lambda f, x, xs: jax.lax.fori_loop(0, 1, lambda _, c: f(c), x),
+    ),
+    ("jax.lax.while_loop", lambda f, x, xs: jax.lax.while_loop(lambda c: c < 0, f, x)),
+    ("jax.lax.cond", lambda f, x, xs: jax.lax.cond(x > 0, f, f, x)),
+    ("jax.lax.switch", lambda f, x, xs: jax.lax.switch(jnp.int32(x), [f, f], x)),
+    ("jax.eval_shape", lambda f, x, xs: jax.eval_shape(f, x)),
+    ("jax.make_jaxpr", lambda f, x, xs: jax.make_jaxpr(f)(x)),
+    ("jax.custom_vjp", lambda f, x, xs: _with_rules(f)(x)),
+    ("jax.custom_jvp", lambda f, x, xs: _with_jvp(f)(x)),
+    ("jax.shard_map", lambda f, x, xs: _sharded(f)(x)),
+)
 # Those whose function runs once, with values that may outlive it.
 NOT_STAGING = (
     "jax.vmap",
@@ -54,19 +92,81 @@ CONTROL_FLOW = (
     "jax.lax.cond",
     "jax.lax.switch",
 )
-_MADE_OF = {
-    "jax.grad": ("jax.value_and_grad", "jax.linearize", "jax.jvp", "jax.vjp"),
-    "jax.value_and_grad": ("jax.linearize", "jax.jvp", "jax.vjp"),
-    "jax.vjp": ("jax.linearize",),
-    "jax.jacfwd": ("jax.vmap", "jax.jvp"),
-    "jax.jacrev": ("jax.vjp", "jax.linearize"),
-    "jax.lax.fori_loop": ("jax.lax.scan", "jax.lax.while_loop"),
-    "jax.lax.map": ("jax.lax.scan",),
-}
-_MAKES = {"jax.pmap": ("jax.shard_map", "jax.jit")}
-# Where a transformation begins that knows of parameters, state and keys.
-_KNOWING = ("run_in_frame", "pure_f")
-_OURS_AND_JAX = ("jax", "haiku", "contextlib", "functools")
+
+
+class Transformations(NamedTuple):
+    """What JAX's transformations look like from inside the functions they call.
+
+    Attributes:
+      entries: The code that a transformation runs first -> its name.
+      made_of: A transformation -> itself, and those that it uses.
+      not_staged: The types of the values inside those in NOT_STAGING.
+    """
+
+    entries: dict[CodeType, str]
+    made_of: dict[str, set[str]]
+    not_staged: tuple[type, ...]
+
+
+@functools.cache
+def transformations() -> Transformations:
+    """What JAX's transformations look like, seen by calling each once."""
+    seen: list[tuple[str, list[CodeType], type]] = []
+
+    def call_each(x: Any, xs: Any) -> None:
+        for name, call in _CALLS:
+            _look_around(name, call, x, xs, seen)
+
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    several = jax.ShapeDtypeStruct((1,), jnp.float32)
+    with jax.disable_jit(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        jax.eval_shape(call_each, scalar, several)
+
+    # JAX wraps the same function around most of its own, to shorten tracebacks.
+    first = [codes[0] for _, codes, _ in seen]
+    wrappers = {code for code in first if first.count(code) > 2}
+    entries: dict[CodeType, str] = {}
+    for name, codes, _ in seen:
+        entries.setdefault(next(c for c in codes if c not in wrappers), name)
+    made_of: dict[str, set[str]] = {name: set() for name, _ in _CALLS}
+    for name, codes, _ in seen:
+        made_of[name].update(entries[code] for code in codes if code in entries)
+    not_staged = {kind for name, _, kind in seen if name in NOT_STAGING}
+    return Transformations(entries, made_of, tuple(not_staged))
+
+
+def _look_around(name, call, x, xs, seen) -> None:
+    """Adds what `call` runs on the way to its function, the outermost first."""
+
+    def looks_around(value):
+        codes = []
+        for frame in _frames():
+            if frame.f_code is _look_around.__code__:
+                break
+            codes.append(frame.f_code)
+        seen.append((name, codes[-2:0:-1], type(value)))  # without itself and `call`
+        return value
+
+    try:
+        call(looks_around, x, xs)
+    except (
+        Exception
+    ):  # A JAX in which it is called otherwise: nothing is learned of it.
+        return
+
+
+_ours: set[CodeType] = set()
+
+
+def keeps_contents(f: F) -> F:
+    """Marks a function that hands on parameters, state and keys to what it calls.
+
+    Transformations around it are not around what it calls: it is the pure function that
+    they are given.
+    """
+    _ours.add(f.__code__)
+    return f
 
 
 def running_transformations(outside: bool = False) -> list[str]:
@@ -75,37 +175,38 @@ def running_transformations(outside: bool = False) -> list[str]:
     Args:
       outside: Whether those are wanted that are around the transformed function.
     """
+    entries, made_of, _ = transformations()
     names: list[str] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name in _KNOWING:
+    for frame in _frames():
+        if frame.f_code in _ours:
             if not outside:
                 break
             names.clear()
-        name = _name(frame)
-        if name and not (names and name in _MAKES.get(names[-1], ())):
-            while names and names[-1] in (name, *_MADE_OF.get(name, ())):
+        name = entries.get(frame.f_code)
+        if name:
+            while names and names[-1] in made_of[name]:
                 names.pop()
             names.append(name)
-        frame = frame.f_back
     return names
 
 
-def _name(frame: FrameType) -> str | None:
-    if not frame.f_globals.get("__name__", "").startswith("jax."):
-        return None
-    code = frame.f_code
-    return _NAMES.get(code.co_qualname) or _NAMES.get(code.co_name)
+def _frames() -> Iterator[FrameType]:
+    """Python's stack from the caller outwards."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+_NOT_THE_USERS = ("jax", "haiku", "contextlib", "functools")
 
 
 def users_line() -> str:
     """Where the program is, in the code of neither Haiku nor JAX: `file:line`."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _frames():
         package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in _OURS_AND_JAX:
+        if package not in _NOT_THE_USERS:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back
     return "an unknown line"
 
 
@@ -114,8 +215,8 @@ _IN_HK = (
     "and keys"
 )
 _AROUND = "put `{}` around `init` or `apply` instead"
-_LIFTED = {name: name.rpartition(".")[2] for name in _NAMES.values() if name}
 _NOT_LIFTED = ("jax.pmap", "jax.make_jaxpr")
+_LIFTED = {name: name.rpartition(".")[2] for name, _ in _CALLS}
 
 
 def advice_against(transformation: str) -> str:

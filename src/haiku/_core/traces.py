@@ -22,6 +22,7 @@ from haiku._core.running import (
     UNKNOWN,
     advice_against,
     running_transformations,
+    transformations,
     users_line,
 )
 
@@ -170,17 +171,15 @@ def _made_here() -> Stray:
     return Stray((staging or inside or [UNKNOWN])[-1], users_line())
 
 
-# How JAX calls the values of the transformations in NOT_STAGING.
-_NOT_STAGED = ("BatchTracer", "JVPTracer", "LinearizeTracer")
-
-
 def _ends_here(value: Any, made_in: str) -> bool:
     """Whether a value is for sure one that ends with the transformation around here."""
     if made_in not in NOT_STAGING:
         return True
     if any(x in NOT_STAGING for x in running_transformations(outside=True)):
         return False  # It may be a value of the transformation around `apply`.
-    return any(type(x).__name__ in _NOT_STAGED for x in jax.tree.leaves(value))
+    return any(
+        isinstance(x, transformations().not_staged) for x in jax.tree.leaves(value)
+    )
 
 
 def _is_dead(value: Any, made_in: str) -> bool:

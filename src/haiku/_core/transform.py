@@ -25,6 +25,7 @@ from haiku._core.pure_functions import (
     Transformed,
     TransformedWithState,
 )
+from haiku._core.running import keeps_contents
 from haiku._core.signatures import sign, sign_like, unchanged, with_state, without
 from haiku._core.traces import JaxUsageError
 from haiku.typing import Params, State
@@ -33,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@keeps_contents
 def run_in_frame(
     frame: Frame, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -46,6 +48,7 @@ def run_in_frame(
         except Exception as error:
             foreign = not isinstance(error, JaxUsageError)
             if foreign and isinstance(error, jax.errors.UnexpectedTracerError):
+                frame.check_strays()  # Says so if it is one of ours.
                 error.add_note(_TRACER_NOTE)
             explain(error)
             raise

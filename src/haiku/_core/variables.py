@@ -84,7 +84,9 @@ def get_parameter(
         context = context or _context(frame, path, name, dtype, shape, init or _no_init)
         value = hooks.run_chain(getters, _identity, (value,), context)
     if getattr(value, "shape", None) != tuple(shape):
-        raise ValueError(wrong_shape(frame, path, name, value, shape, dtype))
+        if not isinstance(value, (bool, int, float, complex)) or tuple(shape):
+            raise ValueError(wrong_shape(frame, path, name, value, shape, dtype))
+        value = jnp.asarray(value, dtype)
     return value
 
 
@@ -107,6 +109,8 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
     if value is not DO_NOT_STORE:
         if not frame.initialising:
             raise ValueError(missing_parameter(frame, path, name, shape))
+        if isinstance(value, (bool, int, float, complex)):
+            value = jnp.asarray(value, dtype)
         frame.watch.note_value("parameter", path, name, value)
         frame.params.setdefault(path, {})[name] = value
     return value

@@ -19,7 +19,7 @@ NOTHING = Contents({}, {}, {}, None)
 
 def keys_of_lanes(frame: Frame, number: int) -> jax.Array | None:
     """A key for each lane, `[number, ...]`; None where the run has no keys."""
-    return None if frame.keys is None else jnp.stack(frame.keys.take(number))
+    return None if frame.keys is None else frame.keys.take_array(number)
 
 
 def run_lane(

@@ -14,6 +14,7 @@ from haiku._core.module import Module
 from haiku._core.randomness import next_rng_key
 from haiku._core.transform import run_in_frame
 from haiku._lifted.lift import inside, under
+from haiku._lifted.loops import traced_if_empty
 
 
 @runtime_checkable
@@ -265,9 +266,7 @@ def _make(
             differs.append(True)
         return (out, key), (output, params, state)
 
-    (value, _), (outputs, params, state) = jax.lax.scan(
-        layer, (value, key), inputs, layers.num_layers, layers.reverse, layers.unroll
-    )
+    (value, _), (outputs, params, state) = _scan(layers, layer, (value, key), inputs)
     return (value, outputs), params, state, bool(differs)
 
 
@@ -285,15 +284,14 @@ def _apply(
         out, output = _call(layers, frame, value, inputs)
         return out, (output, frame.state)
 
-    value, (outputs, state) = jax.lax.scan(
-        layer,
-        value,
-        (params, state, keys, inputs),
-        layers.num_layers,
-        layers.reverse,
-        layers.unroll,
-    )
+    value, (outputs, state) = _scan(layers, layer, value, (params, state, keys, inputs))
     return (value, outputs), state
+
+
+def _scan(layers: _Layers, layer: Callable[..., Any], carry: Any, xs: Any) -> Any:
+    number = layers.num_layers
+    with traced_if_empty(number):
+        return jax.lax.scan(layer, carry, xs, number, layers.reverse, layers.unroll)
 
 
 def _stored_layers(

@@ -4,6 +4,7 @@ At `init` the first step runs before the loop, since it makes the parameters and
 state; the loop carries state and keys, and closes over the parameters.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -108,10 +109,12 @@ def scan_by(
     """`scan`, by another function like `jax.lax.scan`: `run`."""
     frame = current_frame("hk.scan")
     length = _length(xs, length)
-    if frame.initialising and length:
+    if frame.initialising and length != 0:
         first, rest = (-1, slice(None, -1)) if reverse else (0, slice(1, None))
         one_step = once(frame, f)
         carry, y = one_step(init, jax.tree.map(lambda x: x[first], xs))
+        if not isinstance(length, int):
+            return _scan_after_first(frame, f, carry, y, xs, length, reverse, unroll)
         xs = jax.tree.map(lambda x: x[rest], xs)
         carry, ys = _scan(run, frame, f, carry, xs, length - 1, reverse, unroll)
         return carry, jax.tree.map(lambda y, ys: _joined(y, ys, reverse), y, ys)
@@ -121,7 +124,14 @@ def scan_by(
 
 
 def _length(xs: Any, length: int | None) -> int:
-    lengths = {len(x) for x in jax.tree.leaves(xs)}
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(xs)]
+    if () in shapes:
+        raise ValueError(
+            "hk.scan goes along the leading axis of each array in `xs`, and got a "
+            f"scalar among shapes {shapes}. Pass it in the carry, or let `f` close "
+            "over it."
+        )
+    lengths = {shape[0] for shape in shapes}
     if length is not None:
         lengths.add(length)
     if len(lengths) == 1:
@@ -129,9 +139,17 @@ def _length(xs: Any, length: int | None) -> int:
     if not lengths:
         raise ValueError("hk.scan needs `xs` with arrays or `length`, and got neither.")
     raise ValueError(
-        f"hk.scan got lengths that differ: {sorted(lengths)}, of the leading axes of "
-        f"`xs` ({[jnp.shape(x) for x in jax.tree.leaves(xs)]}) and length={length}."
+        f"hk.scan got lengths that differ: {lengths}, of the leading axes of `xs` "
+        f"({shapes}) and length={length}."
     )
+
+
+def traced_if_empty(length: int) -> contextlib.AbstractContextManager[None]:
+    """Has JAX trace a loop without steps, also under `jax.disable_jit()`.
+
+    There the steps themselves would have to show what they return.
+    """
+    return jax.disable_jit(False) if length == 0 else contextlib.nullcontext()
 
 
 def _joined(one: Any, several: Any, at_end: bool) -> Any:
@@ -151,7 +169,35 @@ def _scan(run, frame, f, init, xs, length, reverse, unroll):
         (carry, y), carried = step(carry[1], carry[0], x)
         return (carry, carried), y
 
-    (carry, carried), ys = run(body, (init, step.start), xs, length, reverse, unroll)
+    # JAX takes a symbolic length from arrays alone.
+    given = None if jax.tree.leaves(xs) else length
+    with traced_if_empty(length):
+        (carry, carried), ys = run(body, (init, step.start), xs, given, reverse, unroll)
+    frame.absorb(carried)
+    return carry, ys
+
+
+def _scan_after_first(frame, f, carry, y, xs, length, reverse, unroll):
+    """`_scan` where the first step has run, of a length that is symbolic.
+
+    One less than a symbolic length may be 0, which JAX can't loop over: so this goes
+    over all steps and skips the first.
+    """
+    step = _step(frame, "hk.scan", f)
+    first = length - 1 if reverse else 0
+
+    def body(carry, i_x):
+        i, x = i_x
+
+        def run():
+            (value, y), carried = step(carry[1], carry[0], x)
+            return (value, carried), y
+
+        return jax.lax.cond(i == first, lambda: (carry, y), run)
+
+    xs = jnp.arange(length), xs
+    start = carry, step.start
+    (carry, carried), ys = jax.lax.scan(body, start, xs, None, reverse, unroll)
     frame.absorb(carried)
     return carry, ys
 
@@ -253,8 +299,9 @@ def while_loop(
     """
     frame = current_frame("hk.while_loop")
     if frame.initialising:
-        without_running(frame, cond_fun, init_val)
-        without_running(frame, body_fun, init_val)
+        arrays = jax.tree.map(jnp.asarray, init_val)  # as the loop's functions see it
+        without_running(frame, cond_fun, arrays)
+        without_running(frame, body_fun, arrays)
     step = _step(frame, "hk.while_loop", body_fun)
     before = frame.snapshot()
 

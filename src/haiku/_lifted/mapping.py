@@ -244,6 +244,7 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
         paths = [f"{p}/{n}" for p, named in changed.state.items() for n in named]
         raise ValueError(
             f"hk.vmap can't store state that differs between examples: among {paths}. "
-            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'), "
-            "or return it as an output."
+            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'); "
+            "or give each example a state of its own, hk.vmap(f, params_axis=0, ...), "
+            "after what they share was used; or return it as an output."
         ) from error

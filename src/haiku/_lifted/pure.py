@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from haiku._core.frame import Contents, Frame, changes, current_frame
+from haiku._core.running import keeps_contents
 
 
 def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:
@@ -21,6 +22,7 @@ def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:
       A function that leaves the frame as it was.
     """
 
+    @keeps_contents
     def pure_f(contents: Contents, *args: Any, **kwargs: Any) -> tuple[Any, Contents]:
         frame = current_frame("hk")
         with frame.holding(contents, keep_names):

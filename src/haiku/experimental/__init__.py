@@ -3,6 +3,7 @@
 `flax` is imported when it is first asked for, since it needs Flax.
 """
 
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from haiku._core import DO_NOT_STORE as DO_NOT_STORE
@@ -60,20 +61,23 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name == "flax":
-            import importlib
-
             try:
                 return importlib.import_module("haiku.experimental.flax")
             except ModuleNotFoundError as error:
                 if (error.name or "").partition(".")[0] != "flax":
                     raise
                 raise ModuleNotFoundError(
-                    "haiku.experimental.flax needs Flax: pip install 'renga[interop]'.",
+                    "haiku.experimental.flax needs Flax: "
+                    "pip install 'renga-jax[interop]'.",
                     name="flax",
                 ) from error
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    names = {*globals(), "flax"} - {"Any", "TYPE_CHECKING"}
+    names = {*globals(), "flax"} - {"Any", "TYPE_CHECKING", "importlib"}
     return sorted(name for name in names if not name.startswith("_"))
+
+
+# Without what needs a library that is missing: `import *` would fail.
+__all__ = tuple(n for n in __dir__() if n != "flax" or importlib.util.find_spec("flax"))

@@ -3,3 +3,5 @@
 Each file needs one other library, and imports it when the file itself is imported:
 `import haiku` needs none of them.
 """
+
+__all__ = ()

@@ -25,11 +25,13 @@ def set_policy(cls: type[Module] | Module | str, policy: Any) -> None:
     parameter is stored.
 
     Args:
-      cls: Who: a subclass of `hk.Module` (its subclasses do not inherit it); a pattern
-        of module paths, `"encoder/**"`, in which `*` is any text without a slash and
-        `**` any number of parts; or one module. The last goes before the second, that
-        before the first; of several patterns the one that was set last counts. What
-        runs before a module has its path, its constructor, follows its class alone.
+      cls: Who: a subclass of `hk.Module` (its subclasses do not inherit it);
+        `hk.Module` itself, for all modules; a pattern of module paths,
+        `"encoder/**"`, in which `*` is any text without a slash and `**` any number of
+        parts; or one module. A module's own policy goes before those of patterns,
+        these before that of its class, and this before that of `hk.Module`; of several
+        patterns the one that was set last counts. A constructor, which runs before a
+        module has its path, follows its class alone.
       policy: A `Policy`, a text for `Policy.parse`, or a `jmp.Policy`.
 
     Raises:
@@ -126,7 +128,9 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
     key = key_of("push_policy", cls)
     running = frames.get()
     module = running[-1].scopes[-1].module if running else None
-    if module is not None and (key is module or key == class_key(type(module))):
+    if module is not None and (
+        key is module or key in (class_key(type(module)), class_key(Module))
+    ):
         name = getattr(cls, "__name__", type(cls).__name__)
         raise ValueError(
             "Pushing a policy inside a method of the same class is not supported: "

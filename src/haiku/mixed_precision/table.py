@@ -49,7 +49,7 @@ def class_key(cls: type[Module]) -> Any:
 
 
 def own_policy(context: MethodContext) -> Any | None:
-    """The policy of a module, of a pattern of its path, or of its class."""
+    """The policy of a module, a pattern of its path, its class, or of all modules."""
     fields = vars(context.module)
     own = fields.get(OWN)
     if own is not None:
@@ -63,4 +63,5 @@ def own_policy(context: MethodContext) -> Any | None:
         for key in reversed(patterns):
             if key.match(path):
                 return known[key]
-    return known.get(class_key(type(context.module)))
+    own_class = known.get(class_key(type(context.module)))
+    return known.get(class_key(Module)) if own_class is None else own_class

@@ -38,7 +38,7 @@ def written(
         if set(options) - {"tablefmt"} or options.get("tablefmt") not in _WRITERS:
             raise ModuleNotFoundError(
                 f"A table with the options {dict(options)} needs the tabulate "
-                "package: pip install 'renga[views]'. Without it there are "
+                "package: pip install 'renga-jax[views]'. Without it there are "
                 'tabulate_kwargs={"tablefmt": "grid"} and {"tablefmt": "plain"}.',
                 name="tabulate",
             ) from e

@@ -60,10 +60,10 @@ class ContractError(AssertionError, ValueError):
 
     def __init__(self, message: str):
         super().__init__(message)
-        # The op stands first; its page is the end of what the user reads.
+        # The op stands first; the last line says where to read more.
         op = re.match(r"\w+", message)
         if op and hasattr(sys.modules.get("rlax"), op[0]):
-            self.add_note(f"docs: rlax.{op[0]}")
+            self.add_note(f'See help("rlax.{op[0]}").')
 
 
 class DtypeContractError(ContractError, TypeError):

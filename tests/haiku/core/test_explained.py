@@ -1,6 +1,7 @@
-"""Errors end with the page of the documentation that explains them."""
+"""Errors end with where to read more: a page that explains them, or `help`."""
 
 import pathlib
+import pydoc
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ def run(f, rng=0):
 
 
 @pytest.mark.parametrize(
-    ("call", "page"),
+    ("call", "where"),
     [
         (lambda: hk.Linear(3), "start/how_transform_works"),
         (lambda: hk.next_rng_key(), "start/how_transform_works"),
@@ -49,16 +50,20 @@ def run(f, rng=0):
         (lambda: rlax.softmax(0.0), "rlax.softmax"),
     ],
 )
-def test_page(call, page):
+def test_last_line(call, where):
     with pytest.raises(Exception) as raised:
         call()
-    notes = [x for x in getattr(raised.value, "__notes__", ()) if "docs: " in x]
-    assert notes == ([] if page is None else [f"docs: {page}"])
-    if page and "/" in page:
-        assert (DOCS / f"{page}.md").exists()
-    elif page:
+    notes = [x for x in getattr(raised.value, "__notes__", ()) if x.startswith("See ")]
+    if where is None:
+        assert not notes
+    elif "/" in where:
+        assert notes == [f"See docs/{where}.md in Renga's repository."]
+        assert (DOCS / f"{where}.md").exists()
+    else:
+        assert notes == [f'See help("{where}").']
+        assert pydoc.locate(where) is not None
         names = "\n".join(p.read_text() for p in DOCS.glob("reference/*/*.md"))
-        assert f"\n{page}\n" in names
+        assert f"\n{where}\n" in names
 
 
 def test_what_was_made_when_an_initializer_failed():
@@ -67,11 +72,11 @@ def test_what_was_made_when_an_initializer_failed():
     assert "while linear/w was made, of shape [6, [3]]" in raised.value.__notes__
 
 
-def test_told_once_where_runs_are_nested():
+def test_only_one_last_line_where_runs_are_nested():
     def outer(x):
         inner = hk.transform(lambda x: hk.Linear(3)(x[0, 0]))
         return hk.lift(inner.init)(hk.next_rng_key(), x)
 
     with pytest.raises(ValueError, match="scalar") as raised:
         hk.transform(outer).init(0, X)
-    assert raised.value.__notes__ == ["docs: haiku.Linear"]
+    assert raised.value.__notes__ == ['See help("haiku.Linear").']

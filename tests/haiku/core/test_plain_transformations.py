@@ -1,14 +1,20 @@
 """Plain JAX transformations around parameters, state and keys: what is sound.
 
-Its rows stand in the guide; see `tests/haiku/tables.py`.
+The expected rows stand in `tests/haiku/tables`, which the guide includes.
 """
 
+import importlib
+import inspect
+
 import jax
+import jax.ad_checkpoint
+import jax.custom_batching
 import jax.numpy as jnp
+import jax.scipy.sparse.linalg
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
-from tables import check_row
+from tables import check_row, rows
 
 import haiku as hk
 from haiku._core.traces import JaxUsageError
@@ -39,6 +45,29 @@ def looped(loop):
     return lambda f: lambda x: loop(f, x)
 
 
+def by_element(f):
+    """`f` as a function of a number."""
+    return lambda x: f(jnp.broadcast_to(x, (4,)))[0]
+
+
+# Functions of JAX that call a function as it is, as many of them as there are leaves.
+CALLERS = {
+    "jax.tree.map": lambda f: lambda x: jax.tree.map(f, {"a": x})["a"],
+    "jax.tree.map_with_path": lambda f: (
+        lambda x: jax.tree.map_with_path(lambda _, x: f(x), [x])[0]
+    ),
+    "jax.tree.reduce": lambda f: lambda x: jax.tree.reduce(lambda _, x: f(x), [x, x]),
+    "jax.tree.reduce_associative": lambda f: (
+        lambda x: jax.tree.reduce_associative(lambda _, x: f(x), [x, x])
+    ),
+    "jax.tree_util.tree_map": lambda f: lambda x: jax.tree_util.tree_map(f, [x])[0],
+    "jax.tree_util.Partial": jax.tree_util.Partial,
+    "jax.named_call": jax.named_call,
+    "jax.profiler.annotate_function": jax.profiler.annotate_function,
+    "jax.numpy.apply_over_axes": lambda f: (
+        lambda x: jnp.apply_over_axes(lambda x, _: f(x), x, [0])
+    ),
+}
 # Each takes a function of a vector, and returns one.
 TRANSFORMATIONS = {
     "jax.jit": jax.jit,
@@ -75,6 +104,31 @@ TRANSFORMATIONS = {
     ),
     "jax.eval_shape": lambda f: lambda x: jax.eval_shape(f, x) and None,
     "jax.make_jaxpr": lambda f: lambda x: jax.make_jaxpr(f)(x) and None,
+    "jax.fwd_and_bwd": lambda f: lambda x: jax.fwd_and_bwd(f, (0,))[0](x)[0],
+    "jax.linear_transpose": lambda f: lambda x: jax.linear_transpose(f, x) and None,
+    "jax.closure_convert": lambda f: lambda x: jax.closure_convert(f, x) and None,
+    "jax.custom_gradient": lambda f: jax.custom_gradient(
+        lambda x: (f(x), lambda cotangent: cotangent)
+    ),
+    "jax.custom_batching.sequential_vmap": jax.custom_batching.sequential_vmap,
+    "jax.lax.platform_dependent": looped(
+        lambda f, x: jax.lax.platform_dependent(x, cpu=f, default=f)
+    ),
+    "jax.numpy.vectorize": lambda f: (
+        lambda x: jnp.vectorize(f, signature="(n)->(n)")(x[None])
+    ),
+    "jax.numpy.apply_along_axis": lambda f: (
+        lambda x: jnp.apply_along_axis(f, 1, x[None])
+    ),
+    "jax.numpy.pad": lambda f: lambda x: jnp.pad(x[:2], 1, lambda row, *_: f(row)),
+    "jax.numpy.fromfunction": lambda f: (
+        lambda x: jnp.fromfunction(lambda i: f(x + i), (2,))
+    ),
+    "jax.numpy.frompyfunc": lambda f: jnp.frompyfunc(by_element(f), 1, 1),
+    "jax.numpy.piecewise": lambda f: (
+        lambda x: jnp.piecewise(x, [x > 2], [by_element(f), 0])
+    ),
+    **CALLERS,
 }
 
 
@@ -190,13 +244,111 @@ def test_row(name):
             for jitted in (False, True)
         ]
         cells.append(" / ".join(dict.fromkeys(found)))
-    check_row("transformations", name, cells)
+    check_row("jax_transformations", name, cells)
 
 
-def test_every_transformation_of_jax_has_a_row():
-    lax = ("scan", "map", "fori_loop", "while_loop", "cond", "switch")
-    assert {f"jax.lax.{name}" for name in lax} <= set(TRANSFORMATIONS)
-    assert len(TRANSFORMATIONS) * len(EFFECTS) == 24 * 9
+# Functions of JAX that take a function and have no row, and why.
+WITHOUT_A_ROW = {
+    "the host calls it when the program runs": (
+        "jax.pure_callback jax.make_array_from_callback jax.debug.callback "
+        "jax.debug.inspect_array_sharding"
+    ),
+    "takes a predicate of nodes, or how to take a node apart": (
+        "jax.tree_util.register_pytree_node jax.tree_util.register_pytree_with_keys"
+    ),
+    "another one over an axis or a window": (
+        "jax.smap jax.lax.reduce_window jax.lax.scatter_apply"
+    ),
+    "takes no function that closes over a tracer": "jax.lax.composite jax.lax.reduce",
+    "fails before it calls its function, without a rule": (
+        "jax.custom_batching.custom_vmap"
+    ),
+    "traces its function several times, and JAX says what leaks from one to the next": (
+        "jax.lax.custom_root jax.lax.custom_linear_solve jax.scipy.sparse.linalg.cg "
+        "jax.scipy.sparse.linalg.bicgstab jax.scipy.sparse.linalg.gmres"
+    ),
+    "another name": (
+        "jax.checkpoint jax.jacobian jax.numpy.ufunc jax.tree_util.tree_map_with_path "
+        "jax.tree_util.tree_reduce jax.tree_util.tree_reduce_associative"
+    ),
+    "value_and_grad in while loops": "jax.scipy.optimize.minimize",
+    "prints": "jax.ad_checkpoint.print_saved_residuals",
+    "counts where a function puts ones": "jax.numpy.mask_indices",
+    "takes an array, whatever the name": "jax.numpy.gradient jax.numpy.tile",
+    "a result": "jax.scipy.optimize.OptimizeResults",
+    "an undocumented option": "jax.numpy.einsum",
+}
+MODULES = (
+    "jax jax.numpy jax.tree jax.tree_util jax.lax jax.scipy.optimize jax.debug "
+    "jax.scipy.sparse.linalg jax.ad_checkpoint jax.custom_batching jax.profiler"
+)
+# How JAX calls arguments that are functions, where annotations don't tell.
+FUNCTIONS = {"f", "fun", "func", "function", "fn", "callback", "pyfunc", "A"}
+FUNCTIONS |= {"body_fun", "funclist"}
+
+
+def takes_a_function(value):
+    try:
+        parameters = inspect.signature(value).parameters
+    except (TypeError, ValueError):
+        return False
+    return any(
+        name in FUNCTIONS or (name != "is_leaf" and "Callable" in str(p.annotation))
+        for name, p in parameters.items()
+    )
+
+
+def test_every_function_of_jax_that_takes_one_has_a_row():
+    there = set(" ".join([*WITHOUT_A_ROW.values(), *TRANSFORMATIONS]).split())
+    found = set()
+    for module in map(importlib.import_module, MODULES.split()):
+        names = [n for n in dir(module) if n[0] != "_" and n not in ("config",)]
+        found |= {
+            f"{module.__name__}.{name}"
+            for name in names
+            if callable(getattr(module, name))
+            and takes_a_function(getattr(module, name))
+        }
+    assert len(found) > 60
+    assert found - there == set()
+
+
+@pytest.mark.parametrize("effect", [parameter, counted, remembered, noise])
+@pytest.mark.parametrize("name", CALLERS)
+def test_callers_change_nothing_inside_transformations(name, effect):
+    """A call through them is what it is without, in any transformation around."""
+    caller = CALLERS[name]
+    for around in ("jax.vmap", "jax.grad", "jax.jit"):
+        transform = TRANSFORMATIONS[around]
+        for initialising in (True, False):
+            args = initialising, effect, True, around != "jax.jit"
+            through = verdict(lambda f: transform(caller(f)), *args)  # noqa: B023
+            assert through == verdict(transform, *args), (around, args)
+
+
+def test_a_function_of_the_users_is_not_taken_for_one_of_jax():
+    """Whatever it is called, and whatever its module is called."""
+    names = ["map", "scan", "cond", "jvp", "vmap_f", "cache_miss", "pure_f"]
+    names += ["run_in_frame"]
+    source = "\n".join(f"def {name}(f, x): return f(x)" for name in names)
+    module = {"__name__": "jax.numbers"}
+    exec(source, module)
+    for name in names:
+
+        def f(x, name=name):
+            loss = lambda x: module[name](noise, x).sum()  # noqa: E731
+            return jax.value_and_grad(loss)(x), hk.next_rng_key()
+
+        (value, _), _ = hk.transform(f).apply({}, KEY, X)
+        np.testing.assert_allclose(
+            value, hk.transform(lambda x: noise(x).sum()).apply({}, KEY, X), 1e-6
+        )
+
+        def leaks(x, name=name):
+            return module[name](jax.checkpoint(parameter), x)
+
+        with pytest.raises(JaxUsageError, match=r"inside jax\.remat"):
+            hk.transform(leaks).init(KEY, X)
 
 
 # ---- Programs that users brought to the reference's threads -----------------------
@@ -324,3 +476,7 @@ def test_noise_in_a_vmapped_policy():
         {}, KEY, x
     )
     assert len(np.unique(own, axis=0)) == 4
+
+
+def test_every_row_of_the_table_is_checked():
+    assert set(rows("jax_transformations")) == set(TRANSFORMATIONS)

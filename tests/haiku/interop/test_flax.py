@@ -336,5 +336,5 @@ def test_without_flax_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delattr(hk.experimental, "flax", raising=False)
     monkeypatch.setitem(sys.modules, "flax", None)
     monkeypatch.setitem(sys.modules, "flax.linen", None)
-    with pytest.raises(ModuleNotFoundError, match=r"renga\[interop\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"renga-jax\[interop\]"):
         hk.experimental.flax  # noqa: B018

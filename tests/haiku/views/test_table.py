@@ -278,7 +278,7 @@ def test_whole_table_without_the_package(without_package, request):
     "kwargs", [{"tablefmt": "html"}, {}, {"tablefmt": "grid", "showindex": True}]
 )
 def test_other_formats_need_the_package(without_package, kwargs):
-    with pytest.raises(ModuleNotFoundError, match=r"renga\[views\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"renga-jax\[views\]"):
         ex.tabulate(f, tabulate_kwargs=kwargs)(X)
 
 
