@@ -16,7 +16,9 @@ T, A, B = 5, 3, 2
 
 
 def atoms(like):
-    return jnp.linspace(-2, 2, 4, dtype=like.dtype)
+    """As many as like has logits, which may be a symbolic number."""
+    steps = jax.lax.iota(like.dtype, like.shape[-1])
+    return 4 * steps / (like.shape[-1] - 1) - 2
 
 
 def levels(like):
@@ -40,7 +42,7 @@ class Normal:
         return jnp.broadcast_to(self.mean, noise.shape) + noise
 
     def log_prob(self, value):
-        return -0.5 * jnp.sum(jnp.square(value - self.mean), -1)
+        return -0.5 * jnp.sum(jnp.square(value - jnp.broadcast_to(self.mean, value.shape)), -1)
 
 
 def targets_loss(mean):

@@ -115,15 +115,17 @@ def symbolic_batch(name):
     assert all(x.shape[0] == b for x in out)
 
 
-# What the algorithm must know as a number: how many samples are the best of them.
-NEEDS_NUMBERS = {"vmpo_loss", "vmpo_weights"}
+# What the algorithm must know as a number: how many samples are the best half, and
+# the atoms among which `jnp.searchsorted` looks.
+NEEDS_NUMBERS = {
+    *("vmpo_loss", "vmpo_weights", "categorical_td_learning", "categorical_q_learning"),
+    *("categorical_double_q_learning", "categorical_l2_project"),
+}
 
 
 def symbolic_sizes(name):
     """Every axis that has not A elements (or 2, or 3) of any size, without vmap."""
     sizes = {4: "s", 5: "t", 6: "u"}
-    if name in NEEDS_NUMBERS:
-        sizes.pop(4)
     names = dict(zip(sizes, symbols(*sizes.values())))
     args = [
         jax.ShapeDtypeStruct(tuple(names.get(n, n) for n in x.shape), x.dtype)
@@ -235,7 +237,7 @@ SETTINGS = {
             *(empty_batch, without_jit, nested_jits, vmap_of_grad, remat_and_scan),
             *(numpy_closed_over, numpy_keys),
         ],
-        tuple(TRANSITION): [symbolic_sizes],
+        tuple(n for n in TRANSITION if n not in NEEDS_NUMBERS): [symbolic_sizes],
         tuple(SEQUENCES): [symbolic_time, empty_time, one_step],
     }.items()
     for f in fs

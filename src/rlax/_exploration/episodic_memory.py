@@ -61,7 +61,8 @@ def knn_query(
         raise ContractError(
             f"knn_query: num_neighbors must be at least 1, got {num_neighbors}."
         )
-    num_neighbors = min(num_neighbors, data.shape[0])
+    if isinstance(data.shape[0], int):  # else symbolic, and taken to be enough
+        num_neighbors = min(num_neighbors, data.shape[0])
     to_all = jax.vmap(metric, in_axes=(None, 0))
     distances = jax.vmap(to_all, in_axes=(0, None))(query_points, data)
     distances = jax.lax.stop_gradient(distances)

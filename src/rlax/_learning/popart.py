@@ -105,6 +105,7 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     """
     shift, scale = _statistics(state, indices)
     _check_together("normalize", "unnormalized", unnormalized, indices)
+    unnormalized, shift, scale = arrays.of_widest_float(unnormalized, shift, scale)
     return (unnormalized - shift) / scale
 
 
@@ -132,6 +133,7 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
     """
     shift, scale = _statistics(state, indices)
     _check_together("unnormalize", "normalized", normalized, indices)
+    normalized, shift, scale = arrays.of_widest_float(normalized, shift, scale)
     return scale * normalized + shift
 
 
@@ -166,7 +168,8 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
     )
     normalized = arrays.pick(inputs, indices)
     shift, scale = _statistics(state, indices)
-    return PopArtOutput(normalized, scale * normalized + shift)
+    wide, shift, scale = arrays.of_widest_float(normalized, shift, scale)
+    return PopArtOutput(normalized, scale * wide + shift)
 
 
 # One sum of millions of terms would lose float32's last digits.
@@ -281,11 +284,17 @@ def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
             f"pop: params must hold 'w' and 'b' of a linear layer, got "
             f"{sorted(params)}; pass params['the_layer']."
         )
-    ratio = old.scale / new.scale
-    w = jnp.asarray(params["w"])
+    w, b = (jnp.asarray(params[name]) for name in ("w", "b"))
+    # Computed in the wider of the two dtypes; the layer keeps its own.
+    wide_w, wide_b, *statistics = arrays.of_widest_float(
+        w, b, *(jnp.asarray(x) for s in (old, new) for x in (s.shift, s.scale))
+    )
+    old_shift, old_scale, new_shift, new_scale = statistics
+    new_w = wide_w * jnp.broadcast_to(old_scale / new_scale, w.shape)
+    new_b = (old_scale * wide_b + old_shift - new_shift) / new_scale
     return {
-        "w": w * jnp.broadcast_to(ratio, w.shape),
-        "b": (old.scale * params["b"] + old.shift - new.shift) / new.scale,
+        "w": new_w.astype(w.dtype) if jnp.issubdtype(w.dtype, jnp.floating) else new_w,
+        "b": new_b.astype(b.dtype) if jnp.issubdtype(b.dtype, jnp.floating) else new_b,
     }
 
 

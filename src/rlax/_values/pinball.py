@@ -63,7 +63,9 @@ def _sum_pairs(terms: Callable[..., tuple[Array, ...]], rows: Any, columns: Any)
         )
         return summed, None
 
-    return jax.lax.scan(add, start, rows, unroll=_UNROLL)[0]
+    length = jax.tree.leaves(rows)[0].shape[0]
+    unroll = _UNROLL if isinstance(length, int) else 1
+    return jax.lax.scan(add, start, rows, unroll=unroll)[0]
 
 
 def _slope(kappa, delta, tau):
