@@ -377,16 +377,6 @@ OPS = {
         f"q_t n {T} {A}, a_t i{A} {T}, r_t n {T}, discount_t u {T}, c_t u {T},"
         f"pi_t p {T} {A}",
     ),
-    "importance_corrected_td_errors": (
-        # A name of the reference's module, where ours is public: the same cases as
-        # `truncated_generalized_advantage_estimation`, whose ratios are 1.
-        getattr(
-            rlax,
-            "importance_corrected_td_errors",
-            None,
-        ),
-        f"r_t n {T}, discount_t u {T}, rho_tm1 u {T}, lambda_ u {T}, values n {T + 1}",
-    ),
     "vtrace": (rlax.vtrace, f"{RESIDUAL}, lambda_ u"),
     "vtrace of lambdas": (rlax.vtrace, f"{RESIDUAL}, lambda_ u {T}, clip u"),
     "vtrace with a mask": (
@@ -881,7 +871,6 @@ def of_op(name, op, spec):
 def cases():
     """Names of all cases and functions without arguments that run them."""
     for name, (op, spec) in OPS.items():
-        if op is not None:
-            yield from of_op(name, op, spec)
+        yield from of_op(name, op, spec)
     for name, run in programs():
         yield f"example {name}", run

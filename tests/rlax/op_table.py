@@ -94,6 +94,11 @@ def discrete(make):
     return f
 
 
+def greedily(preferences):
+    d = rlax.greedy()  # without the log probability, which is -inf
+    return d.probs(preferences), d.entropy(preferences)
+
+
 def continuous(make, spec=()):
     def f(sample, mu, sigma):
         d = make()
@@ -124,7 +129,7 @@ def trees(x, y, mask):
         rlax.tree_fn(rlax.sigmoid)(zipped),
         rlax.tree_split_leaves(tree, axis=1),
         rlax.transpose_first_axis_to_last(rlax.transpose_last_axis_to_first(tree)),
-        jax.random.uniform(rlax.tree_split_key(key(), tree)[0], (), x.dtype),
+        jax.random.bits(rlax.tree_split_key(key(), tree)[0], ()),
     )
 
 
@@ -141,7 +146,7 @@ def zero_targets(mean):
 
 
 def popart_by_parts(shift, scale, x, inputs, indices):
-    state = rlax.PopArtState(shift, scale, scale)
+    state = rlax.PopArtState(shift, scale, 1 + shift**2)
     moved = rlax.art(state, x, indices, 0.1, 1e-2, 10.0)
     return (
         rlax.unnormalize_linear(state, inputs, indices),
@@ -313,7 +318,7 @@ TRANSITION = {  # one transition, or any array
     "art": (popart_by_parts, ["n", A], ["u", A], ["n", 4], ["n", 4, A], ["i", 4]),
     "mpo_weights": (mpo_weights, ["n", 6, T], ["u"]),
     "vmpo_weights": (vmpo_weights, ["n", T, 4], ["u", T, 4], ["u", T, 4], ["u"]),
-    "greedy": (discrete(rlax.greedy), ["n", T, A], ["i", T]),
+    "greedy": (greedily, ["n", T, A]),
     "categorical_sample": (
         lambda p: rlax.categorical_sample(key(), p).astype(p.dtype) * p[..., 0],
         ["p", 4, A],

@@ -72,7 +72,8 @@ def halved(args, dtype):
 
 
 def symbols(*names):
-    scope = export.SymbolicScope()
+    # What a caller says who wants two neighbours of a memory of any size.
+    scope = export.SymbolicScope([f"{name} >= 2" for name in names])
     return [export.symbolic_shape(name, scope=scope)[0] for name in names]
 
 
@@ -126,7 +127,8 @@ NEEDS_NUMBERS = {
 def symbolic_sizes(name):
     """Every axis that has not A elements (or 2, or 3) of any size, without vmap."""
     sizes = {4: "s", 5: "t", 6: "u"}
-    names = dict(zip(sizes, symbols(*sizes.values())))
+    used = {n for x in arguments(name) for n in x.shape if n in sizes}
+    names = dict(zip(used, symbols(*(sizes[n] for n in used))))
     args = [
         jax.ShapeDtypeStruct(tuple(names.get(n, n) for n in x.shape), x.dtype)
         for x in outlines(name)

@@ -163,10 +163,12 @@ def widest(*dtypes: Any) -> Any:
 
 
 def of_widest_float(*arrays: jax.Array) -> list[jax.Array]:
-    """The arrays in the widest of their float dtypes, integers among them too."""
+    """The arrays in the widest of their float dtypes, integers among them too.
+
+    Without a float, all stay what they are.
+    """
     floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
-    dtype = widest(*floats) if floats else float
-    return [x.astype(dtype) for x in arrays]
+    return [x.astype(widest(*floats)) for x in arrays] if floats else list(arrays)
 
 
 def at_least_single(dtype: Any) -> Any:

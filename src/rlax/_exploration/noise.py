@@ -10,17 +10,17 @@ from rlax._core.contracts import check_range, shapes
 Array = jax.Array
 
 
-@shapes("action[D]")
+@shapes("action[...]")
 def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
     """Adds independent Gaussian noise to a continuous action.
 
     Args:
       key: A random key.
-      action: `[A]`.
-      stddev: Standard deviation, not negative.
+      action: `[A]`, or `[..., A]` for a batch.
+      stddev: Standard deviation, not negative: one number, or what broadcasts.
 
     Returns:
-      `[A]`.
+      Of the action's shape.
 
     Raises:
       ContractError: Where stddev is negative.

@@ -13,7 +13,7 @@ from rlax._core.contracts import ContractError, check_range, is_host, shapes
 Array = jax.Array
 
 
-@shapes("x[...]")
+@shapes("x:number[...]")
 def identity(x: Any) -> Array:
     """Returns x.
 
