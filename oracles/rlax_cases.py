@@ -100,16 +100,19 @@ KINDS = {
     "numpy": lambda x, k: x,
     "list": lambda x, k: x.tolist(),
     "numpy scalar": lambda x, k: x[()] if not x.ndim else None,
-    "64 bits of numpy": lambda x, k: x.astype(f"{x.dtype.kind}8") if x.dtype != bool
-    else None,
+    "64 bits of numpy": lambda x, k: (
+        x.astype(f"{x.dtype.kind}8") if x.dtype != bool else None
+    ),
     "bfloat16": lambda x, k: jnp.asarray(x, jnp.bfloat16) if is_float(x) else None,
     "float16": lambda x, k: jnp.asarray(x, jnp.float16) if is_float(x) else None,
     "float": lambda x, k: None if is_float(x) else jnp.asarray(x, jnp.float32),
-    "int": lambda x, k: jnp.asarray(whole(x, k, np.int32))
-    if x.dtype != np.int32 else None,
+    "int": lambda x, k: (
+        jnp.asarray(whole(x, k, np.int32)) if x.dtype != np.int32 else None
+    ),
     "numpy int": lambda x, k: whole(x, k, np.int64) if x.dtype != np.int32 else None,
-    "python int": lambda x, k: whole(x, k, np.int64).tolist()
-    if x.dtype != np.int32 else None,
+    "python int": lambda x, k: (
+        whole(x, k, np.int64).tolist() if x.dtype != np.int32 else None
+    ),
     "uint8": lambda x, k: jnp.asarray(whole(x, k, np.uint8)) if k[0] == "i" else None,
     "bool": lambda x, k: jnp.asarray(np.abs(x) > 0.5) if x.dtype != bool else None,
     "python bool": lambda x, k: (np.abs(x) > 0.5).tolist() if x.dtype != bool else None,
@@ -244,7 +247,9 @@ TX = {
 }
 ONE_STEP = f"q_tm1 n {A}, a_tm1 i{A}, r_t n, discount_t u"
 RESIDUAL = f"v_tm1 n {T}, v_t n {T}, r_t n {T}, discount_t u {T}, rho_tm1 u {T}"
-Q_SEQUENCE = f"q_tm1 n {T} {A}, a_tm1 i{A} {T}, r_t n {T}, discount_t u {T}, q_t n {T} {A}"
+Q_SEQUENCE = (
+    f"q_tm1 n {T} {A}, a_tm1 i{A} {T}, r_t n {T}, discount_t u {T}, q_t n {T} {A}"
+)
 RETRACE = (
     f"q_tm1 n {T} {A}, q_t n {T} {A}, a_tm1 i{A} {T}, a_t i{A} {T}, r_t n {T},"
     f"discount_t u {T}, pi_t p {T} {A}, mu_t u {T}, lambda_ u"
@@ -551,7 +556,10 @@ OPS = {
         f"x n {T}, low n, high u",
     ),
     "normalize": (over_state(rlax.normalize), f"{STATE}, x n {T}, indices i{A} {T}"),
-    "unnormalize": (over_state(rlax.unnormalize), f"{STATE}, x n {T}, indices i{A} {T}"),
+    "unnormalize": (
+        over_state(rlax.unnormalize),
+        f"{STATE}, x n {T}, indices i{A} {T}",
+    ),
     "normalize of one index": (
         over_state(rlax.normalize),
         f"{STATE}, x n {T}, indices i{A}",
@@ -741,7 +749,10 @@ def programs():
         "zeros like the values": jnp.zeros_like(jnp.ones(3), jnp.int32),
         "minus one": jnp.array(-1),
     }.items():
-        yield f"PopArt: one index of {name}", functools.partial(popart_of_a_batch, index)
+        yield (
+            f"PopArt: one index of {name}",
+            functools.partial(popart_of_a_batch, index),
+        )
     q = jnp.array([1.0, 3.0, 2.0])
     for name, seed in {
         "a legacy key": jax.random.PRNGKey(0),
@@ -837,12 +848,14 @@ def of_op(name, op, spec):
         return full, functools.partial(traced, run)
 
     yield case({}, "as it is")
-    yield f"{name}: in jit", lambda: traced(
-        lambda: jax.jit(op)(*(jnp.asarray(x) for *_, x in args))
+    yield (
+        f"{name}: in jit",
+        lambda: traced(lambda: jax.jit(op)(*(jnp.asarray(x) for *_, x in args))),
     )
     if args:
-        yield f"{name}: in vmap", lambda: traced(
-            lambda: jax.vmap(op)(*(stacked(x, 0) for *_, x in args))
+        yield (
+            f"{name}: in vmap",
+            lambda: traced(lambda: jax.vmap(op)(*(stacked(x, 0) for *_, x in args))),
         )
     for i, (arg, _, _) in enumerate(args):
         for mutation in MUTATIONS:

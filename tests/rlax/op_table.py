@@ -42,7 +42,9 @@ class Normal:
         return jnp.broadcast_to(self.mean, noise.shape) + noise
 
     def log_prob(self, value):
-        return -0.5 * jnp.sum(jnp.square(value - jnp.broadcast_to(self.mean, value.shape)), -1)
+        return -0.5 * jnp.sum(
+            jnp.square(value - jnp.broadcast_to(self.mean, value.shape)), -1
+        )
 
 
 def targets_loss(mean):

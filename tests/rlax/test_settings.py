@@ -66,9 +66,7 @@ def resized(name, time, lead=()):
 
 
 def halved(args, dtype):
-    return [
-        jax.ShapeDtypeStruct(x.shape, dtype) if is_float(x) else x for x in args
-    ]
+    return [jax.ShapeDtypeStruct(x.shape, dtype) if is_float(x) else x for x in args]
 
 
 def symbols(*names):
@@ -109,9 +107,7 @@ def half_precision(name):
 
 def symbolic_batch(name):
     (b,) = symbols("b")
-    args = [
-        jax.ShapeDtypeStruct((b, *x.shape), x.dtype) for x in outlines(name)
-    ]
+    args = [jax.ShapeDtypeStruct((b, *x.shape), x.dtype) for x in outlines(name)]
     out = exported(jax.vmap(leaves_of(name)), args)
     assert all(x.shape[0] == b for x in out)
 
@@ -256,7 +252,13 @@ def test_setting(name, setting):
 def test_every_public_op_has_a_row():
     source = inspect.getsource(op_table)
     # Classes that ops return or take, and what the rows call by another name.
-    by_other_names = {"ContractError", "EmaMoments", "EmaState", "PolicyTarget", "TxPair"}
+    by_other_names = {
+        "ContractError",
+        "EmaMoments",
+        "EmaState",
+        "PolicyTarget",
+        "TxPair",
+    }
     missing = {n for n in rlax.__all__ if f"rlax.{n}" not in source}
     assert missing <= by_other_names
 

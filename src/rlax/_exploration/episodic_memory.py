@@ -32,7 +32,7 @@ def _sqeuclidian(x: Array, y: Array) -> Array:
     return jnp.sum(jnp.square(x - y))
 
 
-@shapes("data:real[N D], query_points:real[Q D]")
+@shapes("data:real[N D], query_points:real[B D]")
 def knn_query(
     data: Any,
     query_points: Any,

@@ -244,7 +244,9 @@ def art(
         sums = jax.lax.psum(sums, names)
     shift_new = shift + step_size * sums[:, 0]
     moment_new = second_moment + step_size * sums[:, 1]
-    scale = jnp.sqrt(moment_new - jnp.square(shift_new))
+    # Rounding may take the variance below 0.
+    variance = jnp.maximum(moment_new - jnp.square(shift_new), scale_lb**2)
+    scale = jnp.sqrt(variance)
     return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
 
 

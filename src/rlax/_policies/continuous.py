@@ -42,7 +42,9 @@ def _normal_sample(key: Array, mu: Any, sigma: Any) -> Array:
     return mu + sigma * jax.random.normal(key, mu.shape, dtype)
 
 
-@shapes("sample:real[... D], mu:real[... D], sigma:real[]|[... D]", "a Gaussian's logprob")
+@shapes(
+    "sample:real[... D], mu:real[... D], sigma:real[]|[... D]", "a Gaussian's logprob"
+)
 def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
     per_dimension = jnp.square((sample - mu) / sigma) + 2 * jnp.log(sigma) + _LOG_2PI
     return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)

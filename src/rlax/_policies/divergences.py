@@ -74,7 +74,9 @@ def categorical_kl_divergence(
     return jnp.sum(p * difference, axis=-1)
 
 
-@shapes("mu_0:real[... D], sigma_0:real[]|[... D], mu_1:real[... D], sigma_1:real[]|[... D]")
+@shapes(
+    "mu_0:real[... D], sigma_0:real[]|[... D], mu_1:real[... D], sigma_1:real[]|[... D]"
+)
 def multivariate_normal_kl_divergence(
     mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any
 ) -> Array:
