@@ -102,7 +102,7 @@ BAD = {
         V3, V3, np.array([1.0, 0.0, 2.0])
     ),
     # empty sequences, and windows that do not fit
-    "T would be 0": lambda: rlax.lambda_returns(V3[:0], D3[:0], V3[:0]),
+    "T would be -1": lambda: rlax.feature_control_rewards(Q[:0]),
     "A would be 0": lambda: rlax.greedy().probs(np.ones((2, 0), F)),
     "n must be at least 1": lambda: rlax.n_step_bootstrapped_returns(V3, D3, V3, 0),
     "n must be a whole number": lambda: rlax.n_step_bootstrapped_returns(

@@ -27,6 +27,8 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Arr
        [0. 0. 0.]]
     """
     indices = jnp.asarray(indices)[..., None]
+    if indices.dtype == bool:
+        indices = indices.astype(jnp.int32)
     classes = jnp.arange(num_classes, dtype=indices.dtype)
     return (indices == classes.reshape((1,) * (indices.ndim - 1) + (-1,))).astype(dtype)
 
@@ -53,8 +55,8 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
 
     Args:
       values: `[..., A]`.
-      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end.
-        Others give NaN (the lowest integer where values are integers).
+      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end. An
+        axis of 1 broadcasts, here and in values. Others give NaN (the lowest integer where values are integers).
       keepdims: Whether the last axis stays, with size 1.
 
     Returns:
@@ -73,8 +75,10 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
             f"batched_index: indices must have an integer dtype, got {indices.dtype}; "
             "pass jnp.asarray(indices, jnp.int32)."
         )
+    lead = values.shape[:-1]
     contracts.check(
-        values.shape[:-1] == indices.shape,
+        len(lead) == indices.ndim
+        and contracts.broadcast_shape(lead, indices.shape) is not None,
         f"batched_index: indices {list(indices.shape)} must have the shape of values "
         f"{list(values.shape)} without its last axis, {list(values.shape[:-1])}.",
     )
@@ -87,7 +91,7 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
 
     Args:
       source: `[A, B, ...]`; each size equals target's, or is 1.
-      target: `[A, B, ..., Z]`.
+      target: `[A, B, ..., Z]`, or one number, which leaves source as it is.
 
     Returns:
       source, with its axes and sizes for the leading axes of target, and 1 behind.
@@ -100,6 +104,8 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
       (2, 1)
     """
     source, target = jnp.asarray(source), jnp.asarray(target)
+    if target.ndim == 0:
+        return source  # one number: it broadcasts by itself
     leading = target.shape[: source.ndim]
     fits = len(leading) == source.ndim and all(
         s in (1, t) for s, t in zip(source.shape, leading)
@@ -117,11 +123,11 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
 
     Args:
       data: `[..., *rest]`.
-      replacement: Of data's shape; None stands for zeros.
+      replacement: Of data's shape, or one that broadcasts; None stands for zeros.
       mask: `[...]`, numbers or booleans; set where not 0.
 
     Returns:
-      Of data's shape.
+      Of data's shape, or what data and replacement broadcast to.
 
     Raises:
       ContractError: Where the shapes do not fit.
@@ -136,12 +142,47 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
     if replacement is not None:
         replacement = jnp.asarray(replacement)
         contracts.check(
-            replacement.shape == data.shape,
+            contracts.broadcast_shape(replacement.shape, data.shape) is not None,
             f"replace_masked: replacement {list(replacement.shape)} must have data's "
             f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
         )
-    chosen = lhs_broadcast(mask, data) != 0
+    chosen = lhs_broadcast(mask, data).astype(bool)
     return jnp.where(chosen, zeros if replacement is None else replacement, data)
+
+
+def widest(*dtypes: Any) -> Any:
+    """The float dtype that holds all of these, under strict promotion too."""
+    found = dtypes[0]
+    for dtype in dtypes[1:]:
+        bits, others = jnp.finfo(found).bits, jnp.finfo(dtype).bits
+        if bits == others and found != dtype:
+            found = jnp.dtype(jnp.float32)  # bfloat16 and float16
+        elif others > bits:
+            found = dtype
+    return found
+
+
+def of_widest_float(*arrays: jax.Array) -> list[jax.Array]:
+    """The arrays in the widest of their float dtypes, integers among them too.
+
+    Without a float, all stay what they are.
+    """
+    floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
+    return [x.astype(widest(*floats)) for x in arrays] if floats else list(arrays)
+
+
+def at_least_single(dtype: Any) -> Any:
+    """float32 in place of half precision."""
+    return widest(dtype, jnp.dtype(jnp.float32))
+
+
+def fresh(x: Any) -> Any:
+    """x; as an operation's result where it is traced.
+
+    Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
+    inside jit makes of one that is closed over.
+    """
+    return jnp.copy(x) if isinstance(x, jax.core.Tracer) else x
 
 
 def align(x: jax.Array, like: jax.Array) -> jax.Array:

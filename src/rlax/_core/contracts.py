@@ -4,24 +4,33 @@
     def q_learning(q_tm1, a_tm1, r_t, discount_t, q_t): ...
 
 Grammar of one entry: `name:kind[dims]`, further shapes after `|`, `?` behind the
-name where None is allowed. Dims: a letter (the same size wherever it stands, at
-least 1), `T+1` or `T-1`, a number, and `...` for batch dimensions that all arguments
-share. Kinds (default `float`):
+name where None is allowed. Dims: a letter (the same size wherever it stands), `T+1` or
+`T-1`, a number, `...` for batch dimensions that all arguments share, and `*` for any
+shape, left as it is. Kinds (default `float`):
 
     float     floating point; Python ints are fine
     unit      float in [0, 1]            positive  float >= 0
-    probs     float in [0, 1]            number    any numeric dtype
+    probs     float in [0, 1]            rising    each above the one before it
+    real      any numbers or booleans, of which it makes floats
+    share     real in [0, 1]             number    any numbers, as they are
     int       integers, no booleans      index(A)  int in 0 .. A - 1
-    bool      booleans only              mask      bool, int or float; true where != 0
-    rising    float, each above the one before it
+    bool      booleans only              mask      any numbers; true where != 0
 
-Only what costs no device round trip is checked: shapes and dtypes always (they are
-static), values where they come as Python or NumPy numbers. Arguments reach the op as
-JAX arrays, a mask as booleans.
+Arguments broadcast as NumPy's do where that cannot hide a mistake, and reach the op at
+their full size: a leading `...`, time (`T`), the dimensions of vectors (`D`) and the elements of
+a set (`N`) take a size of 1 for any. Actions (`A`, `B`) and atoms to project onto (`K`)
+do not: one more or less of them is another problem. Nor do batches that would make a larger one together, as `[B]` and
+`[B, 1]` make `[B, B]`. Time and batches may be empty.
+
+Floats and what becomes one get the widest of their dtypes. Only what costs no
+device round trip is checked: shapes and dtypes always (they are static), values where
+they come as Python or NumPy numbers. A symbolic size of `jax.export` is any size.
+Arguments reach the op as JAX arrays, a mask as booleans.
 """
 
 import functools
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -72,8 +81,10 @@ class Entry(NamedTuple):
 
 
 _ENTRY = re.compile(r"(\w+)(\??)(?::(\w+)(?:\((\w+)\))?)?((?:\[[^\]]*\]\|?)+)")
-_RANGES = {"unit": (0.0, 1.0), "probs": (0.0, 1.0), "positive": (0.0, np.inf)}
+_UNIT = (0.0, 1.0)
+_RANGES = {"unit": _UNIT, "probs": _UNIT, "share": _UNIT, "positive": (0.0, np.inf)}
 _FLOATS = ("float", "unit", "probs", "positive", "rising")
+_REALS = ("real", "share")
 _SLACK = 1e-5  # a softmax may round to a little above one
 
 
@@ -140,14 +151,18 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
                 if value is None and entry.optional:
                     continue
                 array = _as_kind(op_name, entry, value)
+                given.append((entry, value, array))
+            arrays = _of_one_dtype(given)
+            sizes, wanted = _match(op_name, spec, given)
+            for (entry, value, _), array, shape in zip(given, arrays, wanted):
+                _check_values(op_name, entry, value, sizes)
+                if array.shape != shape:
+                    array = jnp.broadcast_to(array, shape)
+                i = position[entry.name]
                 if i < len(values):
                     values[i] = array
                 else:
                     kwargs[entry.name] = array
-                given.append((entry, value, array.shape))
-            sizes = _match(op_name, spec, given)
-            for entry, value, _ in given:
-                _check_values(op_name, entry, value, sizes)
             return op(*values, **kwargs)
 
         return checked  # type: ignore[return-value]
@@ -182,24 +197,61 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
         raise DtypeContractError(
             f"{op}: {entry.name} must have {wanted}, got {dtype}; pass {remedy}."
         )
-    if kind in _FLOATS and is_integer:
-        return jnp.asarray(float(value))
+    if isinstance(value, int) and kind in _FLOATS + _REALS:
+        return jnp.asarray(float(value))  # weakly typed, as a Python float is
     array = jnp.asarray(value)
-    return array != 0 if kind == "mask" else array
+    return array.astype(bool) if kind == "mask" else array
 
 
-def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
-    """Binds every letter to a size, or says which arguments disagree."""
+def _of_one_dtype(given: Sequence[tuple]) -> list[jax.Array]:
+    """The arguments, those that are to be floats in the widest of their dtypes."""
+    arrays = [array for _, _, array in given]
+    places = [
+        i for i, (entry, _, _) in enumerate(given) if entry.kind in _FLOATS + _REALS
+    ]
+    if len({arrays[i].dtype for i in places}) < 2 and all(
+        jnp.issubdtype(arrays[i].dtype, jnp.floating) for i in places
+    ):
+        return arrays
+    floats = [
+        arrays[i] for i in places if jnp.issubdtype(arrays[i].dtype, jnp.floating)
+    ]
+    dtype = jnp.result_type(*floats) if floats else float
+    for i in places:
+        if arrays[i].dtype != dtype:
+            arrays[i] = arrays[i].astype(dtype)
+    return arrays
+
+
+# Letters that may be 0, and those for whose size 1 may stand.
+_MAY_BE_EMPTY = "TBDN"
+_BROADCASTS = "TDN"
+
+
+def _match(
+    op: str, spec: str, given: Sequence[tuple]
+) -> tuple[dict[str, Any], list[tuple]]:
+    """Binds every letter to a size, or says which arguments disagree.
+
+    Returns the sizes, and the full shape of every argument.
+    """
     sizes: dict[str, Any] = {}
     owners: dict[str, str] = {}
-    for entry, _, shape in given:
-        problems = []
+    loose: set[str] = set()  # letters that are 1 so far, and may turn out larger
+    chosen = []
+    for entry, _, array in given:
+        shape, problems = array.shape, []
         for dims in entry.alternatives:
-            bound, problem = _bind(dims, shape, sizes, owners)
+            bound, problem = _bind(dims, shape, sizes, owners, loose)
             if problem is None:
                 for letter, size in bound.items():
                     sizes[letter] = size
                     owners[letter] = f"{entry.name} {list(shape)}"
+                    if size == 1 and letter in dims:
+                        loose.add(letter)
+                    else:
+                        loose.discard(letter)
+                chosen.append((dims, shape))
                 break
             problems.append(problem)
         else:
@@ -213,14 +265,83 @@ def _match(op: str, spec: str, given: Sequence[tuple]) -> dict[str, Any]:
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
                 f"{problem}.{hint}\n  contract: {spec}"
             )
-    return sizes
+    if sizes.get("..."):
+        _check_no_outer_batch(op, spec, given, chosen)
+    return sizes, [_full_shape(dims, shape, sizes) for dims, shape in chosen]
+
+
+def _full_shape(dims: tuple[str, ...], shape: tuple, sizes: dict[str, Any]) -> tuple:
+    """The shape that an argument has once it is broadcast."""
+    if dims == ("*",):
+        return shape
+    if dims == ("...",):
+        return sizes["..."]
+    full: list[Any] = []
+    for dim in dims:
+        if dim == "...":
+            full += sizes["..."]
+        elif dim.isdigit():
+            full.append(int(dim))
+        else:
+            full.append(sizes[dim[0]] + int(dim[1:] or 0))
+    return tuple(full)
+
+
+def _check_no_outer_batch(op, spec, given, chosen):
+    """Raises where [B] meets [B, 1], of which NumPy makes [B, B]."""
+    batches = []
+    for (entry, _, _), (dims, shape) in zip(given, chosen):
+        if "..." in dims:
+            after = len(dims) - dims.index("...") - 1
+            batch = shape[dims.index("...") : len(shape) - after]
+            batches.append((batch, f"{entry.name} {list(shape)}"))
+    for (one, its_name), (other, other_name) in itertools.combinations(batches, 2):
+        if broadcast_shape(one, other) is None:
+            raise ContractError(
+                f"{op}: the batch dimensions of {its_name} and {other_name} do not fit "
+                "or would make a larger batch than either has; give both the same "
+                f"number of axes.\n  contract: {spec}"
+            )
+
+
+def broadcast_shape(one: tuple, other: tuple) -> tuple | None:
+    """The shape of both together, or None where they do not fit or hide a mistake.
+
+    A mistake is likely where shapes of different rank agree in no axis that both have,
+    and yet make a larger one: [B] and [B, 1] make [B, B].
+    """
+    together = _together(one, other)
+    if len(one) == len(other) or together in (None, one, other):
+        return together
+    agree = any(x == y for x, y in zip(reversed(one), reversed(other)))
+    return together if agree else None
+
+
+def _together(one: tuple, other: tuple) -> tuple | None:
+    """NumPy's broadcast of two batches; None where they do not fit."""
+    if len(one) < len(other):
+        one, other = other, one
+    ahead = len(one) - len(other)
+    sizes = list(one)
+    for i, size in enumerate(other, ahead):
+        if sizes[i] == 1:
+            sizes[i] = size
+        elif not (size == 1 or size == sizes[i]):
+            return None
+    return tuple(sizes)
 
 
 def _bind(
-    dims: tuple[str, ...], shape: tuple[int, ...], sizes: dict, owners: dict
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    sizes: dict[str, Any],
+    owners: dict[str, str],
+    loose: set[str],
 ) -> tuple[dict[str, Any], str | None]:
     """New bindings that make `dims` fit `shape`; or what stands in the way."""
     bound: dict[str, Any] = {}
+    if dims == ("*",):
+        return bound, None
     rank = len(shape)
     if "..." in dims:
         before = dims.index("...")
@@ -228,9 +349,13 @@ def _bind(
         if rank < before + after:
             return {}, f"rank {rank} is below {before + after}"
         batch = shape[before : rank - after]
-        if sizes.get("...", batch) != batch:
-            known = f"{list(sizes['...'])} in {owners['...']}"
-            return {}, f"its batch dimensions are {list(batch)}, but {known}"
+        known = sizes.get("...", batch)
+        if known != batch:
+            batch = _together(known, batch) if before == 0 else None
+            if batch is None:
+                given = list(shape[before : rank - after])
+                known = f"{list(known)} in {owners['...']}"
+                return {}, f"its batch dimensions are {given}, but {known}"
         bound["..."] = batch
         pairs = [*zip(dims[:before], shape), *zip(dims[before + 1 :], shape[-after:])]
         if after == 0:
@@ -246,14 +371,20 @@ def _bind(
             continue
         letter, offset = dim[0], int(dim[1:] or 0)
         value = size - offset
-        if value < 1:
-            return {}, f"{letter} would be {value}, and it must be at least 1"
         known = bound.get(letter, sizes.get(letter))
+        if known is not None and known != value and letter in _BROADCASTS:
+            if size == 1 and offset <= 0:
+                value = known
+            elif letter in loose:
+                known = value
+        least = 0 if letter in _MAY_BE_EMPTY else 1
+        if isinstance(value, int) and value < least:
+            return {}, f"{letter} would be {value}, and it must be at least {least}"
         if known is not None and known != value:
             where = owners.get(letter, "the same argument")
             return {}, f"{letter} is {value} here, but {known} in {where}"
         bound[letter] = value
-    return {k: v for k, v in bound.items() if k not in sizes}, None
+    return {k: v for k, v in bound.items() if k not in sizes or sizes[k] != v}, None
 
 
 def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> None:
@@ -269,6 +400,8 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
         )
     elif entry.index_of is not None and is_host(value):
         limit = sizes[entry.index_of]
+        if not isinstance(limit, int):
+            return  # a symbolic size: any
         indices = np.asarray(value)
         outside = (indices < 0) | (indices >= limit)
         if outside.any():

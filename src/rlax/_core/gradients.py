@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlax._core import arrays
+
 
 def stop_gradient_if(stop: bool, tree: Any) -> Any:
     """The same values, through which no gradient flows if `stop`."""
@@ -52,7 +54,7 @@ def clip_gradient(*args: Any, **kwargs: Any) -> Any:
 
 
 def _explicit(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
-    return _clipped(x, gradient_min, gradient_max)
+    return _clipped(jax.tree.map(arrays.fresh, x), gradient_min, gradient_max)
 
 
 _explicit.__qualname__ = "clip_gradient"  # where Python says what is missing

@@ -71,6 +71,7 @@ def record(cls: type) -> Any:
 
     __init__.__wrapped__ = fill  # type: ignore[attr-defined]  # for inspect.signature
     cls.__init__ = __init__
+    names = tuple(sorted(names))  # the order of the leaves, as of a dict's
     jax.tree_util.register_pytree_with_keys(
         cls,
         lambda x: (

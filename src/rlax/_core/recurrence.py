@@ -20,8 +20,10 @@ from jax.custom_derivatives import SymbolicZero
 PARALLEL_FROM = 256
 
 
-def runs_in_parallel(length: int, parallel: bool | None) -> bool:
+def runs_in_parallel(length: Any, parallel: bool | None) -> bool:
     """The caller's choice; without one, by backend and length."""
+    if not isinstance(length, int):
+        return False  # a symbolic length: nothing can be halved
     if parallel is not None:
         return parallel
     return length >= PARALLEL_FROM and jax.default_backend() != "cpu"
@@ -57,6 +59,8 @@ def linear_recurrence(
     last = jnp.broadcast_to(last, shape[1:]).astype(dtype)
     # A number for all steps stays one: a scan need not read it anew from memory.
     inputs = tuple(jnp.broadcast_to(x, shape) if x.ndim else x for x in inputs)
+    if isinstance(length, int) and length == 0:
+        return jnp.zeros(shape, dtype)
     if cut is not None:
         cut = jnp.broadcast_to(cut, shape)
     if runs_in_parallel(length, parallel):
@@ -65,6 +69,18 @@ def linear_recurrence(
         term, decay = jax.jvp(lambda y: step(y, *inputs), (zeros,), (ones,))
         return _compose_all(term, decay, last, cut)
     return _scan(step, inputs, last, cut)
+
+
+def last_of(x: jax.Array) -> jax.Array:
+    """The last step of x [T, ...]; zeros where there is none."""
+    if isinstance(x.shape[0], int) and x.shape[0] == 0:
+        return jnp.zeros(x.shape[1:], x.dtype)
+    return x[-1]
+
+
+def nothing_behind(x: jax.Array) -> jax.Array:
+    """Zeros like a step of x [T, ...]: the value behind the end of a plain sum."""
+    return jnp.zeros(x.shape[1:], x.dtype)
 
 
 def traced(

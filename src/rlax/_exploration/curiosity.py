@@ -29,7 +29,7 @@ class IntrinsicRewardState(Record):
     distance_count: Any = 0
 
 
-@shapes("embeddings[N D]")
+@shapes("embeddings:real[N D]")
 def episodic_memory_intrinsic_rewards(
     embeddings: Any,
     num_neighbors: int,
@@ -93,7 +93,9 @@ def episodic_memory_intrinsic_rewards(
 
     neighbors = knn_query(state.memory, embeddings, num_neighbors)
     distance_sum = state.distance_sum + neighbors.neighbor_neg_distances.sum()
-    distance_count = state.distance_count + num_neighbors * count
+    symbolic = not isinstance(count, int)
+    amount = jnp.asarray(count) if symbolic else count
+    distance_count = state.distance_count + num_neighbors * amount
 
     # Where all distances so far are next to nothing, nothing is new.
     mean = -distance_sum / distance_count - constant
@@ -104,13 +106,17 @@ def episodic_memory_intrinsic_rewards(
     reward = jnp.where(similarity > max_similarity, 0, reward_scale / similarity)
 
     # More embeddings than places: only the last ones would survive.
-    kept = min(count, size)
+    kept = count if symbolic else min(count, size)
     start = state.next_memory_index % size
-    places = (start + jnp.arange(count - kept, count)) % size
-    memory = jnp.asarray(state.memory).at[places].set(embeddings[count - kept :])
+    order = jnp.arange(count - kept, count)
+    places = (start + order) % size
+    if symbolic:
+        places = jnp.where(order < count - size, size, places)  # size: nowhere
+    memory = jnp.asarray(state.memory)
+    memory = memory.at[places].set(embeddings[count - kept :], mode="drop")
     return reward, IntrinsicRewardState(
         memory=memory,
-        next_memory_index=start + count % size,
+        next_memory_index=start + amount % size,
         distance_sum=distance_sum,
         distance_count=distance_count,
     )

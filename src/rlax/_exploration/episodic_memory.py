@@ -1,17 +1,19 @@
 """Nearest neighbours in a memory."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rlax._core.contracts import ContractError, shapes
+from rlax._core.objects import Record, record
 
 Array = jax.Array
 
 
-class KNNQueryResult(NamedTuple):
+@record
+class KNNQueryResult(Record):
     """The nearest neighbours of every query, nearest first.
 
     Attributes:
@@ -20,9 +22,9 @@ class KNNQueryResult(NamedTuple):
       neighbor_neg_distances: Minus the distance to them, `[Q, K]`.
     """
 
-    neighbors: Array
-    neighbor_indices: Array
-    neighbor_neg_distances: Array
+    neighbors: Any
+    neighbor_indices: Any
+    neighbor_neg_distances: Any
 
 
 def _sqeuclidian(x: Array, y: Array) -> Array:
@@ -30,7 +32,7 @@ def _sqeuclidian(x: Array, y: Array) -> Array:
     return jnp.sum(jnp.square(x - y))
 
 
-@shapes("data[N D], query_points[Q D]")
+@shapes("data:real[N D], query_points:real[B D]")
 def knn_query(
     data: Any,
     query_points: Any,
@@ -46,7 +48,7 @@ def knn_query(
       metric: From two vectors `[D]` to their distance. Default: squared Euclidean.
 
     Returns:
-      A tuple (neighbors, neighbor_indices, neighbor_neg_distances).
+      A record of neighbors, neighbor_indices and neighbor_neg_distances.
 
     Raises:
       ContractError: Where num_neighbors is below 1.
@@ -59,7 +61,8 @@ def knn_query(
         raise ContractError(
             f"knn_query: num_neighbors must be at least 1, got {num_neighbors}."
         )
-    num_neighbors = min(num_neighbors, data.shape[0])
+    if isinstance(data.shape[0], int):  # else symbolic, and taken to be enough
+        num_neighbors = min(num_neighbors, data.shape[0])
     to_all = jax.vmap(metric, in_axes=(None, 0))
     distances = jax.vmap(to_all, in_axes=(0, None))(query_points, data)
     distances = jax.lax.stop_gradient(distances)
@@ -68,4 +71,8 @@ def knn_query(
     # places that are free.
     neighbors = data[indices]
     neg_distances = -jax.vmap(to_all)(query_points, neighbors)
-    return KNNQueryResult(neighbors, indices, neg_distances)
+    return KNNQueryResult(
+        neighbors=neighbors,
+        neighbor_indices=indices,
+        neighbor_neg_distances=neg_distances,
+    )

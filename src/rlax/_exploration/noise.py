@@ -10,17 +10,17 @@ from rlax._core.contracts import check_range, shapes
 Array = jax.Array
 
 
-@shapes("action[A]")
+@shapes("action[...]")
 def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
     """Adds independent Gaussian noise to a continuous action.
 
     Args:
       key: A random key.
-      action: `[A]`.
-      stddev: Standard deviation, not negative.
+      action: `[A]`, or `[..., A]` for a batch.
+      stddev: Standard deviation, not negative: one number, or what broadcasts.
 
     Returns:
-      `[A]`.
+      Of the action's shape.
 
     Raises:
       ContractError: Where stddev is negative.
@@ -33,7 +33,7 @@ def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
     return action + jax.random.normal(key, action.shape, action.dtype) * stddev
 
 
-@shapes("action[A], noise_tm1[A]")
+@shapes("action[D], noise_tm1[D]")
 def add_ornstein_uhlenbeck_noise(
     key: Array, action: Any, noise_tm1: Any, damping: float, stddev: float
 ) -> Array:
@@ -68,7 +68,7 @@ def add_ornstein_uhlenbeck_noise(
     return action + (1 - damping) * noise_tm1 + fresh
 
 
-@shapes("prior[B A]")
+@shapes("prior:real[B A]")
 def add_dirichlet_noise(
     key: Array, prior: Any, dirichlet_alpha: float, dirichlet_fraction: float
 ) -> Array:

@@ -9,7 +9,7 @@ from rlax._core.arrays import one_hot
 from rlax._core.contracts import check, shapes
 
 
-@shapes("features[... B D], action:int[... B], reward[... B]")
+@shapes("features:real[... B D], action:number[... B], reward:real[... B]")
 def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.Array:
     """Joins features, the last action as one-hot, and tanh of the last reward.
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from rlax._core.contracts import shapes
 
 # The step types of dm_env.
-_FIRST, _LAST = 0, 2
+_FIRST, _MID, _LAST = 0, 1, 2
 
 
 @shapes("step_type:int[T B]")
 def fix_step_type_on_interruptions(step_type: Any) -> jax.Array:
-    """Marks as last every step that a first step follows.
+    """Marks as last every step in mid-episode that a first step follows.
 
     Args:
       step_type: 0 first, 1 mid, 2 last, `[T, B]`.
@@ -28,4 +28,5 @@ def fix_step_type_on_interruptions(step_type: Any) -> jax.Array:
     before_first = jnp.concatenate(
         [step_type[1:] == _FIRST, jnp.zeros_like(step_type[:1], bool)]
     )
-    return jnp.where(before_first, jnp.asarray(_LAST, step_type.dtype), step_type)
+    broken_off = before_first & (step_type == _MID)
+    return jnp.where(broken_off, jnp.asarray(_LAST, step_type.dtype), step_type)

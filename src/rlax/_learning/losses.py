@@ -32,7 +32,7 @@ def l2_loss(predictions: Any, targets: Any = None) -> Array:
     return 0.5 * jnp.square(error)
 
 
-@shapes("predictions[...], targets[...]")
+@shapes("predictions:real[...], targets:real[...]")
 def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
     """Computes a squared error that weighs its two signs differently.
 
@@ -139,7 +139,7 @@ def huber_loss(x: Any, delta: float = 1.0) -> Array:
     return 0.5 * jnp.square(near) + delta * (size - near)
 
 
-@shapes("labels[... A], logits[... A]")
+@shapes("labels:real[... A], logits:real[... A]")
 def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
     """Computes -Σ labels log softmax(logits), of labels divided by their sum.
 

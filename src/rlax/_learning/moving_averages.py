@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlax._core.arrays import widest
 from rlax._core.contracts import check_range
 from rlax._core.objects import Record, record
 
@@ -54,9 +55,15 @@ class EmaState(Record):
         # Before the first update 1 - decay_product is 0, as mu and nu are.
         share = 1 - jnp.asarray(self.decay_product)
         share = jnp.where(share == 0, 1, share)
-        mean = jax.tree.map(lambda mu: mu / share, self.mu)
+
+        def debiased(average: Any) -> Array:
+            average = jnp.asarray(average)
+            dtype = widest(average.dtype, share.dtype)
+            return average.astype(dtype) / share.astype(dtype)
+
+        mean = jax.tree.map(debiased, self.mu)
         variance = jax.tree.map(
-            lambda nu, m: jnp.maximum(nu / share - jnp.square(m), 0), self.nu, mean
+            lambda nu, m: jnp.maximum(debiased(nu) - jnp.square(m), 0), self.nu, mean
         )
         return EmaMoments(mean=mean, variance=variance)
 
@@ -73,7 +80,8 @@ def create_ema(
     Returns:
       A tuple of init_state(template) -> EmaState, and update(values, state) ->
       (EmaMoments, EmaState). Values and template are trees of arrays; every array
-      counts as one sample of numbers, and is averaged.
+      counts as one sample of numbers, and is averaged; where all are empty, the state
+      stays.
 
     Raises:
       ContractError: Where decay is out of [0, 1].
@@ -98,6 +106,9 @@ def create_ema(
 
     def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
         """Takes values in; returns the estimates with them, and the state."""
+
+        if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
+            return state.debiased_moments(), state  # a batch of nothing
 
         def mean(x: Array) -> Array:
             average = jnp.mean(x)

@@ -23,7 +23,7 @@ def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
       >>> print(rlax.conditional_update({"w": 1.0}, {"w": 0.0}, is_time=True)["w"])
       1.0
     """
-    return tree_select(jnp.asarray(is_time) != 0, new_tensors, old_tensors)
+    return tree_select(jnp.asarray(is_time).astype(bool), new_tensors, old_tensors)
 
 
 def periodic_update(

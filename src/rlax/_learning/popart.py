@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core import arrays
-from rlax._core.contracts import ContractError, check, check_range, shapes
+from rlax._core.contracts import (
+    ContractError,
+    broadcast_shape,
+    check,
+    check_range,
+    shapes,
+)
 
 Array = jax.Array
 AxisNames = str | Sequence[str] | None
@@ -62,7 +68,18 @@ def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
     return of_each[0], of_each[1]
 
 
-@shapes("unnormalized:number[...], indices?:int[...]")
+def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
+    """Raises where values and indices do not fit, or make more than either has."""
+    if indices is not None:
+        check(
+            broadcast_shape(values.shape, indices.shape) is not None,
+            f"{op}: indices has shape {list(indices.shape)}, wanted that of {name} "
+            f"{list(values.shape)}, or one number; pass jnp.broadcast_to(indices, "
+            f"{name}.shape).",
+        )
+
+
+@shapes("unnormalized:number[*], indices?:int[*]")
 def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     """Normalises values with the statistics of their outputs.
 
@@ -71,8 +88,9 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     Args:
       state: The statistics.
       unnormalized: `[...]`.
-      indices: The output that each value belongs to, `[...]`; out of range gives NaN.
-        None: the last axis of the values is the outputs.
+      indices: The output that each value belongs to: one for all, or `[...]`, which
+        broadcast; out of range gives NaN. None: the last axis of the values is the
+        outputs.
 
     Returns:
       `[...]`.
@@ -86,10 +104,12 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
       [2. 0.]
     """
     shift, scale = _statistics(state, indices)
+    _check_together("normalize", "unnormalized", unnormalized, indices)
+    unnormalized, shift, scale = arrays.of_widest_float(unnormalized, shift, scale)
     return (unnormalized - shift) / scale
 
 
-@shapes("normalized:number[...], indices?:int[...]")
+@shapes("normalized:number[*], indices?:int[*]")
 def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
     """Undoes `normalize`.
 
@@ -112,10 +132,12 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
       [5. 1.]
     """
     shift, scale = _statistics(state, indices)
+    _check_together("unnormalize", "normalized", normalized, indices)
+    normalized, shift, scale = arrays.of_widest_float(normalized, shift, scale)
     return scale * normalized + shift
 
 
-@shapes("inputs[... N], indices:index(N)[...]")
+@shapes("inputs:number[... N], indices:index(N)[...]")
 def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtOutput:
     """Picks one output of a linear layer, normalised and not.
 
@@ -146,14 +168,15 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
     )
     normalized = arrays.pick(inputs, indices)
     shift, scale = _statistics(state, indices)
-    return PopArtOutput(normalized, scale * normalized + shift)
+    wide, shift, scale = arrays.of_widest_float(normalized, shift, scale)
+    return PopArtOutput(normalized, scale * wide + shift)
 
 
 # One sum of millions of terms would lose float32's last digits.
 _LONGEST_SUM = 2**14
 
 
-@shapes("targets[...], indices:int[...]")
+@shapes("targets:real[...], indices:int[...]")
 def art(
     state: PopArtState,
     targets: Any,
@@ -197,13 +220,21 @@ def art(
     size = jnp.shape(state.shift)[0]
     targets, indices = targets.reshape(-1), indices.reshape(-1)
     shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
+    check(
+        shift.shape == second_moment.shape,
+        f"art: the state's shift {list(shift.shape)} and second_moment "
+        f"{list(second_moment.shape)} must both be [num_outputs]; make the state with "
+        "popart(num_outputs, ...)[0]().",
+    )
     # Two sums for each output, whatever the number of outputs. An index out of range
     # belongs to none; it must not be taken for another.
     outside = (indices < 0) | (indices >= size)
     segments = jnp.where(outside, size, indices)
     known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
+    targets, known = arrays.of_widest_float(targets, known)
     steps = jnp.stack([targets, jnp.square(targets)], axis=1) - known
-    stretches = -(-targets.size // _LONGEST_SUM)
+    count = targets.size if isinstance(targets.size, int) else 1  # symbolic: one sum
+    stretches = max(1, -(-count // _LONGEST_SUM))
     if stretches > 1:
         segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
     sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)
@@ -213,7 +244,9 @@ def art(
         sums = jax.lax.psum(sums, names)
     shift_new = shift + step_size * sums[:, 0]
     moment_new = second_moment + step_size * sums[:, 1]
-    scale = jnp.sqrt(moment_new - jnp.square(shift_new))
+    # Rounding may take the variance below 0.
+    variance = jnp.maximum(moment_new - jnp.square(shift_new), scale_lb**2)
+    scale = jnp.sqrt(variance)
     return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
 
 
@@ -253,11 +286,17 @@ def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
             f"pop: params must hold 'w' and 'b' of a linear layer, got "
             f"{sorted(params)}; pass params['the_layer']."
         )
-    ratio = old.scale / new.scale
-    w = jnp.asarray(params["w"])
+    w, b = (jnp.asarray(params[name]) for name in ("w", "b"))
+    # Computed in the wider of the two dtypes; the layer keeps its own.
+    wide_w, wide_b, *statistics = arrays.of_widest_float(
+        w, b, *(jnp.asarray(x) for s in (old, new) for x in (s.shift, s.scale))
+    )
+    old_shift, old_scale, new_shift, new_scale = statistics
+    new_w = wide_w * jnp.broadcast_to(old_scale / new_scale, w.shape)
+    new_b = (old_scale * wide_b + old_shift - new_shift) / new_scale
     return {
-        "w": w * jnp.broadcast_to(ratio, w.shape),
-        "b": (old.scale * params["b"] + old.shift - new.shift) / new.scale,
+        "w": new_w.astype(w.dtype) if jnp.issubdtype(w.dtype, jnp.floating) else new_w,
+        "b": new_b.astype(b.dtype) if jnp.issubdtype(b.dtype, jnp.floating) else new_b,
     }
 
 

@@ -54,7 +54,9 @@ def extract_subsequences(
                 f"wanted at least {wanted} = max_valid_start_idx + subsequence_len; "
                 "pass longer ones, or lower either."
             )
-    steps = jnp.arange(subsequence_len)[:, None, None] + start_indices  # [L, B, N]
+    steps = (
+        jnp.arange(subsequence_len)[:, None, None] + start_indices[None]
+    )  # [L, B, N]
     # Behind the end the last step repeats.
     steps = jnp.clip(steps, 0, length - 1)
     return trajectories[steps, jnp.arange(batch_size)[None, :, None]]

@@ -13,7 +13,7 @@ from rlax._policies.divergences import multivariate_normal_kl_divergence
 Array = jax.Array
 
 _LOG_2PI = math.log(2 * math.pi)
-_CONTRACT = "mu[... D], sigma[]|[... D]"
+_CONTRACT = "mu:real[... D], sigma:real[]|[... D]"
 
 
 class ContinuousDistribution(NamedTuple):
@@ -42,10 +42,10 @@ def _normal_sample(key: Array, mu: Any, sigma: Any) -> Array:
     return mu + sigma * jax.random.normal(key, mu.shape, dtype)
 
 
-@shapes("sample[... D], mu[D]|[... D], sigma[]|[D]|[... D]", "a Gaussian's logprob")
+@shapes(
+    "sample:real[... D], mu:real[... D], sigma:real[]|[... D]", "a Gaussian's logprob"
+)
 def _normal_logprob(sample: Any, mu: Any, sigma: Any) -> Array:
-    lead = (1,) * (sample.ndim - 1)
-    mu, sigma = (x.reshape(lead + x.shape) if x.ndim == 1 else x for x in (mu, sigma))
     per_dimension = jnp.square((sample - mu) / sigma) + 2 * jnp.log(sigma) + _LOG_2PI
     return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
 
@@ -181,6 +181,8 @@ def squashed_gaussian(
 
     def logprob(sample: Any, mu: Any, sigma: Any, action_spec: Any) -> Array:
         sample = jnp.asarray(sample)
+        if not jnp.issubdtype(sample.dtype, jnp.floating):
+            sample = sample.astype(float)
         half, low = bounds(action_spec, sample)
         raw = jnp.arctanh((sample - low) / half - 1)
         # log of d action / d raw: half a range times 1 - tanh², kept from underflow.

@@ -31,7 +31,7 @@ class DiscreteDistribution(NamedTuple):
     kl: Callable[..., Array]
 
 
-@shapes("probs[... A]")
+@shapes("probs:real[... A]")
 def categorical_sample(key: Array, probs: Any) -> Array:
     """Draws from a categorical distribution; -1 where it is none.
 
@@ -104,20 +104,20 @@ def _softmax(name, temperature, entropy_clip):
     if is_host(temperature) and not temperature > 0:
         raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
 
-    @shapes("logits[... A]", f"{name}().sample")
+    @shapes("logits:real[... A]", f"{name}().sample")
     def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
         probs = jax.nn.softmax(logits / temperature)
         return categorical_sample(key, probs)
 
-    @shapes("logits[... A]", f"{name}().probs")
+    @shapes("logits:real[... A]", f"{name}().probs")
     def probs(logits: Any, action_spec: Any = None) -> Array:
         return jax.nn.softmax(logits / temperature)
 
-    @shapes("logits[... A], sample:index(A)[...]", f"{name}().logprob")
+    @shapes("logits:real[... A], sample:index(A)[...]", f"{name}().logprob")
     def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
         return pick(jax.nn.log_softmax(logits / temperature), sample)
 
-    @shapes("logits[... A]", f"{name}().entropy")
+    @shapes("logits:real[... A]", f"{name}().entropy")
     def entropy(logits: Any) -> Array:
         value = entropy_of(jax.nn.softmax(logits / temperature))
         if entropy_clip is None:
@@ -171,7 +171,7 @@ def _epsilon_greedy(name, epsilon):
     def pick_sample(probs: Array, sample: Any) -> Array:
         return pick(probs, sample)
 
-    @shapes("preferences[... A]", f"{name}().probs")
+    @shapes("preferences:real[... A]", f"{name}().probs")
     def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)

@@ -11,7 +11,7 @@ from rlax._core.contracts import check_range, shapes
 Array = jax.Array
 
 
-@shapes("pi_logits_t[... A], mu_logits_t[... A], a_t:index(A)[...]")
+@shapes("pi_logits_t:real[... A], mu_logits_t:real[... A], a_t:index(A)[...]")
 def categorical_importance_sampling_ratios(
     pi_logits_t: Any, mu_logits_t: Any, a_t: Any
 ) -> Array:
@@ -37,7 +37,7 @@ def categorical_importance_sampling_ratios(
     return jnp.exp(log_pi - pick(jax.nn.log_softmax(mu_logits_t), a_t))
 
 
-@shapes("p_logits[... A], q_logits[... A]")
+@shapes("p_logits:real[... A], q_logits:real[... A]")
 def categorical_kl_divergence(
     p_logits: Any, q_logits: Any, temperature: float = 1.0
 ) -> Array:
@@ -74,7 +74,9 @@ def categorical_kl_divergence(
     return jnp.sum(p * difference, axis=-1)
 
 
-@shapes("mu_0[... D], sigma_0[]|[... D], mu_1[... D], sigma_1[]|[... D]")
+@shapes(
+    "mu_0:real[... D], sigma_0:real[]|[... D], mu_1:real[... D], sigma_1:real[]|[... D]"
+)
 def multivariate_normal_kl_divergence(
     mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any
 ) -> Array:

@@ -15,7 +15,7 @@ Array = jax.Array
 _MASK = ", mask_t?:mask[T ...]|[T]"
 
 
-@shapes("a_t[A], dqda_t[A]")
+@shapes("a_t[D], dqda_t[D]")
 def dpg_loss(
     a_t: Any,
     dqda_t: Any,

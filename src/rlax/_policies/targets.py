@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from rlax._core.arrays import of_widest_float
 from rlax._core.contracts import ContractError
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.objects import Record, record
@@ -147,6 +148,7 @@ def sampled_policy_distillation_loss(
     """
     targets = stop_gradient_if(stop_target_gradients, policy_targets)
     log_probs = jnp.asarray(distribution.log_prob(targets.actions))
+    weights = jnp.asarray(targets.weights)
     if log_probs.shape != jnp.shape(targets.weights):
         raise ContractError(
             f"sampled_policy_distillation_loss: log_prob of actions "
@@ -154,4 +156,4 @@ def sampled_policy_distillation_loss(
             f"but the weights {list(jnp.shape(targets.weights))}; pass one weight for "
             "each action."
         )
-    return -jnp.mean(log_probs * targets.weights)
+    return -jnp.mean(jnp.multiply(*of_widest_float(log_probs, weights)))

@@ -70,7 +70,7 @@ def lambda_returns_of(stream, r_t, discount_t, v_t, lambda_, stop):
     r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
     discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
-    return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), v_t[-1])
+    return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), recurrence.last_of(v_t))
 
 
 def _mix(return_next, r_t, discount_t, v_t, lambda_):
@@ -183,7 +183,8 @@ def n_step_bootstrapped_returns(
 
 def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
     """`n_step_bootstrapped_returns` of a stream, unchecked."""
-    n = min(n, r_t.shape[0])
+    if isinstance(r_t.shape[0], int):
+        n = max(1, min(n, r_t.shape[0]))
     inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_t)
     r_t, discount_t, v_t, lambda_t = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
@@ -192,7 +193,8 @@ def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
     decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
     term, decay, cut = _n_fold((term, decay, stream.cut), n)  # pyright: ignore
     # Windows that reach behind the end bootstrap from the last value.
-    ends = jnp.concatenate([v_t[n - 1 :], jnp.repeat(v_t[-1:], n - 1, axis=0)])
+    last = jnp.broadcast_to(recurrence.last_of(v_t), (n - 1, *v_t.shape[1:]))
+    ends = jnp.concatenate([v_t, last])[n - 1 :]
     return stream.zero_padding(term + decay * recurrence.unless(cut, ends))
 
 
@@ -216,7 +218,9 @@ def _ahead(maps, steps):
     term, decay, cut = maps
 
     def shifted(x, fill):
-        return jnp.concatenate([x[steps:], jnp.full_like(x[:steps], fill)])
+        # In this order, so that a symbolic length stays what it is.
+        behind = jnp.full((steps, *x.shape[1:]), fill, x.dtype)
+        return jnp.concatenate([x, behind])[steps:]
 
     return (
         shifted(term, 0),
@@ -240,7 +244,7 @@ def whole_steps(op: str, n: Any) -> int:
 
 
 @shapes(
-    "r_t[T ...], discount_t:unit[T ...]|[T], lambda_:unit[]|[T ...]|[T],"
+    "r_t[T ...], discount_t:unit[T ...]|[T], lambda_:share[]|[T ...]|[T],"
     "values[T+1 ...]," + streams.CONTRACT
 )
 def truncated_generalized_advantage_estimation(
@@ -296,4 +300,4 @@ def truncated_generalized_advantage_estimation(
     delta = r_t + discount_t * v_t - v_tm1
     trace = jnp.broadcast_to(lambda_, r_t.shape)
     inputs = (delta, discount_t, trace)
-    return stream.solve(recurrence.traced, inputs, jnp.zeros_like(r_t[0]))
+    return stream.solve(recurrence.traced, inputs, recurrence.nothing_behind(delta))

@@ -78,7 +78,7 @@ def returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop):
     r_t, discount_t, v_t, q_t, c_t = stream.keep(r_t, discount_t, v_t, q_t, c_t)
     q_t, c_t = recurrence.unless(stream.cut, q_t), stream.uncut(c_t, r_t)
     inputs = (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t)
-    return stream.solve(_correct, inputs, jnp.zeros_like(v_t[-1]))
+    return stream.solve(_correct, inputs, recurrence.nothing_behind(v_t))
 
 
 def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
@@ -209,7 +209,7 @@ def importance_corrected_td_errors(
     delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
     trace = rho_tm1 * stream.uncut(lambda_, r_t)
     inputs = stop_gradient_if(stop_target_gradients, (delta, discount_t, trace))
-    errors = stream.solve(recurrence.traced, inputs, jnp.zeros_like(r_t[0]))
+    errors = stream.solve(recurrence.traced, inputs, recurrence.nothing_behind(r_t))
     if stop_target_gradients:
         return jax.lax.stop_gradient(errors + v_tm1) - v_tm1
     return errors

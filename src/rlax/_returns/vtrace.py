@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rlax._core import arrays
+from rlax._core import arrays, recurrence
 from rlax._core.contracts import check_range, shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._returns import streams
@@ -104,7 +105,7 @@ def leaky_vtrace(
     r_t: Any,
     discount_t: Any,
     rho_tm1: Any,
-    alpha_: float = 1.0,
+    alpha_: Any = 1.0,
     lambda_: Any = 1.0,
     clip_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
@@ -126,8 +127,8 @@ def leaky_vtrace(
       r_t: As in `vtrace`.
       discount_t: As in `vtrace`.
       rho_tm1: As in `vtrace`.
-      alpha_: Share of the clipped ratios, in [0, 1]; 1 is V-trace, 0 importance
-        sampling.
+      alpha_: Share of the clipped ratios, in [0, 1]: one number, `[T]` or `[T, ...]`;
+        1 is V-trace, 0 importance sampling.
       lambda_: As in `vtrace`.
       clip_rho_threshold: As in `vtrace`.
       stop_target_gradients: As in `vtrace`.
@@ -162,7 +163,7 @@ def leaky_vtrace(
     check_range("leaky_vtrace", "clip_rho_threshold", clip_rho_threshold, 0, jnp.inf)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
-    ratios = _Ratios(alpha_, clip_rho_threshold)
+    ratios = _Ratios(_for_steps(alpha_, r_t), clip_rho_threshold)
     return _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
 
 
@@ -241,7 +242,7 @@ def leaky_vtrace_td_error_and_advantage(
     r_t: Any,
     discount_t: Any,
     rho_tm1: Any,
-    alpha: float = 1.0,
+    alpha: Any = 1.0,
     lambda_: Any = 1.0,
     clip_rho_threshold: float = 1.0,
     clip_pg_rho_threshold: float = 1.0,
@@ -266,7 +267,7 @@ def leaky_vtrace_td_error_and_advantage(
       r_t: As in `vtrace`.
       discount_t: As in `vtrace`.
       rho_tm1: As in `vtrace`.
-      alpha: Share of the clipped ratios, in [0, 1].
+      alpha: Share of the clipped ratios, in [0, 1]: one number, `[T]` or `[T, ...]`.
       lambda_: As in `vtrace`.
       clip_rho_threshold: As in `vtrace`.
       clip_pg_rho_threshold: Upper limit of the ratios on the advantages.
@@ -300,7 +301,7 @@ def leaky_vtrace_td_error_and_advantage(
     check_range(op, "clip_pg_rho_threshold", clip_pg_rho_threshold, 0, jnp.inf)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     steps = _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
-    ratios = _Ratios(alpha, clip_rho_threshold, clip_pg_rho_threshold)
+    ratios = _Ratios(_for_steps(alpha, r_t), clip_rho_threshold, clip_pg_rho_threshold)
     errors = _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
     return _with_advantage(stream, steps, ratios, errors)
 
@@ -331,6 +332,11 @@ class _Ratios(NamedTuple):
         return self.alpha * clipped + (1 - self.alpha) * rho_tm1
 
 
+def _for_steps(alpha: Any, like: Array) -> Any:
+    """A number as it is; one for each step `[T]` beside like's further axes."""
+    return arrays.align(jnp.asarray(alpha), like) if np.ndim(alpha) else alpha
+
+
 def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
     v_t = stream.bootstrapped(v_t)
     v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
@@ -341,20 +347,23 @@ def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
 def _errors(stream, steps, ratios, sample_mask, stop):
     v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_ = steps
     delta = ratios.clipped(rho_tm1, ratios.td_limit) * (r_t + discount_t * v_t - v_tm1)
+    trace_ratios = ratios
+    if jnp.ndim(ratios.alpha):  # one for each step: not for the scan to see whole
+        rho_tm1, trace_ratios = ratios.clipped(rho_tm1, 1.0), _Ratios(0.0, 1.0)
     inputs = (delta, discount_t, rho_tm1, stream.uncut(lambda_, r_t))
     if sample_mask is not None:
         sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
         inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
 
     def step(error_next, delta, discount_t, rho_tm1, lambda_, sampled=None):
-        follow = discount_t * (lambda_ * ratios.clipped(rho_tm1, 1.0))
+        follow = discount_t * (lambda_ * trace_ratios.clipped(rho_tm1, 1.0))
         if sampled is not None:
             follow = jnp.where(sampled, follow, 1)
         return delta + follow * error_next
 
     # Stopping the inputs, not the result, keeps the scan out of differentiation.
     inputs = stop_gradient_if(stop, inputs)
-    errors = stream.solve(step, inputs, jnp.zeros_like(r_t[0]))
+    errors = stream.solve(step, inputs, recurrence.nothing_behind(r_t))
     return jax.lax.stop_gradient(errors + v_tm1) - v_tm1 if stop else errors
 
 

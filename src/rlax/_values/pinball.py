@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from rlax._core import arrays
 from rlax._core.contracts import is_host
 
 Array = jax.Array
@@ -28,10 +29,11 @@ def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Arr
       `[]`.
     """
     dtype = jnp.result_type(src, tau, target)
-    src, tau, target = (x.astype(dtype) for x in (src, tau, target))
+    src, tau, target = (arrays.fresh(x).astype(dtype) for x in (src, tau, target))
     if is_host(huber_param):
         return _pinball(float(huber_param), src, tau, target)
     # Known on the device alone: 0 must still mean the absolute loss.
+    huber_param = huber_param.astype(dtype)
     huber = _pinball_value(huber_param, src, tau, target)
     return jnp.where(huber_param == 0, _pinball(0.0, src, tau, target), huber)
 
@@ -49,14 +51,21 @@ def _sum_pairs(terms: Callable[..., tuple[Array, ...]], rows: Any, columns: Any)
     # the rows keeps to the columns, in single precision at least.
     first = jax.tree.map(lambda x: x[0], rows)
     start = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)),
+        lambda x: jnp.zeros(x.shape, arrays.at_least_single(x.dtype)),
         jax.eval_shape(terms, first, columns),
     )
 
     def add(totals, row):
-        return jax.tree.map(jnp.add, totals, terms(row, columns)), None
+        summed = jax.tree.map(
+            lambda total, term: total + term.astype(total.dtype),
+            totals,
+            terms(row, columns),
+        )
+        return summed, None
 
-    return jax.lax.scan(add, start, rows, unroll=_UNROLL)[0]
+    length = jax.tree.leaves(rows)[0].shape[0]
+    unroll = _UNROLL if isinstance(length, int) else 1
+    return jax.lax.scan(add, start, rows, unroll=unroll)[0]
 
 
 def _slope(kappa, delta, tau):
@@ -105,12 +114,12 @@ def _pinball_jvp(kappa, primals, tangents):
     loss = (jnp.sum(losses) / target.shape[0]).astype(src.dtype)
     change = jnp.zeros_like(losses[0])
     if not isinstance(src_dot, SymbolicZero):
-        change -= jnp.sum(src_dot * by_src)
+        change -= jnp.sum(src_dot.astype(by_src.dtype) * by_src)
     if not isinstance(tau_dot, SymbolicZero):
-        change += jnp.sum(tau_dot * by_tau)
+        change += jnp.sum(tau_dot.astype(by_tau.dtype) * by_tau)
     if not isinstance(target_dot, SymbolicZero):
         (by_target,) = _sum_pairs(for_target, (src, tau), target)
-        change += jnp.sum(target_dot * by_target)
+        change += jnp.sum(target_dot.astype(by_target.dtype) * by_target)
     return loss, (change / target.shape[0]).astype(loss.dtype)
 
 

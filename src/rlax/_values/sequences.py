@@ -189,7 +189,7 @@ def q_lambda(
 @shapes(
     "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
     "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
-    "mu_t:probs[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def retrace(
     q_tm1: Any,
@@ -263,7 +263,7 @@ def retrace(
 
 @shapes(
     "q_tm1[T ...], q_t[T-1 ...], v_t[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "log_rhos[T-1 ...], lambda_:unit[]|[T-1 ...]|[T-1]," + streams.CONTRACT
+    "log_rhos[T-1 ...], lambda_:share[]|[T-1 ...]|[T-1]," + streams.CONTRACT
 )
 def retrace_continuous(
     q_tm1: Any,

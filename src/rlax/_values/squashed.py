@@ -165,7 +165,7 @@ def transformed_q_lambda(
 @shapes(
     "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
     "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
-    "mu_t:probs[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_retrace(
     q_tm1: Any,

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlax._core.arrays import at_least_single
 from rlax._core.contracts import ContractError, check_range, is_host, shapes
 
 Array = jax.Array
 
 
-@shapes("x[...]")
+@shapes("x:number[...]")
 def identity(x: Any) -> Array:
     """Returns x.
 
@@ -113,7 +114,7 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
     # The difference of nearly equal numbers leaves nothing in half precision.
-    size = jnp.abs(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+    size = jnp.abs(x).astype(at_least_single(x.dtype))
     root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
     return jnp.sign(x) * (jnp.square(root) - 1).astype(x.dtype)
 
@@ -150,7 +151,7 @@ def power(x: Any, p: float) -> Array:
     """
     if is_host(p) and not np.all(np.asarray(p) > 0):
         raise ContractError(f"power: p must be above 0, got {p}.")
-    scale = jnp.sqrt(jnp.asarray(p, x.dtype))
+    scale = jnp.sqrt(jnp.asarray(p))
     return jnp.sign(x) * (jnp.power(jnp.abs(x) / scale + 1, p) - 1) / scale
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlax._core.contracts import ContractError, is_host, shapes
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
@@ -17,6 +18,11 @@ _SLACK = 1e-5
 def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
     if num_bins < 2:
         raise ContractError(f"{op}: num_bins must be at least 2, got {num_bins}.")
+    if np.size(min_value) != 1 or np.size(max_value) != 1:
+        raise ContractError(
+            f"{op}: min_value and max_value must be one number each, got shapes "
+            f"{list(np.shape(min_value))} and {list(np.shape(max_value))}; jax.vmap it."
+        )
     if is_host(min_value) and is_host(max_value) and not min_value < max_value:
         raise ContractError(
             f"{op}: min_value must be below max_value, got {min_value} and {max_value}."
@@ -37,7 +43,7 @@ def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array
     return weight_low * at_low + (1 - weight_low) * at_high
 
 
-@shapes("scalar[...]")
+@shapes("scalar:real[...]")
 def transform_to_2hot(
     scalar: Any, min_value: float, max_value: float, num_bins: int
 ) -> Array:
@@ -69,7 +75,7 @@ def transform_to_2hot(
     return _two_hot(scalar, bins, position, _SLACK)
 
 
-@shapes("probs[...]")
+@shapes("probs:real[...]")
 def transform_from_2hot(
     probs: Any, min_value: float, max_value: float, num_bins: int
 ) -> Array:
@@ -200,7 +206,7 @@ def unbiased_transform_pair(
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
         return tx.apply_inv(bins).astype(dtype)
 
-    @shapes("scalar[...]", "unbiased_transform_pair().apply")
+    @shapes("scalar:real[...]", "unbiased_transform_pair().apply")
     def apply(scalar: Any) -> Array:
         bins = bins_of(scalar.dtype)
         scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
@@ -210,7 +216,7 @@ def unbiased_transform_pair(
         position = (above + below).astype(scalar.dtype) / 2
         return _two_hot(scalar, bins, position, 0.0)
 
-    @shapes("probs[...]", "unbiased_transform_pair().apply_inv")
+    @shapes("probs:real[...]", "unbiased_transform_pair().apply_inv")
     def apply_inv(probs: Any) -> Array:
         bins = bins_of(probs.dtype)
         return _mean("unbiased_transform_pair().apply_inv", probs, bins)
