@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from haiku._layers.convolution import ConvND
 from haiku._layers.cores import LSTMState, hidden_and_cell, lstm_gates
+from haiku._layers.inputs import broadcast
 from haiku._layers.recurrence import RNNCore, add_batch
 
 __all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM"]
@@ -41,8 +42,12 @@ class _ConvLSTM(RNNCore):
         hidden, cell = hidden_and_cell(self, state)
         from_input = _gates(self, inputs, "input_to_hidden")
         from_hidden = _gates(self, hidden, "hidden_to_hidden")
-        if from_input.shape != from_hidden.shape:
-            _check_broadcasts(self, inputs, hidden)
+        if not broadcast(from_input.shape, from_hidden.shape):
+            raise ValueError(
+                f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
+                f"state of shape {jnp.shape(hidden)}: all axes but the channels must "
+                f"agree (input_shape is {self.input_shape})."
+            )
         new_state = lstm_gates(from_input + from_hidden, cell)
         return new_state.hidden, new_state
 
@@ -50,17 +55,6 @@ class _ConvLSTM(RNNCore):
         """Zeros, ``[B, *input_shape, output_channels]`` or without batch axis, each."""
         zeros = jnp.zeros([*self.input_shape, self.output_channels])
         return add_batch(LSTMState(zeros, zeros), batch_size)
-
-
-def _check_broadcasts(core: _ConvLSTM, inputs: jax.Array, hidden: jax.Array) -> None:
-    try:
-        jnp.broadcast_shapes(jnp.shape(inputs)[:-1], jnp.shape(hidden)[:-1])
-    except ValueError:
-        raise ValueError(
-            f"{core.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
-            f"state of shape {jnp.shape(hidden)}: all axes but the channels must "
-            f"agree (input_shape is {core.input_shape})."
-        ) from None
 
 
 def _gates(core: _ConvLSTM, x: jax.Array, name: str) -> jax.Array:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import get_parameter
+from haiku._layers.inputs import as_array
 from haiku.initializers import TruncatedNormal
 
 __all__ = ["check_spatial_dims", "convolve"]
@@ -49,8 +50,7 @@ def convolve(
     Raises:
       ValueError: `inputs` has the wrong rank, or `mask` not the kernel's shape.
     """
-    if not hasattr(inputs, "shape"):
-        inputs = jnp.asarray(inputs)
+    inputs = as_array(inputs)
     num_spatial_dims, channel_index = layer.num_spatial_dims, layer.channel_index
     missing = num_spatial_dims + 2 - len(inputs.shape)
     if missing not in (0, 1):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import get_parameter
+from haiku._layers.inputs import as_array, broadcast
 from haiku._layers.linear import Linear
 from haiku._layers.products import Factors, left_in_loop, sum_of_products
 from haiku._layers.recurrence import RNNCore, add_batch
@@ -63,21 +64,18 @@ class VanillaRNN(RNNCore):
         Raises:
           ValueError: `inputs` has another batch size than the state.
         """
-        if not hasattr(prev_state, "shape"):
-            prev_state = jnp.asarray(prev_state)
+        prev_state = as_array(prev_state)
         with left_in_loop():  # There is little to gain, for much memory.
             from_input = Linear(self.hidden_size)(inputs)
             from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(
                 prev_state
             )
-        try:
-            jnp.broadcast_shapes(from_input.shape, from_hidden.shape)
-        except ValueError:
+        if not broadcast(from_input.shape, from_hidden.shape):
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
                 f"state of shape {jnp.shape(prev_state)}, whose batch axes differ: "
                 "start from initial_state(batch size of the inputs)."
-            ) from None
+            )
         out = relu(from_input + from_hidden)
         return out, out
 
@@ -224,8 +222,7 @@ class GRU(RNNCore):
         Raises:
           ValueError: `inputs` has another rank, or another batch size than the state.
         """
-        if not hasattr(state, "shape"):
-            state = jnp.asarray(state)
+        state = as_array(state)
         _check_step(self, "GRU", inputs, state)
         size, dtype = self.hidden_size, inputs.dtype
         w_i = get_parameter(

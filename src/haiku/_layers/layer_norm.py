@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.conv_shapes import get_channel_index
+from haiku._layers.inputs import as_array
 from haiku._layers.scale_offset import (
     AxisOrAxes,
     check_axes,
@@ -95,8 +96,7 @@ class LayerNorm(Module):
             and made as well, or does not broadcast.
         """
         check_given(self, scale, offset)
-        if not hasattr(inputs, "shape"):
-            inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs)
         axes = positive_axes(self.axis, len(inputs.shape), repr(self.module_name))
         shape = param_shape(self.param_axis, inputs.shape, repr(self.module_name))
         scale, offset = scale_and_offset(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module, get_state, set_state
+from haiku._layers.inputs import broadcast
 from haiku._layers.params_tree import ParamsTree
 from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
@@ -109,8 +110,11 @@ class ExponentialMovingAverage(Module):
         dtype = in_full(value).dtype
         counter = get_state("counter", (), jnp.int32, init=self._first_count)
         hidden = get_state("hidden", value.shape, dtype, init=jnp.zeros)
-        if hidden.shape != value.shape:
-            _check_broadcasts(self, hidden.shape, value.shape)
+        if not broadcast(hidden.shape, value.shape):
+            raise ValueError(
+                f"{self.module_name!r} averages arrays of shape {hidden.shape}, but "
+                f"got one of shape {value.shape}: build a module for each shape."
+            )
         if hidden.dtype != dtype and not jnp.issubdtype(hidden.dtype, jnp.inexact):
             hidden = hidden.astype(dtype)
         decay = self.decay
@@ -144,16 +148,6 @@ class ExponentialMovingAverage(Module):
                 "makes it. Run `init` with is_training=True, as in params, state = "
                 "net.init(key, x, is_training=True), and pass that state to `apply`."
             ) from error
-
-
-def _check_broadcasts(layer: Any, average: Any, value: Any) -> None:
-    try:
-        jnp.broadcast_shapes(average, value)
-    except ValueError:
-        raise ValueError(
-            f"{layer.module_name!r} averages arrays of shape {average}, but got one of "
-            f"shape {value}: build a module for each shape."
-        ) from None
 
 
 @compiled("moving_average", "zero_debias", "warmup")

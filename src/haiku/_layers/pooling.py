@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module
+from haiku._layers.inputs import as_array
 
 __all__ = ["AvgPool", "MaxPool", "avg_pool", "max_pool"]
 
@@ -47,8 +48,7 @@ def max_pool(
       >>> hk.max_pool(images, window_shape=2, strides=2, padding="SAME").shape
       (8, 3, 3, 3)
     """
-    if not hasattr(value, "shape"):
-        value = jnp.asarray(value)
+    value = as_array(value)
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     if jnp.issubdtype(value.dtype, jnp.integer):
         lowest = np.asarray(jnp.iinfo(value.dtype).min, value.dtype)
@@ -84,8 +84,7 @@ def avg_pool(
       >>> hk.avg_pool(x, window_shape=3, strides=1, padding="SAME").ravel()
       Array([0.5, 1. , 2. , 3. , 3.5], dtype=float32)
     """
-    if not hasattr(value, "shape"):
-        value = jnp.asarray(value)
+    value = as_array(value)
     window, steps = _windows(value, window_shape, strides, padding, channel_axis)
     total = functools.partial(
         jax.lax.reduce_window,

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
+from haiku._layers.inputs import as_array
 from haiku._layers.scale_offset import (
     AxisOrAxes,
     check_axes,
@@ -68,8 +69,7 @@ class RMSNorm(Module):
         Raises:
           ValueError: `inputs` lacks one of the axes.
         """
-        if not hasattr(inputs, "shape"):
-            inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs)
         where = repr(self.module_name)
         axes = positive_axes(self.axis, len(inputs.shape), where)
         scale = None

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import get_parameter
+from haiku._layers.inputs import broadcast
 from haiku.initializers import Initializer
 
 __all__ = [
@@ -142,26 +143,17 @@ def scale_and_offset(
     )
 
 
-def _check_broadcasts(inputs: jax.Array, shape: Any, name: str, layer: Any) -> None:
-    try:
-        jnp.broadcast_shapes(shape, inputs.shape)
-    except ValueError:
-        raise ValueError(
-            f"`{name}` of shape {shape} does not broadcast to the input of shape "
-            f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "
-            "the last, must be 1 or as large as the input's."
-        ) from None
-
-
 def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
     if x is None:
         return None
     shape = jnp.shape(x)
     missing = len(inputs.shape) - len(shape)
-    if missing < 0 or any(
-        n not in (1, m) for n, m in zip(shape, inputs.shape[missing:])
-    ):
-        _check_broadcasts(inputs, shape, name, layer)
+    if not broadcast(shape, inputs.shape):
+        raise ValueError(
+            f"`{name}` of shape {shape} does not broadcast to the input of shape "
+            f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "
+            "the last, must be 1 or as large as the input's."
+        )
     if missing <= 0 or not shape:
         return x
     return jnp.reshape(x, (1,) * missing + shape)
