@@ -55,8 +55,9 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
 
     Args:
       values: `[..., A]`.
-      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end. An
-        axis of 1 broadcasts, here and in values. Others give NaN (the lowest integer where values are integers).
+      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end.
+        Others give NaN (the lowest integer where values are integers). An axis of 1
+        broadcasts, here and in values.
       keepdims: Whether the last axis stays, with size 1.
 
     Returns:

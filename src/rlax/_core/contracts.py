@@ -17,10 +17,11 @@ shape, left as it is. Kinds (default `float`):
     bool      booleans only              mask      any numbers; true where != 0
 
 Arguments broadcast as NumPy's do where that cannot hide a mistake, and reach the op at
-their full size: a leading `...`, time (`T`), the dimensions of vectors (`D`) and the elements of
-a set (`N`) take a size of 1 for any. Actions (`A`, `B`) and atoms to project onto (`K`)
-do not: one more or less of them is another problem. Nor do batches that would make a larger one together, as `[B]` and
-`[B, 1]` make `[B, B]`. Time and batches may be empty.
+their full size: a leading `...`, time (`T`), the dimensions of vectors (`D`) and the
+elements of a set (`N`) take a size of 1 for any. Actions (`A`, `B`) and atoms to project
+onto (`K`) do not: one more or less of them is another problem. Nor do batches that would
+make a larger one together, as `[B]` and `[B, 1]` make `[B, B]`. Time and batches may be
+empty.
 
 Floats and what becomes one get the widest of their dtypes. Only what costs no
 device round trip is checked: shapes and dtypes always (they are static), values where
