@@ -2,8 +2,9 @@
 
 A table of ops with sound arguments, and a table of what may be done to an argument:
 its shape (a scalar, one size 1, an axis more or less, none left) or its kind (a list,
-NumPy, bfloat16, integers, a negative index). Each case is an op with one argument changed, or
-two, or all. The numbers come from fixed seeds, so both libraries get the same.
+NumPy, bfloat16, integers, a negative index). Each case is an op with one argument
+changed, or two, or all. The numbers come from fixed seeds, so both libraries get the
+same.
 
 To compile thousands of little programs takes an hour, to trace them minutes: so all are
 traced, which shows what is refused, and shapes and dtypes; one in `COMPUTED` gives its

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from rlax._core import contracts
 
@@ -183,7 +184,7 @@ def fresh(x: Any) -> Any:
     Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
     inside jit makes of one that is closed over.
     """
-    return jnp.copy(x) if isinstance(x, jax.core.Tracer) else x
+    return jnp.copy(x) if isinstance(x, Tracer) else x
 
 
 def align(x: jax.Array, like: jax.Array) -> jax.Array:
