@@ -1,9 +1,10 @@
 """Every op of RLax, called with whatever NumPy would broadcast, promote or index.
 
-A table of ops with sound arguments, and a table of what may be done to an argument: its
-shape (a scalar, one size 1, an axis more or less, none left) or its kind (a list, NumPy,
-bfloat16, integers, a negative index). Each case is an op with one argument changed, or
-two, or all. The numbers come from fixed seeds, so both libraries get the same.
+A table of ops with sound arguments, and a table of what may be done to an argument:
+its shape (a scalar, one size 1, an axis more or less, none left) or its kind (a list,
+NumPy, bfloat16, integers, a negative index). Each case is an op with one argument
+changed, or two, or all. The numbers come from fixed seeds, so both libraries get the
+same.
 
 To compile thousands of little programs takes an hour, to trace them minutes: so all are
 traced, which shows what is refused, and shapes and dtypes; one in `COMPUTED` gives its
@@ -18,6 +19,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 import rlax
 
 T, A, B, N = 4, 3, 2, 5
@@ -48,8 +50,8 @@ def drawn(kind, shape, seed):
     return x.astype(np.float32)
 
 
-# --- What may be done to an argument. Each takes a NumPy array and its kind, and returns
-# what to pass, or None where it changes nothing.
+# --- What may be done to an argument. Each takes a NumPy array and its kind, and
+# returns what to pass, or None where it changes nothing.
 
 
 def axis_of_one(x, axis):

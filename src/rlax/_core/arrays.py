@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from rlax._core import contracts
 
@@ -55,8 +56,9 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
 
     Args:
       values: `[..., A]`.
-      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end. An
-        axis of 1 broadcasts, here and in values. Others give NaN (the lowest integer where values are integers).
+      indices: `[...]`, integers in -A .. A - 1; negative ones count from the end.
+        Others give NaN (the lowest integer where values are integers). An axis of 1
+        broadcasts, here and in values.
       keepdims: Whether the last axis stays, with size 1.
 
     Returns:
@@ -182,7 +184,7 @@ def fresh(x: Any) -> Any:
     Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
     inside jit makes of one that is closed over.
     """
-    return jnp.copy(x) if isinstance(x, jax.core.Tracer) else x
+    return jnp.copy(x) if isinstance(x, Tracer) else x
 
 
 def align(x: jax.Array, like: jax.Array) -> jax.Array:

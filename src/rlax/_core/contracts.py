@@ -17,10 +17,11 @@ shape, left as it is. Kinds (default `float`):
     bool      booleans only              mask      any numbers; true where != 0
 
 Arguments broadcast as NumPy's do where that cannot hide a mistake, and reach the op at
-their full size: a leading `...`, time (`T`), the dimensions of vectors (`D`) and the elements of
-a set (`N`) take a size of 1 for any. Actions (`A`, `B`) and atoms to project onto (`K`)
-do not: one more or less of them is another problem. Nor do batches that would make a larger one together, as `[B]` and
-`[B, 1]` make `[B, B]`. Time and batches may be empty.
+their full size: a leading `...`, time (`T`), the dimensions of vectors (`D`) and the
+elements of a set (`N`) take a size of 1 for any. Actions (`A`, `B`) and atoms to
+project onto (`K`) do not: one more or less of them is another problem. Nor do batches
+that would make a larger one together, as `[B]` and `[B, 1]` make `[B, B]`. Time and
+batches may be empty.
 
 Floats and what becomes one get the widest of their dtypes. Only what costs no
 device round trip is checked: shapes and dtypes always (they are static), values where
@@ -151,18 +152,23 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
                 if value is None and entry.optional:
                     continue
                 array = _as_kind(op_name, entry, value)
-                given.append((entry, value, array))
-            arrays = _of_one_dtype(given)
-            sizes, wanted = _match(op_name, spec, given)
-            for (entry, value, _), array, shape in zip(given, arrays, wanted):
-                _check_values(op_name, entry, value, sizes)
-                if array.shape != shape:
-                    array = jnp.broadcast_to(array, shape)
-                i = position[entry.name]
                 if i < len(values):
                     values[i] = array
                 else:
                     kwargs[entry.name] = array
+                given.append((entry, value, array))
+            sizes, full = _match(op_name, spec, given)
+            for entry, value, _ in given:
+                _check_values(op_name, entry, value, sizes)
+            if full is not None or _is_mixed(given):
+                for (entry, _, array), x in zip(given, _together_as(given, full)):
+                    if x is array:
+                        continue
+                    i = position[entry.name]
+                    if i < len(values):
+                        values[i] = x
+                    else:
+                        kwargs[entry.name] = x
             return op(*values, **kwargs)
 
         return checked  # type: ignore[return-value]
@@ -203,16 +209,32 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
     return array.astype(bool) if kind == "mask" else array
 
 
-def _of_one_dtype(given: Sequence[tuple]) -> list[jax.Array]:
-    """The arguments, those that are to be floats in the widest of their dtypes."""
+def _is_mixed(given: Sequence[tuple]) -> bool:
+    """Whether what is to be floats is of several dtypes, or is not yet."""
+    found = None
+    for entry, _, array in given:
+        if entry.kind in _FLOATS or entry.kind in _REALS:
+            dtype = array.dtype
+            if found is None:
+                found = dtype
+                if dtype.kind in "iub":
+                    return True
+            elif found != dtype:
+                return True
+    return False
+
+
+def _together_as(given: Sequence[tuple], full: Sequence[tuple] | None) -> list:
+    """The arguments at their full shapes, floats in the widest of their dtypes."""
     arrays = [array for _, _, array in given]
+    if full is not None:
+        arrays = [
+            x if x.shape == shape else jnp.broadcast_to(x, shape)
+            for x, shape in zip(arrays, full)
+        ]
     places = [
         i for i, (entry, _, _) in enumerate(given) if entry.kind in _FLOATS + _REALS
     ]
-    if len({arrays[i].dtype for i in places}) < 2 and all(
-        jnp.issubdtype(arrays[i].dtype, jnp.floating) for i in places
-    ):
-        return arrays
     floats = [
         arrays[i] for i in places if jnp.issubdtype(arrays[i].dtype, jnp.floating)
     ]
@@ -230,27 +252,28 @@ _BROADCASTS = "TDN"
 
 def _match(
     op: str, spec: str, given: Sequence[tuple]
-) -> tuple[dict[str, Any], list[tuple]]:
+) -> tuple[dict[str, Any], list[tuple] | None]:
     """Binds every letter to a size, or says which arguments disagree.
 
-    Returns the sizes, and the full shape of every argument.
+    Returns the sizes; and where arguments broadcast, the full shape of each, else None.
     """
     sizes: dict[str, Any] = {}
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple] = {}
     loose: set[str] = set()  # letters that are 1 so far, and may turn out larger
-    chosen = []
+    chosen, broadcasts = [], False
     for entry, _, array in given:
         shape, problems = array.shape, []
         for dims in entry.alternatives:
             bound, problem = _bind(dims, shape, sizes, owners, loose)
             if problem is None:
+                broadcasts |= bound.pop("broadcasts", False)
                 for letter, size in bound.items():
                     sizes[letter] = size
-                    owners[letter] = f"{entry.name} {list(shape)}"
+                    owners[letter] = (entry.name, shape)
                     if size == 1 and letter in dims:
                         loose.add(letter)
-                    else:
-                        loose.discard(letter)
+                    elif letter in loose:
+                        loose.remove(letter)
                 chosen.append((dims, shape))
                 break
             problems.append(problem)
@@ -265,6 +288,8 @@ def _match(
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
                 f"{problem}.{hint}\n  contract: {spec}"
             )
+    if not broadcasts:
+        return sizes, None
     if sizes.get("..."):
         _check_no_outer_batch(op, spec, given, chosen)
     return sizes, [_full_shape(dims, shape, sizes) for dims, shape in chosen]
@@ -335,7 +360,7 @@ def _bind(
     dims: tuple[str, ...],
     shape: tuple[int, ...],
     sizes: dict[str, Any],
-    owners: dict[str, str],
+    owners: dict[str, tuple],
     loose: set[str],
 ) -> tuple[dict[str, Any], str | None]:
     """New bindings that make `dims` fit `shape`; or what stands in the way."""
@@ -354,8 +379,9 @@ def _bind(
             batch = _together(known, batch) if before == 0 else None
             if batch is None:
                 given = list(shape[before : rank - after])
-                known = f"{list(known)} in {owners['...']}"
+                known = f"{list(known)} in {_described(owners['...'])}"
                 return {}, f"its batch dimensions are {given}, but {known}"
+            bound["broadcasts"] = True
         bound["..."] = batch
         pairs = [*zip(dims[:before], shape), *zip(dims[before + 1 :], shape[-after:])]
         if after == 0:
@@ -375,16 +401,23 @@ def _bind(
         if known is not None and known != value and letter in _BROADCASTS:
             if size == 1 and offset <= 0:
                 value = known
+                bound["broadcasts"] = True
             elif letter in loose:
                 known = value
+                bound["broadcasts"] = True
         least = 0 if letter in _MAY_BE_EMPTY else 1
         if isinstance(value, int) and value < least:
             return {}, f"{letter} would be {value}, and it must be at least {least}"
         if known is not None and known != value:
-            where = owners.get(letter, "the same argument")
+            where = _described(owners.get(letter))
             return {}, f"{letter} is {value} here, but {known} in {where}"
         bound[letter] = value
     return {k: v for k, v in bound.items() if k not in sizes or sizes[k] != v}, None
+
+
+def _described(owner: tuple | None) -> str:
+    """Which argument bound a size, in words."""
+    return "the same argument" if owner is None else f"{owner[0]} {list(owner[1])}"
 
 
 def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> None:

@@ -106,7 +106,6 @@ def create_ema(
 
     def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
         """Takes values in; returns the estimates with them, and the state."""
-
         if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
             return state.debiased_moments(), state  # a batch of nothing
 
