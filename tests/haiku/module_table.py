@@ -20,7 +20,8 @@ class Row(NamedTuple):
     integers: int = 0  # inputs are whole numbers below this
     module: str = ""
     batch: int = 0  # the axis of examples
-    time: int | None = None  # the axis of steps, if its length may be anything
+    time: int | None = None  # the axis of steps, if its length may be symbolic
+    steps: int | None = None  # the axis of steps, if its length must be a number
 
 
 def _core(make: Callable[[], Any]) -> Callable[[Any], Any]:
@@ -141,7 +142,8 @@ def _unrolled(run: Callable[..., Any], make: Callable[[], Any], **options: Any) 
     time = 1 if options.get("time_major") is False else 0
     # JAX's loops take a symbolic length where each step is one turn.
     symbolic = run is hk.dynamic_unroll and "unroll" not in options
-    return Row(call, (4, 3, 5), batch=1 - time, time=time if symbolic else None)
+    axis = {"time": time} if symbolic else {"steps": time}
+    return Row(call, (4, 3, 5), batch=1 - time, **axis)
 
 
 _CORES: dict[str, Callable[[], Any]] = {

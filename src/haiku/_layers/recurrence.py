@@ -20,7 +20,7 @@ __all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
 class RNNCore(abc.ABC, Module):  # type: ignore[misc]
     """One step of a recurrent network: inputs and state to outputs and new state.
 
-    Subclasses say both methods below. Unroll a core over a sequence by
+    Subclasses implement both methods below. Unroll a core over a sequence by
     :func:`dynamic_unroll` or :func:`static_unroll`.
 
     Example:
@@ -84,7 +84,7 @@ def static_unroll(
       Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state.
 
     Raises:
-      ValueError: The sequence is empty, or has no arrays.
+      ValueError: The arrays are not equally long, or there are none.
 
     Example:
       >>> core = lambda x, total: (total + x, total + x)
@@ -94,16 +94,15 @@ def static_unroll(
     if not time_major:
         input_sequence = _swap_batch_and_time(input_sequence)
     input_sequence = jax.tree.map(jnp.asarray, input_sequence)
+    length = _length(input_sequence)
+    if length == 0:  # A loop's trace knows the shapes of outputs without a step.
+        outputs, state = dynamic_unroll(core, input_sequence, initial_state)
+        return (outputs if time_major else _swap_batch_and_time(outputs)), state
     outputs, state = [], initial_state
-    for t in range(_length(input_sequence)):
+    for t in range(length):
         step = jax.tree.map(lambda x: x[t], input_sequence)  # noqa: B023
         output, state = core(step, state)
         outputs.append(output)
-    if not outputs:
-        raise ValueError(
-            "static_unroll needs at least one step to know the outputs' shapes; "
-            "dynamic_unroll takes an empty sequence."
-        )
     stacked = jax.tree.map(lambda *steps: jnp.stack(steps), *outputs)
     return (stacked if time_major else _swap_batch_and_time(stacked)), state
 

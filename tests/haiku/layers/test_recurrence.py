@@ -307,11 +307,6 @@ def test_rnn_core_is_abstract():
             ValueError,
             "another structure",
         ),
-        (
-            lambda: hk.static_unroll(hk.GRU(4), X[:0], jnp.ones([2, 4])),
-            ValueError,
-            "at least one step",
-        ),
         (lambda: hk.dynamic_unroll(hk.GRU(4), (), 0.0), ValueError, "time axis"),
         (
             lambda: hk.dynamic_unroll(hk.GRU(4), (X, X[:3]), 0.0),
