@@ -5,9 +5,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlax._core.arrays import at_least_single
 from rlax._core.contracts import check_range, shapes
 
 Array = jax.Array
+
+
+def _normal(key: Array, like: Array) -> Array:
+    """Standard normal noise; half precision gets the float32 draw, rounded."""
+    dtype = at_least_single(like.dtype)
+    return jax.random.normal(key, like.shape, dtype).astype(like.dtype)
 
 
 @shapes("action[...]")
@@ -30,7 +37,7 @@ def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
       (2,)
     """
     check_range("add_gaussian_noise", "stddev", stddev, 0, jnp.inf)
-    return action + jax.random.normal(key, action.shape, action.dtype) * stddev
+    return action + _normal(key, action) * stddev
 
 
 @shapes("action[D], noise_tm1[D]")
@@ -64,7 +71,7 @@ def add_ornstein_uhlenbeck_noise(
     """
     check_range("add_ornstein_uhlenbeck_noise", "damping", damping, 0, 1)
     check_range("add_ornstein_uhlenbeck_noise", "stddev", stddev, 0, jnp.inf)
-    fresh = jax.random.normal(key, action.shape, action.dtype) * stddev
+    fresh = _normal(key, action) * stddev
     return action + (1 - damping) * noise_tm1 + fresh
 
 
@@ -99,6 +106,7 @@ def add_dirichlet_noise(
     check_range("add_dirichlet_noise", "dirichlet_alpha", dirichlet_alpha, 0, jnp.inf)
     check_range("add_dirichlet_noise", "dirichlet_fraction", dirichlet_fraction, 0, 1)
     batch, actions = prior.shape
-    alpha = jnp.full((actions,), dirichlet_alpha, prior.dtype)
-    noise = jax.random.dirichlet(key, alpha, (batch,), prior.dtype)
+    dtype = at_least_single(prior.dtype)  # as in _normal
+    alpha = jnp.full((actions,), dirichlet_alpha, dtype)
+    noise = jax.random.dirichlet(key, alpha, (batch,), dtype).astype(prior.dtype)
     return (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise

@@ -182,6 +182,9 @@ def _epsilon_greedy(name, epsilon):
         return (1 - epsilon) * share + epsilon / preferences.shape[-1]
 
     def sample(key: Array, preferences: Any, epsilon: Any = epsilon) -> Array:
+        if getattr(preferences, "dtype", None) in (jnp.bfloat16, jnp.float16):
+            # Half precision would round small epsilons, and the draw itself.
+            preferences = preferences.astype(jnp.float32)
         return categorical_sample(key, probs(preferences, epsilon))
 
     def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
