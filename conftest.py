@@ -1,6 +1,8 @@
 """How tests compile, on what, and which names docstrings use without an import."""
 
+import gc
 import os
+import pathlib
 import subprocess
 import sys
 from importlib import metadata
@@ -49,6 +51,20 @@ def pytest_pyfunc_call(pyfuncitem):
     )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
     return True
+
+
+# The kernel gives a process 65,530 memory maps by default, and XLA takes some for each
+# program it compiles; beyond that it crashes.
+MOST_MAPS = 25_000
+MAPS = pathlib.Path("/proc/self/maps")
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Forgets compiled programs at the end of a file, where there are too many."""
+    ends = nextitem is None or nextitem.path != item.path
+    if ends and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 # Tests that are tables: each is one cell, a subject and a setting.
