@@ -135,7 +135,7 @@ class BatchNorm(Module):
         else:
             mean, variance = self.mean_ema.average, self.var_ema.average
         if is_training and 0 in inputs.shape:
-            # Of nothing there is no mean: the averages only start, if they are new.
+            # An empty batch has no mean: averages only start, if they are new.
             started(self.mean_ema, mean)
             started(self.var_ema, variance)
         elif is_training:

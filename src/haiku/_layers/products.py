@@ -30,7 +30,7 @@ class Factors(NamedTuple):
 
     Attributes:
       x: ``[..., I]``; None where it is still to come.
-      w: ``[I, O]``, or None likewise.
+      w: ``[I, O]``, or None as well.
       columns: Which columns of `w`: the first, and one past the last. Default: all.
       precision: As in ``jax.numpy.dot``.
     """
