@@ -13,7 +13,7 @@ FILES = sorted(SRC.rglob("*.py"))
 PRIVATE = ("jax._src", "jax.interpreters", "jaxlib", "jax.lib")
 # Where nothing in `jax` itself does the job: what, why, and what happens without it.
 EXCEPTIONS = {
-    ("haiku/_core/traces.py", "jax.extend.core"): (
+    ("haiku/_core/leaks/watch.py", "jax.extend.core"): (
         "get_opaque_trace_state: jax.extend is public and versioned, but apart from "
         "`jax`. It tells which transformation a value was made in; nothing else does."
     ),
@@ -22,7 +22,7 @@ EXCEPTIONS = {
 # Where the source goes by words inside JAX, which no import shows: which, why, and what
 # happens when they are gone.
 WORDS = {
-    "haiku/_lifted/mapping.py": (
+    "haiku/_lifted/vmap.py": (
         "`out_axes` in the message of vmap's error about outputs that differ between "
         "examples: then a message of ours says which state that is, and what to write. "
         "Without the word JAX's own message stands."

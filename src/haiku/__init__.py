@@ -96,16 +96,6 @@ from haiku._layers.convolution import Conv1D as Conv1D
 from haiku._layers.convolution import Conv2D as Conv2D
 from haiku._layers.convolution import Conv3D as Conv3D
 from haiku._layers.convolution import ConvND as ConvND
-from haiku._layers.core_wrappers import DeepRNN as DeepRNN
-from haiku._layers.core_wrappers import ResetCore as ResetCore
-from haiku._layers.core_wrappers import (
-    deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
-)
-from haiku._layers.cores import GRU as GRU
-from haiku._layers.cores import LSTM as LSTM
-from haiku._layers.cores import IdentityCore as IdentityCore
-from haiku._layers.cores import LSTMState as LSTMState
-from haiku._layers.cores import VanillaRNN as VanillaRNN
 from haiku._layers.deferred import Deferred as Deferred
 from haiku._layers.depthwise import DepthwiseConv1D as DepthwiseConv1D
 from haiku._layers.depthwise import DepthwiseConv2D as DepthwiseConv2D
@@ -131,12 +121,22 @@ from haiku._layers.pooling import AvgPool as AvgPool
 from haiku._layers.pooling import MaxPool as MaxPool
 from haiku._layers.pooling import avg_pool as avg_pool
 from haiku._layers.pooling import max_pool as max_pool
-from haiku._layers.recurrence import RNNCore as RNNCore
-from haiku._layers.recurrence import dynamic_unroll as dynamic_unroll
-from haiku._layers.recurrence import static_unroll as static_unroll
 from haiku._layers.reshape import Flatten as Flatten
 from haiku._layers.reshape import Reshape as Reshape
 from haiku._layers.rms_norm import RMSNorm as RMSNorm
+from haiku._layers.rnn_cells import GRU as GRU
+from haiku._layers.rnn_cells import LSTM as LSTM
+from haiku._layers.rnn_cells import IdentityCore as IdentityCore
+from haiku._layers.rnn_cells import LSTMState as LSTMState
+from haiku._layers.rnn_cells import VanillaRNN as VanillaRNN
+from haiku._layers.rnn_unroll import RNNCore as RNNCore
+from haiku._layers.rnn_unroll import dynamic_unroll as dynamic_unroll
+from haiku._layers.rnn_unroll import static_unroll as static_unroll
+from haiku._layers.rnn_wrappers import DeepRNN as DeepRNN
+from haiku._layers.rnn_wrappers import ResetCore as ResetCore
+from haiku._layers.rnn_wrappers import (
+    deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
+)
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import draw
-from haiku._core.description import Leaf
+from haiku._core.blueprints.description import Leaf
 
 __all__ = [
     "Constant",

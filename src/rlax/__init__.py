@@ -82,7 +82,8 @@ from rlax._policies.divergences import (
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
 )
-from rlax._policies.gradients import (
+from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
+from rlax._policies.policy_gradients import (
     clipped_surrogate_pg_loss,
     dpg_loss,
     entropy_loss,
@@ -91,7 +92,6 @@ from rlax._policies.gradients import (
     rm_loss,
     rpg_loss,
 )
-from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
 from rlax._policies.targets import (
     PolicyTarget,
     constant_policy_targets,

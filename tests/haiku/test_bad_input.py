@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import haiku as hk
-from haiku._core.frame import frames
+from haiku._core.runs.frame import frames
 
 KEY = jax.random.PRNGKey(0)
 X = jnp.ones((2, 4))

@@ -7,5 +7,5 @@ is `transform` and its pair of pure functions behind an object; nothing is store
 
 from haiku._bound.binding import Binding as Binding
 from haiku._bound.binding import bind as bind
-from haiku._bound.model import Bound as Bound
-from haiku._bound.model import StateChangedError as StateChangedError
+from haiku._bound.bound_model import Bound as Bound
+from haiku._bound.bound_model import StateChangedError as StateChangedError

@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 
-from haiku._bound.model import Bound
-from haiku._bound.nets import Net
-from haiku._bound.pairs import PAIRS, Pair
+from haiku._bound.bound_model import Bound
+from haiku._bound.bound_net import Net
+from haiku._bound.bound_transform import PAIRS, Pair
 from haiku._core import Blueprint, Module
-from haiku._core.arguments import check_function, check_values
-from haiku._core.keys import as_key
+from haiku._core.keys.key_sequence import as_key
+from haiku._core.transforms.arguments import check_function, check_values
 from haiku.data_structures import to_mutable_dict
 from haiku.typing import Params, State
 

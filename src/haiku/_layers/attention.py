@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module, transparent
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.linear import Linear
-from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = ["MultiHeadAttention"]

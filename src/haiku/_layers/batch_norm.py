@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.conv_shapes import get_channel_index
+from haiku._layers.cross_replica import replica_mean
 from haiku._layers.moving_average import (
     ExponentialMovingAverage,
     in_full,
     started,
 )
-from haiku._layers.replicas import replica_mean
 from haiku._layers.scale_offset import (
     check_axes,
     check_given,
@@ -20,7 +21,6 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
-from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["BatchNorm"]

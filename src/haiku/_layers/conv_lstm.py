@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from haiku._layers.convolution import ConvND
-from haiku._layers.cores import LSTMState, hidden_and_cell, lstm_gates
 from haiku._layers.inputs import broadcast
-from haiku._layers.recurrence import RNNCore, add_batch
+from haiku._layers.rnn_cells import LSTMState, hidden_and_cell, lstm_gates
+from haiku._layers.rnn_unroll import RNNCore, add_batch
 
 __all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from haiku._core.frame import current_frame
+from haiku._core.runs.frame import current_frame
 
 __all__ = ["Deferred"]
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.scale_offset import (
     AxisOrAxes,
@@ -13,7 +14,6 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
-from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["GroupNorm"]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.inputs import as_array
 from haiku._layers.scale_offset import (
@@ -15,7 +16,6 @@ from haiku._layers.scale_offset import (
     positive_axes,
     scale_and_offset,
 )
-from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["InstanceNorm", "LayerNorm"]

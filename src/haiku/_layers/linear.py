@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module, get_parameter
-from haiku._layers.products import Factors, is_collected, sum_of_products
-from haiku._layers.tracing import compiled
+from haiku._layers.cached_tracing import compiled
+from haiku._layers.loop_weight_gradients import Factors, is_collected, sum_of_products
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["Bias", "Linear"]

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module, get_state, set_state
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.inputs import broadcast
 from haiku._layers.params_tree import ParamsTree
-from haiku._layers.tracing import compiled
 from haiku.initializers import Constant
 
 __all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "started"]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.inputs import as_array
 from haiku._layers.scale_offset import (
     AxisOrAxes,
@@ -12,7 +13,6 @@ from haiku._layers.scale_offset import (
     param_shape,
     positive_axes,
 )
-from haiku._layers.tracing import compiled
 from haiku.initializers import Initializer
 
 __all__ = ["RMSNorm"]

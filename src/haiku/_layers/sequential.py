@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from haiku._core import Module
-from haiku._layers.tracing import traced_once
+from haiku._layers.cached_tracing import traced_once
 
 __all__ = ["Sequential"]
 

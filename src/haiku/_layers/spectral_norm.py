@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_state, set_state
+from haiku._layers.cached_tracing import compiled
 from haiku._layers.params_tree import ParamsTree
-from haiku._layers.tracing import compiled
 from haiku.initializers import RandomNormal
 
 __all__ = ["SNParamsTree", "SpectralNorm"]

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import current_frame
+from haiku._core.runs.frame import current_frame
 from haiku._lifted.pure import once, without_running
 
 

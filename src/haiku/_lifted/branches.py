@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import Contents, Frame, changes, current_frame
+from haiku._core.runs.frame import Contents, Frame, changes, current_frame
 from haiku._lifted.pure import pure, settle_keys, without_running
 
 _NOT_GIVEN = object()

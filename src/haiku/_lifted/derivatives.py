@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from haiku._core.frame import current_frame
+from haiku._core.runs.frame import current_frame
 from haiku._lifted.pure import with_changes
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from haiku._core.frame import frames
+from haiku._core.runs.frame import frames
 from haiku._lifted.functions import eval_shape
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from haiku._core.frame import current_frame
-from haiku._core.keys import PRNGSequence
+from haiku._core.keys.key_sequence import PRNGSequence
+from haiku._core.runs.frame import current_frame
 from haiku._lifted.pure import changing
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import Contents, Frame, Values, current_frame
-from haiku._core.keys import PRNGSequence, split
-from haiku._core.module import Module
-from haiku._core.randomness import next_rng_key
-from haiku._core.transform import run_in_frame
+from haiku._core.keys.key_sequence import PRNGSequence, split
+from haiku._core.modules.module import Module
+from haiku._core.runs.frame import Contents, Frame, Values, current_frame
+from haiku._core.runs.random_keys import next_rng_key
+from haiku._core.transforms.transform import run_in_frame
 from haiku._lifted.lift import inside, under
 from haiku._lifted.loops import traced_if_empty
 

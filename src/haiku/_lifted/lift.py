@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from haiku._core.arguments import NonEmptyStateError
-from haiku._core.frame import (
+from haiku._core.runs.frame import (
     Contents,
     Frame,
     Lifting,
@@ -14,7 +13,8 @@ from haiku._core.frame import (
     frames,
     lifting,
 )
-from haiku._core.naming import check_name
+from haiku._core.runs.scope import check_name
+from haiku._core.transforms.arguments import NonEmptyStateError
 from haiku.typing import MutableParams, MutableState
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from haiku._core.frame import Contents, Frame, changes, current_frame
+from haiku._core.runs.frame import Contents, Frame, changes, current_frame
 from haiku._lifted.pure import once, pure, settle_keys, without_running
 
 Carry = TypeVar("Carry")

@@ -7,8 +7,8 @@ transformation a pure function of it, absorb what came out.
 from collections.abc import Callable
 from typing import Any
 
-from haiku._core.frame import Contents, Frame, changes, current_frame
-from haiku._core.running import keeps_contents
+from haiku._core.leaks.jax_transformations import keeps_contents
+from haiku._core.runs.frame import Contents, Frame, changes, current_frame
 
 
 def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:

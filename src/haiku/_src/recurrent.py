@@ -1,3 +1,3 @@
 """Where old pickles look for `LSTMState`."""
 
-from haiku._layers.cores import LSTMState as LSTMState
+from haiku._layers.rnn_cells import LSTMState as LSTMState

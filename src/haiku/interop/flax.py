@@ -11,7 +11,7 @@ from flax import errors
 from flax.core import meta
 
 from haiku import _core as hk
-from haiku._core.explained import note
+from haiku._core.errors.help_links import note
 from haiku.typing import SupportsCall
 
 __all__ = ["Module", "flatten_flax_to_haiku", "lift"]

@@ -19,13 +19,13 @@ Any object works as a policy that has `param_dtype`, `cast_to_compute(tree)` and
 
 # An error under dm-haiku's `haiku/__init__.py`, which has a file of this name.
 from haiku import _foreign as _foreign
-from haiku.mixed_precision.assigning import clear_policy as clear_policy
-from haiku.mixed_precision.assigning import get_policy as get_policy
-from haiku.mixed_precision.assigning import push_policy as push_policy
-from haiku.mixed_precision.assigning import set_policy as set_policy
 from haiku.mixed_precision.policy import Policy as Policy
-from haiku.mixed_precision.running import current_policy as current_policy
-from haiku.mixed_precision.running import scope as scope
+from haiku.mixed_precision.policy_assignment import clear_policy as clear_policy
+from haiku.mixed_precision.policy_assignment import get_policy as get_policy
+from haiku.mixed_precision.policy_assignment import push_policy as push_policy
+from haiku.mixed_precision.policy_assignment import set_policy as set_policy
+from haiku.mixed_precision.policy_scope import current_policy as current_policy
+from haiku.mixed_precision.policy_scope import scope as scope
 
 __all__ = [
     "Policy",

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 
 from haiku._core import Module, PRNGSequence
+from haiku._layers.cached_tracing import traced_once
 from haiku._layers.functional import dropout
 from haiku._layers.linear import Linear
-from haiku._layers.tracing import traced_once
 from haiku.initializers import Initializer
 
 __all__ = ["MLP"]

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.batch_norm import BatchNorm
+from haiku._layers.cached_tracing import relu
 from haiku._layers.convolution import Conv2D
 from haiku._layers.depthwise import DepthwiseConv2D
 from haiku._layers.linear import Linear
 from haiku._layers.reshape import Flatten
-from haiku._layers.tracing import relu
 
 __all__ = ["MobileNetV1"]
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.batch_norm import BatchNorm
+from haiku._layers.cached_tracing import relu
 from haiku._layers.convolution import Conv2D
 from haiku._layers.linear import Linear
 from haiku._layers.pooling import max_pool
-from haiku._layers.tracing import relu
 from haiku.nets.resnet_blocks import BlockGroup, BlockV1, BlockV2, with_norm_defaults
 
 __all__ = [

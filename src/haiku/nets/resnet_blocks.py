@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from haiku._core import Module
 from haiku._layers.batch_norm import BatchNorm
+from haiku._layers.cached_tracing import relu
 from haiku._layers.convolution import Conv2D
-from haiku._layers.tracing import relu
 
 __all__ = ["BlockGroup", "BlockV1", "BlockV2", "with_norm_defaults"]
 

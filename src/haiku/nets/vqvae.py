@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter, get_state, set_state
+from haiku._layers.cross_replica import replica_mean, replica_sum
 from haiku._layers.functional import one_hot
 from haiku._layers.moving_average import ExponentialMovingAverage, started
-from haiku._layers.replicas import replica_mean, replica_sum
 from haiku.initializers import VarianceScaling
 
 __all__ = ["VectorQuantizer", "VectorQuantizerEMA"]

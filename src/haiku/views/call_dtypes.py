@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import MethodContext, intercept_methods
-from haiku._core.hooks import interceptors
+from haiku._core.variables.hooks import interceptors
 from haiku._text import dtype_text
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, ModuleDetails, recorder

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from haiku._core.frame import changes, current_frame
-from haiku._core.traces import trace_state
+from haiku._core.leaks.watch import trace_state
+from haiku._core.runs.frame import changes, current_frame
 from haiku._lifted.pure import pure
 from haiku.views.arrays import split_arrays
 from haiku.views.calls import Call, recorder

@@ -17,7 +17,7 @@ from haiku._core import (
     intercept_methods,
     original_function,
 )
-from haiku._core.frame import frames
+from haiku._core.runs.frame import frames
 from haiku.views.jaxprs import open_jaxpr
 
 __all__ = ["Traced", "check_callable", "function_of", "name_of", "traced"]

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 
 from haiku._core import MethodContext, intercept_methods, transform_with_state
-from haiku._core.frame import frames
-from haiku._core.name_scope import NameScopeModule
+from haiku._core.modules.name_scope import NameScopeModule
+from haiku._core.runs.frame import frames
 from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
 from haiku.data_structures import tree_bytes, tree_size

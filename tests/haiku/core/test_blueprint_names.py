@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import haiku as hk
-from haiku._core.frame import frames
+from haiku._core.runs.frame import frames
 
 X = jax.ShapeDtypeStruct((2, 3), jnp.float32)
 

@@ -41,7 +41,7 @@ def test_same_numbers_as_one_by_one(make_key, monkeypatch):
     x = jnp.ones([2, 4])
     init = hk.transform_with_state(mixed).init
     together = jax.jit(init)(make_key(3), x)
-    monkeypatch.setattr("haiku._core.frame.is_staged", lambda: False)
+    monkeypatch.setattr("haiku._core.runs.frame.is_staged", lambda: False)
     one_by_one = jax.jit(lambda *args: init(*args))(make_key(3), x)
     jax.tree.map(np.testing.assert_array_equal, together, one_by_one)
 
@@ -66,7 +66,7 @@ def test_a_mapped_init_is_not_drawn_twice(monkeypatch):
     def twice(draws):
         raise AssertionError("drawn together where nothing is compiled")
 
-    monkeypatch.setattr("haiku._core.frame.drawn_together", twice)
+    monkeypatch.setattr("haiku._core.runs.frame.drawn_together", twice)
     keys = jax.random.split(jax.random.key(0), 2)
     params = jax.vmap(mlp(3).init, in_axes=(0, None))(keys, jnp.ones([2, 4]))
     assert params["linear"]["w"].shape == (2, 4, 4)
@@ -76,7 +76,7 @@ def test_a_mapped_init_is_not_drawn_twice(monkeypatch):
 
 def test_large_arrays_are_drawn_in_parts(monkeypatch):
     net, x = mlp(7), jnp.ones([2, 8])
-    monkeypatch.setattr("haiku._core.draws._LARGEST", 3 * 8 * 8)
+    monkeypatch.setattr("haiku._core.keys.batched_init._LARGEST", 3 * 8 * 8)
     jax.tree.map(
         np.testing.assert_array_equal,
         jax.jit(net.init)(jax.random.key(0), x),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import haiku as hk
-from haiku._core.naming import Scope, snake_case
+from haiku._core.runs.scope import Scope, snake_case
 
 KEY = jax.random.PRNGKey(0)
 

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from tables import check_row, rows
 
 import haiku as hk
-from haiku._core.traces import JaxUsageError
+from haiku._core.leaks.watch import JaxUsageError
 
 KEY = jax.random.key(0)
 X = jnp.arange(1.0, 5.0)

@@ -1,0 +1,130 @@
+"""Pair: what `hk.transform` or its kin returned, bound; its own functions run."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+
+from haiku._bound.bound_net import PART, Names, Outcome, differing
+from haiku._core import (
+    Blueprint,
+    MultiTransformed,
+    MultiTransformedWithState,
+    Transformed,
+    TransformedWithState,
+    original_function,
+)
+from haiku._core.blueprints.description import name_of
+
+PAIRS = (
+    Transformed,
+    TransformedWithState,
+    MultiTransformed,
+    MultiTransformedWithState,
+)
+
+
+class Pair:
+    """What `hk.transform` or one of its kin returned; its own functions are called.
+
+    Args:
+      pair: The pair.
+    """
+
+    def __init__(self, pair: Any):
+        self.pair = self.function = pair
+        self.has_state = isinstance(
+            pair, (TransformedWithState, MultiTransformedWithState)
+        )
+
+    def _leaves(self) -> tuple[Any, ...]:
+        leaves, treedef = jax.tree.flatten(self.pair)
+        return type(self.pair), treedef, *leaves
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is Pair and self._leaves() == other._leaves()
+
+    def __hash__(self) -> int:
+        return hash(self._leaves())
+
+    def __repr__(self) -> str:
+        original = original_function(self.pair.init)
+        inside = (
+            repr(original) if isinstance(original, Blueprint) else name_of(original)
+        )
+        return f"{type(self.pair).__name__}({inside})"
+
+    def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
+        """What its `init` returns."""
+        if use is not None:
+            raise TypeError(
+                f"`init_with` takes a blueprint or a function, and {_kind(self.pair)} "
+                "has an `init` of its own: write `hk.bind(pair).init(key, x)`."
+            )
+        made = self.pair.init(rng, *args, **kwargs)
+        return made if self.has_state else (made, {})
+
+    def call(self, params, state, rng, names: Names, args, kwargs) -> Outcome:
+        """Calls the `apply` that is reached through `names`."""
+        apply = self._reached(names)
+        if not callable(apply):
+            raise TypeError(
+                f"A bound {_kind(self.pair)} has several functions, {_known(apply)}: "
+                "call one of them, `model.encode(x)` or `model[0](x)`."
+            )
+        before = (params, state) if self.has_state else (params,)
+        if _takes_rng(apply, len(before)):
+            before = (*before, rng)
+        elif rng is not None:
+            raise TypeError(
+                "This pair takes no random key (`hk.without_apply_rng`): leave out "
+                "`rng_key`, or bind the pair as it was before."
+            )
+        if not self.has_state:
+            return Outcome(apply(*before, *args, **kwargs), state, [])
+        out, after = cast(tuple[Any, Any], apply(*before, *args, **kwargs))
+        return Outcome(out, after, differing(state, after))
+
+    def attribute(self, params: Any, state: Any, names: Names) -> Any:
+        """`PART`, if there is something at `names`."""
+        del params, state
+        self._reached(names)
+        return PART
+
+    def _reached(self, names: Names) -> Any:
+        found = self.pair.apply
+        for name in names:
+            try:
+                found = (
+                    getattr(found, str(name))
+                    if hasattr(found, "_fields") and isinstance(name, str)
+                    else found[name]
+                )
+            except (AttributeError, KeyError, IndexError, TypeError):
+                raise AttributeError(
+                    f"{name!r} is none of the functions of this {_kind(self.pair)}: "
+                    f"it has {_known(found)}."
+                ) from None
+        return found
+
+
+def _kind(pair: Any) -> str:
+    return f"hk.{type(pair).__name__}"
+
+
+def _known(functions: Any) -> str:
+    if hasattr(functions, "_fields"):
+        return ", ".join(functions._fields)
+    if isinstance(functions, Mapping):
+        return ", ".join(map(str, functions))
+    return f"{len(functions)}" if isinstance(functions, (tuple, list)) else "one"
+
+
+def _takes_rng(apply: Callable[..., Any], place: int) -> bool:
+    """Whether `apply` takes a key: all do but those of `hk.without_apply_rng`."""
+    try:
+        names = list(inspect.signature(apply).parameters)
+    except (TypeError, ValueError):
+        return True
+    return names[place : place + 1] == ["rng"] or names[:1] == ["args"]

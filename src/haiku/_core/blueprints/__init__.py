@@ -1,0 +1,1 @@
+"""Modules described outside of a run, built where they are first used."""

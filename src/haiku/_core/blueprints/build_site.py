@@ -1,0 +1,68 @@
+"""Site: where a blueprint is built, and the names that it takes there."""
+
+from collections.abc import Collection
+from typing import Any
+
+from haiku._core.blueprints.description import Description, mapped
+from haiku._core.runs.frame import Frame
+from haiku._core.runs.scope import Scope
+
+
+class Site(Scope):
+    """Where a blueprint is built: takes names that nobody had, once for all."""
+
+    __slots__ = ("around", "known", "others", "paths")
+
+    def __init__(self, around: Scope, known: tuple[str, ...], others: Collection[str]):
+        super().__init__(around.module, around.method)
+        self.around = around
+        self.others = others
+        self.known = iter(known)  # from when it was built before in this run
+        self.paths: list[str] = []
+
+    def claim(self, name: str, held: Collection[str] = ()) -> str:
+        path = next(self.known, None)
+        if path is None:
+            # Names fork: one that is free again may be some module's all the same. And
+            # the next pass over this code won't build it: it must find other modules
+            # counted as they were in this one.
+            names = self.around.names()
+            path = self.around.claim(name, self.others)
+            self.around.restore(names)
+        self.paths.append(path)
+        return path
+
+    def names(self) -> Any:
+        return self.around.names()
+
+    def restore(self, names: Any) -> None:
+        self.around.restore(names)
+
+
+def _module(value: Any) -> Any:
+    return value.build() if isinstance(value, Description) else value  # type: ignore
+
+
+def built_in(frame: Frame, blueprint: Description) -> Any:
+    """The module that a blueprint describes, built anew in a run.
+
+    Args:
+      frame: The run.
+      blueprint: The class and arguments; blueprints among them are built first.
+
+    Returns:
+      The module, under the path that it has in this run if it had one before.
+    """
+    args = mapped(_module, blueprint.args)
+    kwargs = mapped(_module, blueprint.kwargs)
+    _, known = frame.places.get(id(blueprint), (None, ()))
+    site = Site(frame.scopes[-1], known, frame.paths)
+    frame.scopes.append(site)
+    try:
+        module = blueprint.module_class(*args, **kwargs)
+    finally:
+        frame.scopes.pop()
+    # The blueprint itself is kept too, so that its id stays its own.
+    frame.places[id(blueprint)] = blueprint, tuple(site.paths)
+    frame.held.update(site.paths)
+    return module

@@ -1,0 +1,1 @@
+"""Modules: objects whose methods know where they stand on the path."""

@@ -1,0 +1,1 @@
+"""Parameters that are shared between modules, or computed from others."""

@@ -1,0 +1,1 @@
+"""Parameters and state, and the hooks between them and the modules that use them."""

@@ -1,0 +1,183 @@
+"""Recurrent cores over a sequence: what a core is, and how it is unrolled."""
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module
+from haiku._core.runs.frame import frames
+from haiku._layers import loop_weight_gradients
+from haiku._lifted import scan
+from haiku._lifted.loops import scan_by
+
+__all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
+
+
+class RNNCore(abc.ABC, Module):  # type: ignore[misc]
+    """One step of a recurrent network: inputs and state to outputs and new state.
+
+    Subclasses implement both methods below. Unroll a core over a sequence by
+    :func:`dynamic_unroll` or :func:`static_unroll`.
+
+    Example:
+      >>> class Sum(hk.RNNCore):
+      ...     __call__ = lambda self, x, total: (total + x, total + x)
+      ...     initial_state = lambda self, batch_size: jnp.zeros([])
+      >>> f = lambda xs: hk.dynamic_unroll(Sum(), xs, 0.0)[0]
+      >>> hk.transform(f).apply({}, None, jnp.arange(4.0))
+      Array([0., 1., 3., 6.], dtype=float32)
+    """
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Any, prev_state: Any) -> tuple[Any, Any]:
+        """One step.
+
+        Args:
+          inputs: Tree of arrays ``[B, ...]``, or without batch axis.
+          prev_state: The state before, of the structure of `initial_state`.
+
+        Returns:
+          Outputs, and the state after.
+        """
+
+    @abc.abstractmethod
+    def initial_state(self, batch_size: int | None) -> Any:
+        """The state before the first step.
+
+        Args:
+          batch_size: ``B``, or None for a state without batch axis.
+
+        Returns:
+          A tree of arrays ``[B, ...]``, or without batch axis.
+        """
+
+
+def add_batch(tree: Any, batch_size: int | None) -> Any:
+    """`tree` with a batch axis in front of every array, unless `batch_size` is None."""
+    if batch_size is None:
+        return tree
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch_size, *x.shape)), tree)
+
+
+def static_unroll(
+    core: Callable[[Any, Any], tuple[Any, Any]],
+    input_sequence: Any,
+    initial_state: Any,
+    time_major: bool = True,
+) -> tuple[Any, Any]:
+    """Calls the core once per step, in Python.
+
+    The compiled program grows with the sequence; :func:`dynamic_unroll` is a loop. Use
+    this where steps differ, or where a loop is slow.
+
+    Args:
+      core: An :class:`RNNCore`, or a function like one.
+      input_sequence: Tree of arrays ``[T, ...]``, or ``[B, T, ...]``.
+      initial_state: The state before the first step.
+      time_major: Whether time is the first axis of inputs and outputs, or the second.
+
+    Returns:
+      Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state.
+
+    Raises:
+      ValueError: The arrays are not equally long, or there are none.
+
+    Example:
+      >>> core = lambda x, total: (total + x, total + x)
+      >>> hk.static_unroll(core, jnp.arange(4.0), jnp.zeros([]))
+      (Array([0., 1., 3., 6.], dtype=float32), Array(6., dtype=float32))
+    """
+    if not time_major:
+        input_sequence = _swap_batch_and_time(input_sequence)
+    input_sequence = jax.tree.map(jnp.asarray, input_sequence)
+    length = _length(input_sequence)
+    if length == 0:  # A loop's trace knows the shapes of outputs without a step.
+        outputs, state = dynamic_unroll(core, input_sequence, initial_state)
+        return (outputs if time_major else _swap_batch_and_time(outputs)), state
+    outputs, state = [], initial_state
+    for t in range(length):
+        step = jax.tree.map(lambda x: x[t], input_sequence)  # noqa: B023
+        output, state = core(step, state)
+        outputs.append(output)
+    stacked = jax.tree.map(lambda *steps: jnp.stack(steps), *outputs)
+    return (stacked if time_major else _swap_batch_and_time(stacked)), state
+
+
+def dynamic_unroll(
+    core: Callable[[Any, Any], tuple[Any, Any]],
+    input_sequence: Any,
+    initial_state: Any,
+    time_major: bool = True,
+    reverse: bool = False,
+    return_all_states: bool = False,
+    unroll: int = 1,
+) -> tuple[Any, Any]:
+    """Runs the core over a sequence in a compiled loop.
+
+    Args:
+      core: An :class:`RNNCore`, or a function like one.
+      input_sequence: Tree of arrays ``[T, ...]``, or ``[B, T, ...]``.
+      initial_state: The state before the first step.
+      time_major: Whether time is the first axis of inputs and outputs, or the second.
+      reverse: Whether to go from the last step to the first. Outputs stay in the order
+        of the inputs.
+      return_all_states: Whether to return the state after every step.
+      unroll: How many steps one turn of the loop takes.
+
+    Returns:
+      Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state, or the
+      states of all steps laid out like the outputs.
+
+    Raises:
+      ValueError: The arrays are not equally long, or there are none.
+
+    Example:
+      >>> def f(x):  # [T, B, D]
+      ...     core = hk.GRU(8)
+      ...     state = core.initial_state(x.shape[1])
+      ...     outputs, state = hk.dynamic_unroll(core, x, state)
+      ...     return outputs  # [T, B, 8]
+    """
+    if not time_major:
+        input_sequence = _swap_batch_and_time(input_sequence)
+    _length(input_sequence)
+
+    def step(state: Any, inputs: Any) -> tuple[Any, Any]:
+        output, state = core(inputs, state)
+        return state, ((output, state) if return_all_states else output)
+
+    if not frames.get():
+        run = jax.lax.scan
+    elif frames.get()[-1].initialising:
+        run = scan
+    else:
+        run = functools.partial(scan_by, loop_weight_gradients.scan)
+    state, outputs = run(
+        step, initial_state, input_sequence, reverse=reverse, unroll=unroll
+    )
+    if return_all_states:
+        outputs, state = outputs
+    if not time_major:
+        outputs = _swap_batch_and_time(outputs)
+        if return_all_states:
+            state = _swap_batch_and_time(state)
+    return outputs, state
+
+
+def _length(sequence: Any) -> int:
+    lengths = [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(sequence)]
+    if not lengths or not all(lengths) or len(set(lengths)) > 1:
+        raise ValueError(
+            "An unroll needs arrays with a time axis, all of one length, got lengths "
+            f"{[n[0] if n else 'none (a scalar)' for n in lengths]}: give it [T, B, "
+            "...], or [B, T, ...] with time_major=False."
+        )
+    return lengths[0][0]
+
+
+def _swap_batch_and_time(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)

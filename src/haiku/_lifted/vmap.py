@@ -1,0 +1,250 @@
+"""vmap: one function over a batch; ensemble: many functions over one input."""
+
+import functools
+import inspect
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core.runs.frame import Contents, Frame, current_frame
+from haiku._lifted.parallel_runs import (
+    NOTHING,
+    divided,
+    joined,
+    keys_of_lanes,
+    run_lane,
+    uses_apart,
+)
+
+
+class _Required:
+    """Says that `split_rng` must be given."""
+
+
+_REQUIRED: Any = _Required()
+
+
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Hashable | None = None,
+    axis_size: int | None = None,
+    *,
+    split_rng: bool = _REQUIRED,
+    spmd_axis_name: Hashable | tuple[Hashable, ...] | None = None,
+    params_axis: int | None = None,
+) -> Callable[..., Any]:
+    """`jax.vmap` for a function that uses modules.
+
+    Parameters and state are shared by the whole batch.
+
+    Args:
+      fun: A function of one example.
+      in_axes: Which axis of each argument is the batch; None shares the argument.
+      out_axes: Where the batch axis of each output goes.
+      axis_name: A name for the batch axis, for collectives such as `jax.lax.pmean`.
+      axis_size: The size of the batch, where no argument tells.
+      split_rng: Whether each example gets random keys of its own, or all the same ones.
+        Must be False where parameters are made: write `split_rng=not
+        hk.running_init()`.
+        With `params_axis` it may be True: then each example makes its own.
+      spmd_axis_name: As in `jax.vmap`.
+      params_axis: Where parameters and state of each example's own are stacked; None
+        shares them all. Own are those that `fun` is the first to use; what was used
+        before stays shared.
+
+    Returns:
+      A function like `fun` over a batch.
+
+    Raises:
+      TypeError: `split_rng` is not given.
+      ValueError: No transformed function is running: use `jax.vmap`; or no axis is
+        mapped; or axis sizes disagree; or state differs between examples; or parameters
+        are made from keys of each example's own.
+
+    Example:
+      >>> def f(xs):
+      ...     return hk.vmap(hk.Linear(3), split_rng=False)(xs)
+      >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([5, 2]))
+      >>> params["linear"]["w"].shape  # shared by the batch
+      (2, 3)
+    """
+    if split_rng is _REQUIRED:
+        split_rng = _split_rng_by_default()
+    in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+    _check_mapped(fun, in_axes, axis_size)
+    has_own = params_axis is not None
+
+    @functools.wraps(fun)
+    def vmap_f(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame("hk.vmap")
+        keys, own = None, NOTHING
+        if split_rng or has_own:
+            size = _axis_size(axis_size, in_axes, args, kwargs)
+            keys = keys_of_lanes(frame, size) if split_rng else None
+        shared = frame.snapshot()
+        if has_own:
+            own, shared = divided(shared, frame.touched, params_axis, size)
+
+        def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
+            start = joined(own, shared)
+            if not has_own:
+                out, changed = run_lane(fun, start, key, args, kwargs)
+                return out, NOTHING, changed
+            with uses_apart(frame):
+                # Names that are free again would be those of modules of other shapes.
+                out, changed = run_lane(fun, start, key, args, kwargs, keep_names=True)
+            return out, *divided(changed, frame.touched)
+
+        def mapped(out_axes: Any) -> Any:
+            return jax.vmap(
+                lane,
+                in_axes=(params_axis or 0, in_axes, 0, 0 if keys is not None else None),
+                out_axes=out_axes,
+                axis_name=axis_name,
+                axis_size=axis_size,
+                spmd_axis_name=spmd_axis_name,
+            )(own, args, kwargs, keys)
+
+        try:
+            out, own, changed = mapped((out_axes, params_axis or 0, None))
+        except ValueError as error:
+            _explain(frame, error, mapped, split_rng)
+            raise
+        frame.absorb(own)
+        frame.absorb(changed)
+        return out
+
+    return vmap_f
+
+
+def ensemble(
+    fun: Callable[..., Any],
+    size: int,
+    in_axes: Any = None,
+    out_axes: Any = 0,
+    axis_name: Hashable | None = None,
+) -> Callable[..., Any]:
+    """A function with many sets of parameters: all members at once, stacked.
+
+    `hk.vmap` with parameters, state and keys of each member's own. Member i has the
+    parameters that `hk.transform(fun).init(keys[i], ...)` gives it, `keys` being what
+    `hk.next_rng_keys(size)` would be.
+
+    Args:
+      fun: A module, or a function that uses modules. What was used before it stays
+        shared by all members.
+      size: How many members.
+      in_axes: Which axis of each positional argument holds the members' own; None gives
+        all of them the same. Keyword arguments are the same for all.
+      out_axes: Where the axis of members goes in each output.
+      axis_name: A name for it, for collectives such as `jax.lax.pmean`.
+
+    Returns:
+      A function like `fun` whose outputs have an axis of members, `[size, ...]`, as
+      parameters and state have.
+
+    Raises:
+      ValueError: No transformed function is running; or `size` is below 1.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.ensemble(hk.nets.MLP([64, 1]), 5)(x))
+      >>> params = net.init(jax.random.key(0), jnp.ones([8, 3]))
+      >>> net.apply(params, None, jnp.ones([8, 3])).shape
+      (5, 8, 1)
+    """
+    current_frame("hk.ensemble")
+    if size < 1:
+        raise ValueError(f"hk.ensemble needs at least one member, got size={size}.")
+
+    @functools.wraps(fun)
+    def ensemble_f(*args: Any, **kwargs: Any) -> Any:
+        return vmap(
+            functools.partial(fun, **kwargs),
+            in_axes,
+            out_axes,
+            axis_name,
+            size,
+            split_rng=True,
+            params_axis=0,
+        )(*args)
+
+    return ensemble_f
+
+
+vmap.require_split_rng = True  # type: ignore[attr-defined]
+# Readers of the signature see that `split_rng` is required, as it is unless
+# `require_split_rng` is switched off.
+_signature = inspect.signature(vmap)
+vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
+    parameters=[
+        p.replace(default=p.empty) if p.name == "split_rng" else p
+        for p in _signature.parameters.values()
+    ]
+)
+
+
+def _split_rng_by_default() -> bool:
+    if vmap.require_split_rng:  # type: ignore[attr-defined]
+        raise TypeError(
+            "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
+            "own for each example, `split_rng=False` for the same keys for all. For "
+            "code that you can't change, set `hk.vmap.require_split_rng = False`."
+        )
+    return False
+
+
+def _check_mapped(fun: Any, in_axes: Any, axis_size: int | None) -> None:
+    if axis_size is None and not jax.tree.leaves(in_axes):
+        name = getattr(fun, "__name__", type(fun).__name__)
+        raise ValueError(
+            f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
+            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
+            "call it that many times."
+        )
+
+
+def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> int:
+    if axis_size is not None:
+        return axis_size
+    is_none = lambda x: x is None  # noqa: E731
+    axes = jax.tree.broadcast(in_axes, args, is_leaf=is_none)
+    sizes = jax.tree.leaves(
+        jax.tree.map(
+            lambda axis, x: None if axis is None else jnp.shape(x)[axis],
+            axes,
+            args,
+            is_leaf=is_none,
+        )
+    )
+    sizes += [jnp.shape(x)[0] for x in jax.tree.leaves(kwargs)]
+    # Where sizes disagree jax.vmap says so.
+    return sizes[0] if sizes else 1
+
+
+def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> None:
+    """Raises what the error means if state or parameters differ between examples."""
+    if "out_axes" not in str(error):
+        return
+    try:
+        _, _, changed = jax.eval_shape(lambda: mapped((0, 0, 0)))
+    except Exception:  # It is about something else: JAX's error stands.
+        return
+    if frame.initialising and split_rng and changed.params:
+        paths = [f"{p}/{n}" for p, named in changed.params.items() for n in named]
+        raise ValueError(
+            "hk.vmap does not support setting split_rng to True during initialization: "
+            f"{paths} would be different for each example. Write "
+            "`hk.vmap(f, split_rng=not hk.running_init())`."
+        ) from error
+    if changed.state:
+        paths = [f"{p}/{n}" for p, named in changed.state.items() for n in named]
+        raise ValueError(
+            f"hk.vmap can't store state that differs between examples: among {paths}. "
+            "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'); "
+            "or give each example a state of its own, hk.vmap(f, params_axis=0, ...), "
+            "after what they share was used; or return it as an output."
+        ) from error
