@@ -56,7 +56,6 @@ from haiku._core import get_initial_state as get_initial_state
 from haiku._core import get_parameter as get_parameter
 from haiku._core import get_params as get_params
 from haiku._core import get_state as get_state
-from haiku._core import given as given
 from haiku._core import intercept_methods as intercept_methods
 from haiku._core import maybe_get_rng_sequence_state as maybe_get_rng_sequence_state
 from haiku._core import maybe_next_rng_key as maybe_next_rng_key
@@ -66,18 +65,17 @@ from haiku._core import name_like as name_like
 from haiku._core import name_scope as name_scope
 from haiku._core import next_rng_key as next_rng_key
 from haiku._core import next_rng_keys as next_rng_keys
+from haiku._core import replace_parameters as replace_parameters
 from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
 from haiku._core import reserve_rng_keys as reserve_rng_keys
 from haiku._core import running_init as running_init
 from haiku._core import set_state as set_state
-from haiku._core import tied as tied
 from haiku._core import to_module as to_module
 from haiku._core import transform as transform
 from haiku._core import transform_with_state as transform_with_state
 from haiku._core import transparent as transparent
 from haiku._core import with_empty_state as with_empty_state
 from haiku._core import with_rng as with_rng
-from haiku._core import with_weights as with_weights
 from haiku._core import without_apply_rng as without_apply_rng
 from haiku._core import without_state as without_state
 from haiku._layers.attention import MultiHeadAttention as MultiHeadAttention

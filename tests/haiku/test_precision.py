@@ -8,6 +8,7 @@ import pytest
 
 import haiku as hk
 from haiku.mixed_precision.float8 import rounded, saturated
+from haiku.mixed_precision.policy_table import policies
 from haiku.views.call_dtypes import dtypes_of_calls
 
 mp = hk.mixed_precision
@@ -19,9 +20,9 @@ X = jax.random.normal(KEY, [8, 16])
 
 @pytest.fixture(autouse=True)
 def _no_policy_left():
-    before = dict(mp.table.policies.get())
+    before = policies.get()
     yield
-    assert dict(mp.table.policies.get()) == before
+    assert policies.get() == before
 
 
 class Probe(hk.Module):

@@ -1,5 +1,6 @@
 """cond and switch: one of several functions runs."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -146,7 +147,7 @@ def _with_all_state(
       branches: The functions.
       made: Whether everything is there: a `layer_stack` makes it anew all the same.
     """
-    before = frame.snapshot()
+    before, usage = frame.snapshot(), frame.usage
     structures: list[Any] = []
 
     def wrapped(branch: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,13 +157,12 @@ def _with_all_state(
             return out
 
         def pure_branch(*operands: Any) -> tuple[Any, Contents]:
-            sealed = frame.sealed
-            if not frame.initialising:
-                frame.sealed = f"this branch of {what}"
-            try:
+            by = f"this branch of {what}"
+            sealed = (
+                contextlib.nullcontext() if frame.initialising else usage.sealed(by)
+            )
+            with sealed:
                 out, after = pure(run)(before, *operands)
-            finally:
-                frame.sealed = sealed
             changed = changes(before, after)
             if made:
                 changed = changed._replace(params={}, initial_state={})

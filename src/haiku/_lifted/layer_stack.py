@@ -180,17 +180,18 @@ def _run(
     frame = current_frame("hk.layer_stack")
     value, inputs = _values_and_inputs(layers, args)
     prefix = frame.scopes[-1].prefix
-    differ, frame.runs_differ = frame.runs_differ, False
+    usage = frame.usage
+    differs_around = usage.differs
     keys = [None if frame.keys is None else next_rng_key() for _ in range(2)]
-    frame.runs_differ = differ
+    usage.differs = differs_around  # The stack's own two keys don't count.
     load, store = _stored_layers(layers.num_layers, frame, prefix, mapping)
     out = None
     if frame.initialising:
         with inside(frame, prefix, closed=True):
             out, params, state, differs = _make(layers, value, inputs, keys[0])
         store(params, state, made=True)
-        frame.lifted_values = True
-        frame.runs_differ |= differs
+        usage.stores_lifted = True
+        usage.differs |= differs
         if differs or state:
             out = None  # What `apply` gives with the new state, or with its own keys.
     if out is None:
@@ -258,7 +259,7 @@ def _make(
         frame = Frame(layers.f, True, keys=_sequence(init_key))
         out, output = _call(layers, frame, value, inputs)
         params, state = frame.params, frame.state
-        if frame.runs_differ or state:
+        if frame.usage.differs or state:
             state = frame.initial_state
             frame = Frame(layers.f, False, params, state, _sequence(apply_key))
             out, output = _call(layers, frame, value, inputs)

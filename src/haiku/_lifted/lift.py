@@ -4,15 +4,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from haiku._core.runs.frame import (
-    Contents,
-    Frame,
-    Lifting,
-    Values,
-    current_frame,
-    frames,
-    lifting,
-)
+from haiku._core.runs.frame import Contents, Frame, Values, current_frame, frames
+from haiku._core.runs.lifting import Lifting, lifting
 from haiku._core.runs.scope import check_name
 from haiku._core.transforms.arguments import NonEmptyStateError
 from haiku.typing import MutableParams, MutableState
@@ -44,9 +37,9 @@ def inside(
     Args:
       frame: The frame that keeps them.
       prefix: Where.
-      closed: Whether modules of the frames outside must not be used.
+      closed: Whether modules of outer runs are forbidden.
     """
-    full = (frame.lifted_prefix or "") + prefix
+    full = (frame.lifting.prefix or "") + prefix
     return lifting.push(Lifting(full, closed, len(frames.get())))
 
 
@@ -64,7 +57,13 @@ def _store(
 
 
 def _lifted(
-    init_fn: Callable[..., Any], what: str, prefix: str, closed: bool, allow_reuse: bool
+    init_fn: Callable[..., Any],
+    what: str,
+    prefix: str,
+    *,
+    closed: bool,
+    allow_reuse: bool,
+    with_state: bool = False,
 ) -> Callable[..., tuple[MutableParams, MutableState]]:
     """`init_fn`, its values stored at `init` and read at `apply`."""
 
@@ -75,8 +74,8 @@ def _lifted(
         with inside(frame, prefix, closed):
             made = init_fn(*args, **kwargs)
         params, state = made if isinstance(made, tuple) else (made, {})
-        frame.lifted_values = True
-        if what in _STATELESS and state:
+        frame.usage.stores_lifted = True
+        if state and not with_state:
             raise NonEmptyStateError(
                 f"{what} was given a function that uses state ({sorted(state)}): use "
                 f"{what}_with_state, which hands the state out and back."
@@ -92,9 +91,6 @@ def _lifted(
         return params, state
 
     return lifted
-
-
-_STATELESS = ("hk.lift", "hk.transparent_lift")
 
 
 def lift(
@@ -128,7 +124,7 @@ def lift(
       ...     return jax.vmap(inner.apply, (None, None, 0))(params, None, x)
     """
     prefix = prefix_of(current_frame("hk.lift"), name)
-    lifted = _lifted(init_fn, "hk.lift", prefix, False, allow_reuse)
+    lifted = _lifted(init_fn, "hk.lift", prefix, closed=False, allow_reuse=allow_reuse)
     return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
 
 
@@ -157,7 +153,9 @@ def transparent_lift(
       ['linear']
     """
     prefix = prefix_of(current_frame("hk.transparent_lift"), None)
-    lifted = _lifted(init_fn, "hk.transparent_lift", prefix, True, allow_reuse)
+    lifted = _lifted(
+        init_fn, "hk.transparent_lift", prefix, closed=True, allow_reuse=allow_reuse
+    )
     return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
 
 
@@ -184,7 +182,7 @@ class LiftWithStateUpdater:
         self._prefix = prefix_of(frame, name)
         self._frame = frame
         self._used = False
-        frame.at_end.append(self.assert_used)
+        frame.usage.at_end.append(self.assert_used)
 
     def assert_used(self) -> None:
         """Raises ValueError unless `update` or `ignore_update` was called."""
@@ -274,8 +272,15 @@ def lift_with_state(
       {'inner/~': {'n': Array(1., dtype=float32)}}
     """
     updater = LiftWithStateUpdater(name)
-    prefix, what = updater._prefix, "hk.lift_with_state"
-    return _lifted(init_fn, what, prefix, False, allow_reuse), updater
+    lifted = _lifted(
+        init_fn,
+        "hk.lift_with_state",
+        updater._prefix,
+        closed=False,
+        allow_reuse=allow_reuse,
+        with_state=True,
+    )
+    return lifted, updater
 
 
 def transparent_lift_with_state(
@@ -309,5 +314,12 @@ def transparent_lift_with_state(
       ['batch_norm']
     """
     updater = LiftWithStateUpdater(None)
-    prefix, what = updater._prefix, "hk.transparent_lift_with_state"
-    return _lifted(init_fn, what, prefix, True, allow_reuse), updater
+    lifted = _lifted(
+        init_fn,
+        "hk.transparent_lift_with_state",
+        updater._prefix,
+        closed=True,
+        allow_reuse=allow_reuse,
+        with_state=True,
+    )
+    return lifted, updater

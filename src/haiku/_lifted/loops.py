@@ -17,15 +17,24 @@ from haiku._lifted.pure import once, pure, settle_keys, without_running
 Carry = TypeVar("Carry")
 
 
-def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` as `(carried, *args) -> (output, carried)`, with its `start`."""
+def _step(
+    frame: Frame, what: str, f: Callable[..., Any], *, keep_first: bool = False
+) -> Callable[..., Any]:
+    """`f` as `(carried, *args) -> (output, carried)`, with its `start`.
+
+    Args:
+      frame: The running frame.
+      what: The public name, for errors.
+      f: One step of the loop.
+      keep_first: Where lifted functions make parameters at each step of `init`, whether
+        those of the first step stay, as in the reference's scan, or those of the last,
+        as in its other loops.
+    """
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
     before = frame.snapshot()
-    # Parameters are closed over. Where a lifted function makes them anew at each step
-    # of `init`, after a scan the first ones stay, as in the reference, and after other
-    # loops the last ones: there they go from step to step.
-    remade = frame.initialising and frame.lifted_values and what != "hk.scan"
+    # Parameters are closed over, unless they go from step to step.
+    remade = frame.initialising and frame.usage.stores_lifted and not keep_first
 
     def carried(contents: Contents) -> Contents:
         return contents if remade else contents._replace(params={}, initial_state={})
@@ -40,11 +49,8 @@ def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
             start = start._replace(
                 params=before.params, initial_state=before.initial_state
             )
-        sealed, frame.sealed = frame.sealed, what
-        try:
+        with frame.usage.sealed(by=what):
             out, after = pure(run)(start)
-        finally:
-            frame.sealed = sealed
         _check_same_state(what, start.state, after.state)
         return out, carried(after)
 
@@ -163,7 +169,7 @@ def _zeros(xs: Any) -> Any:
 
 
 def _scan(run, frame, f, init, xs, length, reverse, unroll):
-    step = _step(frame, "hk.scan", f)
+    step = _step(frame, "hk.scan", f, keep_first=True)
 
     def body(carry, x):
         (carry, y), carried = step(carry[1], carry[0], x)
@@ -183,7 +189,7 @@ def _scan_after_first(frame, f, carry, y, xs, length, reverse, unroll):
     One less than a symbolic length may be 0, which JAX can't loop over: so this goes
     over all steps and skips the first.
     """
-    step = _step(frame, "hk.scan", f)
+    step = _step(frame, "hk.scan", f, keep_first=True)
     first = length - 1 if reverse else 0
 
     def body(carry, i_x):

@@ -4,8 +4,7 @@
 of all. In an ensemble parameters and state are a lane's own too.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -45,16 +44,6 @@ def run_lane(
     out, after = pure(f, keep_names)(start, *args, **kwargs)
     changed = changes(start, after)
     return out, changed if key is None else changed._replace(keys=None)
-
-
-@contextlib.contextmanager
-def uses_apart(frame: Frame) -> Iterator[None]:
-    """What is first used in the block does not count as used afterwards."""
-    touched, frame.touched = frame.touched, set(frame.touched)
-    try:
-        yield
-    finally:
-        frame.touched = touched
 
 
 def divided(

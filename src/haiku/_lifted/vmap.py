@@ -15,7 +15,6 @@ from haiku._lifted.parallel_runs import (
     joined,
     keys_of_lanes,
     run_lane,
-    uses_apart,
 )
 
 
@@ -87,17 +86,17 @@ def vmap(
             keys = keys_of_lanes(frame, size) if split_rng else None
         shared = frame.snapshot()
         if has_own:
-            own, shared = divided(shared, frame.touched, params_axis, size)
+            own, shared = divided(shared, frame.usage.touched, params_axis, size)
 
         def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
             start = joined(own, shared)
             if not has_own:
                 out, changed = run_lane(fun, start, key, args, kwargs)
                 return out, NOTHING, changed
-            with uses_apart(frame):
+            with frame.usage.forgetting_touched():
                 # Names that are free again would be those of modules of other shapes.
                 out, changed = run_lane(fun, start, key, args, kwargs, keep_names=True)
-            return out, *divided(changed, frame.touched)
+            return out, *divided(changed, frame.usage.touched)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from haiku._core import Module
 from haiku._core.runs.frame import frames
-from haiku.mixed_precision.policy import SupportsPolicy, checked
+from haiku.mixed_precision.policy import checked
 from haiku.mixed_precision.policy_scope import follow_policies
-from haiku.mixed_precision.policy_table import OWN, class_key, key_of, policies, without
+from haiku.mixed_precision.policy_table import OWN, class_key, key_of, policies
 
 __all__ = ["clear_policy", "get_policy", "push_policy", "set_policy"]
 
@@ -51,7 +51,7 @@ def set_policy(cls: type[Module] | Module | str, policy: Any) -> None:
     if isinstance(key, Module):
         vars(key)[OWN] = policy
     else:
-        policies.set({**without(key), key: policy})
+        policies.set(policies.get().with_policy(key, policy))
 
 
 def get_policy(cls: type[Module] | Module | str) -> Any | None:
@@ -98,7 +98,7 @@ def clear_policy(cls: type[Module] | Module | str) -> None:
     if isinstance(key, Module):
         vars(key).pop(OWN, None)
     else:
-        policies.set(without(key))
+        policies.set(policies.get().without(key))
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
             "Pushing a policy inside a method of the same class is not supported: "
             f"this {name} began under another. Push it around the call."
         )
-    before, order = get_policy(cls), policies.get()
+    before, table = get_policy(cls), policies.get()
     set_policy(cls, policy)
     try:
         yield
@@ -145,11 +145,4 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
         if before is not None:
             set_policy(cls, before)
         if not isinstance(key, Module):
-            _restore_order(order)
-
-
-def _restore_order(before: Mapping[Any, SupportsPolicy]) -> None:
-    """Lets patterns count in the order that they had."""
-    now = policies.get()
-    known = {key: now[key] for key in before if key in now}
-    policies.set({**known, **{k: v for k, v in now.items() if k not in known}})
+            policies.set(policies.get().in_order_of(table))

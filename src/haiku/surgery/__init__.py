@@ -16,7 +16,7 @@ that finds nothing is an error. Nothing here knows of modules or runs one.
 from haiku.surgery.choosing import merge, paths, select, split
 from haiku.surgery.differences import Change, Difference, diff
 from haiku.surgery.freezing import labels, mask
-from haiku.surgery.moving import map_like, rename, slice
+from haiku.surgery.moving import map_like, rename
 from haiku.surgery.stacking import stack, unstack
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "paths",
     "rename",
     "select",
-    "slice",
     "split",
     "stack",
     "unstack",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from haiku.surgery.matching import (
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
-    findings,
+    find_places,
     nested,
     text_of,
     values_of,
@@ -38,7 +38,7 @@ def paths(tree: Tree, *patterns: str) -> list[str]:
     values = values_of(tree)
     if not patterns:
         return [place.path for place in values]
-    found = findings("paths", patterns, values)
+    found = find_places("hk.surgery.paths", patterns, values)
     return [place.path for place in values if place in found]
 
 
@@ -64,7 +64,7 @@ def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
       {'head': {'w': Array(6., dtype=float32, weak_type=True)}}
     """
     values = values_of(tree)
-    found = findings("split", patterns, values)
+    found = find_places("hk.surgery.split", patterns, values)
     chosen = {place: value for place, value in values.items() if place in found}
     rest = {place: value for place, value in values.items() if place not in found}
     return nested(chosen), nested(rest)
@@ -88,7 +88,7 @@ def select(tree: Tree, *patterns: str) -> Dicts:
       {'a': {'w': 1}, 'c': {'w': 3}}
     """
     values = values_of(tree)
-    found = findings("select", patterns, values)
+    found = find_places("hk.surgery.select", patterns, values)
     return nested({p: value for p, value in values.items() if p in found})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku.surgery.matching import Place, Tree, is_abstract, raw, text_of, values_of
+from haiku._trees.places import Place, Tree, is_abstract, raw, text_of, values_of
 from haiku.surgery.renames import likely_renames
 
 __all__ = ["Change", "Difference", "diff"]
@@ -95,15 +95,15 @@ class Difference:
         found = (self.removed, self.added, self.renamed, self.changed)
         differing = sum(map(len, found))
         lines = [f"{differing} of {self.count} differ."]
-        rows = [(Place.at("diff", c.path), f"{c}") for c in self.changed]
-        rows += [(Place.at("diff", p), "only in the first") for p in self.removed]
-        rows += [(Place.at("diff", p), "only in the second") for p in self.added]
-        rows += [
-            (Place.at("diff", old), f"likely renamed: {new}")
-            for old, new in self.renamed
-        ]
+        rows = [(c.path, f"{c}") for c in self.changed]
+        rows += [(path, "only in the first") for path in self.removed]
+        rows += [(path, "only in the second") for path in self.added]
+        rows += [(old, f"likely renamed: {new}") for old, new in self.renamed]
+        places = sorted(
+            (Place.at("hk.surgery.diff", path), text) for path, text in rows
+        )
         module = None
-        for place, text in sorted(rows)[:_SHOWN]:
+        for place, text in places[:_SHOWN]:
             if place.module != module:
                 module = place.module
                 lines.append(module)

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from haiku.surgery.matching import (
+from haiku._trees.places import (
     Place,
     Tree,
-    findings,
-    given_by_pattern,
+    find_places,
+    rules_of,
     values_of,
 )
 
@@ -39,7 +39,7 @@ def mask(params: Tree, *patterns: str) -> Any:
       >>> hk.surgery.mask({"a": {"w": 1.0, "b": 2.0}}, "**/w")
       {'a': {'b': False, 'w': True}}
     """
-    found = findings("mask", patterns, values_of(params))
+    found = find_places("hk.surgery.mask", patterns, values_of(params))
     return _like(params, lambda place: place in found)
 
 
@@ -66,16 +66,16 @@ def labels(params: Tree, by_pattern: Mapping[str, Any], default: Any = None) -> 
       >>> hk.surgery.labels(params, {"encoder/**": "frozen"}, default="trained")
       {'encoder': {'w': 'frozen'}, 'head': {'w': 'trained'}}
     """
-    wanted = given_by_pattern("labels", by_pattern, "{'encoder/**': 'frozen'}")
+    rules = rules_of("hk.surgery.labels", by_pattern, "{'encoder/**': 'frozen'}")
     values = values_of(params)
-    found = findings("labels", wanted, values)
+    found = find_places("hk.surgery.labels", rules, values)
     left = [place.path for place in values if place not in found]
     if left and default is None:
         raise ValueError(
             f"hk.surgery.labels has no label for {', '.join(left[:4])}"
             f"{', ...' if left[4:] else ''}: give a `default`, or a pattern for them."
         )
-    return _like(params, lambda p: wanted[found[p][0]] if p in found else default)
+    return _like(params, lambda p: found[p].value if p in found else default)
 
 
 def _like(params: Tree, label: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Renaming and cutting what a tree of parameters holds, or one inside another tree."""
+"""New paths for the values of a tree, and the same surgery on an optimizer's state."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Any
 
 import jax
 
-from haiku._patterns import pattern
-from haiku.surgery.matching import (
+from haiku._trees.patterns import pattern
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
-    computed,
-    findings,
-    given_by_pattern,
+    find_places,
     nested,
-    text_of,
+    rules_of,
     values_of,
 )
+from haiku._trees.rules import Rules
 
-__all__ = ["map_like", "rename", "slice"]
+__all__ = ["map_like", "rename"]
 
 
 def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
@@ -46,18 +45,19 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
       >>> hk.surgery.rename(params, {"net/layer_{i}/*": "trunk/block_{i}/*"})
       {'trunk/block_0': {'w': 1}, 'trunk/block_1': {'w': 2}}
     """
-    renames = given_by_pattern("rename", renames, "{'old/**': 'new/**'}")
-    targets = {old: pattern(new) for old, new in renames.items()}
-    for old, target in targets.items():
-        target.check_fills(pattern(old))
+    what = "hk.surgery.rename"
+    by_text = rules_of(what, renames, "{'old/**': 'new/**'}")
+    rules = Rules((old, pattern(new)) for old, new in by_text)
+    for old, new in rules:
+        new.check_fills(old)
     values = values_of(tree)
-    found = findings("rename", targets, values)
+    found = find_places(what, rules, values)
     moved: dict[Place, Place] = {}  # from new to old
     for place in values:
         new = place
         if place in found:
-            old, match = found[place]
-            new = Place.at("rename", targets[old].filled(match))
+            match = found[place]
+            new = Place.at(what, match.value.filled(match.found))
         if new in moved:
             raise ValueError(
                 f"hk.surgery.rename would give {moved[new].path} and {place.path} the "
@@ -66,44 +66,6 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
             )
         moved[new] = place
     return nested({new: values[place] for new, place in sorted(moved.items())})
-
-
-def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
-    """Takes parts of arrays: the first layers of a stack, some rows of an embedding.
-
-    Args:
-      tree: `{module: {name: value}}`.
-      indices: What stands in the brackets of `value[...]`, by pattern: `0`,
-        `np.s_[:6]`, `np.s_[..., ::2]`, an array of integers. A path that several
-        patterns find follows the first.
-
-    Returns:
-      A tree with all values; what no pattern finds is as it was.
-
-    Raises:
-      ValueError: A pattern finds nothing, or an array can't be indexed like this.
-      TypeError: `indices` is no mapping.
-
-    Example:
-      >>> params = {"embed": {"embeddings": np.ones([100, 8])}, "head": {"w": 1}}
-      >>> params = hk.surgery.slice(params, {"embed/embeddings": np.s_[:50]})
-      >>> params["embed"]["embeddings"].shape
-      (50, 8)
-    """
-    indices = given_by_pattern("slice", indices, "{'embed/*': np.s_[:6]}")
-    values = values_of(tree)
-    found = findings("slice", indices, values)
-    for place, (text, _) in found.items():
-        index = indices[text]
-        try:
-            values[place] = computed(lambda x, i=index: x[i], values[place])
-        except (IndexError, TypeError) as error:
-            raise ValueError(
-                f"hk.surgery.slice can't take [{index!r}] of {place.path}, which is "
-                f"{text_of(values[place])}: {error} Give what `value[...]` takes, or a "
-                "narrower pattern."
-            ) from error
-    return nested(values)
 
 
 def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku.surgery.matching import Place, Values, is_abstract, raw, text_of
+from haiku._trees.places import Place, Values, is_abstract, raw, text_of
 
 _SIMILAR = 0.5  # How alike modules' paths are at least, as `difflib` counts it.
 _MANY = 4_000  # Pairs of one name and shape; of more, only equal values are looked for.

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._patterns import Found, Pattern, pattern
-from haiku.surgery.matching import (
+from haiku._trees.patterns import Found, Pattern, pattern
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
     Values,
     computed,
-    findings,
+    find_places,
     nested,
     text_of,
     values_of,
@@ -58,11 +58,11 @@ def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("stack", many=source, one=target)
     target.check_fills(source)
     values = values_of(tree)
-    found = findings("stack", [layers], values)
+    found = find_places("hk.surgery.stack", [layers], values)
     stacks: dict[Place, dict[int, Place]] = {}
-    for place, (_, match) in found.items():
-        new = Place.at("stack", target.filled(match))
-        index = _index(number, match, place)
+    for place, match in found.items():
+        new = Place.at("hk.surgery.stack", target.filled(match.found))
+        index = _index(number, match.found, place)
         if index in stacks.setdefault(new, {}):
             raise ValueError(
                 f"hk.surgery.stack finds {stacks[new][index].path} and {place.path} as "
@@ -105,7 +105,7 @@ def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("unstack", many=target, one=source)
     _without(target, number).check_fills(source)
     values = values_of(tree)
-    found = findings("unstack", [stacked], values)
+    found = find_places("hk.surgery.unstack", [stacked], values)
     lengths = {place: _length(place, values[place], axis) for place in found}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{p.path} {text_of(values[p])}" for p in list(found)[:4])
@@ -115,12 +115,12 @@ def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
             f"with narrower patterns than {stacked!r}."
         )
     out = {place: value for place, value in values.items() if place not in found}
-    for place, (_, match) in found.items():
+    for place, match in found.items():
         for i in range(lengths[place]):
             text = (f"_{i}" if i else "") if number.startswith("_") else str(i)
-            named = {**match.named, number: text}
-            path = target.filled(match._replace(named=named))
-            new = Place.at("unstack", path)
+            named = {**match.found.named, number: text}
+            path = target.filled(match.found._replace(named=named))
+            new = Place.at("hk.surgery.unstack", path)
             _check_free("unstack", new, out)
             out[new] = computed(lambda x, i=i: _taken(x, i, axis), values[place])
     return nested(dict(sorted(out.items())))

@@ -12,8 +12,8 @@ import jax
 from haiku._core import MethodContext, intercept_methods, transform_with_state
 from haiku._core.modules.name_scope import NameScopeModule
 from haiku._core.runs.frame import frames
-from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
+from haiku._trees.patterns import nearest
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.arrays import is_array, split_arrays, taking_arrays
 from haiku.views.tracing import function_of
@@ -157,9 +157,9 @@ def _recorder(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
         out = next_f(*args, **kwargs)
         frame = frames.get()[-1]
         # Functions transformed inside are only part of this one where it lifts them.
-        if len(frames.get()) > depth and frame.lifted_prefix is None:
+        if len(frames.get()) > depth and frame.lifting.prefix is None:
             return out
-        path = (frame.lifted_prefix or "") + context.module.module_name
+        path = (frame.lifting.prefix or "") + context.module.module_name
         node = nodes.setdefault(path, ModuleNode(path, path))
         kind = type(context.module)
         node.class_name = _SCOPE if kind is NameScopeModule else kind.__name__

@@ -1,4 +1,4 @@
-"""Tied parameters, and weights that are given to modules: `hk.tied`, `hk.given`."""
+"""`hk.replace_parameters`: tied parameters, and computed ones."""
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,12 @@ from haiku.views.call_dtypes import dtypes_of_calls
 
 KEY = jax.random.key(0)
 X = jnp.arange(6.0).reshape(2, 3) / 6
+
+
+def call(layer, x, **own):
+    """Calls a layer with parameters of its own replaced."""
+    with hk.replace_parameters(own, inside=layer):
+        return layer(x)
 
 
 def shapes(params):
@@ -30,7 +36,7 @@ def language_model(tokens, tie=True):
     logits = hk.Linear(VOCABULARY, name="logits")
     if not tie:
         return logits(x)
-    with hk.tied({"logits/w": "embed/embeddings"}, jnp.transpose):
+    with hk.replace_parameters({"logits/w": ("embed/embeddings", jnp.transpose)}):
         return logits(x)
 
 
@@ -86,7 +92,7 @@ class Tower(hk.Module):
 
 def two_towers(x, y):
     left, right = Tower("left"), Tower("right")
-    with hk.tied({"right/~/mlp/**": "left/~/mlp/**"}):
+    with hk.replace_parameters({"right/~/mlp/**": "left/~/mlp/**"}):
         return left(x), right(y)
 
 
@@ -96,7 +102,7 @@ def test_two_towers_share_a_subtree(order):
         if order == "source first":
             return two_towers(x, y)
         left, right = Tower("left"), Tower("right")
-        with hk.tied({"right/~/mlp/**": "left/~/mlp/**"}):
+        with hk.replace_parameters({"right/~/mlp/**": "left/~/mlp/**"}):
             out = right(y)
             return left(x), out
 
@@ -117,7 +123,7 @@ def test_an_autoencoder_with_transposed_weights():
     class AutoEncoder(hk.Module):
         def __call__(self, x):
             code = jnp.tanh(hk.Linear(2, name="encoder")(x))
-            with hk.tied({"decoder/w": "encoder/w"}, jnp.transpose):
+            with hk.replace_parameters({"decoder/w": ("encoder/w", jnp.transpose)}):
                 return hk.Linear(3, name="decoder")(code)
 
     # Paths count from the module, wherever it stands.
@@ -142,12 +148,12 @@ def test_ties_inside_a_stack_and_out_of_it():
         outer = hk.Linear(3, name="outer")(x)
 
         def layer(x):
-            with hk.tied({"second/w": "first/w"}):
+            with hk.replace_parameters({"second/w": "first/w"}):
                 x = jnp.tanh(hk.Linear(3, name="first")(x))
                 x = hk.Linear(3, name="second")(x)
             return hk.Linear(3, name="shared")(x)
 
-        with hk.tied({"stack/shared/w": "outer/w"}):
+        with hk.replace_parameters({"stack/shared/w": "outer/w"}):
             return hk.layer_stack(3, name="stack")(layer)(outer)
 
     net = hk.without_apply_rng(hk.transform(f))
@@ -174,12 +180,12 @@ def test_ties_inside_an_ensemble_and_out_of_it():
         a = hk.Linear(3, with_bias=False, name="a")(x)
 
         def member(x):
-            with hk.tied({"inner/w": "own/w"}):
+            with hk.replace_parameters({"inner/w": "own/w"}):
                 x = hk.Linear(3, with_bias=False, name="own")(x)
                 x = hk.Linear(3, with_bias=False, name="inner")(x)
             return hk.Linear(3, name="outer")(x)
 
-        with hk.tied({"outer/w": "a/w"}):
+        with hk.replace_parameters({"outer/w": "a/w"}):
             return hk.ensemble(member, 3)(a)
 
     net = hk.without_apply_rng(hk.transform(f))
@@ -195,7 +201,7 @@ def test_ties_inside_an_ensemble_and_out_of_it():
 )
 def test_ties_inside_transformations(loop):
     def body(x):
-        with hk.tied({"b/w": "a/w"}, lambda w: 2 * w):
+        with hk.replace_parameters({"b/w": ("a/w", lambda w: 2 * w)}):
             x = hk.Linear(3, with_bias=False, name="a")(x)
             return hk.Linear(3, with_bias=False, name="b")(x)
 
@@ -224,12 +230,14 @@ def test_ties_inside_transformations(loop):
 
 
 def test_ties_of_ties_and_around_ties():
+    double = lambda w: 2 * w  # noqa: E731
+
     def f(x):
-        with hk.tied({"c/w": "b/w", "b/w": "a/w"}, lambda w: 2 * w):
+        with hk.replace_parameters({"c/w": ("b/w", double), "b/w": ("a/w", double)}):
             a = hk.Linear(3, with_bias=False, name="a")(x)
             hk.Linear(3, with_bias=False, name="b")(x)
             c = hk.Linear(3, with_bias=False, name="c")(x)
-            with hk.tied({"d/w": "b/w"}):
+            with hk.replace_parameters({"d/w": "b/w"}):
                 return a, c, hk.Linear(3, with_bias=False, name="d")(x)
 
     net = hk.transform(f)
@@ -242,7 +250,7 @@ def test_ties_of_ties_and_around_ties():
 
 def test_the_pattern_may_find_the_source():
     def f(x):
-        with hk.tied({"**/w": "/first/w"}):
+        with hk.replace_parameters({"**/w": "/first/w"}):
             for name in ("first", "second", "third"):
                 x = hk.Linear(3, name=name)(x)
         return x
@@ -254,7 +262,7 @@ def test_the_pattern_may_find_the_source():
 def test_tied_parameters_follow_the_policy_around():
     class Net(hk.Module):
         def __call__(self, x):
-            with hk.tied({"b/w": "a/w"}):
+            with hk.replace_parameters({"b/w": "a/w"}):
                 return hk.Linear(3, name="b")(hk.Linear(3, name="a")(x))
 
     with hk.mixed_precision.push_policy(Net, "p=f32,c=bf16,o=bf16"):
@@ -272,7 +280,7 @@ def test_a_hypernetwork_makes_the_weights_of_a_stock_layer():
     def f(x, z):
         hyper = hk.Linear(3 * 2 + 2, name="hyper")(z)
         layer = hk.Linear(2, name="main")
-        return hk.with_weights(layer, w=hyper[:6].reshape(3, 2), b=hyper[6:])(x)
+        return call(layer, x, w=hyper[:6].reshape(3, 2), b=hyper[6:])
 
     z = jnp.ones([4])
     net = hk.without_apply_rng(hk.transform(f))
@@ -319,7 +327,7 @@ def test_every_weight_of_a_stock_layer_can_be_given(layer):
         weights = {
             f"/{m}/{n}": value for m, n, value in hk.data_structures.traverse(params)
         }
-        with hk.given(weights):
+        with hk.replace_parameters(weights):
             return call(module)
 
     given = hk.transform_with_state(f)
@@ -339,7 +347,7 @@ def test_weight_norm():
         v = hk.get_parameter("v", [3, 2], init=hk.initializers.RandomNormal())
         g = hk.get_parameter("g", [2], init=jnp.ones)
         w = g * v / jnp.linalg.norm(v, axis=0)
-        return hk.with_weights(hk.Linear(2), w=w)(x)
+        return call(hk.Linear(2), x, w=w)
 
     net = hk.without_apply_rng(hk.transform(f))
     params = net.init(KEY, X)
@@ -361,7 +369,7 @@ def test_low_rank_updates_of_a_whole_network():
     mlp = lambda x: hk.nets.MLP([4, 2])(x)  # noqa: E731
 
     def f(x):
-        with hk.given({"mlp/**/w": low_rank}):
+        with hk.replace_parameters({"mlp/**/w": low_rank}):
             return mlp(x)
 
     net = hk.transform(f)
@@ -383,7 +391,7 @@ def test_low_rank_updates_of_a_whole_network():
 
 def test_spectral_norm_of_a_stock_layer():
     def f(x):
-        with hk.given({"linear/w": hk.SpectralNorm(n_steps=30)}):
+        with hk.replace_parameters({"linear/w": hk.SpectralNorm(n_steps=30)}):
             return hk.Linear(3, with_bias=False)(x)
 
     net = hk.transform_with_state(f)
@@ -397,7 +405,7 @@ def test_spectral_norm_of_a_stock_layer():
 def test_a_batch_of_weights():
     def f(ws, xs):
         layer = hk.Linear(2)
-        one = lambda w, x: hk.with_weights(layer, w=w)(x)  # noqa: E731
+        one = lambda w, x: call(layer, x, w=w)  # noqa: E731
         return hk.vmap(one, split_rng=False)(ws, xs)
 
     ws = jax.random.normal(KEY, [5, 3, 2])
@@ -413,9 +421,9 @@ def test_given_inside_stacks_and_loops():
     w = jnp.eye(3) * 0.5
 
     def f(x):
-        with hk.given({"stack/linear/w": w}):
+        with hk.replace_parameters({"stack/linear/w": w}):
             x = hk.layer_stack(2, name="stack")(lambda x: hk.Linear(3)(x))(x)
-        with hk.given({"looped/w": w}):
+        with hk.replace_parameters({"looped/w": w}):
             return hk.scan(
                 lambda c, _: (hk.Linear(3, name="looped")(c), None), x, None, 2
             )[0]
@@ -429,9 +437,9 @@ def test_given_inside_stacks_and_loops():
 def test_the_innermost_block_counts_and_ends():
     def f(x):
         layer = hk.Linear(3, with_bias=False)
-        with hk.given({"linear/w": jnp.zeros([3, 3])}):
+        with hk.replace_parameters({"linear/w": jnp.zeros([3, 3])}):
             zero = layer(x)
-            one = hk.with_weights(layer, w=np.eye(3, dtype=np.float32))(x)
+            one = call(layer, x, w=np.eye(3, dtype=np.float32))
         return zero, one, layer(x)
 
     net = hk.transform(f)
@@ -446,10 +454,12 @@ def test_blueprints_and_inner_functions():
 
     def f(x):
         inner = hk.transform(lambda x: hk.Linear(3, name="a")(layer(x)))
-        with hk.tied({"a/w": "linear/w"}):  # The inner function's own paths.
+        with hk.replace_parameters(
+            {"a/w": "linear/w"}
+        ):  # The inner function's own paths.
             params = hk.lift(inner.init, name="inner")(hk.next_rng_key(), x)
             out = inner.apply(params, None, x)
-        return out, hk.with_weights(layer, w=jnp.eye(3))(x)
+        return out, call(layer, x, w=jnp.eye(3))
 
     net = hk.transform(f)
     params = net.init(KEY, X)
@@ -464,7 +474,7 @@ def test_a_tied_recurrent_core():
     def f(xs):
         xs = hk.Linear(3, name="project")(xs)
         core = hk.VanillaRNN(3, name="core")
-        with hk.tied({"core/linear/w": "project/w"}):
+        with hk.replace_parameters({"core/linear/w": "project/w"}):
             return hk.dynamic_unroll(core, xs, core.initial_state(None))[0]
 
     net = hk.without_apply_rng(hk.transform(f))
@@ -492,7 +502,10 @@ def test_methods_of_modules():
             return hk.Linear(2, with_bias=False, name="code")(x)
 
     def f(x):
-        return hk.with_weights(Net().encode, {"~encode/code/w": jnp.ones([3, 2])})(x)
+        net = Net()
+        weights = {"~encode/code/w": jnp.ones([3, 2])}
+        with hk.replace_parameters(weights, inside=net):
+            return net.encode(x)
 
     out = hk.transform(f).apply({}, None, X)
     np.testing.assert_allclose(out[:, 0], jnp.sum(X, 1), rtol=1e-6)
@@ -501,54 +514,54 @@ def test_methods_of_modules():
 # What errors say.
 
 
-def run(block, x=X):
+def run(replacements, x=X):
     def f():
-        with block():
+        with hk.replace_parameters(replacements):
             return hk.Linear(2, name="a")(x), hk.Linear(3, name="b")(x)
 
     return hk.transform(f).init(KEY)
 
 
 @pytest.mark.parametrize(
-    ("block", "says"),
+    ("replacements", "says"),
     [
-        (lambda: hk.given({"c/w": X}), r"like 'c/w' was asked for.* for .*a/w"),
-        (lambda: hk.given({"a/w": jnp.ones([2, 3])}), "Transposed it would fit"),
-        (lambda: hk.given({"a/w": jnp.ones([9, 3, 2])}), r"in `hk\.vmap`"),
-        (lambda: hk.given({"a/w": jnp.ones([1])}), r"a/w is given as f32\[1\].*\[3, 2"),
-        (lambda: hk.given({"a/w": "text"}), "'a/w' is str"),
-        (lambda: hk.given({"a/w": lambda w: w[0]}), r"given as f32\[2\]"),
-        (lambda: hk.given({"a//w": 1}), "'a//w' is no pattern"),
-        (lambda: hk.given({}), "at least one path"),
-        (lambda: hk.given([X]), "weights by path"),
-        (lambda: hk.tied({"b/w": "a/w"}), r"b/w is tied to a/w.*f32\[3,2\].*\[3, 3\]"),
-        (lambda: hk.tied({"c/w": "a/w"}), "like 'c/w' was asked for"),
-        (lambda: hk.tied({"a/b": "z/b"}, jnp.negative), "call the module that owns it"),
-        (lambda: hk.tied({"a/b": "c/b", "c/b": "a/b"}), "circle: a/b -> c/b -> a/b"),
-        (lambda: hk.tied({"a/b": "*/b"}), "can't be made of"),
-        (lambda: hk.tied("a/b"), "from paths to paths"),
+        ({"c/w": X}, r"no parameter like 'c/w'.* It used .*a/w"),
+        ({"a/w": jnp.ones([2, 3])}, "Transposed it would fit"),
+        ({"a/w": jnp.ones([9, 3, 2])}, r"in `hk\.vmap`"),
+        ({"a/w": jnp.ones([1])}, r"a/w is replaced by f32\[1\].*\[3, 2"),
+        ({"a/w": ["list"]}, "'a/w' is list"),
+        ({"a/w": ("a/b", 3)}, "'a/w' is tuple"),
+        ({"a/w": lambda w: w[0]}, r"the function makes f32\[2\]"),
+        ({"a//w": 1}, "'a//w' is.*pattern"),
+        ({}, "at least one path"),
+        ([X], "mapping from paths"),
+        ("a/b", "mapping from paths"),
+        ({"b/w": "a/w"}, r"b/w is replaced by a/w, f32\[3,2\].*\[3, 3\]"),
+        ({"c/w": "a/w"}, "no parameter like 'c/w'"),
+        ({"a/b": ("z/b", jnp.negative)}, "call the module that owns it"),
+        ({"a/b": "c/b", "c/b": "a/b"}, "circle: a/b -> c/b -> a/b"),
+        ({"a/b": "*/b"}, "can't be made of"),
+        ({"a/w": ("b/w", jnp.transpose)}, "call the module that owns it"),
     ],
 )
-def test_errors_say_what_to_write(block, says):
+def test_errors_say_what_to_write(replacements, says):
     with pytest.raises((ValueError, TypeError), match=f"(?s){says}"):
-        run(block)
+        run(replacements)
 
 
 def test_more_errors():
     outside = r"must be used as part of an `hk.transform`"
-    with pytest.raises(ValueError, match=outside), hk.given({"a/w": X}):
+    with pytest.raises(ValueError, match=outside), hk.replace_parameters({"a/w": X}):
         pass
-    with pytest.raises(TypeError, match="takes a module that can be called"):
-        hk.with_weights(lambda x: x, w=X)
-    # What ends the block by an error is told, not what it did not come to.
+    # A block that ends with an error raises that error, not that paths are unused.
     with pytest.raises(KeyError):
-        run(lambda: hk.given({"c/w": X}), _Raises())
+        run({"c/w": X}, _Raises())
 
     def f(x):
-        with hk.tied({"b/w": "a/w"}):
+        with hk.replace_parameters({"b/w": "a/w"}):
             return hk.Linear(3, with_bias=False, name="b")(x)
 
-    with pytest.raises(ValueError, match="(?s)b/w is tied to a/w.*near.*are c/w.*Pass"):
+    with pytest.raises(ValueError, match="(?s)by a/w, .*near.*are c/w.*Pass"):
         hk.transform(f).apply({"c": {"w": X}}, None, X)
 
 

@@ -89,7 +89,7 @@ class Blueprint(Description, Generic[M]):
         if not running:
             raise ValueError(_outside(self))
         frame = running[-1]
-        built = frame.built.get(id(self))
+        built = frame.modules.by_blueprint.get(id(self))
         if built is not None and (built[1] is None or built[1] == trace_state()):
             return built[0]
         module = built_in(frame, self)
@@ -97,7 +97,7 @@ class Blueprint(Description, Generic[M]):
         # A module made inside a plain `jax.*` transformation may hold what ends with
         # it; one made inside Haiku's is forgotten by the frame.
         entry = module, None if trace == frame.watch.trace else trace
-        frame.built[id(self)] = entry
+        frame.modules.by_blueprint[id(self)] = entry
         return module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -55,14 +55,13 @@ def built_in(frame: Frame, blueprint: Description) -> Any:
     """
     args = mapped(_module, blueprint.args)
     kwargs = mapped(_module, blueprint.kwargs)
-    _, known = frame.places.get(id(blueprint), (None, ()))
-    site = Site(frame.scopes[-1], known, frame.paths)
+    _, known = frame.modules.paths_of.get(id(blueprint), (None, ()))
+    site = Site(frame.scopes[-1], known, frame.modules.paths)
     frame.scopes.append(site)
     try:
         module = blueprint.module_class(*args, **kwargs)
     finally:
         frame.scopes.pop()
-    # The blueprint itself is kept too, so that its id stays its own.
-    frame.places[id(blueprint)] = blueprint, tuple(site.paths)
-    frame.held.update(site.paths)
+    frame.modules.paths_of[id(blueprint)] = blueprint, tuple(site.paths)
+    frame.modules.reserved.update(site.paths)
     return module

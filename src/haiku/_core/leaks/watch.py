@@ -152,7 +152,7 @@ class Watch:
         stray = self.keys
         if stray and trace_state() == self.trace and _is_dead(keys, stray.made_in):
             raise LeakedTracerError(
-                f"A random key was asked for inside {stray.made_in} (at {stray.line}) "
+                f"A random key was drawn inside {stray.made_in} (at {stray.line}) "
                 "before, so the next key depends on a value that ended there. You may "
                 f"want to use the Haiku version: {advice_against(stray.made_in)}."
             )

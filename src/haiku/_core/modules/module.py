@@ -282,9 +282,9 @@ class Module(metaclass=ModuleMetaclass):
         depth = len(frame.scopes) - 1
         while frame.scopes[depth].module is self:
             depth -= 1
-        path = frame.scopes[depth].claim(name, frame.held)
+        path = frame.scopes[depth].claim(name, frame.modules.reserved)
         fields: dict[str, Any] = vars(self)
-        frame.paths.add(path)
+        frame.modules.paths.add(path)
         fields["module_name"] = path
         fields["name"] = fields["_label"] = path.rpartition("/")[2]
         fields["_submodules"] = set()

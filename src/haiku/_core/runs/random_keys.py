@@ -21,8 +21,8 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
     if frame.keys is not None:
         if frame.watch.keys:
             frame.watch.check_keys(frame.keys.internal_state)
-        if not frame.creating:  # What is made is checked where it is stored.
-            frame.watch.check_repeated("A random key was asked for", or_never=False)
+        if not frame.usage.initialising:  # What is made is checked where it is stored.
+            frame.watch.check_repeated("A random key was drawn", or_never=False)
         return frame.keys
     if frame.initialising:
         call, example = "init", "`init(jax.random.key(42), x)`"
@@ -36,8 +36,8 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
 
 
 def _note_keys(frame: Frame, sequence: PRNGSequence) -> None:
-    if not frame.creating:
-        frame.runs_differ = True
+    if not frame.usage.initialising:
+        frame.usage.differs = True
     frame.watch.note_keys(sequence.internal_state[0])
 
 

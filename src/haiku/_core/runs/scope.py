@@ -151,6 +151,12 @@ class Scope:
             return None, _NOTHING
         return dict(self.next_number), set(self.taken)
 
+    def fork(self) -> "Scope":
+        """A scope of the same module and method, whose names are its own from here."""
+        forked = Scope(self.module, self.method)
+        forked.restore(self.names())
+        return forked
+
     def restore(self, names: tuple[dict[str, int] | None, set[str]]) -> None:
         """Forgets the names that were claimed since."""
         self.next_number, self.taken = names

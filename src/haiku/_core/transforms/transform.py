@@ -58,7 +58,7 @@ def run_in_frame(
                 error.add_note(_TRACER_NOTE)
             explain(error)
             raise
-        for check in frame.at_end:
+        for check in frame.usage.at_end:
             check()
         frame.check_strays()
         return out

@@ -34,7 +34,7 @@ def missing_parameter(frame: Frame, path: str, name: str, shape: Any) -> str:
         if near
         else " No parameters were given."
     )
-    where = frame.sealed or "a branch or loop body"
+    where = frame.usage.sealed_by or "a branch or loop body"
     return (
         f"There is no parameter {wanted} {list(shape)} in the params given to `apply`: "
         f"parameters must be created as part of `init`.{nearest} Pass what `init` "
@@ -67,7 +67,7 @@ def wrong_shape(frame, path, name, value, shape, dtype) -> str:
 def new_in_loop(frame: Frame, path: str, name: str) -> str:
     """A loop's step asks for what its first step did not make."""
     return (
-        f"{path}/{name} is new in a later step of {frame.sealed}, which can't make it: "
-        "its first step made other ones. Build modules before the loop, or let every "
-        "step ask for the same ones."
+        f"{path}/{name} is new in a later step of {frame.usage.sealed_by}, which can "
+        "only use what its first step made. Build modules before the loop, or use the "
+        "same ones in every step."
     )

@@ -78,7 +78,7 @@ def get_parameter(
     if value is _MISSING or value is None:
         context = _context(frame, path, name, dtype, shape, init or _no_init)
         value = _create_parameter(frame, path, name, shape, dtype, init, context)
-    frame.touched.add((path, name))
+    frame.usage.touched.add((path, name))
     getters = hooks.param_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init or _no_init)
@@ -118,16 +118,17 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
 
 def _made(frame, path, name, shape, dtype, init):
     """What `init` makes of a parameter or a state that is not there yet."""
-    if frame.sealed:
+    usage = frame.usage
+    if usage.sealed_by:
         raise ValueError(new_in_loop(frame, path, name))
-    frame.creating += 1
+    outer, usage.initialising = usage.initialising, True
     try:
         return init(shape, dtype)
     except Exception as error:
         error.add_note(f"while {path}/{name} was made, of shape {list(shape)}")
         raise
     finally:
-        frame.creating -= 1
+        usage.initialising = outer
 
 
 def get_state(
@@ -165,7 +166,7 @@ def get_state(
     if value is _MISSING:
         context = _context(frame, path, name, dtype, shape, init)
         value = _create_state(frame, path, name, shape, dtype, init, context)
-    frame.touched.add((path, name, "state"))
+    frame.usage.touched.add((path, name, "state"))
     getters = hooks.state_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init)
@@ -228,7 +229,7 @@ def set_state(name: str, value: Any) -> None:
             frame.scopes[-1].module,
             dtype,
             shape,
-            frame.lifted_prefix,
+            frame.lifting.prefix,
         )
         value = hooks.run_chain(setters, _identity, (value,), context)
     if value is not DO_NOT_STORE:
@@ -238,7 +239,7 @@ def set_state(name: str, value: Any) -> None:
 
 def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
     frame.watch.note_value("state", path, name, value)
-    frame.touched.add((path, name, "state"))
+    frame.usage.touched.add((path, name, "state"))
     frame.state.setdefault(path, {})[name] = value
     initial = frame.initial_state.setdefault(path, {})
     if name not in initial:
@@ -303,14 +304,14 @@ def running_init() -> bool:
       False
     """
     frame = current_frame("hk.running_init")
-    frame.runs_differ = True
+    frame.usage.differs = True
     return frame.initialising
 
 
 def _check_not_closed_over(frame: Frame) -> None:
     """Raises ValueError if a module from outside makes values that will be moved."""
     module = frame.scopes[-1].module
-    if frame.closed and module is not None and module._owner is not frame.owner:
+    if frame.lifting.closed and module is not None and module._owner is not frame.owner:
         raise ValueError(
             "You can't close over a module that was built outside of the function "
             "given to hk.transparent_lift or hk.layer_stack: its parameters would be "
@@ -334,4 +335,4 @@ def _no_init(shape: Any, dtype: Any) -> Any:
 def _context(frame, path, name, dtype, shape, init) -> GetterContext:
     module = frame.scopes[-1].module
     full_name = f"{path}/{name}"
-    return GetterContext(full_name, module, dtype, shape, init, frame.lifted_prefix)
+    return GetterContext(full_name, module, dtype, shape, init, frame.lifting.prefix)

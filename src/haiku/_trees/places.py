@@ -1,4 +1,4 @@
-"""Which paths of a tree a pattern finds, and what an error says where it finds none."""
+"""Places: where the values of a tree are, and which of them rules find."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from haiku._patterns import Found, nearest, pattern
 from haiku._text import array_text
+from haiku._trees.rules import Match, Rules
 from haiku.data_structures import traverse
 
 Tree = Mapping[str, Mapping[str, Any]]
@@ -34,7 +34,7 @@ class Place(NamedTuple):
         module, slash, name = path.rpartition("/")
         if not (module and slash and name):
             raise ValueError(
-                f"hk.surgery.{what} would put a value at {path!r}: a path is "
+                f"{what} would put a value at {path!r}: a path is "
                 "`module/name`, and `~/name` outside all modules."
             )
         return cls(module, name)
@@ -44,77 +44,70 @@ Values = dict[Place, Any]
 
 
 def values_of(tree: Tree) -> Values:
-    """The values of a tree by place, sorted."""
+    """The values of a tree by place, sorted by path."""
     return {Place(module, name): value for module, name, value in traverse(tree)}
 
 
 def nested(values: Mapping[Place, Any]) -> Dicts:
-    """The tree of such values."""
+    """The tree that has these values."""
     out: Dicts = {}
     for (module, name), value in values.items():
         out.setdefault(module, {})[name] = value
     return out
 
 
-def given_by_pattern(what: str, given: Any, example: str) -> Mapping[str, Any]:
-    """What is given by pattern; TypeError if it is no mapping."""
-    if not isinstance(given, Mapping):
+def rules_of(what: str, by_pattern: Any, example: str) -> Rules[Any]:
+    """Rules of a mapping from patterns; TypeError if it isn't a mapping.
+
+    Args:
+      what: The public name, for errors.
+      by_pattern: The mapping.
+      example: What one looks like.
+    """
+    if not isinstance(by_pattern, Mapping):
         raise TypeError(
-            f"hk.surgery.{what} takes a mapping from patterns, such as {example}, got "
-            f"{type(given).__name__}: {given!r}."
+            f"{what} takes a mapping from patterns, such as {example}, got "
+            f"{type(by_pattern).__name__}: {by_pattern!r}."
         )
-    return given
+    return Rules(by_pattern)
 
 
-def findings(
-    what: str, patterns: Iterable[str], values: Values
-) -> dict[Place, tuple[str, Found]]:
-    """The places that patterns find, each with the first pattern that finds it.
+def find_places(
+    what: str, rules: Rules[Any] | Iterable[str], values: Values
+) -> dict[Place, Match[Any]]:
+    """The rule of each place that one finds.
+
+    Args:
+      what: The public name, for errors.
+      rules: Rules, or patterns without values.
+      values: The values of a tree.
 
     Raises:
       ValueError: There is no pattern, or one finds nothing.
     """
-    out: dict[Place, tuple[str, Found]] = {}
-    patterns = list(patterns)
-    if not patterns:
-        raise ValueError(
-            f"hk.surgery.{what} takes at least one pattern, such as 'encoder/**'."
-        )
-    for text in patterns:
-        wanted = pattern(text)
-        found = [(place, wanted.match(place.path)) for place in values]
-        hits = [(place, match) for place, match in found if match is not None]
-        if not hits:
-            raise ValueError(_nothing_found(what, text, values))
-        for place, match in hits:
-            out.setdefault(place, (text, match))
-    return out
-
-
-def _nothing_found(what: str, text: str, values: Values) -> str:
-    """What to say where a pattern finds nothing."""
-    near = nearest(text, (place.path for place in values))
-    have = f"The nearest paths are {near}" if near else "The tree is empty"
-    hint = ""
-    if any(pattern(text).match(place.module) for place in values):
-        hint = f" To have all that a module holds, write {text + '/*'!r}."
-    return f"hk.surgery.{what}: no path is like {text!r}. {have}.{hint}"
+    if not isinstance(rules, Rules):
+        rules = Rules((text, None) for text in rules)
+    if not rules:
+        raise ValueError(f"{what} takes at least one pattern, such as 'encoder/**'.")
+    by_path = {place.path: place for place in values}
+    found = rules.find(what, by_path)
+    return {by_path[path]: match for path, match in found.items()}
 
 
 def is_abstract(x: Any) -> bool:
-    """Whether an array has a shape and a dtype, and no numbers to be seen."""
+    """Whether an array has a shape and a dtype, but no numbers yet."""
     return isinstance(x, (Tracer, jax.ShapeDtypeStruct))
 
 
 def raw(x: Any) -> Any:
-    """An array itself; of random keys the numbers that they are made of."""
+    """The array itself; for random keys, the numbers they are made of."""
     if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.key_data(x)
     return x
 
 
 def computed(function: Any, *trees: Any) -> Any:
-    """`function` of arrays, leaf by leaf; of shapes where these are all there is."""
+    """`function` of arrays, leaf by leaf; of `jax.ShapeDtypeStruct`s, its shapes."""
 
     def leaf(*arrays: Any) -> Any:
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in arrays):
@@ -125,7 +118,7 @@ def computed(function: Any, *trees: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Writes a value's dtype and shape, or what it is."""
+    """A value's dtype and shape as text; of other objects their type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return array_text(value)
     leaves = jax.tree.leaves(value)
