@@ -2,27 +2,39 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku._core.runs.frame import Contents, Frame, current_frame
+from haiku._core.runs.frame import Frame, current_frame
 from haiku._lifted.parallel_runs import (
-    NOTHING,
-    divided,
-    joined,
-    keys_of_lanes,
-    run_lane,
+    Layout,
+    has_size,
+    join,
+    placement,
+    run_one,
+    split_keys,
 )
+
+Axes = int | Mapping[str, int | None] | None
 
 
 class _Required:
     """Says that `split_rng` must be given."""
 
 
+class _AsParams:
+    """Says that state lies where parameters do."""
+
+    def __repr__(self) -> str:
+        return "params_axis"
+
+
 _REQUIRED: Any = _Required()
+_AS_PARAMS: Any = _AsParams()
 
 
 def vmap(
@@ -34,11 +46,13 @@ def vmap(
     *,
     split_rng: bool = _REQUIRED,
     spmd_axis_name: Hashable | tuple[Hashable, ...] | None = None,
-    params_axis: int | None = None,
+    params_axis: Axes = None,
+    state_axis: Axes = _AS_PARAMS,
 ) -> Callable[..., Any]:
     """`jax.vmap` for a function that uses modules.
 
-    Parameters and state are shared by the whole batch.
+    The whole batch shares parameters and state, unless `params_axis` or `state_axis`
+    gives each example its own.
 
     Args:
       fun: A function of one example.
@@ -47,13 +61,17 @@ def vmap(
       axis_name: A name for the batch axis, for collectives such as `jax.lax.pmean`.
       axis_size: The size of the batch, where no argument tells.
       split_rng: Whether each example gets random keys of its own, or all the same ones.
-        Must be False where parameters are made: write `split_rng=not
-        hk.running_init()`.
-        With `params_axis` it may be True: then each example makes its own.
+        Must be False where shared parameters are made: write `split_rng=not
+        hk.running_init()`. Where each example makes its own it may be True.
       spmd_axis_name: As in `jax.vmap`.
-      params_axis: Where parameters and state of each example's own are stacked; None
-        shares them all. Own are those that `fun` is the first to use; what was used
-        before stays shared.
+      params_axis: The axis along which each example has its own parameters; None
+        shares them all. An axis means the parameters that `fun` is the first to use;
+        those that were used before stay shared. A mapping gives axes by path,
+        `{"experts/**": 0}`, and shares everything else. Paths count from the module
+        around the call, or, with `/` before them, from the root.
+      state_axis: The same for state; by default, state lies where parameters do. With
+        `state_axis=0` alone the batch shares its weights, and each example has its own
+        state: a cache, or running averages.
 
     Returns:
       A function like `fun` over a batch.
@@ -61,8 +79,8 @@ def vmap(
     Raises:
       TypeError: `split_rng` is not given.
       ValueError: No transformed function is running: use `jax.vmap`; or no axis is
-        mapped; or axis sizes disagree; or state differs between examples; or parameters
-        are made from keys of each example's own.
+        mapped; or axis sizes disagree; or shared state differs between examples; or
+        shared parameters are made from different keys; or a pattern finds no parameter.
 
     Example:
       >>> def f(xs):
@@ -75,33 +93,36 @@ def vmap(
         split_rng = _split_rng_by_default()
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     _check_mapped(fun, in_axes, axis_size)
-    has_own = params_axis is not None
+    if state_axis is _AS_PARAMS:
+        state_axis = params_axis
+    has_own = params_axis is not None or state_axis is not None
 
     @functools.wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         frame = current_frame("hk.vmap")
-        keys, own = None, NOTHING
+        layout = Layout(placement(frame, params_axis), placement(frame, state_axis))
+        keys = None
+        size: Any = None
         if split_rng or has_own:
             size = _axis_size(axis_size, in_axes, args, kwargs)
-            keys = keys_of_lanes(frame, size) if split_rng else None
-        shared = frame.snapshot()
-        if has_own:
-            own, shared = divided(shared, frame.usage.touched, params_axis, size)
+            keys = split_keys(frame, size) if split_rng else None
 
-        def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
-            start = joined(own, shared)
-            if not has_own:
-                out, changed = run_lane(fun, start, key, args, kwargs)
-                return out, NOTHING, changed
-            with frame.usage.forgetting_touched():
-                # Names that are free again would be those of modules of other shapes.
-                out, changed = run_lane(fun, start, key, args, kwargs, keep_names=True)
-            return out, *divided(changed, frame.usage.touched)
+        def fits(value: Any, axis: int) -> bool:
+            return has_size(value, axis, size)
+
+        shared, own = layout.split(frame, frame.snapshot(), fits)
+
+        def one(own: Any, args: Any, kwargs: Any, key: Any) -> Any:
+            start = join(shared, own)
+            # Names that are free again would be those of modules of other shapes.
+            with frame.usage.forgetting_touched() if has_own else nullcontext():
+                out, changed = run_one(fun, start, key, args, kwargs, has_own)
+            return out, *layout.split(frame, changed)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(
-                lane,
-                in_axes=(params_axis or 0, in_axes, 0, 0 if keys is not None else None),
+                one,
+                in_axes=(layout.places, in_axes, 0, 0 if keys is not None else None),
                 out_axes=out_axes,
                 axis_name=axis_name,
                 axis_size=axis_size,
@@ -109,12 +130,12 @@ def vmap(
             )(own, args, kwargs, keys)
 
         try:
-            out, own, changed = mapped((out_axes, params_axis or 0, None))
+            out, changed, own = mapped((out_axes, None, layout.places))
         except ValueError as error:
             _explain(frame, error, mapped, split_rng)
             raise
-        frame.absorb(own)
-        frame.absorb(changed)
+        frame.absorb(join(changed, own))
+        layout.check_found(frame, "hk.vmap, params_axis")
         return out
 
     return vmap_f
@@ -229,7 +250,7 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
     if "out_axes" not in str(error):
         return
     try:
-        _, _, changed = jax.eval_shape(lambda: mapped((0, 0, 0)))
+        _, changed, _ = jax.eval_shape(lambda: mapped((0, 0, 0)))
     except Exception:  # It is about something else: JAX's error stands.
         return
     if frame.initialising and split_rng and changed.params:
@@ -244,6 +265,6 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
         raise ValueError(
             f"hk.vmap can't store state that differs between examples: among {paths}. "
             "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'); "
-            "or give each example a state of its own, hk.vmap(f, params_axis=0, ...), "
-            "after what they share was used; or return it as an output."
+            "or give each example its own state, hk.vmap(f, state_axis=0, ...); or "
+            "return it as an output."
         ) from error

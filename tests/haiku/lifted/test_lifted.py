@@ -457,7 +457,7 @@ def test_state_that_differs_names_the_way_to_keep_it():
     def f(xs):
         return hk.vmap(lambda x: hk.set_state("s", x), split_rng=False)(xs)
 
-    with pytest.raises(ValueError, match=r"~/s.*params_axis=0"):
+    with pytest.raises(ValueError, match=r"~/s.*state_axis=0"):
         hk.transform_with_state(f).init(None, jnp.ones(3))
 
 
