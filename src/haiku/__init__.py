@@ -31,13 +31,13 @@ from haiku import mixed_precision as mixed_precision
 from haiku import nets as nets
 from haiku import pad as pad
 from haiku import typing as typing
-from haiku._bound import Binding as Binding
 from haiku._bound import Bound as Bound
 from haiku._bound import StateChangedError as StateChangedError
 from haiku._bound import bind as bind
 from haiku._core import DO_NOT_STORE as DO_NOT_STORE
 from haiku._core import Blueprint as Blueprint
 from haiku._core import GetterContext as GetterContext
+from haiku._core import Hooks as Hooks
 from haiku._core import MethodContext as MethodContext
 from haiku._core import Module as Module
 from haiku._core import MultiTransformed as MultiTransformed

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import jax
 
-from haiku._bound.bound_net import PART, Names, Outcome, differing
+from haiku._bound.bound_net import Names, Outcome, differing, entered
 from haiku._core import (
     Blueprint,
     MultiTransformed,
@@ -55,18 +55,26 @@ class Pair:
         )
         return f"{type(self.pair).__name__}({inside})"
 
-    def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
-        """What its `init` returns."""
+    def init(
+        self,
+        rng: Any,
+        use: Callable[..., Any] | None,
+        args: Any,
+        kwargs: Any,
+        held: Any,
+    ) -> tuple[Any, Any]:
+        """Parameters and state, made by its `init`."""
         if use is not None:
             raise TypeError(
                 f"`init_with` takes a blueprint or a function, and {_kind(self.pair)} "
                 "has an `init` of its own: write `hk.bind(pair).init(key, x)`."
             )
-        made = self.pair.init(rng, *args, **kwargs)
+        with entered(held):
+            made = self.pair.init(rng, *args, **kwargs)
         return made if self.has_state else (made, {})
 
-    def call(self, params, state, rng, names: Names, args, kwargs) -> Outcome:
-        """Calls the `apply` that is reached through `names`."""
+    def call(self, params, state, held, rng, names: Names, args, kwargs) -> Outcome:
+        """Calls the `apply` that `names` lead to."""
         apply = self._reached(names)
         if not callable(apply):
             raise TypeError(
@@ -81,16 +89,21 @@ class Pair:
                 "This pair takes no random key (`hk.without_apply_rng`): leave out "
                 "`rng_key`, or bind the pair as it was before."
             )
+        with entered(held):
+            out = apply(*before, *args, **kwargs)
         if not self.has_state:
-            return Outcome(apply(*before, *args, **kwargs), state, [])
-        out, after = cast(tuple[Any, Any], apply(*before, *args, **kwargs))
-        return Outcome(out, after, differing(state, after))
+            return Outcome(out, state, [])
+        value, after = cast(tuple[Any, Any], out)
+        return Outcome(value, after, differing(state, after))
 
-    def attribute(self, params: Any, state: Any, names: Names) -> Any:
-        """`PART`, if there is something at `names`."""
-        del params, state
+    def has_method(self, names: Names) -> bool:
+        """True; AttributeError if `names` lead nowhere."""
         self._reached(names)
-        return PART
+        return True
+
+    def open(self, params: Any, state: Any, held: tuple[Any, ...]) -> Any:
+        """Pairs have functions, which `has_method` finds, and no attributes."""
+        raise NotImplementedError
 
     def _reached(self, names: Names) -> Any:
         found = self.pair.apply

@@ -52,6 +52,7 @@ from haiku._core.transforms.transform import (
 from haiku._core.transforms.transform import with_empty_state as with_empty_state
 from haiku._core.transforms.transform import without_state as without_state
 from haiku._core.variables.hooks import GetterContext as GetterContext
+from haiku._core.variables.hooks import Hooks as Hooks
 from haiku._core.variables.hooks import MethodContext as MethodContext
 from haiku._core.variables.hooks import SetterContext as SetterContext
 from haiku._core.variables.hooks import custom_creator as custom_creator

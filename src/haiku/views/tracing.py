@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
-from haiku._bound import Binding, Bound
+from haiku._bound import Bound
 from haiku._core import (
     MethodContext,
     MultiTransformed,
@@ -36,7 +36,7 @@ def function_of(model: Any) -> Any:
       The function or blueprint that was transformed; of `hk.multi_transform` the one
       that `init` runs, since that runs all that has parameters.
     """
-    if isinstance(model, (Bound, Binding)):
+    if isinstance(model, Bound):
         model = model.net
     if isinstance(model, (MultiTransformed, MultiTransformedWithState)):
         model = model.init

@@ -424,13 +424,12 @@ def test_repr(model):
     assert "more" not in repr(hk.bind(hk.nets.MLP, [2] * 20).init(0, X))
     assert "20 more" not in repr(jax.tree.map(lambda x: None, model))
     pair = hk.without_apply_rng(hk.transform(f_noisy))
-    assert repr(hk.bind(f_noisy)) == "bind(f_noisy)"
-    assert repr(hk.bind(pair)) == "bind(Transformed(f_noisy))"
-    assert (
-        repr(hk.bind(hk.transform(MLP))) == "bind(Transformed(Blueprint(MLP, [5, 3])))"
-    )
+    assert repr(hk.bind(f_noisy)) == "Bound(f_noisy) without parameters"
+    assert repr(hk.bind(pair)) == "Bound(Transformed(f_noisy)) without parameters"
+    of_blueprint = repr(hk.bind(hk.transform(MLP)))
+    assert of_blueprint.startswith("Bound(Transformed(Blueprint(MLP, [5, 3])))")
     assert "MultiTransformed(" in repr(hk.bind(hk.multi_transform(several("names"))))
-    assert repr(hk.bind(MLP)) == "bind(Blueprint(MLP, [5, 3]))"
+    assert repr(hk.bind(MLP)).startswith("Bound(Blueprint(MLP, [5, 3])) without")
     same(repr(jax.tree.map(lambda x: 1, model)).count("  1"), 4)
 
 
@@ -453,7 +452,7 @@ def test_replace(model):
 def test_errors(model):
     cases = {
         "takes arguments only after a module's class": lambda: hk.bind(MLP, 42, X),
-        "bound already": lambda: hk.bind(model),
+        "was given a bound model": lambda: hk.bind(model),
         "takes a function, got int": lambda: hk.bind(3),
         "jitted": lambda: hk.bind(jax.jit(f_noisy)),
         "takes a key first": lambda: hk.bind(MLP).init(X),

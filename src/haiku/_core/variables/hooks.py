@@ -276,3 +276,97 @@ def run_intercepted(
         return hooks[index](following, args, kwargs, context)
 
     return step(0, *args, **kwargs)
+
+
+class Hooks:
+    """Hooks as one value, which a `with` block or a bound model holds.
+
+    A subclass may define its hooks as methods of these names. In a bound model hooks
+    are part of the structure, so that equal ones count as one under `jax.jit`; two are
+    equal if their functions are the same, or as a subclass says (a frozen dataclass).
+
+    Args:
+      creator: As `hk.custom_creator` takes it, for parameters.
+      getter: As `hk.custom_getter` takes it, for parameters.
+      state_creator: As `creator`, for state.
+      state_getter: As `getter`, for state.
+      setter: As `hk.custom_setter` takes it.
+      interceptor: As `hk.intercept_methods` takes it.
+
+    Raises:
+      TypeError: One of them isn't a function.
+
+    Example:
+      >>> def halved(next_getter, value, context):
+      ...     return next_getter(value / 2)
+      >>> model = hk.bind(hk.Linear, 2).init(0, jnp.ones([1, 3]))
+      >>> model = model.replace(hooks=[hk.Hooks(getter=halved)])
+      >>> model(jnp.ones([1, 3])).shape
+      (1, 2)
+    """
+
+    creator: Any = None
+    getter: Any = None
+    state_creator: Any = None
+    state_getter: Any = None
+    setter: Any = None
+    interceptor: Any = None
+
+    def __init__(
+        self,
+        *,
+        creator: Hook | None = None,
+        getter: Hook | None = None,
+        state_creator: Hook | None = None,
+        state_getter: Hook | None = None,
+        setter: Hook | None = None,
+        interceptor: Hook | None = None,
+    ):
+        given = (creator, getter, state_creator, state_getter, setter, interceptor)
+        for name, hook in zip(_STACKS, given):
+            if not (hook is None or callable(hook)):
+                raise TypeError(
+                    f"hk.Hooks takes functions, got {name}={hook!r}: give it a "
+                    "function of (next, ...), as hk.custom_getter and its kin take it."
+                )
+            if hook is not None:
+                setattr(self, name, hook)
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is type(self) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).items()))
+
+    def __enter__(self):
+        opened = contextlib.ExitStack()
+        for name, stack in _STACKS.items():
+            hook = getattr(self, name)
+            if hook is not None:
+                opened.enter_context(stack.push(hook))
+        _opened.set((*_opened.get(), opened))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        *others, opened = _opened.get()
+        _opened.set(tuple(others))
+        opened.close()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(
+            f"{name}={getattr(hook, '__qualname__', repr(hook))}"
+            for name, hook in vars(self).items()
+        )
+        return f"{type(self).__name__}({inside})"
+
+
+_STACKS = {
+    "creator": param_creators,
+    "getter": param_getters,
+    "state_creator": state_creators,
+    "state_getter": state_getters,
+    "setter": state_setters,
+    "interceptor": interceptors,
+}
+# What each `with hk.Hooks(...)` around here has to close, innermost last.
+_opened: Stack[contextlib.ExitStack] = Stack("opened_hooks")
