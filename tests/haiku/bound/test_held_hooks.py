@@ -118,7 +118,9 @@ def test_models_with_equal_hooks_have_one_structure(model):
     assert len(traces) == 2
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, "pickle"], ids=str)
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, "pickle"], ids=["copy", "deep copy", "pickle"]
+)
 def test_hooks_go_through_copies_and_pickles(model, copied):
     if copied == "pickle":
         copied = lambda m: pickle.loads(pickle.dumps(m))  # noqa: E731

@@ -1,4 +1,4 @@
-"""Where an error of Haiku sends its reader: a page of the documentation, or `help`.
+"""Where error messages send their reader: a page of the documentation, or `help`.
 
-What went wrong is said where it is found out.
+The message itself is written where the error is found.
 """

@@ -1,4 +1,4 @@
-"""Frame: one run of a transformed function, and what it reads and writes."""
+"""Frame: one run of a transformed function, and the values it reads and writes."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ Values = MutableParams
 
 
 class Contents(NamedTuple):
-    """The traceable part of a frame: a pytree.
+    """The traceable part of a run: a pytree.
 
     Attributes:
       params: Parameters by module path and name.
@@ -87,7 +87,7 @@ class Frame:
         self.watch = Watch()
 
     def snapshot(self) -> Contents:
-        """The contents as they are now; later changes don't reach it."""
+        """A copy of the current contents."""
         return Contents(
             copied(self.params) if self.initialising else self.params,
             copied(self.state),
@@ -96,7 +96,7 @@ class Frame:
         )
 
     def replace(self, contents: Contents) -> None:
-        """Goes on from `contents`."""
+        """Continues from `contents`."""
         self.params = copied(contents.params) if self.initialising else contents.params
         self.state = copied(contents.state)
         self.initial_state = copied(contents.initial_state)
@@ -104,11 +104,11 @@ class Frame:
             self.keys.replace_internal_state(contents.keys)
 
     def absorb(self, changes: Contents, under: str = "") -> None:
-        """Writes `changes` over what is here.
+        """Writes `changes` over the contents.
 
         Args:
-          changes: What to write; what it does not mention stays.
-          under: What to put before the module paths.
+          changes: The new values; all others stay.
+          under: A prefix for the module paths.
         """
         for mine, theirs in (
             (self.params, changes.params),
@@ -121,9 +121,9 @@ class Frame:
             self.keys.replace_internal_state(changes.keys)
 
     def without_values(self) -> "Frame":
-        """This run as it is now, for calls that JAX makes when it may have ended.
+        """A copy of this run for calls that JAX may make after the run has ended.
 
-        It holds no arrays: one that is kept would outlive its trace.
+        It holds no arrays, since they would outlive their trace.
         """
         kept = Frame(self.owner, self.initialising)
         kept.scopes = [*self.scopes[:-1], self.scopes[-1].fork()]
@@ -142,7 +142,7 @@ class Frame:
         return (self.lifting.prefix or "") + path if closed else path
 
     def full_pattern(self, text: str, module: Any = None) -> Pattern:
-        """A pattern of full paths, of one that counts from a module.
+        """A pattern of full paths, from one that counts from a module.
 
         Args:
           text: The pattern; one that begins with `/` counts from the root.
@@ -156,7 +156,7 @@ class Frame:
         return pattern(self.full_path(base) + text)
 
     def draw_together(self) -> None:
-        """Lets values that were drawn alike be drawn in one loop, see `draws`."""
+        """Draws initial values again in batches, see `batched_init`."""
         draws = self.keys.draws if self.keys else []
         if not draws or not is_staged():
             return
@@ -167,7 +167,7 @@ class Frame:
                     named[name] = values.get(id(value), value)
 
     def check_strays(self) -> None:
-        """Raises LeakedTracerError if what is returned came from inside JAX's own."""
+        """Raises LeakedTracerError if a result leaked out of a JAX transformation."""
         if not self.watch.strays:
             return
         if self.initialising:
@@ -177,10 +177,10 @@ class Frame:
 
     @contextlib.contextmanager
     def holding(self, contents: Contents, keep_names: bool = False) -> Iterator[None]:
-        """Works on `contents` while the block runs, then on what was there before.
+        """Works on `contents` while the block runs, then on its own contents again.
 
         Args:
-          contents: What the block reads and writes; read it back with `snapshot`.
+          contents: The values for the block; read them back with `snapshot`.
           keep_names: Whether the names that modules take in the block stay taken.
         """
         scope, watch, modules = self.scopes[-1], self.watch, self.modules
@@ -204,7 +204,7 @@ def copied(values: Mapping[str, Mapping[str, Any]]) -> Values:
 
 
 def changes(before: Contents, after: Contents) -> Contents:
-    """What of `after` is not in `before`: new values, and keys where they moved on."""
+    """The values of `after` that differ from `before`, and the keys if they moved on."""
 
     def differing(old: Values, new: Values) -> Values:
         if old is new:
@@ -238,7 +238,7 @@ frames: Stack[Frame] = Stack("frames")
 
 
 class OutsideTransformError(Explained, ValueError):
-    """Something that only a transformed function can do, where none is running."""
+    """Something that only works inside a transformed function, called outside."""
 
     page = "start/how_transform_works"
 

@@ -10,15 +10,15 @@ from haiku._core.runs.stack import Stack
 
 
 class GetterContext(NamedTuple):
-    """What a creator or getter is told of the parameter or state it makes or reads.
+    """Describes to a creator or getter the parameter or state that it makes or reads.
 
     Attributes:
       full_name: Module path and name, `mlp/linear/w`.
-      module: The module that asks; None outside all modules.
-      original_dtype: The dtype that the module asked for.
-      original_shape: The shape that the module asked for.
-      original_init: The initialiser that the module gave.
-      lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+      module: The module that uses it; None outside all modules.
+      original_dtype: The dtype that the module passed.
+      original_shape: The shape that the module passed.
+      original_init: The initialiser that the module passed.
+      lifted_prefix_name: Inside `hk.lift`, the text before the path; otherwise None.
 
     Example:
       >>> hook = lambda get, value, context: print(context.full_name) or get(value)
@@ -49,14 +49,14 @@ class GetterContext(NamedTuple):
 
 
 class SetterContext(NamedTuple):
-    """What a setter is told of the state that is written.
+    """Describes to a setter the state that is written.
 
     Attributes:
       full_name: Module path and name.
       module: The module that writes; None outside all modules.
       original_dtype: The dtype of each array in the value.
       original_shape: The shape of each array in the value.
-      lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+      lifted_prefix_name: Inside `hk.lift`, the text before the path; otherwise None.
 
     Example:
       >>> hook = lambda put, value, context: print(context.full_name) or put(value)
@@ -78,10 +78,10 @@ class SetterContext(NamedTuple):
 
 
 class MethodContext(NamedTuple):
-    """What an interceptor is told of the method that is called.
+    """Describes to an interceptor the method that is called.
 
     Attributes:
-      module: The module; in `__init__` it has no name yet.
+      module: The module; during `__init__` it has no name yet.
       method_name: The method's name.
       orig_method: The method itself, bound, without interceptors and naming.
       orig_class: The class that defines it.
@@ -123,12 +123,12 @@ def run_chain(
     Args:
       hooks: `hook(next, *args, context)`, outermost first. `next` may be called any
         number of times, or never.
-      last: What the innermost hook's `next` is.
-      args: For the outermost hook.
-      context: Given to every hook.
+      last: The innermost hook's `next`.
+      args: The outermost hook's arguments.
+      context: Passed to every hook.
 
     Returns:
-      What the outermost hook returns.
+      The result of the outermost hook.
     """
 
     def step(index: int, *args: Any) -> Any:
@@ -159,10 +159,9 @@ def custom_creator(
     Args:
       creator: `creator(next_creator, shape, dtype, init, context) -> value`, called at
         `init` only. `next_creator(shape, dtype, init)` makes the value; `context` is a
-        `GetterContext`. Returning `hk.DO_NOT_STORE` keeps it out of what `init`
-        returns.
-      params: Whether it is asked for parameters.
-      state: Whether it is asked for state.
+        `GetterContext`. With `hk.DO_NOT_STORE` returned, the value isn't stored.
+      params: Whether it is called for parameters.
+      state: Whether it is called for state.
 
     Returns:
       A context manager. The outermost creator is called first.
@@ -190,9 +189,9 @@ def custom_getter(
 
     Args:
       getter: `getter(next_getter, value, context) -> value`; `next_getter(value)` hands
-        the value on; `context` is a `GetterContext`. What is stored does not change.
-      params: Whether it is asked for parameters.
-      state: Whether it is asked for state.
+        the value on; `context` is a `GetterContext`. The stored value doesn't change.
+      params: Whether it is called for parameters.
+      state: Whether it is called for state.
 
     Returns:
       A context manager. The outermost getter is called first.
@@ -218,8 +217,8 @@ def custom_setter(setter: Hook) -> contextlib.AbstractContextManager[None]:
 
     Args:
       setter: `setter(next_setter, value, context) -> value`; `next_setter(value)` hands
-        the value on; `context` is a `SetterContext`. Returning `hk.DO_NOT_STORE` keeps
-        it out of the state.
+        the value on; `context` is a `SetterContext`. With `hk.DO_NOT_STORE` returned,
+        the value isn't stored.
 
     Returns:
       A context manager. The outermost setter is called first.

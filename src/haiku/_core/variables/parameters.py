@@ -1,4 +1,4 @@
-"""Parameters and state: made at `init`, read and written by path afterwards."""
+"""Parameters and state: made at `init`, then read and written by path."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from haiku._core.variables.hooks import GetterContext, SetterContext
 
 
 class DoNotStore:
-    """What a creator or setter returns to keep a value out of what is stored."""
+    """A creator or setter returns this to keep a value from being stored."""
 
     def __repr__(self) -> str:
         return "hk.DO_NOT_STORE"
@@ -26,9 +26,9 @@ class DoNotStore:
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype"):
             raise ValueError(
-                f"hk.DO_NOT_STORE is no array and has no {name}: a creator kept this "
-                "value out of the parameters. Give it one in a custom getter, with "
-                "`context.original_init(context.original_shape, "
+                f"hk.DO_NOT_STORE isn't an array and has no {name}: a creator kept this "
+                "parameter from being stored. Let a custom getter return a value, such "
+                "as `context.original_init(context.original_shape, "
                 "context.original_dtype)`."
             )
         raise AttributeError(name)
@@ -50,15 +50,14 @@ def get_parameter(
       name: Its name within the module.
       shape: Its shape.
       dtype: Its dtype, float32 by default.
-      init: `init(shape, dtype) -> array`, needed where the parameter is made. See
-        `hk.initializers`.
+      init: `init(shape, dtype) -> array` makes it. See `hk.initializers`.
 
     Returns:
       The parameter, the same array at every call of the same name: `[*shape]`.
 
     Raises:
-      ValueError: No transformed function is running; there is no such parameter at
-        `apply`; its shape is another one; `init` is needed and missing.
+      ValueError: No transformed function is running; at `apply`, the parameter is
+        missing or has another shape; at `init`, there is no `init` to make it.
 
     Example:
       >>> def f(x):
@@ -117,7 +116,7 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
 
 
 def _made(frame, path, name, shape, dtype, init):
-    """What `init` makes of a parameter or a state that is not there yet."""
+    """Calls `init` to make a parameter or state."""
     usage = frame.usage
     if usage.sealed_by:
         raise ValueError(new_in_loop(frame, path, name))
@@ -137,19 +136,19 @@ def get_state(
     dtype: Any = jnp.float32,
     init: Callable[[Sequence[int], Any], Any] | None = None,
 ) -> Any:
-    """State of the current module as it is now; made where it is not there yet.
+    """The current state of the current module; made if it doesn't exist yet.
 
     Args:
       name: Its name within the module.
       shape: Its shape, needed with `init`.
       dtype: Its dtype.
-      init: `init(shape, dtype) -> array`, needed where the state is made.
+      init: `init(shape, dtype) -> array` makes it.
 
     Returns:
-      What `set_state` wrote last, or what `init` made.
+      The value that `set_state` wrote last, or that `init` made.
 
     Raises:
-      ValueError: No transformed function is running, or there is no such state and
+      ValueError: No transformed function is running; or the state doesn't exist, and
         `init` or `shape` is missing.
 
     Example:
@@ -178,9 +177,9 @@ def _create_state(frame, path, name, shape, dtype, init, context):
     _check_not_closed_over(frame)
     if init is None:
         raise ValueError(
-            f"There is no state {path}/{name} yet and nothing to make it from; set an "
-            f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, "
-            f"or call `hk.set_state` before.{known_paths('state', frame.state)}"
+            f"State {path}/{name} doesn't exist yet and can't be made; set an init "
+            f"function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or call "
+            f"`hk.set_state` before.{known_paths('state', frame.state)}"
         )
     if shape is None or dtype is None:
         raise ValueError(
@@ -201,7 +200,7 @@ def _create_state(frame, path, name, shape, dtype, init, context):
 def set_state(name: str, value: Any) -> None:
     """Writes state of the current module.
 
-    `apply` returns it; `init` returns what was written first, or what `get_state` made.
+    `apply` returns it; `init` returns the first value that was written or made.
 
     Args:
       name: Its name within the module.
@@ -247,7 +246,7 @@ def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
 
 
 def get_params() -> Values:
-    """All parameters so far, in new dicts: `{module path: {name: array}}`.
+    """The parameters so far, in new dicts: `{module path: {name: array}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -262,7 +261,7 @@ def get_params() -> Values:
 
 
 def get_initial_state() -> Values:
-    """All state as it was first, in new dicts: `{module path: {name: value}}`.
+    """The state as it was first, in new dicts: `{module path: {name: value}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -278,7 +277,7 @@ def get_initial_state() -> Values:
 
 
 def get_current_state() -> Values:
-    """All state as it is now, in new dicts: `{module path: {name: value}}`.
+    """The current state, in new dicts: `{module path: {name: value}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -309,7 +308,7 @@ def running_init() -> bool:
 
 
 def _check_not_closed_over(frame: Frame) -> None:
-    """Raises ValueError if a module from outside makes values that will be moved."""
+    """Raises ValueError if a module from an outer run makes values in a lifted one."""
     module = frame.scopes[-1].module
     if frame.lifting.closed and module is not None and module._owner is not frame.owner:
         raise ValueError(
@@ -327,8 +326,8 @@ def _identity(value: Any) -> Any:
 def _no_init(shape: Any, dtype: Any) -> Any:
     del shape, dtype
     raise ValueError(
-        "This parameter was asked for without an initialiser: "
-        "write `hk.get_parameter(name, shape, init=...)`."
+        "This parameter has no initialiser: write `hk.get_parameter(name, shape, "
+        "init=...)`."
     )
 
 
