@@ -1,4 +1,4 @@
-"""shard_map: a function of one device's part of the data."""
+"""shard_map: a function that runs on each device's part of the data."""
 
 import functools
 import math
@@ -42,13 +42,13 @@ def shard_map(
     `hk.BatchNorm(..., cross_replica_axis=axis_name)` does.
 
     Args:
-      f: A function of the parts that one device has.
+      f: A function of one device's parts of the arguments.
       mesh: The devices.
-      in_specs: How each argument is cut: a pytree of `jax.sharding.PartitionSpec`.
-      out_specs: How the outputs are put together.
+      in_specs: How each argument is split: a pytree of `jax.sharding.PartitionSpec`.
+      out_specs: How the outputs are joined.
       axis_names: The axes of the mesh that `f` works on; all by default.
-      check_vma: Whether JAX checks that what is said to be alike on all devices is.
-      split_rng: Whether each device gets random keys of its own, or all the same ones.
+      check_vma: Whether JAX checks that replicated values are equal on all devices.
+      split_rng: Whether each device gets its own random keys, or all the same.
         Must be False where shared parameters are made: write `split_rng=not
         hk.running_init()`.
       params_specs: How parameters are split; None gives every device all of them. A

@@ -1,4 +1,4 @@
-"""vmap: one function over a batch; ensemble: many functions over one input."""
+"""vmap: a function over a batch; ensemble: many sets of parameters at once."""
 
 import functools
 import inspect
@@ -23,11 +23,11 @@ Axes = int | Mapping[str, int | None] | None
 
 
 class _Required:
-    """Says that `split_rng` must be given."""
+    """The default of `split_rng`, which must be passed."""
 
 
 class _AsParams:
-    """Says that state lies where parameters do."""
+    """The default of `state_axis`: state lies where parameters do."""
 
     def __repr__(self) -> str:
         return "params_axis"
@@ -56,11 +56,11 @@ def vmap(
 
     Args:
       fun: A function of one example.
-      in_axes: Which axis of each argument is the batch; None shares the argument.
-      out_axes: Where the batch axis of each output goes.
+      in_axes: The batch axis of each argument; None shares the argument.
+      out_axes: The batch axis of each output.
       axis_name: A name for the batch axis, for collectives such as `jax.lax.pmean`.
-      axis_size: The size of the batch, where no argument tells.
-      split_rng: Whether each example gets random keys of its own, or all the same ones.
+      axis_size: The size of the batch, if no argument has it.
+      split_rng: Whether each example gets its own random keys, or all the same.
         Must be False where shared parameters are made: write `split_rng=not
         hk.running_init()`. Where each example makes its own it may be True.
       spmd_axis_name: As in `jax.vmap`.
@@ -148,24 +148,24 @@ def ensemble(
     out_axes: Any = 0,
     axis_name: Hashable | None = None,
 ) -> Callable[..., Any]:
-    """A function with many sets of parameters: all members at once, stacked.
+    """Runs a function with many sets of parameters at once, stacked.
 
-    `hk.vmap` with parameters, state and keys of each member's own. Member i has the
-    parameters that `hk.transform(fun).init(keys[i], ...)` gives it, `keys` being what
-    `hk.next_rng_keys(size)` would be.
+    `hk.vmap` in which each member has its own parameters, state and keys. Member i has
+    the parameters of `hk.transform(fun).init(keys[i], ...)`, where `keys` is
+    `hk.next_rng_keys(size)`.
 
     Args:
-      fun: A module, or a function that uses modules. What was used before it stays
-        shared by all members.
-      size: How many members.
-      in_axes: Which axis of each positional argument holds the members' own; None gives
-        all of them the same. Keyword arguments are the same for all.
-      out_axes: Where the axis of members goes in each output.
-      axis_name: A name for it, for collectives such as `jax.lax.pmean`.
+      fun: A module, or a function that uses modules. Members share parameters and state
+        that were used before.
+      size: The number of members.
+      in_axes: The axis of members in each positional argument; None passes the argument
+        to all. Keyword arguments go to all members.
+      out_axes: The axis of members in each output.
+      axis_name: A name for that axis, for collectives such as `jax.lax.pmean`.
 
     Returns:
       A function like `fun` whose outputs have an axis of members, `[size, ...]`, as
-      parameters and state have.
+      parameters and state do.
 
     Raises:
       ValueError: No transformed function is running; or `size` is below 1.
@@ -196,8 +196,7 @@ def ensemble(
 
 
 vmap.require_split_rng = True  # type: ignore[attr-defined]
-# Readers of the signature see that `split_rng` is required, as it is unless
-# `require_split_rng` is switched off.
+# The signature shows that `split_rng` is required, unless `require_split_rng` is off.
 _signature = inspect.signature(vmap)
 vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
     parameters=[
@@ -210,9 +209,9 @@ vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
 def _split_rng_by_default() -> bool:
     if vmap.require_split_rng:  # type: ignore[attr-defined]
         raise TypeError(
-            "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
-            "own for each example, `split_rng=False` for the same keys for all. For "
-            "code that you can't change, set `hk.vmap.require_split_rng = False`."
+            "hk.vmap needs `split_rng`: pass `split_rng=True` to give each example its "
+            "own keys, `split_rng=False` to give all the same keys. For code that you "
+            "can't change, set `hk.vmap.require_split_rng = False`."
         )
     return False
 
@@ -222,7 +221,7 @@ def _check_mapped(fun: Any, in_axes: Any, axis_size: int | None) -> None:
         name = getattr(fun, "__name__", type(fun).__name__)
         raise ValueError(
             f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
-            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
+            f"in_axes={in_axes}: no argument has a batch axis. Pass `axis_size` to "
             "call it that many times."
         )
 
@@ -241,17 +240,17 @@ def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> i
         )
     )
     sizes += [jnp.shape(x)[0] for x in jax.tree.leaves(kwargs)]
-    # Where sizes disagree jax.vmap says so.
+    # jax.vmap reports sizes that disagree.
     return sizes[0] if sizes else 1
 
 
 def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> None:
-    """Raises what the error means if state or parameters differ between examples."""
+    """Raises a better error if state or parameters differ between examples."""
     if "out_axes" not in str(error):
         return
     try:
         _, changed, _ = jax.eval_shape(lambda: mapped((0, 0, 0)))
-    except Exception:  # It is about something else: JAX's error stands.
+    except Exception:  # The cause is something else: JAX's error stands.
         return
     if frame.initialising and split_rng and changed.params:
         paths = [f"{p}/{n}" for p, named in changed.params.items() for n in named]

@@ -25,17 +25,17 @@ P = ParamSpec("P")
 class Blueprint(Description, Generic[M]):
     """A module that isn't built yet: its class and arguments.
 
-    It can be made anywhere, also outside of `hk.transform`. Inside a transformed function
-    it stands for the module: calling it, or one of the module's methods, builds the
-    module where it is first used, and it stays the same module for the rest of the run.
-    The module has the path that its class would give it there, and no other module of the
-    run has that path. Blueprints among the arguments, also in lists, tuples and dicts,
-    are built before it; a blueprint passed to a class that is called in a run is built
-    where that class uses it.
+    It can be made anywhere, also outside of `hk.transform`. Inside a transformed
+    function it stands for the module: calling it, or one of the module's methods,
+    builds the module where it is first used, and it stays the same module for the rest
+    of the run. The module has the path that its class would give it there, and no other
+    module of the run has that path. Blueprints among the arguments, also in lists,
+    tuples and dicts, are built before it; a blueprint passed to a class that is called
+    in a run is built where that class uses it.
 
     A copy (`copy.copy`, `copy.deepcopy`, `pickle`, `replace`) is another module, and so
-    are the blueprints inside it. Two blueprints are equal if they build equal modules; as
-    a static argument of `jax.jit` equal ones count as one.
+    are the blueprints inside it. Two blueprints are equal if they build equal modules;
+    as a static argument of `jax.jit` equal ones count as one.
 
     Args:
       module: A subclass of `hk.Module`, or a function that builds a module.

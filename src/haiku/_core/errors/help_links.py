@@ -26,7 +26,7 @@ class Explained(Exception):
 
 
 def note(error: Exception, text: str) -> None:
-    """Adds a text to an error's message, above the line that says where to read more."""
+    """Adds a text to an error's message, above the line with the link."""
     error.add_note(text)
     error.__notes__.sort(key=_says_where_to_read)
 

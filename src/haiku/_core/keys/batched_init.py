@@ -2,9 +2,9 @@
 
 Each draw of a parameter is a split of the key and a kernel, and XLA compiles as many of
 both as there are parameters. So once the function has run, one loop splits the keys
-again and another makes all draws of one kind: the same numbers. Nothing needs the single
-draws any more, so XLA drops them. Values that were changed after the draw, or made inside
-another JAX transformation, stay as they are.
+again and another makes all draws of one kind: the same numbers. Nothing needs the
+single draws any more, so XLA drops them. Values that were changed after the draw, or
+made inside another JAX transformation, stay as they are.
 """
 
 import functools
@@ -45,7 +45,7 @@ _LARGEST = 2**22
 
 
 def as_is(x: Any) -> Any:
-    """The `rounded` of a sample inside `jit`, where XLA merges operations as it likes."""
+    """The `rounded` of a sample inside `jit`, where XLA may merge operations."""
     return x
 
 

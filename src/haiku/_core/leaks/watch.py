@@ -94,8 +94,8 @@ class Watch:
           value: Its value.
 
         Raises:
-          LeakedTracerError: The value certainly escapes. Doubtful cases are checked when
-            the run ends.
+          LeakedTracerError: The value certainly escapes. Doubtful cases are checked
+            when the run ends.
         """
         strays = self.strays
         if strays:
@@ -171,7 +171,7 @@ class Watch:
 
 
 def _made_here() -> Stray:
-    """The transformation with which a value made here ends: the outermost staging one."""
+    """The transformation that ends a value made here: the outermost staging one."""
     inside = running_transformations()
     staging = [name for name in inside if name not in NOT_STAGING]
     return Stray((staging or inside or [UNKNOWN])[-1], users_line())

@@ -206,9 +206,9 @@ class ModuleMetaclass(type(typing.Protocol)):
 class Module(metaclass=ModuleMetaclass):
     """Base class of everything that has parameters or state.
 
-    A subclass calls `super().__init__(name=name)` first. Any method may build modules and
-    get parameters. Modules are built and called inside a function that `hk.transform`
-    takes. Dataclasses work too.
+    A subclass calls `super().__init__(name=name)` first. Any method may build modules
+    and get parameters. Modules are built and called inside a function that
+    `hk.transform` takes. Dataclasses work too.
 
     Args:
       name: Its name; by default the class's name in `snake_case`. If it is taken, a

@@ -204,7 +204,7 @@ def copied(values: Mapping[str, Mapping[str, Any]]) -> Values:
 
 
 def changes(before: Contents, after: Contents) -> Contents:
-    """The values of `after` that differ from `before`, and the keys if they moved on."""
+    """The values of `after` that differ from `before`, and new keys."""
 
     def differing(old: Values, new: Values) -> Values:
         if old is new:

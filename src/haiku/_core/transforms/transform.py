@@ -129,8 +129,9 @@ def transform(
 
     Returns:
       `init(rng, *args, **kwargs) -> params`, which runs `f` to make its parameters, and
-      `apply(params, rng, *args, **kwargs) -> output`. `rng` is a key, a seed, or None if
-      `f` needs no key; the arguments of `f` follow it. Parameters are plain dicts `{module path: {name: array}}`.
+      `apply(params, rng, *args, **kwargs) -> output`. `rng` is a key, a seed, or None
+      if `f` needs no key; the arguments of `f` follow it. Parameters are plain dicts
+      `{module path: {name: array}}`.
 
     Raises:
       TypeError: `f` isn't a function, or is a module: wrap its construction and call.

@@ -26,9 +26,9 @@ class DoNotStore:
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype"):
             raise ValueError(
-                f"hk.DO_NOT_STORE isn't an array and has no {name}: a creator kept this "
-                "parameter from being stored. Let a custom getter return a value, such "
-                "as `context.original_init(context.original_shape, "
+                f"hk.DO_NOT_STORE isn't an array and has no {name}: a creator kept "
+                "this parameter from being stored. Let a custom getter return a value, "
+                "such as `context.original_init(context.original_shape, "
                 "context.original_dtype)`."
             )
         raise AttributeError(name)
@@ -178,8 +178,8 @@ def _create_state(frame, path, name, shape, dtype, init, context):
     if init is None:
         raise ValueError(
             f"State {path}/{name} doesn't exist yet and can't be made; set an init "
-            f"function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or call "
-            f"`hk.set_state` before.{known_paths('state', frame.state)}"
+            f"function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or "
+            f"call `hk.set_state` before.{known_paths('state', frame.state)}"
         )
     if shape is None or dtype is None:
         raise ValueError(
