@@ -1,4 +1,4 @@
-"""Pair: what `hk.transform` or its kin returned, bound; its own functions run."""
+"""Pair: a bound result of `hk.transform` or its kin, whose functions are called."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -26,10 +26,10 @@ PAIRS = (
 
 
 class Pair:
-    """What `hk.transform` or one of its kin returned; its own functions are called.
+    """A result of `hk.transform` or one of its kin; its functions are called.
 
     Args:
-      pair: The pair.
+      pair: The result.
     """
 
     def __init__(self, pair: Any):
@@ -66,8 +66,8 @@ class Pair:
         """Parameters and state, made by its `init`."""
         if use is not None:
             raise TypeError(
-                f"`init_with` takes a blueprint or a function, and {_kind(self.pair)} "
-                "has an `init` of its own: write `hk.bind(pair).init(key, x)`."
+                f"`init_with` is for blueprints and functions; {_kind(self.pair)} has "
+                "its own `init`: write `hk.bind(pair).init(key, x)`."
             )
         with entered(held):
             made = self.pair.init(rng, *args, **kwargs)
@@ -86,8 +86,8 @@ class Pair:
             before = (*before, rng)
         elif rng is not None:
             raise TypeError(
-                "This pair takes no random key (`hk.without_apply_rng`): leave out "
-                "`rng_key`, or bind the pair as it was before."
+                "This model takes no random key (`hk.without_apply_rng`): leave out "
+                "`rng_key`, or bind the pair with its keys."
             )
         with entered(held):
             out = apply(*before, *args, **kwargs)
@@ -116,8 +116,8 @@ class Pair:
                 )
             except (AttributeError, KeyError, IndexError, TypeError):
                 raise AttributeError(
-                    f"{name!r} is none of the functions of this {_kind(self.pair)}: "
-                    f"it has {_known(found)}."
+                    f"This {_kind(self.pair)} has no function {name!r}: it has "
+                    f"{_known(found)}."
                 ) from None
         return found
 
@@ -135,7 +135,7 @@ def _known(functions: Any) -> str:
 
 
 def _takes_rng(apply: Callable[..., Any], place: int) -> bool:
-    """Whether `apply` takes a key: all do but those of `hk.without_apply_rng`."""
+    """Whether `apply` takes a key: all but those of `hk.without_apply_rng` do."""
     try:
         names = list(inspect.signature(apply).parameters)
     except (TypeError, ValueError):

@@ -1,5 +1,5 @@
-"""What a path is, which paths a pattern finds, and rules by path with their precedence.
+"""Patterns of paths, and rules by path with one precedence.
 
-Precision, surgery and replaced parameters stand on this. Nothing here knows of modules
-or runs one.
+Precision, surgery, replaced parameters, `vmap` and `shard_map` stand on this. Nothing
+here knows modules or runs one.
 """

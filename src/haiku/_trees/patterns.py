@@ -1,7 +1,7 @@
-"""Patterns of paths: `encoder/*/w`, `**/b`, `block_{i}/**`, and what they stand for.
+"""Patterns of paths: `encoder/*/w`, `**/b`, `block_{i}/**`.
 
-In a pattern `*` is any text without a slash, `**` any number of parts, none included,
-and `{name}` a text without a slash that can be used elsewhere by its name. A name that
+In a pattern `*` is any text without a slash, `**` any number of parts, or none, and
+`{name}` a text without a slash that can be used elsewhere by its name. A name that
 begins with `_`, as in `linear{_i}`, is the number that Haiku gives a module: nothing
 for the first, then `_1`, `_2`.
 """
@@ -19,12 +19,12 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class Found(NamedTuple):
-    """What the wildcards of a pattern stood for in a path.
+    """The texts that the wildcards of a pattern stood for in a path.
 
     Attributes:
-      stars: The texts of each `*`.
-      parts: The texts of each `**`: parts with slashes between, or nothing.
-      named: The texts of each `{name}`.
+      stars: The text of each `*`.
+      parts: The text of each `**`: parts with slashes between, or nothing.
+      named: The text of each `{name}`.
     """
 
     stars: tuple[str, ...]
@@ -43,16 +43,16 @@ class Pattern:
       names: The names in braces, in order.
 
     Raises:
-      TypeError: It is no text.
-      ValueError: It is empty, has an empty part or a brace that does not close, or
-        `**` is only a piece of a part.
+      TypeError: It isn't a string.
+      ValueError: It is empty, has an empty part or an open brace, or `**` is only a
+        piece of a part.
     """
 
     def __init__(self, text: str):
         if not isinstance(text, str):
-            several = " Give several one by one." if isinstance(text, Iterable) else ""
+            several = " Pass several one by one." if isinstance(text, Iterable) else ""
             raise TypeError(
-                "A pattern of paths is a text such as 'encoder/*/w' or '**/b', got "
+                "A pattern of paths is a string such as 'encoder/*/w' or '**/b', got "
                 f"{type(text).__name__}: {text!r}.{several}"
             )
         self.text = text
@@ -72,9 +72,9 @@ class Pattern:
         plain = _WILD.sub("", part)
         if not part or "**" in part or "{" in plain or "}" in plain:
             raise ValueError(
-                f"{self.text!r} is no pattern of paths at {part!r}: between its "
-                "slashes stand names, in which `*` is any text and `{name}` a text "
-                "with a name, or `**`, which is any number of parts."
+                f"{self.text!r} isn't a pattern of paths at {part!r}. Between slashes "
+                "write names, in which `*` is any text and `{name}` a text with a "
+                "name, or `**`, which is any number of parts."
             )
         for wild in _WILD.finditer(part):
             name = wild[1]
@@ -82,8 +82,8 @@ class Pattern:
                 self._stars += 1
             elif not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"{self.text!r} has the wildcard {wild[0]!r}: in braces stands a "
-                    "name, as in `block_{i}`."
+                    f"{self.text!r} has the wildcard {wild[0]!r}: write a name in "
+                    "braces, as in `block_{i}`."
                 )
             elif name not in self.names:
                 self.names.append(name)
@@ -98,7 +98,7 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
     def match(self, path: str) -> Found | None:
-        """What the wildcards stand for in `path`; None if it is none of these paths."""
+        """The texts of the wildcards in `path`; None if the pattern doesn't find it."""
         if self._regex is None:
             self._regex = re.compile(self._compiled())
         found = self._regex.fullmatch(path)
@@ -119,7 +119,7 @@ class Pattern:
                 out += self._part(part, stars, seen)
                 out += "/" if i + 1 < len(self._parts) else ""
                 continue
-            # A slash goes with it: where it stands for no part, there is none.
+            # Its slash belongs to it: with no part, there is no slash either.
             group = f"(?P<parts{next(globs)}>.+?)"
             if i + 1 < len(self._parts):
                 out += f"(?:{group}/)?"
@@ -146,17 +146,16 @@ class Pattern:
         return out + re.escape(part[end:])
 
     def check_fills(self, source: Pattern) -> None:
-        """Raises ValueError unless what `source` finds says what every wildcard is."""
+        """Raises ValueError unless the wildcards of `source` fill all of these."""
         names = [name for name in self.names if name not in source.names]
         if self._stars > source._stars or self._globs > source._globs or names:
             raise ValueError(
-                f"{self.text!r} can't be made of what {source.text!r} finds: each "
-                "`*`, `**` and `{name}` of the one is taken, in order or by name, from "
-                "the other."
+                f"{self.text!r} can't be made of what {source.text!r} finds: the text "
+                "of each `*`, `**` and `{name}` comes from there, in order or by name."
             )
 
     def filled(self, found: Found) -> str:
-        """The path in which the wildcards are what another pattern found."""
+        """The path with the wildcards replaced by texts that another pattern found."""
         stars, globs = iter(found.stars), iter(found.parts)
         parts = []
         for part in self._parts:
@@ -173,7 +172,7 @@ class Pattern:
 
 def pattern(text: str) -> Pattern:
     """A `Pattern`, read once for each text."""
-    # What is no text has no place in a cache, and `Pattern` says so.
+    # A cache needs a hash: `Pattern` itself rejects other types.
     return _read_once(text) if isinstance(text, str) else Pattern(text)
 
 
@@ -181,6 +180,6 @@ _read_once = functools.lru_cache(maxsize=4096)(Pattern)
 
 
 def nearest(text: str, paths: Iterable[str], count: int = 3) -> str:
-    """The paths nearest to a pattern, for an error: `a/w, a/b`; nothing if none."""
+    """The paths nearest to a pattern, for an error: `a/w, a/b`."""
     found = difflib.get_close_matches(text, list(paths), n=count, cutoff=0.0)
     return ", ".join(found)

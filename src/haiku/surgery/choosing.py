@@ -1,4 +1,4 @@
-"""Choosing parts of a tree of parameters, and joining them again."""
+"""Taking a tree of parameters apart, and joining it again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["merge", "paths", "select", "split"]
 
 
 def paths(tree: Tree, *patterns: str) -> list[str]:
-    """The paths that patterns find in a tree, sorted; without patterns all of them.
+    """The sorted paths that patterns find in a tree; all paths without patterns.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -43,9 +43,9 @@ def paths(tree: Tree, *patterns: str) -> list[str]:
 
 
 def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
-    """Splits a tree in two: what any of the patterns finds, and the rest.
+    """Splits a tree in two: values that a pattern finds, and the rest.
 
-    `merge` undoes it. With one part for `jax.grad`, the other is held fixed.
+    `merge` undoes it. Pass `jax.grad` one part to keep the other fixed.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -71,7 +71,7 @@ def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
 
 
 def select(tree: Tree, *patterns: str) -> Dicts:
-    """The part of a tree that any of the patterns finds.
+    """The part of a tree that patterns find.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -121,9 +121,9 @@ def merge(*trees: Tree) -> Dicts:
             owner[place], out[place] = number, value
     if clashes:
         raise ValueError(
-            f"hk.surgery.merge joins trees that share no path, and {len(clashes)} are "
-            f"in two: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. To let "
-            "the later tree win write `hk.data_structures.merge(...)`; to keep both, "
-            "rename one."
+            "hk.surgery.merge joins trees without common paths, and these have "
+            f"{len(clashes)}: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. "
+            "To let the later tree win write `hk.data_structures.merge(...)`; to keep "
+            "both, rename one."
         )
     return nested(dict(sorted(out.items())))

@@ -27,18 +27,17 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
 
     Args:
       tree: `{module: {name: value}}`.
-      renames: New paths by pattern. In a new path each `*`, `**` and `{name}` is what
-        that of the pattern stood for, in order or by name. A path that several
-        patterns find follows the first; all paths change at once, so that two can
-        change places.
+      renames: New paths by pattern. In a new path each `*`, `**` and `{name}` is the
+        text that the pattern found, in order or by name. Of several patterns that find
+        a path the first counts. All paths change at once, so two can change places.
 
     Returns:
-      A tree with all values; what no pattern finds keeps its path.
+      A tree with all values; those that no pattern finds keep their path.
 
     Raises:
       ValueError: A pattern finds nothing; a new path has a wildcard that its pattern
         lacks; or two values would have the same path.
-      TypeError: `renames` is no mapping.
+      TypeError: `renames` isn't a mapping.
 
     Example:
       >>> params = {"net/layer_0": {"w": 1}, "net/layer_1": {"w": 2}}
@@ -69,19 +68,19 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
 
 
 def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:
-    """Applies a surgery to each part of a tree that has the paths of some parameters.
+    """Applies a surgery to each part of a tree that has the parameters' paths.
 
-    An optimizer's state holds trees like the parameters, moments for instance: what is
-    done to the parameters has to be done to these.
+    An optimizer's state holds trees like the parameters, for instance moments, which
+    need the same surgery.
 
     Args:
-      function: Takes a tree `{module: {name: value}}`.
-      tree: Any pytree, the state of an optax optimizer for instance.
-      params: The parameters, as they were before. A part of `tree` is meant if it has
-        their paths, whatever the values are.
+      function: Takes and returns a tree `{module: {name: value}}`.
+      tree: Any pytree, for instance the state of an optax optimizer.
+      params: The parameters before the surgery. `function` is applied to each part of
+        `tree` with their paths, whatever its values are.
 
     Returns:
-      `tree`, with what `function` returned in place of these parts.
+      `tree` with the results of `function` in place of these parts.
 
     Raises:
       ValueError: No part has the paths of `params`.
@@ -114,7 +113,7 @@ def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:
     if not count:
         raise ValueError(
             "hk.surgery.map_like found no part of the tree with the paths of the "
-            f"{len(wanted)} parameters: give it the parameters that the tree was made "
-            "for, as they were before any surgery."
+            f"{len(wanted)} parameters: pass the parameters that the tree was made "
+            "for, as they were before the surgery."
         )
     return out
