@@ -90,8 +90,8 @@ class Policy:
         """
         if not isinstance(text, str):
             raise TypeError(
-                "Policy.parse takes a string such as "
-                f"'params=float32,compute=bfloat16', got {type(text).__name__}: {text!r}."
+                "Policy.parse takes a string, 'params=float32,compute=bfloat16', got "
+                f"{type(text).__name__}: {text!r}."
             )
         if "=" not in text:
             dtype = _parsed_dtype(text)

@@ -120,10 +120,10 @@ def merge(*trees: Tree) -> Dicts:
                 )
             owner[place], out[place] = number, value
     if clashes:
+        shown = "; ".join(clashes[:3]) + ("; ..." if clashes[3:] else "")
         raise ValueError(
             "hk.surgery.merge joins trees without common paths, and these have "
-            f"{len(clashes)}: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. "
-            "To let the later tree win write `hk.data_structures.merge(...)`; to keep "
-            "both, rename one."
+            f"{len(clashes)}: {shown}. To let the later tree win write "
+            "`hk.data_structures.merge(...)`; to keep both, rename one."
         )
     return nested(dict(sorted(out.items())))
