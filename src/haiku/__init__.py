@@ -138,36 +138,40 @@ from haiku._layers.rnn_wrappers import (
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm
-from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
-from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
-from haiku._lifted import associative_scan as associative_scan
-from haiku._lifted import cond as cond
-from haiku._lifted import custom_jvp as custom_jvp
-from haiku._lifted import custom_vjp as custom_vjp
-from haiku._lifted import ensemble as ensemble
-from haiku._lifted import eval_shape as eval_shape
-from haiku._lifted import fori_loop as fori_loop
-from haiku._lifted import grad as grad
-from haiku._lifted import hessian as hessian
-from haiku._lifted import jacfwd as jacfwd
-from haiku._lifted import jacrev as jacrev
-from haiku._lifted import jit as jit
-from haiku._lifted import jvp as jvp
-from haiku._lifted import layer_stack as layer_stack
-from haiku._lifted import lift as lift
-from haiku._lifted import lift_with_state as lift_with_state
-from haiku._lifted import linearize as linearize
-from haiku._lifted import map as map
-from haiku._lifted import remat as remat
-from haiku._lifted import scan as scan
-from haiku._lifted import shard_map as shard_map
-from haiku._lifted import switch as switch
-from haiku._lifted import transparent_lift as transparent_lift
-from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
-from haiku._lifted import value_and_grad as value_and_grad
-from haiku._lifted import vjp as vjp
-from haiku._lifted import vmap as vmap
-from haiku._lifted import while_loop as while_loop
+from haiku._lifted.associative import associative_scan as associative_scan
+from haiku._lifted.branches import cond as cond
+from haiku._lifted.branches import switch as switch
+from haiku._lifted.custom_derivatives import custom_jvp as custom_jvp
+from haiku._lifted.custom_derivatives import custom_vjp as custom_vjp
+from haiku._lifted.derivatives import hessian as hessian
+from haiku._lifted.derivatives import jacfwd as jacfwd
+from haiku._lifted.derivatives import jacrev as jacrev
+from haiku._lifted.derivatives import jvp as jvp
+from haiku._lifted.derivatives import linearize as linearize
+from haiku._lifted.derivatives import vjp as vjp
+from haiku._lifted.functions import eval_shape as eval_shape
+from haiku._lifted.functions import grad as grad
+from haiku._lifted.functions import remat as remat
+from haiku._lifted.functions import value_and_grad as value_and_grad
+from haiku._lifted.jit import jit as jit
+from haiku._lifted.layer_stack import (
+    LayerStackTransparencyMapping as LayerStackTransparencyMapping,
+)
+from haiku._lifted.layer_stack import layer_stack as layer_stack
+from haiku._lifted.lift import LiftWithStateUpdater as LiftWithStateUpdater
+from haiku._lifted.lift import lift as lift
+from haiku._lifted.lift import lift_with_state as lift_with_state
+from haiku._lifted.lift import transparent_lift as transparent_lift
+from haiku._lifted.lift import (
+    transparent_lift_with_state as transparent_lift_with_state,
+)
+from haiku._lifted.loops import fori_loop as fori_loop
+from haiku._lifted.loops import map as map
+from haiku._lifted.loops import scan as scan
+from haiku._lifted.loops import while_loop as while_loop
+from haiku._lifted.shard_map import shard_map as shard_map
+from haiku._lifted.vmap import ensemble as ensemble
+from haiku._lifted.vmap import vmap as vmap
 from haiku.typing import ModuleProtocol as ModuleProtocol
 from haiku.typing import MutableParams as MutableParams
 from haiku.typing import MutableState as MutableState

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from haiku._core import Module
 from haiku._core.runs.frame import frames
 from haiku._layers import loop_weight_gradients
-from haiku._lifted import scan
-from haiku._lifted.loops import scan_by
+from haiku._lifted.loops import scan, scan_by
 
 __all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
 
