@@ -79,7 +79,7 @@ class Block(hk.Module):
         ("My_Net", "my__net"),
     ],
 )
-def test_snake_case(name, snake):
+def test_class_names_become_snake_case(name, snake):
     assert snake_case(name) == snake
     assert snake_case(snake) == snake
 
@@ -98,7 +98,7 @@ def test_snake_case(name, snake):
         (["foo_3", "foo_1", "foo_2"], ["foo_3", "foo_1", "foo_2"]),
     ],
 )
-def test_numbering(asked, given):
+def test_names_are_numbered(asked, given):
     assert run(lambda: [Empty(name=name).module_name for name in asked]) == given
 
 
@@ -133,7 +133,7 @@ def test_paths_follow_methods():
     )
 
 
-def test_name_like_on_init_and_call():
+def test_name_like_works_on_init_and_call():
     class LikeFoo(hk.Module):
         @hk.name_like("__call__")
         def __init__(self):
@@ -159,7 +159,7 @@ def test_method_scopes_restart_numbering():
     assert run(f) == ("block/empty", "block/empty", "block_1/empty")
 
 
-def test_name_scope():
+def test_a_name_scope_is_a_part_of_the_path():
     def f():
         names = []
         with hk.name_scope("a/b") as held:
@@ -207,7 +207,7 @@ def test_force_name_shares_parameters():
     assert (forced, following) == ("q_3", "q_4")
 
 
-def test_dataclass_modules():
+def test_dataclasses_are_modules():
     @dataclasses.dataclass
     class Scale(hk.Module):
         size: int
@@ -334,7 +334,7 @@ def test_params_and_state_inside_a_module():
     assert submodules == ("captured", "outer/~/own")
 
 
-def test_to_module():
+def test_to_module_makes_a_class_of_a_function():
     def net(x):
         """Doc."""
         return hk.Linear(3)(x)

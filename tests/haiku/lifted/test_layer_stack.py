@@ -1,4 +1,4 @@
-"""lift and layer_stack: inner functions whose values live among the outer ones."""
+"""`hk.layer_stack` against the same layers one after the other."""
 
 import jax
 import jax.numpy as jnp
@@ -8,20 +8,16 @@ import pytest
 import haiku as hk
 
 KEY = jax.random.PRNGKey(0)
+
+
 X = jnp.arange(8.0).reshape(2, 4) / 8
+
+
 linear = hk.transform(lambda x: hk.Linear(4)(x))
 
 
 def assert_close(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-5, 1e-5), a, b)
-
-
-class Outer(hk.Module):
-    def __call__(self, f):
-        return f()
-
-    def other(self, f):
-        return f()
 
 
 @hk.transform_with_state
@@ -31,106 +27,6 @@ def inner():
     n = hk.get_state("n", (), init=jnp.zeros)
     hk.set_state("n", n + 1)
     return n
-
-
-@pytest.mark.parametrize(
-    ("where", "lift", "prefix"),
-    [
-        (lambda f: f(), hk.lift_with_state, "lifted/"),
-        (lambda f: Outer()(f), hk.lift_with_state, "outer/lifted/"),
-        (lambda f: Outer().other(f), hk.lift_with_state, "outer/~other/lifted/"),
-        (lambda f: f(), hk.transparent_lift_with_state, ""),
-        (lambda f: Outer()(f), hk.transparent_lift_with_state, "outer/"),
-        (lambda f: Outer().other(f), hk.transparent_lift_with_state, "outer/~other/"),
-    ],
-)
-def test_paths_of_lifted_values(where, lift, prefix):
-    def f():
-        lifted, updater = lift(inner.init)
-        params, state = lifted(hk.maybe_next_rng_key())
-        assert (set(params), set(state)) == ({"~", "linear"}, {"~"})
-        n, state = inner.apply(params, state, None)
-        updater.update(state)
-        return n
-
-    net = hk.transform_with_state(lambda: where(f))
-    params, state = net.init(KEY)
-    assert set(params) == {f"{prefix}~", f"{prefix}linear"}
-    for i in range(3):
-        assert state == {f"{prefix}~": {"n": i}}
-        n, state = net.apply(params, state, None)
-        assert n == i
-
-
-def test_ignored_updates():
-    def f():
-        lifted, updater = hk.lift_with_state(inner.init)
-        params, state = lifted(hk.maybe_next_rng_key())
-        inner.apply(params, state, None)
-        updater.ignore_update()
-
-    net = hk.transform_with_state(f)
-    params, state = net.init(KEY)
-    assert net.apply(params, state, None)[1] == state == {"lifted/~": {"n": 0}}
-
-
-def test_lift_with_plain_transformations_around_apply():
-    def f(x):
-        params = hk.lift(linear.init, name="inner")(hk.maybe_next_rng_key(), x[0])
-        return jax.vmap(linear.apply, (None, None, 0))(params, None, x)
-
-    net = hk.transform(f)
-    params = net.init(KEY, X)
-    assert list(params) == ["inner/linear"]
-    w = params["inner/linear"]["w"]
-    assert_close(net.apply(params, None, X), X @ w)
-
-
-def test_lift_names_are_numbered_and_reuse_is_by_call():
-    def f(x):
-        first = hk.lift(linear.init)(hk.maybe_next_rng_key(), x)
-        second = hk.lift(linear.init)(hk.maybe_next_rng_key(), x)
-        shared = hk.lift(linear.init, allow_reuse=True)
-        return first, second, shared(hk.maybe_next_rng_key(), x), shared(1, x)
-
-    net = hk.transform(f)
-    params = net.init(KEY, X)
-    assert list(params) == ["lifted/linear", "lifted_1/linear", "lifted_2/linear"]
-    first, second, third, again = net.apply(params, None, X)
-    assert not jnp.array_equal(first["linear"]["w"], second["linear"]["w"])
-    assert third["linear"]["w"] is again["linear"]["w"]
-
-
-def test_reuse_adds_and_the_last_value_stays():
-    def f():
-        a = hk.transform(lambda: hk.get_parameter("a", (), init=jnp.zeros))
-        b = hk.transform(
-            lambda: (
-                hk.get_parameter("a", (), init=jnp.ones),
-                hk.get_parameter("b", (), init=jnp.ones),
-            )
-        )
-        hk.transparent_lift(a.init, allow_reuse=True)(None)
-        return hk.transparent_lift(b.init, allow_reuse=True)(None)
-
-    seen = []
-    params = hk.transform(lambda: seen.append(f())).init(None)
-    assert params == seen[0] == {"~": {"a": 1, "b": 1}}
-
-
-def test_lift_closes_over_modules_and_transparent_lift_does_not():
-    def f(lift):
-        module = hk.Linear(2, name="m")
-        inner = hk.transform(lambda x: module(x))
-        params = lift(inner.init)(hk.maybe_next_rng_key(), X)
-        return inner.apply(params, None, X)
-
-    assert list(hk.transform(lambda: f(hk.lift)).init(KEY)) == ["lifted/m"]
-    with pytest.raises(ValueError, match="close over a module"):
-        hk.transform(lambda: f(hk.transparent_lift)).init(KEY)
-
-
-# ---- layer_stack ---------------------------------------------------------------------
 
 
 def block(x):
@@ -173,7 +69,7 @@ def test_layers_differ_and_gradients_reach_each():
     assert all(g.any() for g in grads["__layer_stack_no_per_layer/linear"]["w"])
 
 
-def test_per_layer_inputs_and_reverse():
+def test_per_layer_inputs_go_to_their_layers_also_in_reverse():
     def f(x, scales, reverse):
         def layer(x, scale):
             return x * scale + 1, x.sum()
@@ -190,7 +86,7 @@ def test_per_layer_inputs_and_reverse():
     assert (out, sums.tolist()) == (((1 * 5 + 1) * 3 + 1) * 2 + 1, [19, 6, 1])
 
 
-def test_several_values_and_passed_reverse():
+def test_a_stack_passes_several_values_and_reverse():
     seen = []
 
     def layer(x, y, reverse):
@@ -206,7 +102,7 @@ def test_several_values_and_passed_reverse():
     assert seen == [True]
 
 
-def test_nested_stacks():
+def test_stacks_nest():
     def f(x):
         inner = hk.layer_stack(3)(lambda x: hk.Linear(4)(x))
         return hk.layer_stack(2, name="outer")(inner)(x)
@@ -286,7 +182,7 @@ class ByNumber:
         return (head + "layer", int(index)) if index.isdigit() else None
 
 
-def test_transparent_stacks():
+def test_transparent_stacks_store_layers_one_by_one():
     def layer(x):
         n = hk.get_state("n", (), init=jnp.zeros)
         hk.set_state("n", n + 1)

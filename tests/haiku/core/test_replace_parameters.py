@@ -307,7 +307,7 @@ def test_a_hypernetwork_makes_the_weights_of_a_stock_layer():
     ],
     ids=["conv", "layer norm", "mlp", "attention", "gru", "batch norm"],
 )
-def test_every_weight_of_a_stock_layer_can_be_given(layer):
+def test_every_weight_of_a_stock_layer_can_be_replaced(layer):
     x = jax.random.normal(KEY, [2, 5, 3])
 
     def call(module):
@@ -340,7 +340,7 @@ def test_every_weight_of_a_stock_layer_can_be_given(layer):
     jax.tree.map(close, want, got)
 
 
-def test_weight_norm():
+def test_weight_norm_replaces_a_weight():
     """w = g v / |v|, for a stock layer."""
 
     def f(x):
@@ -357,7 +357,7 @@ def test_weight_norm():
     np.testing.assert_allclose(out, net.apply(scaled, X), rtol=1e-5)
 
 
-def test_low_rank_updates_of_a_whole_network():
+def test_a_function_adds_low_rank_updates_to_a_whole_network():
     """A function in place of an array: what is stored, and what is used."""
 
     def low_rank(w):
@@ -389,7 +389,7 @@ def test_low_rank_updates_of_a_whole_network():
     assert jnp.any(grads["mlp/~/linear_1"]["lora_b"] != 0)
 
 
-def test_spectral_norm_of_a_stock_layer():
+def test_a_module_may_be_the_function():
     def f(x):
         with hk.replace_parameters({"linear/w": hk.SpectralNorm(n_steps=30)}):
             return hk.Linear(3, with_bias=False)(x)
@@ -402,7 +402,7 @@ def test_spectral_norm_of_a_stock_layer():
     np.testing.assert_allclose(out, want, rtol=1e-3)
 
 
-def test_a_batch_of_weights():
+def test_each_example_may_have_its_own_weights():
     def f(ws, xs):
         layer = hk.Linear(2)
         one = lambda w, x: call(layer, x, w=w)  # noqa: E731
@@ -417,7 +417,7 @@ def test_a_batch_of_weights():
     np.testing.assert_allclose(got, jnp.einsum("bi,bio->bo", xs, ws), rtol=1e-5)
 
 
-def test_given_inside_stacks_and_loops():
+def test_arrays_replace_parameters_inside_stacks_and_loops():
     w = jnp.eye(3) * 0.5
 
     def f(x):
@@ -449,7 +449,7 @@ def test_the_innermost_block_counts_and_ends():
     np.testing.assert_allclose(own, X @ params["linear"]["w"], rtol=1e-6)
 
 
-def test_blueprints_and_inner_functions():
+def test_blueprints_and_inner_functions_are_replaced_too():
     layer = hk.Blueprint(hk.Linear, 3, with_bias=False)
 
     def f(x):
@@ -470,7 +470,7 @@ def test_blueprints_and_inner_functions():
     np.testing.assert_array_equal(same, X)
 
 
-def test_a_tied_recurrent_core():
+def test_a_recurrent_core_is_tied():
     def f(xs):
         xs = hk.Linear(3, name="project")(xs)
         core = hk.VanillaRNN(3, name="core")
@@ -496,7 +496,7 @@ def _untied(xs):
     return hk.dynamic_unroll(core, xs, core.initial_state(None))[0]
 
 
-def test_methods_of_modules():
+def test_paths_name_methods_of_modules():
     class Net(hk.Module):
         def encode(self, x):
             return hk.Linear(2, with_bias=False, name="code")(x)
@@ -549,7 +549,7 @@ def test_errors_say_what_to_write(replacements, says):
         run(replacements)
 
 
-def test_more_errors():
+def test_errors_outside_and_inside_of_blocks():
     outside = r"must be used as part of an `hk.transform`"
     with pytest.raises(ValueError, match=outside), hk.replace_parameters({"a/w": X}):
         pass

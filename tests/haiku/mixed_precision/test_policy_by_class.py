@@ -1,4 +1,4 @@
-"""hk.mixed_precision: policies per class of modules."""
+"""Policies by class of modules."""
 
 import dataclasses
 import threading
@@ -12,6 +12,8 @@ import pytest
 import haiku as hk
 
 mp = hk.mixed_precision
+
+
 F16, BF16, F32 = (jnp.dtype(d) for d in ("float16", "bfloat16", "float32"))
 
 
@@ -82,7 +84,7 @@ POLICIES = [
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["jmp", "ours", "text"])
-def test_what_is_stored_computed_and_returned(policy):
+def test_dtypes_of_parameters_computation_and_outputs(policy):
     with mp.push_policy(Net, policy):
         dtypes, (module, out) = run(lambda: net(y=np.ones(2, np.float32)))
         policy = mp.get_policy(Net)
@@ -213,7 +215,7 @@ def test_set_inside_an_interceptor_stays():
     assert run(f)[1] == F16
 
 
-def test_threads_have_their_own():
+def test_each_thread_has_its_own_policies():
     mp.set_policy(Net, "f16")
     seen = []
     thread = threading.Thread(target=lambda: seen.append(mp.get_policy(Net)))
@@ -222,7 +224,7 @@ def test_threads_have_their_own():
     assert seen == [None] and mp.get_policy(Net) is not None
 
 
-def test_dataclass_modules():
+def test_dataclass_modules_follow_a_policy():
     @dataclasses.dataclass
     class Scale(hk.Module):
         factor: jax.Array
@@ -251,63 +253,6 @@ def test_batch_norm_in_full_inside_half():
     leaves = jax.tree.leaves((params, state))
     assert {leaf.dtype for leaf in leaves} == {F32, jnp.dtype("int32")}
     assert out.dtype == BF16
-
-
-# Policies.
-
-
-@pytest.mark.parametrize(
-    "text, dtypes",
-    [
-        ("float32", (F32, F32, F32)),
-        ("bf16", (BF16, BF16, BF16)),
-        ("o=f16", (F32, F32, F16)),
-        ("c=f16", (F32, F16, F16)),
-        ("p=f16", (F16, F16, F16)),
-        ("compute = bfloat16 , params=full,output=half", (F32, BF16, F16)),
-    ],
-)
-def test_parse(text, dtypes):
-    policy = mp.Policy.parse(text)
-    assert dataclasses.astuple(policy) == dtypes
-    assert eval(repr(policy), {"Policy": mp.Policy.parse}) == policy
-    theirs = jmp.get_policy(text.replace(" ", "")) if "half" not in text else policy
-    assert dtypes == tuple(
-        jnp.dtype(d)
-        for d in (theirs.param_dtype, theirs.compute_dtype, theirs.output_dtype)
-    )
-
-
-@pytest.mark.parametrize(
-    "text", ["", "int32", "q=f16", "p=f16,p=f16", "p=", "p=f16,c", "params=float33"]
-)
-def test_parse_says_what_it_wants(text):
-    with pytest.raises(ValueError, match="float32"):
-        mp.Policy.parse(text)
-
-
-def test_policies_are_of_floating_point_dtypes():
-    with pytest.raises(ValueError, match="compute_dtype is a floating point.*int8"):
-        mp.Policy(jnp.float32, jnp.int8, jnp.float32)
-    with pytest.raises(TypeError, match="takes a text.*got int: 3"):
-        mp.Policy.parse(3)
-
-
-def test_casts_leave_everything_else_alone():
-    policy = mp.Policy(jnp.float16, jnp.bfloat16, jnp.float32)
-    tree = {"a": np.ones(2), "b": [1.5, "text", None, np.arange(2), jnp.ones([], bool)]}
-    for cast, dtype in (
-        (policy.cast_to_param, F16),
-        (policy.cast_to_compute, BF16),
-        (policy.cast_to_output, F32),
-    ):
-        out = cast(tree)
-        assert out["a"].dtype == dtype
-        assert out["b"][:3] == [1.5, "text", None]
-        assert out["b"][3] is tree["b"][3] and out["b"][4].dtype == bool
-
-
-# Bad input.
 
 
 def test_push_inside_the_same_class_is_an_error():

@@ -25,7 +25,7 @@ def close(a, b):
 
 @pytest.mark.parametrize("key", KEYS, ids=["typed", "legacy"])
 @pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jitted"])
-def test_a_net_is_as_without(key, jitted):
+def test_a_net_equals_itself_without_shard_map(key, jitted):
     net = hk.transform(sharded(lambda x: hk.nets.MLP([5, 2])(x)))
     plain = hk.transform(lambda x: hk.nets.MLP([5, 2])(x))
     init, apply = (jax.jit(f) if jitted else f for f in net)
@@ -39,7 +39,7 @@ def test_a_net_is_as_without(key, jitted):
     close(grads(apply), grads(plain.apply))
 
 
-def test_statistics_of_all_devices():
+def test_batch_norm_averages_over_devices():
     norm = lambda **kw: hk.BatchNorm(True, True, 0.9, **kw)  # noqa: E731
     net = hk.transform_with_state(
         sharded(lambda x: norm(cross_replica_axis="i")(x, True))
@@ -50,7 +50,7 @@ def test_statistics_of_all_devices():
     close(net.apply(params, state, None, X), plain.apply(params, state, None, X))
 
 
-def test_keys():
+def test_devices_draw_the_same_or_their_own_keys():
     noise = lambda x: x + jax.random.normal(hk.next_rng_key(), x.shape)  # noqa: E731
 
     def f(x):
@@ -69,7 +69,7 @@ def test_keys():
         )
 
 
-def test_what_differs_between_devices_can_not_be_kept():
+def test_values_that_differ_between_devices_are_an_error():
     def f(x):
         hk.set_state("mean", x.mean())
         return x
@@ -83,7 +83,7 @@ def test_what_differs_between_devices_can_not_be_kept():
         net.init(KEYS[0], X)
 
 
-def test_several_arguments_and_a_part_of_the_mesh():
+def test_several_arguments_run_on_a_part_of_the_mesh():
     mesh = jax.make_mesh(
         (2, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2
     )

@@ -83,14 +83,14 @@ def test_init_is_that_of_transform(model):
         assert jax.tree.structure(other) == jax.tree.structure(model)
 
 
-def test_shapes_alone(model):
+def test_shapes_are_enough_for_init(model):
     shapes = jax.eval_shape(hk.bind(MLP).init, KEY, X)
     assert jax.tree.structure(shapes) == jax.tree.structure(model)
     assert shapes.params["mlp/~/linear_0"]["w"].shape == (4, 5)
     assert "mlp/~/linear_0/w  f32[4,5]" in repr(shapes)
 
 
-def test_packed_parameters(model):
+def test_a_model_takes_packed_parameters(model):
     packed = hk.bind(MLP).to(hk.experimental.pack(model.params))
     np.testing.assert_allclose(packed(X), model(X), rtol=1e-6)
     assert repr(packed) == repr(model)
@@ -98,7 +98,7 @@ def test_packed_parameters(model):
     assert len(jax.tree.leaves(grads)) == 1
 
 
-def test_immutable_dictionaries(model):
+def test_a_model_takes_immutable_dictionaries(model):
     frozen = hk.bind(MLP).to(hk.data_structures.to_immutable_dict(model.params))
     same(frozen(X), model(X))
     assert repr(frozen) == repr(model)
@@ -112,7 +112,7 @@ def f_noisy(x, *, scale=1.0):
 @pytest.mark.parametrize(
     "net", [f_noisy, hk.transform(f_noisy), hk.transform_with_state(f_noisy)]
 )
-def test_functions_and_pairs(net):
+def test_functions_and_pairs_are_bound(net):
     model = hk.bind(net).init(1, X, scale=0.5)
     transformed = hk.transform(f_noisy)
     same(model.params, transformed.init(1, X))
@@ -124,7 +124,7 @@ def test_functions_and_pairs(net):
             getattr(model, name)
 
 
-def test_pairs_without_a_key():
+def test_a_pair_may_take_no_key():
     pair = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(3)(x)))
     model = hk.bind(pair).init(1, X)
     same(model(X), pair.apply(model.params, X))
@@ -155,7 +155,7 @@ def several(kind):
 
 @pytest.mark.parametrize("transform", ["multi_transform", "multi_transform_with_state"])
 @pytest.mark.parametrize("kind", ["names", "fields", "places"])
-def test_several_functions(kind, transform):
+def test_a_pair_of_several_functions_is_bound(kind, transform):
     pair = getattr(hk, transform)(several(kind))
     model = hk.bind(pair).init(1, X)
     if kind == "places":
@@ -178,7 +178,7 @@ def test_several_functions(kind, transform):
 # ---- Calls like the module --------------------------------------------------------
 
 
-def test_methods_and_attributes():
+def test_methods_and_attributes_are_reached():
     binding = hk.bind(Autoencoder, 3)
 
     def use(net, x):
@@ -200,7 +200,7 @@ def test_methods_and_attributes():
         _ = model.encoder.nothing
 
 
-def test_a_method_that_needs_more():
+def test_a_method_that_needs_more_parameters_is_an_error():
     class WithCall(Autoencoder):
         def __call__(self, x):
             return self.encode(x)
@@ -224,7 +224,7 @@ def test_what_a_creator_keeps_out_stays_out():
     assert model(X).shape == (2, 3)
 
 
-def test_keys():
+def test_a_key_is_passed_by_keyword():
     def f(x, rng=None):
         return hk.dropout(hk.next_rng_key(), 0.5, x), rng
 
@@ -241,7 +241,7 @@ def test_keys():
 # ---- A pytree ---------------------------------------------------------------------
 
 
-def test_transformations(model):
+def test_a_model_goes_through_transformations(model):
     def loss(model, x):
         return jnp.mean(model(x) ** 2)
 
@@ -259,7 +259,7 @@ def test_transformations(model):
     np.testing.assert_allclose(tangent, squares, rtol=1e-5)
 
 
-def test_ensemble(model):
+def test_vmap_over_keys_makes_an_ensemble(model):
     keys = jax.random.split(KEY, 3)
     ensemble = jax.vmap(hk.bind(MLP).init, (0, None))(keys, X)
     outs = jax.vmap(lambda model: model(X))(ensemble)
@@ -268,7 +268,7 @@ def test_ensemble(model):
     np.testing.assert_allclose(outs[1], member(X), rtol=1e-5)
 
 
-def test_optimizer(model):
+def test_an_optimizer_takes_a_model(model):
     optimizer = optax.adam(1e-2)
 
     def step(carry, _):
@@ -283,7 +283,7 @@ def test_optimizer(model):
     assert values[-1] < 0.1 * values[0]
 
 
-def test_key_paths(model):
+def test_key_paths_name_parameters(model):
     paths = [
         jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(model)
     ]
@@ -310,7 +310,7 @@ def test_equal_blueprints_are_one_structure(model):
         jax.tree.map(jnp.add, model, hk.bind(hk.nets.MLP, [5, 3, 3]).init(1, X))
 
 
-def test_copies(model):
+def test_copies_are_equal(model):
     pickled = pickle.loads(pickle.dumps(model))
     for other in (copy.copy(model), copy.deepcopy(model), pickled):
         same(other, model)
@@ -319,7 +319,7 @@ def test_copies(model):
     assert jax.tree.structure(copy.copy(counter)) == jax.tree.structure(counter)
 
 
-def test_used_inside_a_transformed_function(model):
+def test_a_model_works_inside_a_transformed_function(model):
     net = hk.transform(lambda model, x: hk.Linear(2)(model(x)))
     params = net.init(KEY, model, X)
     assert list(params) == ["linear"]
@@ -376,7 +376,7 @@ def test_state_that_a_loop_hands_on_is_unchanged():
         run(True)
 
 
-def test_training_with_state():
+def test_a_model_with_state_trains():
     net = hk.Blueprint(hk.BatchNorm, True, True, 0.9)
     model = hk.bind(net).init(0, X, is_training=True)
 
@@ -395,7 +395,7 @@ def test_training_with_state():
     assert new(X, is_training=False).shape == X.shape
 
 
-def test_state_of_pairs():
+def test_pairs_keep_their_state():
     pair = hk.transform_with_state(lambda x: Counter()(x))
     model = hk.bind(pair).init(0, X)
     with pytest.raises(hk.StateChangedError):
@@ -407,7 +407,7 @@ def test_state_of_pairs():
 # ---- Looking, and errors that teach -----------------------------------------------
 
 
-def test_repr(model):
+def test_the_repr_lists_parameters(model):
     assert repr(model) == (
         "Bound(Blueprint(MLP, [5, 3]))\n"
         "  mlp/~/linear_0/b  f32[5]\n"
@@ -433,7 +433,7 @@ def test_repr(model):
     same(repr(jax.tree.map(lambda x: 1, model)).count("  1"), 4)
 
 
-def test_replace(model):
+def test_replace_changes_parameters_and_state(model):
     zeros = jax.tree.map(jnp.zeros_like, model.params)
     same(model.replace(params=zeros)(X), jnp.zeros([2, 3]))
     same(model.replace(), model)
@@ -449,7 +449,7 @@ def test_replace(model):
         del model.params
 
 
-def test_errors(model):
+def test_errors_say_what_to_write(model):
     cases = {
         "takes arguments only after a module's class": lambda: hk.bind(MLP, 42, X),
         "was given a bound model": lambda: hk.bind(model),

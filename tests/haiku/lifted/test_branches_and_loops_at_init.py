@@ -16,7 +16,7 @@ def shapes(tree):
 
 
 @pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jitted"])
-def test_branches_make_parameters_of_their_own(jitted):
+def test_branches_make_different_parameters(jitted):
     a, b = (lambda: hk.nets.MLP([4, 3], name="a")), (lambda: hk.Linear(3, name="b"))
 
     def f(x, pred):
@@ -33,7 +33,7 @@ def test_branches_make_parameters_of_their_own(jitted):
         np.testing.assert_allclose(apply(params, None, X, pred), want, 1e-5)
 
 
-def test_branches_draw_with_keys_of_their_own():
+def test_branches_draw_with_different_keys():
     init = hk.initializers.RandomNormal()
     branches = [hk.to_module(lambda x: hk.Linear(3, w_init=init)(x))] * 3
 
@@ -46,7 +46,7 @@ def test_branches_draw_with_keys_of_their_own():
     assert len({w.tobytes() for w in map(np.asarray, weights)}) == 3
 
 
-def test_what_has_one_name_is_shared_by_branches():
+def test_branches_share_modules_of_one_name():
     def shared(x):
         return hk.Linear(3, name="shared")(x)
 
@@ -61,7 +61,7 @@ def test_what_has_one_name_is_shared_by_branches():
     np.testing.assert_allclose(net.apply(params, None, X), want, 1e-5)
 
 
-def test_branches_make_state_of_their_own():
+def test_branches_make_different_state():
     def counting(name):
         def branch(x):
             n = hk.get_state(name, (), jnp.int32, init=jnp.zeros)
@@ -94,7 +94,7 @@ def test_a_branch_inside_a_loop_inside_a_branch():
     assert net.apply(params, None, X).shape == X.shape
 
 
-def test_a_branch_with_layers_of_its_own():
+def test_a_branch_may_hold_a_layer_stack():
     stack = lambda x: hk.layer_stack(2)(lambda x: hk.Linear(3)(x))(x)  # noqa: E731
 
     def f(x, pred):
@@ -111,7 +111,7 @@ def test_a_branch_with_layers_of_its_own():
     np.testing.assert_allclose(net.apply(params, None, X, False), want, 1e-5)
 
 
-def test_while_loop_makes_what_its_body_and_condition_ask_for():
+def test_while_loop_makes_the_parameters_of_body_and_condition():
     def cond(c):
         return hk.Linear(1, name="judge")(c[0]).sum() + c[1] < 3
 

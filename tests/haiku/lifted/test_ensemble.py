@@ -70,7 +70,7 @@ def test_gradients_are_those_of_the_members(members):
     assert_stacked(have, grads, 1e-4)
 
 
-def test_what_was_used_before_is_shared():
+def test_members_share_modules_used_before():
     def f(x):
         trunk = hk.Linear(4, name="trunk")
         scale = hk.get_parameter("scale", (), init=jnp.ones)
@@ -90,7 +90,7 @@ def test_what_was_used_before_is_shared():
     np.testing.assert_allclose(net.apply(params, None, X), want, 1e-5)
 
 
-def test_what_a_plain_vmap_used_before_is_shared_whatever_its_size():
+def test_members_share_modules_that_a_plain_vmap_used_before():
     def f(x):
         square = hk.Linear(N, name="square")  # weights [N, N]: they would fit N members
         hidden = hk.vmap(square, split_rng=False)(x)
@@ -121,7 +121,7 @@ def test_members_may_be_used_twice_and_modules_built_outside():
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_parameters_along_an_axis(axis):
+def test_parameters_lie_along_an_axis(axis):
     def per_example(xs):
         layer = hk.Linear(2, w_init=hk.initializers.RandomNormal(), with_bias=False)
         return hk.vmap(layer, split_rng=True, params_axis=axis)(xs)
@@ -136,7 +136,7 @@ def test_parameters_along_an_axis(axis):
     np.testing.assert_allclose(out, jnp.einsum("ni,nio->no", xs, w), 1e-5)
 
 
-def test_an_ensemble_of_ensembles_and_inside_other_transformations():
+def test_ensembles_nest_and_run_inside_other_transformations():
     inner = lambda x: hk.ensemble(hk.Linear(3), 2)(x).mean(0)  # noqa: E731
 
     def f(x):
@@ -151,7 +151,7 @@ def test_an_ensemble_of_ensembles_and_inside_other_transformations():
     assert net.apply(params, None, X)[0].shape == (N, 2, 3)
 
 
-def test_a_stack_inside_an_ensemble():
+def test_a_stack_runs_inside_an_ensemble():
     def closed(x):
         return hk.layer_stack(3)(lambda x: hk.Linear(3)(x))(x)
 
@@ -165,7 +165,7 @@ def test_a_stack_inside_an_ensemble():
     np.testing.assert_allclose(net.apply(params, None, X)[1], want, 1e-5)
 
 
-def test_bad_sizes():
+def test_bad_sizes_are_errors():
     with pytest.raises(ValueError, match="at least one member, got size=0"):
         hk.transform(lambda x: hk.ensemble(hk.Linear(1), 0)(x)).init(KEY, X)
     params = hk.transform(lambda x: hk.ensemble(hk.Linear(1), 2)(x)).init(KEY, X)
@@ -173,7 +173,7 @@ def test_bad_sizes():
         hk.transform(lambda x: hk.ensemble(hk.Linear(1), 3)(x)).apply(params, None, X)
 
 
-def test_members_on_several_devices():
+def test_members_run_on_several_devices():
     """N members per device: members are cut along their axis, nothing is exchanged."""
     devices = jax.devices()[:2]
     mesh = Mesh(np.array(devices), ("members",))
