@@ -6,6 +6,7 @@ all, and which parameters and state it shares with the others.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,31 +22,6 @@ from haiku._trees.rules import Rules
 def split_keys(frame: Frame, number: int) -> jax.Array | None:
     """A key for each run, `[number, ...]`; None without keys."""
     return None if frame.keys is None else frame.keys.take_array(number)
-
-
-def run_one(
-    f: Callable[..., Any],
-    start: Contents,
-    key: Any,
-    args: Any,
-    kwargs: Any,
-    keep_names: bool = False,
-) -> tuple[Any, Contents]:
-    """One run's output, and what it changes of `start`.
-
-    Args:
-      f: A function that reads and writes the running frame.
-      start: The contents that it starts from.
-      key: This run's own key; None draws from the keys in `start`.
-      args: The arguments of `f`.
-      kwargs: Its keyword arguments.
-      keep_names: Whether the names that modules take in `f` stay taken.
-    """
-    if key is not None:
-        start = start._replace(keys=(key, ()))
-    out, after = pure(f, keep_names)(start, *args, **kwargs)
-    changed = changes(start, after)
-    return out, changed if key is None else changed._replace(keys=None)
 
 
 class Placement(NamedTuple):
@@ -139,6 +115,43 @@ class Layout(NamedTuple):
                 for name in named
             )
             self.params.rules.find(what, paths)
+
+
+def run_one(
+    f: Callable[..., Any],
+    frame: Frame,
+    layout: Layout,
+    shared: Contents,
+    own: tuple[Contents, ...],
+    key: Any,
+    args: Any,
+    kwargs: Any,
+) -> tuple[Any, Contents, tuple[Contents, ...]]:
+    """One run's output, and what it changes of the shared values and of its own.
+
+    Args:
+      f: A function that reads and writes the running frame.
+      frame: The running frame.
+      layout: Which values the runs share.
+      shared: The shared values.
+      own: This run's own values, one part for each of the layout's places.
+      key: This run's own key; None draws from the keys of all.
+      args: The arguments of `f`.
+      kwargs: Its keyword arguments.
+    """
+    start = join(shared, own)
+    if key is not None:
+        start = start._replace(keys=(key, ()))
+    apart = contextlib.nullcontext()
+    if layout.places:
+        apart = frame.usage.forgetting_touched()
+    with apart:
+        # Free names would be those of modules whose values have other shapes.
+        out, after = pure(f, keep_names=bool(layout.places))(start, *args, **kwargs)
+    changed = changes(start, after)
+    if key is not None:
+        changed = changed._replace(keys=None)
+    return out, *layout.split(frame, changed)
 
 
 def _unfitting(path: str, value: Any, place: Any) -> str:

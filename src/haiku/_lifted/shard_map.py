@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable, Mapping, Set
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -82,7 +81,6 @@ def shard_map(
         size = math.prod(mesh.shape[name] for name in axes)
         keys = split_keys(frame, size) if split_rng else None
         layout = Layout(placement(frame, params_specs), placement(frame, state_specs))
-        has_own = bool(layout.places)
 
         def fits(value: Any, spec: PartitionSpec) -> bool:
             return all(_divides(mesh, spec, x) for x in jax.tree.leaves(value))
@@ -91,10 +89,7 @@ def shard_map(
 
         def part(shared: Any, own: Any, keys: Any, args: Any) -> Any:
             key = None if keys is None else keys[0]
-            start = join(shared, own)
-            with frame.usage.forgetting_touched() if has_own else nullcontext():
-                out, changed = run_one(f, start, key, args, {}, has_own)
-            return out, *layout.split(frame, changed)
+            return run_one(f, frame, layout, shared, own, key, args, {})
 
         everywhere = PartitionSpec()
         specs = in_specs if isinstance(in_specs, tuple) else (in_specs,) * len(args)
@@ -109,26 +104,31 @@ def shard_map(
                 check_vma=check_vma,
             )
 
+        parts = shared, own, keys, args
         try:
             whole = sharded(part, (out_specs, everywhere, layout.places))
-            out, changed, own = whole(shared, own, keys, args)
+            out, changed, own = whole(*parts)
         except ValueError as error:
-            try:  # Is there still an error without the values that are kept?
-                alone = sharded(lambda *args: part(*args)[0], out_specs)
-                jax.eval_shape(alone, shared, own, keys, args)
-            except ValueError:
-                raise error from None
-            raise ValueError(
-                "hk.shard_map can't keep shared parameters or state that differ "
-                "between devices. Average state first, with `jax.lax.pmean(x, "
-                "axis_name)`, or split it with `state_specs`; make parameters with "
-                "`split_rng=not hk.running_init()`."
-            ) from error
+            _explain(error, sharded(lambda *parts: part(*parts)[0], out_specs), parts)
+            raise
         frame.absorb(join(changed, own))
         layout.check_found(frame, "hk.shard_map, params_specs")
         return out
 
     return shard_map_f
+
+
+def _explain(error: ValueError, alone: Callable[..., Any], parts: Any) -> None:
+    """Raises a better error if `f` alone, without the values it keeps, has none."""
+    try:
+        jax.eval_shape(alone, *parts)
+    except ValueError:
+        return
+    raise ValueError(
+        "hk.shard_map can't keep shared parameters or state that differ between "
+        "devices. Average state first, with `jax.lax.pmean(x, axis_name)`, or split it "
+        "with `state_specs`; make parameters with `split_rng=not hk.running_init()`."
+    ) from error
 
 
 def _divides(mesh: Any, spec: PartitionSpec, x: Any) -> bool:

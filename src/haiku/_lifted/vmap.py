@@ -3,7 +3,6 @@
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -95,7 +94,6 @@ def vmap(
     _check_mapped(fun, in_axes, axis_size)
     if state_axis is _AS_PARAMS:
         state_axis = params_axis
-    has_own = params_axis is not None or state_axis is not None
 
     @functools.wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +101,7 @@ def vmap(
         layout = Layout(placement(frame, params_axis), placement(frame, state_axis))
         keys = None
         size: Any = None
-        if split_rng or has_own:
+        if split_rng or layout.places:
             size = _axis_size(axis_size, in_axes, args, kwargs)
             keys = split_keys(frame, size) if split_rng else None
 
@@ -113,11 +111,7 @@ def vmap(
         shared, own = layout.split(frame, frame.snapshot(), fits)
 
         def one(own: Any, args: Any, kwargs: Any, key: Any) -> Any:
-            start = join(shared, own)
-            # Names that are free again would be those of modules of other shapes.
-            with frame.usage.forgetting_touched() if has_own else nullcontext():
-                out, changed = run_one(fun, start, key, args, kwargs, has_own)
-            return out, *layout.split(frame, changed)
+            return run_one(fun, frame, layout, shared, own, key, args, kwargs)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(

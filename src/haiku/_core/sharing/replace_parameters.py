@@ -102,23 +102,41 @@ def replace_parameters(
         )
     if not replacements:
         raise ValueError(f"{_WHAT} takes at least one path, such as {{'logits/w': w}}.")
-    frame = current_frame(_WHAT)
     if isinstance(inside, Blueprint):
         inside = inside.build()
-    values = {
+    frame = current_frame(_WHAT)
+    checked = {
         path: _checked(frame, path, value, inside)
         for path, value in replacements.items()
     }
-    block = ReplacementBlock(_WHAT, values, inside)
-    # The other parameter is read as it is around the block.
-    getters, outer = hooks.param_getters.get(), blocks.get()
+    with _Replacements(ReplacementBlock(_WHAT, checked, inside)).hooks():
+        yield
 
-    def is_replaced_around(path: str) -> bool:
-        return any(block.match(path) for block in outer)
 
-    def creator(next_creator, shape, dtype, init, context: GetterContext):
-        path = block.see(context)
-        use = _resolve(block, path)
+class _Replacements:
+    """The hooks of one block, and the block's surroundings.
+
+    Args:
+      block: The block.
+    """
+
+    def __init__(self, block: ReplacementBlock):
+        self.block = block
+        # The other parameter is read as it is around the block.
+        self.getters, self.blocks = hooks.param_getters.get(), blocks.get()
+
+    def hooks(self) -> contextlib.AbstractContextManager[None]:
+        """Replaces parameters while the block runs."""
+        return self.block.replacing(self.creator, self.getter)
+
+    def is_replaced_around(self, path: str) -> bool:
+        """Whether a block around this one replaces a parameter."""
+        return any(block.match(path) for block in self.blocks)
+
+    def creator(self, next_creator, shape, dtype, init, context: GetterContext):
+        """Makes a parameter, or that in its place, or nothing."""
+        path = self.block.see(context)
+        use = _resolve(self.block, path)
         if use.array is not None:
             return DO_NOT_STORE
         if use.source == path:
@@ -127,34 +145,38 @@ def replace_parameters(
         inner = use.source.removeprefix(frame.full_path(""))
         is_of_this_run = use.source == frame.full_path(inner)
         exists = _stored(use.source) is not DO_NOT_STORE
-        exists |= is_replaced_around(use.source)
+        exists |= self.is_replaced_around(use.source)
         if frame.initialising and is_of_this_run and not exists and not use.functions:
             value = next_creator(shape, dtype, init)
             if value is not DO_NOT_STORE:
                 _store(frame, inner, value)
         return DO_NOT_STORE
 
-    def getter(next_getter, value, context: GetterContext):
-        path = block.see(context)
-        use = _resolve(block, path)
+    def getter(self, next_getter, value, context: GetterContext):
+        """Reads what stands in a parameter's place."""
+        path = self.block.see(context)
+        use = _resolve(self.block, path)
+        if use.array is None and use.source == path and not use.functions:
+            return next_getter(value)
         if use.array is not None:
             value = use.array
         elif use.source != path:
-            value = _stored(use.source)
-            if value is not DO_NOT_STORE or is_replaced_around(use.source):
-                of_source = context._replace(full_name=use.source)
-                value = hooks.run_chain(getters, lambda v: v, (value,), of_source)
-            if value is DO_NOT_STORE:
-                raise ValueError(_missing(path, use))
+            value = self.source(path, use, context)
         stored = value
         for function in use.functions:
             value = function(value)
-        if use.array is not None or use.source != path or use.functions:
-            _check_shape(path, use, stored, value, context)
+        _check_shape(path, use, stored, value, context)
         return next_getter(value)
 
-    with block.replacing(creator, getter):
-        yield
+    def source(self, path: str, use: _Use, context: GetterContext) -> Any:
+        """Another parameter, as it is read around the block."""
+        value = _stored(use.source)
+        if value is not DO_NOT_STORE or self.is_replaced_around(use.source):
+            of_source = context._replace(full_name=use.source)
+            value = hooks.run_chain(self.getters, lambda v: v, (value,), of_source)
+        if value is DO_NOT_STORE:
+            raise ValueError(_missing(path, use))
+        return value
 
 
 def _checked(frame: Frame, path: str, value: Any, inside: Any) -> Any:
