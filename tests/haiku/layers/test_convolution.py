@@ -270,7 +270,7 @@ X = jnp.ones([2, 6, 7, 4])
         (
             lambda: hk.Conv2DTranspose(3, 3, output_shape=9, padding=(1, 1)),
             ValueError,
-            "`padding` is 'SAME' or 'VALID'",
+            "`padding` must be 'SAME' or 'VALID'",
         ),
         (
             lambda: hk.Conv2DTranspose(3, 3, output_shape=9, padding="SAME_LOWER")(X),
@@ -280,7 +280,7 @@ X = jnp.ones([2, 6, 7, 4])
         (
             lambda: hk.Conv2DTranspose(3, 3, stride=2, output_shape=9)(X),
             ValueError,
-            "size 6 to the output_shape 9.*brings 9 to 5",
+            "size 6 into output_shape 9.*maps 9 to 5",
         ),
     ],
 )

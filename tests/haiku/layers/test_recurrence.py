@@ -283,7 +283,7 @@ def test_rnn_core_is_abstract():
         (
             lambda: hk.DeepRNN([hk.GRU(4)])(X[0], ()),
             ValueError,
-            "1 cores, but was given 0 states",
+            "1 cores, but got 0 states",
         ),
         (
             lambda: hk.deep_rnn_with_skip_connections([jnp.tanh]),

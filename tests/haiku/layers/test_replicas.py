@@ -507,14 +507,14 @@ def test_an_axis_that_nothing_names():
     net = norm("batch")
     params, state = numbers(jnp.float32)
     told = unbound(lambda: net.apply(params, state, None, X[0]))
-    for words in ("'batch_norm'", "the axis 'batch'", "axis_name='batch'", "`init`"):
+    for words in ("'batch_norm'", "over axis 'batch'", "axis_name='batch'", "`init`"):
         assert words in told
     assert "'batch'" in unbound(lambda: net.init(KEY, X[0]))
     # Only the name that is missing is told.
     net = norm(("i", "j"))
     apply = jax.vmap(lambda x: net.apply(params, state, None, x)[0], axis_name="i")
     told = unbound(lambda: apply(X))
-    assert "the axis 'j'" in told and "'i'" not in told
+    assert "over axis 'j'" in told and "'i'" not in told
     quantizer = hk.transform_with_state(
         lambda x: hk.nets.VectorQuantizer(5, 3, 0.5, cross_replica_axis="r")(x, True)
     )
