@@ -142,9 +142,9 @@ def named(params):
             yield f"{module}/{name}", array
 
 
-if hasattr(hk.experimental, "pack"):
+if hasattr(hk.data_structures, "pack"):
 
     def packed(params):
         """Params as one vector, and the function that restores them."""
-        view = hk.experimental.pack(params)
-        return view, hk.experimental.unpack
+        view = hk.data_structures.pack(params)
+        return view, hk.data_structures.unpack

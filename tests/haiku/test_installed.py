@@ -91,8 +91,8 @@ def test_of_ours_alone(site):
         f"renga-jax  {hk.__version__}",
         f"  haiku    {site / 'haiku'}, of renga-jax {hk.__version__}",
         f"  rlax     {site / 'rlax'}, of renga-jax {hk.__version__}",
-        "  dm-haiku 0.0.17+renga.0.1.0 stands for dm-haiku, without code",
-        "  rlax 0.1.9+renga.0.1.0 stands for rlax, without code",
+        "  dm-haiku 0.0.17+renga.0.1.0 stands in for dm-haiku, without code",
+        "  rlax 0.1.9+renga.0.1.0 stands in for rlax, without code",
         f"python     3.{sys.version_info.minor}",
         "jax        0.",
     ):
@@ -104,7 +104,7 @@ def test_dm_haiku_over_ours(site):
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     error = run("-c", "import haiku", path=[site]).stderr
     assert "ImportError: dm-haiku is installed over Renga" in error
-    assert "`python -m rlax` says what to run" in error
+    assert "`python -m rlax` lists the commands" in error
     done = run("-m", "rlax", path=[site])
     assert done.returncode == 1
     assert (
@@ -132,7 +132,7 @@ def test_dm_haiku_uninstalled_took_files_of_ours(site):
     uninstall(site, "dm-haiku")
     done = run("-m", "haiku", path=[site])
     assert done.returncode == 1
-    assert f"1 of the files that renga-jax {hk.__version__} brought are" in done.stdout
+    assert f"1 of the files of renga-jax {hk.__version__} are" in done.stdout
     assert "uninstall -y renga-jax\n" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""`hk.experimental.pack`: parameters in one vector."""
+"""`hk.data_structures.pack`: parameters in one vector."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import haiku as hk
-from haiku.experimental import Packed, pack, unpack
+from haiku.data_structures import Packed, pack, unpack
 
 TREE = {
     "a": {"w": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.float32(7)},

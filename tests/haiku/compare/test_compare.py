@@ -14,8 +14,8 @@ import pytest
 
 import haiku as hk
 from haiku.__main__ import main
-from haiku._compare.pickles import Refused, loaded
-from haiku._compare.reading import Unreadable, by_path, values_at
+from haiku._compare.pickles import Refused, load_pickle
+from haiku._compare.reading import Unreadable, by_path, read_values
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 PICKLES = json.loads((GOLDEN / "pickles.json").read_text())
@@ -82,7 +82,7 @@ def test_safetensors(written):
     header = json.dumps(about).encode()
     content = len(header).to_bytes(8, "little") + header + data
     pathlib.Path("a.safetensors").write_bytes(content)
-    have = values_at("a.safetensors")
+    have = read_values("a.safetensors")
     assert {path: x.dtype for path, x in have.items()} == {
         "mlp/w": jnp.bfloat16,
         "mlp/b": np.int64,
@@ -103,7 +103,7 @@ def test_what_differs(written, params, capsys):
     for line in (
         "first:  a.npz, 4 values, 23 numbers",
         "second: b.npz, 5 values, 38 numbers",
-        "1 of another shape; 1 of another dtype; 1 with other numbers.",
+        "1 with another shape; 1 with another dtype; 1 with other numbers.",
         "The largest difference is 5, at mlp/~/linear_0/b.",
         "  w: f32[4,3] -> bf16[4,5]",
         "  w: likely renamed: head/w",
@@ -121,26 +121,26 @@ def test_tolerance(written, params):
 def test_the_same_below_a_path(written, capsys):
     assert main(["compare", "state.pkl", "a.npz"]) == 1
     told = capsys.readouterr().out
-    assert "All paths of the second are in the first, below 'params'" in told
-    assert "write #params behind the first" in told
+    assert "The first holds all paths of the second below 'params'" in told
+    assert "append #params to the first" in told
 
 
 def test_a_model_of_other_shapes(written, capsys):
     assert main(["compare", "a.npz", "its_model:wider"]) == 1
     told = capsys.readouterr().out
     assert "A model has no numbers" in told
-    assert "3 of another shape." in told and "  w: f32[4,3] -> f32[4,5]" in told
+    assert "3 with another shape." in told and "  w: f32[4,3] -> f32[4,5]" in told
 
 
 @pytest.mark.parametrize(
     ("named", "why"),
     [
-        ("nothing.npz", "there is no such file"),
+        ("nothing.npz", "neither an existing file"),
         ("its_model:nothing", "AttributeError"),
-        ("its_model:net", "it is no tree of arrays"),
+        ("its_model:net", "it isn't a tree of arrays"),
         ("no_such_module:params", "ModuleNotFoundError"),
         ("its_model.py", "can't be read: UnpicklingError"),
-        ("state.pkl#weights", "At its top are opt, params, step."),
+        ("state.pkl#weights", "Its top level is opt, params, step."),
     ],
 )
 def test_what_can_not_be_read(written, capsys, named, why):
@@ -150,7 +150,7 @@ def test_what_can_not_be_read(written, capsys, named, why):
 
 def test_a_brain_float_keeps_its_dtype_in_npz(tmp_path):
     np.savez(tmp_path / "a.npz", **{"a/w": jnp.ones(3, jnp.bfloat16)})
-    assert values_at(str(tmp_path / "a.npz"))["a/w"].dtype == jnp.bfloat16
+    assert read_values(str(tmp_path / "a.npz"))["a/w"].dtype == jnp.bfloat16
 
 
 # ---- Pickles ------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_brain_float_keeps_its_dtype_in_npz(tmp_path):
 @pytest.mark.parametrize("what", PICKLES)
 def test_old_pickles(what, protocol):
     data = base64.b64decode(PICKLES[what][protocol])
-    old, trusted = by_path(loaded(data)), by_path(pickle.loads(data))
+    old, trusted = by_path(load_pickle(data)), by_path(pickle.loads(data))
     assert list(old) == list(trusted) and len(old) >= 2
     for path, value in old.items():
         np.testing.assert_array_equal(value, trusted[path])
@@ -175,7 +175,7 @@ def test_an_array_of_an_older_jax():
     assert older != data
     with pytest.raises(ModuleNotFoundError):
         pickle.loads(older)
-    assert loaded(older)["a"]["w"].tolist() == [0, 1, 2]
+    assert load_pickle(older)["a"]["w"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -188,7 +188,7 @@ def test_pickles_of_arrays_and_containers(protocol):
         "state": optax.adam(1e-3).init({"w": jnp.ones(2)}),
         "core": hk.LSTMState(np.ones(1), np.ones(2)),
     }
-    have = loaded(pickle.dumps(tree, protocol))
+    have = load_pickle(pickle.dumps(tree, protocol))
     assert jax.tree.structure(have) == jax.tree.structure(tree)
     assert have["jax"].dtype == jnp.bfloat16 and have["jax"].shape == (2, 3)
 
@@ -210,11 +210,11 @@ def test_a_pickle_runs_nothing_unless_trusted(tmp_path, capsys, protocol):
     file = tmp_path / "a.pkl"
     file.write_bytes(pickle.dumps(harmful, protocol))
     assert main(["compare", str(file), str(file)]) == 2
-    assert "is no array and no container" in capsys.readouterr().err
+    assert "is neither an array nor a container" in capsys.readouterr().err
     assert not ran.exists()
     with pytest.raises(Unreadable, match="--trust"):
-        values_at(str(file))
-    values_at(str(file), trust=True)
+        read_values(str(file))
+    read_values(str(file), trust=True)
     assert ran.exists()
 
 
@@ -237,4 +237,4 @@ def test_names_that_are_refused(place):
     data = b"\x80\x04" + text.encode("latin1") + b"\x93."
     assert [op.name for op, _, _ in pickletools.genops(data)][-2:-1] == ["STACK_GLOBAL"]
     with pytest.raises(Refused, match=place[0]):
-        loaded(data)
+        load_pickle(data)
