@@ -185,3 +185,9 @@ def test_what_cannot_be_drawn(init, shape, dtype, message):
 def test_variance_scaling_options(arguments, message):
     with pytest.raises(ValueError, match=message):
         I.VarianceScaling(**arguments)
+
+
+def test_fan_in_axes_out_of_range_raise():
+    init = I.VarianceScaling(fan_in_axes=[5])
+    with pytest.raises(IndexError, match=r"fan_in_axes \(5,\).*\(2, 3, 4\)"):
+        draw(init, (2, 3, 4))

@@ -108,7 +108,8 @@ def test_dm_haiku_over_ours(site):
     done = run("-m", "rlax", path=[site])
     assert done.returncode == 1
     assert (
-        f"`import haiku` belongs to renga-jax {hk.__version__} and dm-haiku" in done.stdout
+        f"`import haiku` belongs to renga-jax {hk.__version__} and dm-haiku"
+        in done.stdout
     )
     assert "dm-haiku was last, and 1 of Renga's files are gone" in done.stdout
     assert "uninstall -y dm-haiku renga-jax\n" in done.stdout
