@@ -195,7 +195,7 @@ def create_from_padfn(
 def create_from_tuple(
     padding: tuple[int, int] | Sequence[tuple[int, int]], n: int
 ) -> Sequence[tuple[int, int]]:
-    """Repeats or checks the pairs ``(before, after)`` for `n` spatial axes.
+    """Expands one or several pairs ``(before, after)`` to one per spatial axis.
 
     Args:
       padding: One pair for all axes, or one per axis.

@@ -87,9 +87,9 @@ def _split(leaf: Any, leading: tuple[int, ...]) -> Any:
 
 
 def expand_apply(f: Callable[..., Any], axis: int = 0) -> Callable[..., Any]:
-    """Makes a function of batches work on a single example.
+    """Wraps a function of batches to take a single example.
 
-    The inputs get a batch axis of size 1, which the outputs lose again.
+    Adds a batch axis of size 1 to the inputs and removes it from the outputs.
 
     Args:
       f: A function of batched arrays.

@@ -32,8 +32,8 @@ class BatchNorm(Module):
         y = (x - mean) / sqrt(var + eps) * scale + offset
 
     In training, mean and variance come from the batch, and the submodules `mean_ema`
-    and `var_ema` keep moving averages of them as state. Otherwise these averages are
-    used instead. For half-precision inputs, all four are float32.
+    and `var_ema` keep moving averages of them as state. Otherwise, the averages are
+    used. For half-precision inputs, all four are float32.
 
     Args:
       create_scale: Whether to learn a `scale` per channel.
@@ -53,7 +53,7 @@ class BatchNorm(Module):
     Raises:
       NameError: At a call, if no surrounding transformation names `cross_replica_axis`.
       ValueError: `axis` or `data_format` is invalid, groups are given without
-        `cross_replica_axis`, or an initializer for a parameter that isn't created.
+        `cross_replica_axis`, or an initializer without its parameter.
 
     Source:
       Ioffe and Szegedy, 2015, Batch Normalization: Accelerating Deep Network Training

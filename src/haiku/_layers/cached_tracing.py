@@ -39,8 +39,8 @@ def elementwise(name: str) -> Callable[..., Any]:
     return decorate
 
 
-# Elementwise functions that compute the same number compiled or not. A function of the
-# user's is never compiled: it may read parameters, keys or state.
+# Elementwise functions that compute the same number compiled or not. Users' functions
+# are never compiled: they may read parameters, keys or state.
 _ACTIVATIONS = (
     "celu",
     "elu",

@@ -72,7 +72,7 @@ def _gates(core: _ConvLSTM, x: jax.Array, name: str) -> jax.Array:
 
 
 class Conv1DLSTM(_ConvLSTM):
-    """Convolutional LSTM over one spatial axis, see :class:`Conv2DLSTM`.
+    """Convolutional LSTM over one spatial axis; see :class:`Conv2DLSTM`.
 
     Example:
       >>> def f(x):
@@ -109,7 +109,7 @@ class Conv2DLSTM(_ConvLSTM):
 
 
 class Conv3DLSTM(_ConvLSTM):
-    """Convolutional LSTM over three spatial axes, see :class:`Conv2DLSTM`.
+    """Convolutional LSTM over three spatial axes; see :class:`Conv2DLSTM`.
 
     Example:
       >>> def f(x):

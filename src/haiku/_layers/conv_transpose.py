@@ -148,7 +148,7 @@ class ConvNDTranspose(Module):
 
 
 class Conv1DTranspose(ConvNDTranspose):
-    """Transposed convolution over one spatial axis, see :class:`ConvNDTranspose`.
+    """Transposed convolution over one spatial axis; see :class:`ConvNDTranspose`.
 
     Example:
       >>> up = hk.bind(hk.Conv1DTranspose, 1, 2, stride=2, w_init=jnp.ones)
@@ -188,7 +188,7 @@ class Conv1DTranspose(ConvNDTranspose):
 
 
 class Conv2DTranspose(ConvNDTranspose):
-    """Transposed convolution over two spatial axes, see :class:`ConvNDTranspose`.
+    """Transposed convolution over two spatial axes; see :class:`ConvNDTranspose`.
 
     Example:
       >>> f = lambda x: hk.Conv2DTranspose(8, 3, stride=2, name="up")(x)
@@ -230,7 +230,7 @@ class Conv2DTranspose(ConvNDTranspose):
 
 
 class Conv3DTranspose(ConvNDTranspose):
-    """Transposed convolution over three spatial axes, see :class:`ConvNDTranspose`.
+    """Transposed convolution over three spatial axes; see :class:`ConvNDTranspose`.
 
     Example:
       >>> f = lambda x: hk.Conv3DTranspose(2, 2, stride=2, name="up")(x)
@@ -291,7 +291,7 @@ def _pad_for_output(
 
     Raises:
       ValueError: The convolution doesn't map `output_size` to `input_size`, or
-        `padding` is another.
+        `padding` has another value.
     """
     covered = {"VALID": output_size - kernel_size + 1, "SAME": output_size}
     if padding not in covered:

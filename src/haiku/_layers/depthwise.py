@@ -103,7 +103,7 @@ class DepthwiseConvND(Module):
 
 
 class DepthwiseConv1D(DepthwiseConvND):
-    """Convolves each channel over one spatial axis, see :class:`DepthwiseConv2D`.
+    """Convolves each channel over one spatial axis; see :class:`DepthwiseConv2D`.
 
     Example:
       >>> conv = hk.bind(hk.DepthwiseConv1D, 1, 2, padding="VALID", w_init=jnp.ones)
@@ -207,7 +207,7 @@ class DepthwiseConv2D(DepthwiseConvND):
 
 
 class DepthwiseConv3D(DepthwiseConvND):
-    """Convolves each channel over three spatial axes, see :class:`DepthwiseConv2D`.
+    """Convolves each channel over three spatial axes; see :class:`DepthwiseConv2D`.
 
     Example:
       >>> f = lambda x: hk.DepthwiseConv3D(1, kernel_shape=3, name="conv")(x)

@@ -106,7 +106,7 @@ class Embed(Module):
 
         Args:
           ids: Tokens in ``[0, vocab_size)``, integers of any shape. Larger ones are
-            clamped by ``ARRAY_INDEX`` and give zeros with ``ONE_HOT``.
+            clamped with ``ARRAY_INDEX`` and give zeros with ``ONE_HOT``.
           lookup_style: Overrides the module's.
           precision: Overrides the module's.
 

@@ -28,7 +28,7 @@ class GroupNorm(Module):
 
     Args:
       groups: Number of groups; must divide the number of channels.
-      axis: Axes to average over. The channel axis stands for the channels of one group.
+      axis: Axes to average over; the channel axis means the channels of one group.
         Default: all but the first.
       create_scale: Whether to learn a `scale` per channel.
       create_offset: Whether to learn an `offset` per channel.

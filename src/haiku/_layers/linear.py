@@ -59,7 +59,7 @@ class Linear(Module):
         *,
         precision: jax.lax.PrecisionLike = None,
     ) -> jax.Array:
-        """Returns ``inputs w + b``.
+        """Returns ``inputs @ w + b``.
 
         Args:
           inputs: ``[..., input size]``, of a float dtype.

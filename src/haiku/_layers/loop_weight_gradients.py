@@ -62,7 +62,7 @@ def sum_of_products(*products: Factors) -> jax.Array:
 
 
 def is_collected(w: jax.Array) -> bool:
-    """Whether `scan` now collects products with `w`."""
+    """Whether `scan` currently collects products with `w`."""
     collector = _current_collector()
     return collector is not None and collector.collects(w)
 
@@ -122,7 +122,7 @@ def _current_collector() -> "_Collector | None":
 
 
 def _is_traced_index(x: Any) -> bool:
-    """Whether `x` is a tracer over which no `jax.custom_jvp` rule can close."""
+    """Whether `x` is a traced integer; a `jax.custom_jvp` rule can't close over it."""
     return isinstance(x, Tracer) and not jnp.issubdtype(x.dtype, jnp.inexact)
 
 

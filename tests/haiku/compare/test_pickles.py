@@ -61,7 +61,7 @@ def test_arrays_and_containers_load(protocol):
 
 
 class Program:
-    """What a pickle of runs a function."""
+    """An object whose pickle calls a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments

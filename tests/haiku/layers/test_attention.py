@@ -4,15 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import KEY, normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = normal(2, 3, 4, 5)
@@ -21,7 +17,7 @@ X = normal(2, 3, 4, 5)
 W_INIT = hk.initializers.VarianceScaling(2.0)
 
 
-def attended(params, query, key, value, mask, heads):
+def attention(params, query, key, value, mask, heads):
     """Attention by its equation, on random parameters."""
 
     def linear(name, x):
@@ -57,10 +53,10 @@ def test_attention_follows_its_equation(batch):
     params = net.init(KEY, query, key, value, mask)
     params = jax.tree.map(lambda p: normal(*p.shape, seed=p.size), params)
     out = net.apply(params, None, query, key, value, mask)
-    want = attended(params, query, key, value, mask, 2)
+    want = attention(params, query, key, value, mask, 2)
     np.testing.assert_allclose(out, want, rtol=1e-3, atol=1e-4)
     out = net.apply(params, None, query, key, value, None)
-    want = attended(params, query, key, value, None, 2)
+    want = attention(params, query, key, value, None, 2)
     np.testing.assert_allclose(out, want, rtol=1e-3, atol=1e-4)
 
 
@@ -99,7 +95,7 @@ def test_a_query_with_everything_masked_gets_the_mean_and_a_gradient(dtype):
     out, grads = jax.value_and_grad(
         lambda p, mask: net.apply(p, None, x, mask).sum().astype("float32")
     )(params, nothing)
-    # All keys are alike, so that without a mask a query has the mean of the values too.
+    # All keys are equal, so a query without a mask gets the mean of the values too.
     want = net.apply(params, None, x, everything).sum()
     np.testing.assert_allclose(out, np.float32(want), rtol=0.02, atol=0.02)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))

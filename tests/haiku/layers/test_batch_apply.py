@@ -3,14 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = normal(2, 3, 4, 5)

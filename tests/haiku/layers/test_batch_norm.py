@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normalise
 
 import haiku as hk
 
@@ -18,10 +19,6 @@ def batch_norm(**options):
     )
 
 
-def normalised(x, axes, eps=1e-5):
-    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
-
-
 def test_training_normalises_the_batch_and_averages_over_calls():
     net = batch_norm()
     params, state = net.init(None, X, True)
@@ -33,7 +30,7 @@ def test_training_normalises_the_batch_and_averages_over_calls():
         "batch_norm": {"scale": 2 * jnp.ones([1, 1, 4]), "offset": jnp.ones([1, 1, 4])}
     }
     out, state = net.apply(params, state, None, X, True)
-    np.testing.assert_allclose(out, 2 * normalised(X, (0, 1)) + 1, atol=1e-4)
+    np.testing.assert_allclose(out, 2 * normalise(X, (0, 1)) + 1, atol=1e-4)
     _, state = net.apply(params, state, None, 3 * X, True)
     mean = X.mean((0, 1))
     average = state["batch_norm/~/mean_ema"]["average"][0, 0]
@@ -49,7 +46,7 @@ def test_local_statistics_outside_training_leave_the_averages():
     net = batch_norm()
     params, state = net.init(None, X, True)
     out, after = net.apply(params, state, None, X, False, test_local_stats=True)
-    np.testing.assert_allclose(out, normalised(X, (0, 1)), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, (0, 1)), atol=1e-4)
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
@@ -57,7 +54,7 @@ def test_is_training_may_be_an_array():
     net = batch_norm()
     params, state = net.init(None, X, jnp.array(True))
     out, _ = net.apply(params, state, None, X, np.bool_(True))
-    np.testing.assert_allclose(out, normalised(X, (0, 1)), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, (0, 1)), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +76,7 @@ def test_axis_chooses_the_statistics_and_the_shape_of_parameters(axis, axes, sha
     params, state = net.init(None, X, True)
     assert params["batch_norm"]["scale"].shape == shape
     out, _ = net.apply(params, state, None, X, True)
-    np.testing.assert_allclose(out, normalised(X, axes), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, axes), atol=1e-4)
 
 
 def test_float32_averages_keep_outputs_in_half_precision():
@@ -141,7 +138,7 @@ def test_the_variance_is_exact_far_from_zero(mean):
     found = state["batch_norm/~/var_ema"]["average"][0, 0]
     np.testing.assert_allclose(found, variance, rtol=1e-4)
     want = (exact - exact.mean((0, 1))) / np.sqrt(variance + 1e-5)
-    # The mean itself has a float32's digits.
+    # The mean itself has only the digits of a float32.
     np.testing.assert_allclose(out, want, atol=1e-5 + 1e-7 * mean)
 
 

@@ -1,35 +1,18 @@
 """Convolutional LSTMs."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normal, run_step, sigmoid
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def one_step(core, x, state):
-    """Random parameters, and the step with them."""
-    net = hk.transform(lambda x, s: core()(x, s))
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x, state))
-    out, state = net.apply(params, None, x, state)
-    return params, np.asarray(out), jax.tree.map(np.asarray, state)
 
 
 def test_a_kernel_of_size_one_gives_an_lstm_per_pixel():
     x, h, c = normal(2, 5, 3), normal(2, 5, 4, seed=1), normal(2, 5, 4, seed=2)
-    params, out, _ = one_step(lambda: hk.Conv1DLSTM((5,), 4, 1), x, hk.LSTMState(h, c))
+    params, out, _ = run_step(lambda: hk.Conv1DLSTM((5,), 4, 1), x, hk.LSTMState(h, c))
     p, q = (params[f"conv1_dlstm/{n}_to_hidden"] for n in ("input", "hidden"))
     gates = x @ p["w"][0] + p["b"] + h @ q["w"][0] + q["b"]
     i, g, f, o = np.split(gates, 4, -1)

@@ -6,25 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import apply_layer, normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = jnp.ones([2, 6, 7, 4])
-
-
-def with_params(f, x):
-    """Parameters of `f` with random biases, and what it returns with them."""
-    net = hk.transform(f)
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x))
-    return next(iter(params.values())), jax.jit(net.apply)(params, None, x)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +21,9 @@ def with_params(f, x):
     list(itertools.product(["SAME", "VALID"], [1, 2, 3], [2, 3])),
 )
 def test_the_transpose_is_the_gradient_of_a_convolution(padding, stride, kernel):
-    """Up to a flip of the kernel, where the convolution gives the input's size."""
+    """Up to a flip of the kernel, if the convolution gives the input's size."""
     x = normal(1, 4, 2)
-    params, out = with_params(
+    params, out = apply_layer(
         lambda x: hk.ConvNDTranspose(1, 3, kernel, stride, padding=padding)(x), x
     )
     size = 4 * stride if padding == "SAME" else 3 * stride + max(kernel, stride)
@@ -63,7 +52,7 @@ def test_output_shape_sets_the_size(padding, sizes):
         5, 3, stride=2, output_shape=sizes, padding=padding
     )(x)
     wanted = (sizes, sizes) if isinstance(sizes, int) else sizes
-    _, out = with_params(layer, x)
+    _, out = apply_layer(layer, x)
     assert out.shape == (2, *wanted, 5)
 
 
@@ -72,20 +61,20 @@ def test_output_shape_allows_channels_first():
     layer = lambda x: hk.Conv2DTranspose(  # noqa: E731
         5, 3, stride=2, output_shape=(7, 10), data_format="NCHW"
     )(x)
-    assert with_params(layer, x)[1].shape == (2, 5, 7, 10)
+    assert apply_layer(layer, x)[1].shape == (2, 5, 7, 10)
 
 
 @pytest.mark.parametrize("padding", [hk.pad.full, (2, 2), [(2, 2), (2, 2)]])
 def test_paddings_apply_to_all_axes(padding):
     x = normal(2, 4, 5, 3)
-    _, out = with_params(lambda x: hk.Conv2DTranspose(2, 3, padding=padding)(x), x)
+    _, out = apply_layer(lambda x: hk.Conv2DTranspose(2, 3, padding=padding)(x), x)
     assert out.shape == (2, 6, 7, 2)  # the input, and a zero more on each side
 
 
 def test_a_mask_multiplies_the_kernel():
     mask = np.zeros([3, 2, 3], np.float32)
     x = normal(2, 5, 3)
-    params, out = with_params(lambda x: hk.Conv1DTranspose(2, 3, mask=mask)(x), x)
+    params, out = apply_layer(lambda x: hk.Conv1DTranspose(2, 3, mask=mask)(x), x)
     np.testing.assert_array_equal(out, np.broadcast_to(params["b"], out.shape))
 
 

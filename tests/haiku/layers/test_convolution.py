@@ -1,48 +1,16 @@
 """ConvND, Conv1D, Conv2D and Conv3D."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import apply_layer, convolve, normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = jnp.ones([2, 6, 7, 4])
-
-
-def with_params(f, x):
-    """Parameters of `f` with random biases, and what it returns with them."""
-    net = hk.transform(f)
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x))
-    return next(iter(params.values())), jax.jit(net.apply)(params, None, x)
-
-
-def slid(x, w, stride, rate, zeros, groups=1):
-    """A convolution by its definition: x [B, T, C], w [k, C / groups, D]."""
-    x = np.pad(x, ((0, 0), zeros, (0, 0)))
-    reach = (w.shape[0] - 1) * rate + 1
-    size_in, size_out = x.shape[-1] // groups, w.shape[-1] // groups
-    out = []
-    for t in range(0, x.shape[1] - reach + 1, stride):
-        window = x[:, t : t + reach : rate]
-        parts = [
-            np.einsum(
-                "bkc,kcd->bd",
-                window[..., g * size_in : (g + 1) * size_in],
-                w[..., g * size_out : (g + 1) * size_out],
-            )
-            for g in range(groups)
-        ]
-        out.append(np.concatenate(parts, -1))
-    return np.stack(out, 1)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +26,9 @@ def slid(x, w, stride, rate, zeros, groups=1):
 )
 def test_convolution_follows_its_definition(options, zeros):
     x = normal(2, 9, 4)
-    params, out = with_params(lambda x: hk.Conv1D(6, 3, **options)(x), x)
+    params, out = apply_layer(lambda x: hk.Conv1D(6, 3, **options)(x), x)
     groups = options.get("feature_group_count", 1)
-    want = slid(
+    want = convolve(
         x,
         params["w"],
         options.get("stride", 1),

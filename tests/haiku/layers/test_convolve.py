@@ -4,53 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import KEY, apply_layer, convolve, normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = jnp.ones([2, 6, 7, 4])
-
-
-def with_params(f, x):
-    """Parameters of `f` with random biases, and what it returns with them."""
-    net = hk.transform(f)
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x))
-    return next(iter(params.values())), jax.jit(net.apply)(params, None, x)
-
-
-def slid(x, w, stride, rate, zeros, groups=1):
-    """A convolution by its definition: x [B, T, C], w [k, C / groups, D]."""
-    x = np.pad(x, ((0, 0), zeros, (0, 0)))
-    reach = (w.shape[0] - 1) * rate + 1
-    size_in, size_out = x.shape[-1] // groups, w.shape[-1] // groups
-    out = []
-    for t in range(0, x.shape[1] - reach + 1, stride):
-        window = x[:, t : t + reach : rate]
-        parts = [
-            np.einsum(
-                "bkc,kcd->bd",
-                window[..., g * size_in : (g + 1) * size_in],
-                w[..., g * size_out : (g + 1) * size_out],
-            )
-            for g in range(groups)
-        ]
-        out.append(np.concatenate(parts, -1))
-    return np.stack(out, 1)
 
 
 def test_a_mask_multiplies_the_kernel():
     x = normal(2, 9, 4)
     mask = np.zeros([3, 4, 6], np.float32)
     mask[0] = 1
-    params, out = with_params(lambda x: hk.Conv1D(6, 3, mask=mask)(x), x)
-    want = slid(x, params["w"] * mask, 1, 1, (1, 1)) + params["b"]
+    params, out = apply_layer(lambda x: hk.Conv1D(6, 3, mask=mask)(x), x)
+    want = convolve(x, params["w"] * mask, 1, 1, (1, 1)) + params["b"]
     np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-4)
 
 

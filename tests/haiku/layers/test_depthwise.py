@@ -1,45 +1,13 @@
 """Depthwise and separable convolutions."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import KEY, apply_layer, convolve, normal
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
-
-
-def with_params(f, x):
-    """Parameters of `f` with random biases, and what it returns with them."""
-    net = hk.transform(f)
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x))
-    return next(iter(params.values())), jax.jit(net.apply)(params, None, x)
-
-
-def slid(x, w, stride, rate, zeros, groups=1):
-    """A convolution by its definition: x [B, T, C], w [k, C / groups, D]."""
-    x = np.pad(x, ((0, 0), zeros, (0, 0)))
-    reach = (w.shape[0] - 1) * rate + 1
-    size_in, size_out = x.shape[-1] // groups, w.shape[-1] // groups
-    out = []
-    for t in range(0, x.shape[1] - reach + 1, stride):
-        window = x[:, t : t + reach : rate]
-        parts = [
-            np.einsum(
-                "bkc,kcd->bd",
-                window[..., g * size_in : (g + 1) * size_in],
-                w[..., g * size_out : (g + 1) * size_out],
-            )
-            for g in range(groups)
-        ]
-        out.append(np.concatenate(parts, -1))
-    return np.stack(out, 1)
 
 
 @pytest.mark.parametrize(
@@ -49,15 +17,15 @@ def test_the_bias_follows_channels_that_come_first(n, bias):
     cls = (hk.DepthwiseConv1D, hk.DepthwiseConv2D, hk.DepthwiseConv3D)[n - 1]
     x = normal(2, 3, *(6, 5, 4)[:n])
     f = lambda x: cls(2, 3, data_format="channels_first")(x)  # noqa: E731
-    params, out = with_params(f, x)
+    params, out = apply_layer(f, x)
     assert params["b"].shape == bias
     assert out.shape == (2, 6, *x.shape[2:])
 
 
 def test_depthwise_convolves_each_channel_by_itself():
     x = normal(2, 9, 3)
-    params, out = with_params(lambda x: hk.DepthwiseConv1D(2, 3, rate=2)(x), x)
-    want = slid(x, params["w"], 1, 2, (2, 2), groups=3) + params["b"]
+    params, out = apply_layer(lambda x: hk.DepthwiseConv1D(2, 3, rate=2)(x), x)
+    want = convolve(x, params["w"], 1, 2, (2, 2), groups=3) + params["b"]
     np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-4)
 
 

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
+from definitions import normalise
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
 X = np.random.RandomState(0).randn(3, 4, 5, 6).astype(np.float32) * 2 + 1
-
-
-def normalised(x, axes, eps=1e-5):
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    return (x - mean) / np.sqrt(variance + eps)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +30,7 @@ def test_group_norm_normalises_each_group(axis, axes):
         assert norm.rank == 4
         return out
 
-    want = normalised(X.reshape(3, 4, 5, 3, 2), axes, 1e-3).reshape(X.shape)
+    want = normalise(X.reshape(3, 4, 5, 3, 2), axes, 1e-3).reshape(X.shape)
     np.testing.assert_allclose(run(f)(), want, atol=1e-4)
 
 
@@ -44,7 +40,7 @@ def test_group_norm_accepts_other_sizes_in_later_calls():
         return norm(X), norm(X[:, :2])
 
     out = run(f)()[1]
-    want = normalised(X[:, :2].reshape(3, 2, 5, 2, 3), (1, 2, 4))
+    want = normalise(X[:, :2].reshape(3, 2, 5, 2, 3), (1, 2, 4))
     np.testing.assert_allclose(out, want.reshape(3, 2, 5, 6), atol=1e-4)
 
 

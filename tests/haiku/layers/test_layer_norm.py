@@ -4,16 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normalise
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
 X = np.random.RandomState(0).randn(3, 4, 5, 6).astype(np.float32) * 2 + 1
-
-
-def normalised(x, axes, eps=1e-5):
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    return (x - mean) / np.sqrt(variance + eps)
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -26,19 +22,19 @@ def test_layer_norm_normalises_over_its_axes(axis, axes, fast):
         norm = hk.LayerNorm(axis, True, True, eps=1e-3, use_fast_variance=fast)
         return norm(X)
 
-    np.testing.assert_allclose(run(f)(), normalised(X, axes, 1e-3), atol=1e-4)
+    np.testing.assert_allclose(run(f)(), normalise(X, axes, 1e-3), atol=1e-4)
 
 
 def test_layer_norm_scales_and_shifts():
     net = hk.transform(lambda x: hk.LayerNorm(-1, True, True)(x))
     scale, offset = np.arange(6.0), np.arange(6.0) - 3
     out = net.apply({"layer_norm": {"scale": scale, "offset": offset}}, None, X)
-    np.testing.assert_allclose(out, normalised(X, -1) * scale + offset, atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, -1) * scale + offset, atol=1e-4)
 
 
 def test_instance_norm_normalises_over_space():
     out = run(lambda: hk.InstanceNorm(True, True)(X))()
-    np.testing.assert_allclose(out, normalised(X, (1, 2)), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, (1, 2)), atol=1e-4)
 
 
 def test_the_gradient_is_that_of_the_equation():

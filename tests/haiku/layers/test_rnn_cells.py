@@ -1,39 +1,22 @@
 """VanillaRNN, LSTM and GRU: one step."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import KEY, normal, run_step, sigmoid
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
-KEY = jax.random.key(0, impl="unsafe_rbg")  # the fastest to compile
-
-
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).randn(*shape).astype(np.float32)
 
 
 X = normal(6, 2, 3)  # [T, B, features]
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def one_step(core, x, state):
-    """Random parameters, and the step with them."""
-    net = hk.transform(lambda x, s: core()(x, s))
-    params = jax.tree.map(lambda p: normal(*p.shape), net.init(KEY, x, state))
-    out, state = net.apply(params, None, x, state)
-    return params, np.asarray(out), jax.tree.map(np.asarray, state)
-
-
 @pytest.mark.parametrize("double_bias", [True, False])
 def test_a_vanilla_step_follows_its_equation(double_bias):
     x, h = normal(2, 3), normal(2, 4, seed=1)
-    params, out, state = one_step(lambda: hk.VanillaRNN(4, double_bias), x, h)
+    params, out, state = run_step(lambda: hk.VanillaRNN(4, double_bias), x, h)
     p, q = params["vanilla_rnn/linear"], params["vanilla_rnn/linear_1"]
     want = np.maximum(x @ p["w"] + p["b"] + h @ q["w"] + q.get("b", 0), 0)
     np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
@@ -43,7 +26,7 @@ def test_a_vanilla_step_follows_its_equation(double_bias):
 
 def test_an_lstm_step_follows_its_equations():
     x, h, c = normal(2, 3), normal(2, 4, seed=1), normal(2, 4, seed=2)
-    params, out, state = one_step(lambda: hk.LSTM(4), x, hk.LSTMState(h, c))
+    params, out, state = run_step(lambda: hk.LSTM(4), x, hk.LSTMState(h, c))
     p = params["lstm/linear"]
     i, g, f, o = np.split(np.concatenate([x, h], -1) @ p["w"] + p["b"], 4, -1)
     c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
@@ -62,7 +45,7 @@ def test_an_lstm_accepts_a_plain_pair_as_state():
 
 def test_a_gru_step_follows_its_equations():
     x, h = normal(2, 3), normal(2, 4, seed=1)
-    params, out, state = one_step(lambda: hk.GRU(4), x, h)
+    params, out, state = run_step(lambda: hk.GRU(4), x, h)
     p = params["gru"]
     w_i, w_h = np.split(p["w_i"], 3, -1), np.split(p["w_h"], 3, -1)
     b = np.split(p["b"], 3)

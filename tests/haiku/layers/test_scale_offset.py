@@ -4,16 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normalise
 
 import haiku as hk
 
 run = hk.testing.transform_and_run
 X = np.random.RandomState(0).randn(3, 4, 5, 6).astype(np.float32) * 2 + 1
-
-
-def normalised(x, axes, eps=1e-5):
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    return (x - mean) / np.sqrt(variance + eps)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +68,10 @@ def test_a_call_may_pass_scale_and_offset():
         lambda: hk.LayerNorm(-1, False, False)(X, scale, offset),
         lambda: hk.GroupNorm(1, -1, False, False)(X, scale, offset),
     ):
-        want = normalised(X, -1) * scale + 1
+        want = normalise(X, -1) * scale + 1
         np.testing.assert_allclose(run(norm)(), want, atol=1e-4)
     out = run(lambda: hk.LayerNorm(-1, False, False)(X, scale=2.0, offset=1))()
-    np.testing.assert_allclose(out, normalised(X, -1) * 2 + 1, atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, -1) * 2 + 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -46,7 +46,7 @@ def test_the_singular_vectors_pass_no_gradient():
     u = unit(v @ X)
     weights = np.arange(X.size, dtype=np.float32).reshape(X.shape)
     ours = jax.grad(lambda x: jnp.sum(weights * net.apply({}, state, None, x)[0]))(X)
-    # Of W / (v W uᵀ), u and v as they are.
+    # The derivative of W / (v W uᵀ) with constant u and v.
     sigma = (v @ X @ u.T)[0, 0]
     by_hand = weights / sigma - np.sum(weights * X) / sigma**2 * (v.T @ u)
     np.testing.assert_allclose(ours, by_hand, rtol=1e-3, atol=1e-3)
