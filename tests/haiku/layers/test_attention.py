@@ -9,11 +9,7 @@ from definitions import KEY, normal
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = normal(2, 3, 4, 5)
-
-
 W_INIT = hk.initializers.VarianceScaling(2.0)
 
 

@@ -11,8 +11,6 @@ from definitions import apply_layer, normal
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = jnp.ones([2, 6, 7, 4])
 
 

@@ -9,8 +9,6 @@ from definitions import KEY, apply_layer, convolve, normal
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = jnp.ones([2, 6, 7, 4])
 
 

@@ -9,8 +9,6 @@ from definitions import normal
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = normal(2, 3, 4, 5)
 
 

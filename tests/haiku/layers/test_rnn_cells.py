@@ -8,8 +8,6 @@ from definitions import KEY, normal, run_step, sigmoid
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = normal(6, 2, 3)  # [T, B, features]
 
 

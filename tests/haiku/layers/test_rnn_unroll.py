@@ -9,10 +9,7 @@ from definitions import KEY, normal
 import haiku as hk
 
 run = hk.testing.transform_and_run
-
-
 X = normal(6, 2, 3)  # [T, B, features]
-
 
 CORES = {
     "vanilla": lambda: hk.VanillaRNN(4),
