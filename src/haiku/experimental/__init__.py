@@ -34,9 +34,6 @@ from haiku._lifted.lift import transparent_lift as transparent_lift
 from haiku._lifted.lift import (
     transparent_lift_with_state as transparent_lift_with_state,
 )
-from haiku._packed import Packed as Packed
-from haiku._packed import pack as pack
-from haiku._packed import unpack as unpack
 from haiku.config import check_jax_usage as check_jax_usage
 from haiku.config import module_auto_repr as module_auto_repr
 from haiku.config import rng_reserve_size as rng_reserve_size

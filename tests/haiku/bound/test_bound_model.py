@@ -91,7 +91,7 @@ def test_shapes_are_enough_for_init(model):
 
 
 def test_a_model_takes_packed_parameters(model):
-    packed = hk.bind(MLP).to(hk.experimental.pack(model.params))
+    packed = hk.bind(MLP).to(hk.data_structures.pack(model.params))
     np.testing.assert_allclose(packed(X), model(X), rtol=1e-6)
     assert repr(packed) == repr(model)
     grads = jax.grad(lambda m: m(X).sum())(packed)

@@ -153,7 +153,7 @@ def test_models_of_every_kind(kind):
         "blueprint": lambda: outline(blueprint, params),
         "bound": lambda: outline(hk.bind(blueprint).to(params)),
         "transformed": lambda: outline(net, params),
-        "packed": lambda: outline(net, hk.experimental.pack(params)),
+        "packed": lambda: outline(net, hk.data_structures.pack(params)),
     }[kind]()(X)
     assert told.param_count == 1180
     assert told.parts[0].parts[0].params["w"].values.std > 0

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from haiku import config
+from haiku._settings import current_settings
 from haiku._core.keys.batched_init import Draw, Sample, as_is, split_and_draw
 
 KeyState = tuple[jax.Array, tuple[jax.Array, ...]]
@@ -166,7 +166,7 @@ class PRNGSequence(Iterator[jax.Array]):
 
     def reserve_up_to_full(self) -> None:
         """Splits off keys until `config.rng_reserve_size` are reserved."""
-        self.reserve(config.settings().rng_reserve_size - len(self._reserved))
+        self.reserve(current_settings().rng_reserve_size - len(self._reserved))
 
     def reserve_exactly(self, num: int) -> None:
         """Splits off or drops keys until `num` are reserved."""
@@ -180,7 +180,7 @@ class PRNGSequence(Iterator[jax.Array]):
 
     def __next__(self) -> jax.Array:
         if not self._reserved:
-            self.reserve(config.settings().rng_reserve_size)
+            self.reserve(current_settings().rng_reserve_size)
         return self._reserved.popleft()
 
     def draw(self, sample: Sample, arguments: tuple[Any, ...]) -> jax.Array:
@@ -190,7 +190,7 @@ class PRNGSequence(Iterator[jax.Array]):
         keeps it from merging the operations before and after `x`. Inside the user's
         `jit`, XLA merges as usual.
         """
-        single = not self._reserved and config.settings().rng_reserve_size == 1
+        single = not self._reserved and current_settings().rng_reserve_size == 1
         if not single or not _hashable(arguments):
             return sample(next(self), as_is, *arguments)
         before = self._key

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from haiku import config
+from haiku._settings import current_settings
 from haiku._core.errors.help_links import Explained
 from haiku._core.leaks.jax_transformations import (
     BRANCHES,
@@ -161,7 +161,7 @@ class Watch:
 
     def check_usage(self, what: str) -> None:
         """Raises JaxUsageError inside a plain `jax.*` if `check_jax_usage` is on."""
-        if config.settings().check_jax_usage and trace_state() != self.trace:
+        if current_settings().check_jax_usage and trace_state() != self.trace:
             inside = (running_transformations() or [UNKNOWN])[0]
             raise JaxUsageError(
                 f"`{what}` inside {inside}: its side effect may be lost or happen a "

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 
-from haiku import config
+from haiku._settings import current_settings
 from haiku._core.runs.frame import (
     Frame,
     OutsideTransformError,
@@ -248,7 +248,7 @@ class Module(metaclass=ModuleMetaclass):
         self._take_name(self.__dict__.get("name"))
 
     def __repr__(self) -> str:
-        if not (self.AUTO_REPR and config.settings().module_auto_repr):
+        if not (self.AUTO_REPR and current_settings().module_auto_repr):
             return object.__repr__(self)
         args, kwargs = self.__dict__.get("_arguments", ((), {}))
         _, *parameters = inspect.signature(type(self).__init__).parameters.values()

@@ -1,7 +1,7 @@
-"""Every layer and net under each setting that users of JAX have: subject x setting.
+"""Every layer and net under each setting of JAX: a table of subject x setting.
 
-Most settings show where a program is traced, so most cells only trace. `conftest.py`
-prints how many cells hold.
+Most settings take effect while tracing, so most cells only trace. `conftest.py` prints
+how many cells pass.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from module_table import ROWS, USES, inputs
 
 import haiku as hk
 
-# A generator that compiles in a tenth of the default one's time.
+# This generator compiles in a tenth of the default's time.
 KEY = jax.random.key(3, impl="unsafe_rbg")
 SUBJECTS = {**ROWS, **USES}
-# They take values or weights, not examples: no axis has a length that may be 0.
+# They take values or weights instead of examples, so no axis may have length 0.
 WITHOUT_EXAMPLES = [
     name for name in SUBJECTS if name[:3] in ("Exp", "EMA", "Spe", "SNP")
 ]
@@ -38,7 +38,7 @@ class Subject:
         self.out = jax.eval_shape(self.net.apply, *self.values, KEY, self.x)
 
     def run(self, x, key=KEY):
-        """`init`, then `apply` of what it made."""
+        """Runs `init`, then `apply` with its result."""
         return self.net.apply(*self.net.init(key, x), key, x)
 
     def loss(self, params, x):
@@ -56,7 +56,7 @@ def _some_values(shape):
 
 @contextlib.contextmanager
 def checking_leaks():
-    """JAX collects garbage to find leaks; here not what was there before."""
+    """JAX collects garbage to find leaks; freezing skips all older objects."""
     gc.freeze()
     try:
         with jax.checking_leaks():
@@ -78,7 +78,7 @@ def shapes(tree):
 
 
 def check_strict(s, setting):
-    """Both runs and the gradient, where JAX converts and broadcasts nothing."""
+    """Both runs and the gradient, if JAX neither converts nor broadcasts."""
     with setting:
         assert shapes(jax.eval_shape(s.net.init, KEY, s.x)) == shapes(s.shapes)
         out = jax.eval_shape(s.net.apply, *s.values, KEY, s.x)
@@ -98,7 +98,7 @@ def check_dtype_promotion(s):
 
 
 def check_half(dtype, s):
-    """Outputs are of the inputs' dtype, states of cores too; so are parameters."""
+    """Outputs, states of cores and parameters have the dtype of the inputs."""
     x = inputs(s.row, dtype)
     params, state = jax.eval_shape(s.net.init, KEY, x)
     assert {p.dtype for p in floats(params)} <= {jnp.dtype(dtype)}
@@ -110,7 +110,7 @@ def check_half(dtype, s):
 
 
 def check_symbolic(s):
-    """`init` and `apply` are exported for any number of examples, and of steps."""
+    """`init` and `apply` can be exported for any number of examples and steps."""
     names = [str(n) for n in s.row.shape]
     names[s.row.batch] = "batch"
     if s.row.time is not None:
@@ -127,7 +127,7 @@ def check_symbolic(s):
 
 
 def check_empty(s):
-    """No examples: outputs of size 0, and the state that was there."""
+    """Without examples, outputs have size 0 and the state stays unchanged."""
     x = np.take(s.x, range(0), axis=s.row.batch)
     first = jax.eval_shape(s.net.init, KEY, x)
     state = jax.tree.map(_some_values, first[1])
@@ -142,7 +142,7 @@ def check_empty(s):
 
 
 def check_no_steps(s):
-    """A sequence of length 0: outputs of size 0, and the first state, which is zero."""
+    """A sequence of length 0 gives outputs of size 0 and the initial state, zero."""
     x = np.take(s.x, range(0), axis=time_axis(s.row))
     out, _ = s.run(x)
     assert 0 in jax.tree.leaves(out)[0].shape
@@ -160,7 +160,7 @@ def check_disable_jit(s):
 
 
 def check_leaks(s):
-    """Both runs in one compiled function, and in compiled functions of their own."""
+    """Both runs in one compiled function, and in separate compiled functions."""
     with checking_leaks():
         out = jax.eval_shape(jax.jit(lambda k, x: s.run(x, k)), KEY, s.x)
         assert shapes(out) == shapes(s.out)
@@ -185,7 +185,7 @@ def check_vmap_of_grad(s):
 
 
 def check_numpy_values(s):
-    """NumPy's arrays, which a compiled function closes over."""
+    """A compiled function may close over NumPy arrays."""
     params, state = s.values
     assert all(isinstance(v, np.ndarray) for v in jax.tree.leaves(s.values))
     out = jax.eval_shape(jax.jit(lambda x: s.net.apply(params, state, KEY, x)), s.x)
@@ -211,8 +211,8 @@ SETTINGS = {
     "disable_jit": check_disable_jit,
     "checking_leaks": check_leaks,
     "vmap of grad": check_vmap_of_grad,
-    "NumPy's values": check_numpy_values,
-    "NumPy's keys": check_numpy_keys,
+    "NumPy values": check_numpy_values,
+    "NumPy keys": check_numpy_keys,
 }
 
 

@@ -1,3 +1,5 @@
+"""Residual networks."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ def small(**options):
 
 @pytest.mark.parametrize("resnet_v2", [True, False])
 @pytest.mark.parametrize("bottleneck", [True, False])
-def test_resnet_in_and_out_of_training(resnet_v2, bottleneck):
+def test_averages_after_one_step_are_the_statistics_of_the_batch(resnet_v2, bottleneck):
     net = hk.transform_with_state(small(resnet_v2=resnet_v2, bottleneck=bottleneck))
     params, state = jax.jit(lambda k: net.init(k, X, is_training=True))(KEY)
     params = jax.tree.map(
@@ -41,17 +43,6 @@ def test_resnet_in_and_out_of_training(resnet_v2, bottleneck):
     jax.tree.map(np.testing.assert_array_equal, state, after)
 
 
-def test_a_new_bottleneck_block_is_the_identity_before_its_relu():
-    config = {"decay_rate": 0.9, "create_scale": True, "create_offset": True}
-    block = hk.transform_with_state(
-        lambda x: hk.nets.ResNet.BlockV1(8, 1, False, config, True)(x, True, False)
-    )
-    x = np.random.RandomState(0).randn(2, 4, 4, 8).astype(np.float32)
-    params, state = block.init(KEY, x)
-    out, _ = block.apply(params, state, None, x)
-    np.testing.assert_allclose(out, np.maximum(x, 0), atol=1e-6)
-
-
 def test_configurations_reach_their_layers():
     def f():
         net = hk.nets.ResNet18(
@@ -72,27 +63,13 @@ def test_configurations_reach_their_layers():
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152, 200])
-def test_depth_counts_convolutions_and_the_last_layer(depth):
+def test_the_depth_counts_convolutions_and_the_last_layer(depth):
     def layers():
         net = getattr(hk.nets, f"ResNet{depth}")(10)
         blocks = [block for group in net.block_groups for block in group.blocks]
         return 2 + sum(len(block.layers) for block in blocks)
 
     assert run(layers)() == depth
-
-
-@pytest.mark.parametrize("use_bn", [True, False])
-def test_mobilenet(use_bn):
-    def f(x):
-        return hk.nets.MobileNetV1((1, 2), (4, 6), 3, use_bn=use_bn)(x, True)
-
-    net = hk.transform_with_state(f)
-    params, state = jax.eval_shape(net.init, KEY, X)
-    biases = [path for path, p in params.items() if "b" in p]
-    assert bool(state) is use_bn
-    assert len(biases) == (1 if use_bn else 6)  # the head, and each convolution
-    out, _ = jax.eval_shape(net.apply, params, state, None, X)
-    assert out.shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +85,13 @@ def test_mobilenet(use_bn):
             "`use_projection` .* 4 not 1",
         ),
         (lambda: hk.nets.ResNet18(3, strides=(1, 2)), "`strides` .* 4 not 2"),
-        (lambda: hk.nets.MobileNetV1((1, 2), (3,)), "same length.*Got: 2 and 1"),
     ],
 )
-def test_errors(call, message):
+def test_wrong_lengths_raise(call, message):
     with pytest.raises(ValueError, match=message):
         run(call)()
 
 
-def test_images_of_uint8_are_refused_by_name():
+def test_integer_images_raise():
     with pytest.raises(ValueError, match="float32"):
         run(lambda: hk.nets.ResNet18(3)(jnp.ones([1, 8, 8, 3], jnp.uint8), True))()

@@ -1,4 +1,4 @@
-"""A recurrent core's weight gradients, taken after the loop, are those of each step."""
+"""Weight gradients computed after the loop equal those of a step-by-step unroll."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def unrolled(make, run, **options):
 
 
 def losses(make, **options):
-    """The loss by a loop and by one step after the other, and its parameters."""
+    """The loss of a compiled loop, of a step-by-step unroll, and their parameters."""
     loop = unrolled(make, hk.dynamic_unroll, **options)
     steps = unrolled(make, hk.static_unroll)
     params = loop.init(jax.random.key(0), sequence())
@@ -56,17 +56,17 @@ def assert_close(a, b, tolerance=2e-5):
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_gradient(core):
+def test_both_unrolls_have_the_same_gradient(core):
     loop, steps, params = losses(CORES[core])
     xs = sequence(1)
     want = jax.jit(jax.value_and_grad(steps, argnums=(0, 1)))(params, xs)
     assert_close(jax.jit(jax.value_and_grad(loop, argnums=(0, 1)))(params, xs), want)
-    # Here the derivative is taken when the transformed function has ended.
+    # Here the derivative is taken after the transformed function has ended.
     assert_close(jax.value_and_grad(jax.jit(loop), argnums=(0, 1))(params, xs), want)
 
 
 @pytest.mark.parametrize("core", ["LSTM", "GRU"])
-def test_other_derivatives(core):
+def test_both_unrolls_have_the_same_higher_derivatives(core):
     loop, steps, params = losses(CORES[core])
     xs = sequence(1)
     direction = jax.tree.map(jnp.cos, (params, xs))
@@ -80,23 +80,23 @@ def test_other_derivatives(core):
         slope = jax.grad(
             lambda p: jax.jvp(lambda q: loss(q, xs), (p,), direction[:1])[1]
         )
-        twice = jax.grad(lambda p: hk_dot(jax.grad(loss)(p, xs), direction[0]))
+        twice = jax.grad(lambda p: tree_dot(jax.grad(loss)(p, xs), direction[0]))
         return jax.jit(lambda p: (slope(p), twice(p)))(params)
 
     assert_close(curvature(loop), curvature(steps), 1e-4)
 
 
-def hk_dot(a, b):
+def tree_dot(a, b):
     return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
-def test_leaks_nothing():
+def test_the_gradient_leaks_no_tracer():
     loop, _, params = losses(CORES["GRU"])
     with jax.checking_leaks():
         jax.jit(jax.grad(loop))(params, sequence())
 
 
-def test_under_vmap():
+def test_vmap_maps_loop_and_gradient():
     loop, steps, params = losses(CORES["LSTM"])
     batches = jnp.stack([sequence(i) for i in range(3)])
     want = jax.jit(jax.vmap(jax.grad(steps), (None, 0)))(params, batches)
@@ -107,7 +107,7 @@ def test_under_vmap():
     )
 
 
-def test_a_core_that_closes_over_traced_integers():
+def test_a_core_may_close_over_traced_integers():
     def make(run):
         def f(xs, shift):
             lstm = hk.LSTM(D)
@@ -129,13 +129,13 @@ def test_a_core_that_closes_over_traced_integers():
     assert_close(grads(loop), grads(steps))
 
 
-def test_inside_shard_map():
+def test_shard_map_may_contain_the_loop():
     mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     split, whole = jax.sharding.PartitionSpec(None, "d"), jax.sharding.PartitionSpec()
 
     def f(xs):
         gru = hk.GRU(D)
-        start = gru.initial_state(B) + 0 * xs[0]  # of the inputs' type
+        start = gru.initial_state(B) + 0 * xs[0]  # gets the type of the inputs
         return jnp.sum(hk.dynamic_unroll(gru, xs, start)[0] ** 2)
 
     net = hk.without_apply_rng(hk.transform(f))
@@ -148,7 +148,7 @@ def test_inside_shard_map():
 
 
 @pytest.mark.parametrize("unroll", [2, 5])
-def test_reverse_and_all_states(unroll):
+def test_reverse_and_all_states_have_the_same_gradient(unroll):
     net = unrolled(
         CORES["GRU"],
         hk.dynamic_unroll,
@@ -160,23 +160,22 @@ def test_reverse_and_all_states(unroll):
     xs = sequence(2)
     params = net.init(jax.random.key(0), xs)
 
-    def weighed(out):
+    def weigh(out):
         return jnp.sum(out * jnp.arange(1.0, T + 1)[:, None, None])
 
-    got = jax.jit(jax.grad(lambda p: weighed(net.apply(p, xs)[1])))(params)
-    want = jax.grad(lambda p: weighed(back.apply(p, xs[::-1])[0][::-1]))(params)
+    got = jax.jit(jax.grad(lambda p: weigh(net.apply(p, xs)[1])))(params)
+    want = jax.grad(lambda p: weigh(back.apply(p, xs[::-1])[0][::-1]))(params)
     assert_close(got, want)
 
 
-def test_one_matrix_product_after_the_loop():
-    """The loop of the backward pass multiplies no matrix that is as long as T."""
+def test_the_weight_gradient_is_one_product_over_all_steps():
     loop, _, params = losses(CORES["LSTM"])
     text = jax.jit(jax.grad(loop)).lower(params, sequence()).as_text()
-    joined = [x for x in text.splitlines() if "dot_general" in x and f"{T}x{B}x" in x]
-    assert len(joined) == 1, text
+    whole = [x for x in text.splitlines() if "dot_general" in x and f"{T}x{B}x" in x]
+    assert len(whole) == 1, text
 
 
-def test_state_and_keys_go_from_step_to_step():
+def test_state_and_keys_pass_from_step_to_step():
     def f(xs):
         def core(x, state):
             count = hk.get_state("count", [], init=jnp.zeros)
@@ -199,22 +198,22 @@ def test_state_and_keys_go_from_step_to_step():
     zeros = np.asarray(out == 0)
     assert 0.2 < zeros.mean() < 0.8 and not (zeros == zeros[:1]).all()
     nudged = jax.tree.map(lambda x, g: x + 1e-6 * g, params, grads)
-    expected = 1e-6 * float(hk_dot(grads, grads))
+    expected = 1e-6 * float(tree_dot(grads, grads))
     got = float(loss(nudged)[0] - loss(params)[0])
     assert got == pytest.approx(expected, rel=0.05)
 
 
-def test_weights_that_are_no_parameters_are_left_in_the_loop():
-    """A getter computes the weights in each step: their gradient goes through it."""
+def test_computed_weights_keep_their_gradient_in_the_loop():
+    """A getter computes the weights in each step, so the gradient passes through it."""
 
-    def doubled(next_getter, value, context):
+    def double(next_getter, value, context):
         return 2 * next_getter(value)
 
     def make():
         lstm = hk.LSTM(D)
 
         def core(x, state):
-            with hk.custom_getter(doubled):
+            with hk.custom_getter(double):
                 return lstm(x, state)
 
         core.initial_state = lstm.initial_state
@@ -225,7 +224,7 @@ def test_weights_that_are_no_parameters_are_left_in_the_loop():
     assert_close(jax.jit(jax.grad(loop))(params, sequence()), want)
 
 
-def test_products_inside_another_transformation_are_left_to_it():
+def test_another_transformation_handles_the_products_inside_it():
     def make():
         lstm, mapped, again = hk.LSTM(D), hk.Linear(D), hk.Linear(D)
 
@@ -241,7 +240,7 @@ def test_products_inside_another_transformation_are_left_to_it():
     assert_close(jax.jit(jax.grad(loop))(params, sequence()), want)
 
 
-def test_bfloat16():
+def test_gradients_in_bfloat16_agree():
     loop, steps, params = losses(CORES["GRU"])
     params, xs = jax.tree.map(lambda x: x.astype("bfloat16"), (params, sequence()))
     got, want = (jax.jit(jax.grad(f))(params, xs) for f in (loop, steps))

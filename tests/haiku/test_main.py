@@ -1,7 +1,6 @@
-"""`python -m haiku`, and an import, where dm-haiku or rlax is in the same folder.
+"""`python -m haiku` and imports, alone or with dm-haiku or rlax in the same folder.
 
-The folders are made by hand, as pip leaves them; `make release` does the same with the
-real ones.
+These tests lay out the folders by hand in pip's way; `make release` uses real packages.
 """
 
 import base64
@@ -28,7 +27,7 @@ RLAX = {"rlax/__init__.py": "", "rlax/_src/base.py": ""}
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
-    """A folder into which Renga is installed."""
+    """A folder with Renga installed."""
     site = tmp_path_factory.mktemp("site")
     files = {
         str(path.relative_to(SRC)): path.read_text()
@@ -68,11 +67,11 @@ def uninstall(site, name):
 
 
 def run(*arguments, path):
-    """Runs Python with these folders, and JAX's, on its path and no other."""
+    """Runs Python with only these folders, and JAX's, on its path."""
     packages = pathlib.Path(jax.__file__).parent.parent
     places = os.pathsep.join(map(str, [*path, packages]))
     return subprocess.run(
-        # -S: an editable install of ours is found by a file that it does not read then.
+        # -S skips the file through which Python finds an editable install of ours.
         [sys.executable, "-S", *arguments],
         env={**os.environ, "PYTHONPATH": places},
         cwd="/",
@@ -82,7 +81,7 @@ def run(*arguments, path):
     )
 
 
-def test_of_ours_alone(site):
+def test_a_clean_installation_lists_versions(site):
     install(site, "dm-haiku", "0.0.17+renga.0.1.0", {})
     install(site, "rlax", "0.1.9+renga.0.1.0", {})
     done = run("-W", "error", "-m", "haiku", path=[site])
@@ -91,8 +90,8 @@ def test_of_ours_alone(site):
         f"renga-jax  {hk.__version__}",
         f"  haiku    {site / 'haiku'}, of renga-jax {hk.__version__}",
         f"  rlax     {site / 'rlax'}, of renga-jax {hk.__version__}",
-        "  dm-haiku 0.0.17+renga.0.1.0 stands for dm-haiku, without code",
-        "  rlax 0.1.9+renga.0.1.0 stands for rlax, without code",
+        "  dm-haiku 0.0.17+renga.0.1.0 stands in for dm-haiku, without code",
+        "  rlax 0.1.9+renga.0.1.0 stands in for rlax, without code",
         f"python     3.{sys.version_info.minor}",
         "jax        0.",
     ):
@@ -100,22 +99,23 @@ def test_of_ours_alone(site):
     assert run("-m", "rlax", path=[site]).stdout == done.stdout
 
 
-def test_dm_haiku_over_ours(site):
+def test_dm_haiku_over_ours_raises_and_lists_commands(site):
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     error = run("-c", "import haiku", path=[site]).stderr
     assert "ImportError: dm-haiku is installed over Renga" in error
-    assert "`python -m rlax` says what to run" in error
+    assert "`python -m rlax` lists the commands" in error
     done = run("-m", "rlax", path=[site])
     assert done.returncode == 1
     assert (
-        f"`import haiku` is in renga-jax {hk.__version__} and dm-haiku" in done.stdout
+        f"`import haiku` belongs to renga-jax {hk.__version__} and dm-haiku"
+        in done.stdout
     )
     assert "dm-haiku was last, and 1 of Renga's files are gone" in done.stdout
     assert "uninstall -y dm-haiku renga-jax\n" in done.stdout
     assert f"pip install renga-jax=={hk.__version__}\n" in done.stdout
 
 
-def test_ours_over_dm_haiku_and_rlax(site):
+def test_ours_over_dm_haiku_and_rlax_warns(site):
     uninstall(site, "renga-jax")
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     install(site, "rlax", "0.1.9", RLAX)
@@ -127,16 +127,16 @@ def test_ours_over_dm_haiku_and_rlax(site):
     assert 'File "<string>", line 1' in done.stderr or "<string>:1:" in done.stderr
 
 
-def test_dm_haiku_uninstalled_took_files_of_ours(site):
+def test_files_lost_with_dm_haiku_are_counted(site):
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     uninstall(site, "dm-haiku")
     done = run("-m", "haiku", path=[site])
     assert done.returncode == 1
-    assert f"1 of the files that renga-jax {hk.__version__} brought are" in done.stdout
+    assert f"1 of the files of renga-jax {hk.__version__} are" in done.stdout
     assert "uninstall -y renga-jax\n" in done.stdout
 
 
-def test_files_of_dm_haiku_that_nobody_owns(site):
+def test_leftover_files_of_dm_haiku_are_found(site):
     (site / "haiku/_src/base.py").write_text("")
     done = run("-m", "haiku", path=[site])
     assert done.returncode == 1
@@ -144,7 +144,7 @@ def test_files_of_dm_haiku_that_nobody_owns(site):
     assert f"rmtree('{site / 'haiku'}')" in done.stdout
 
 
-def test_ours_on_the_path_alone_before_dm_haiku(site):
+def test_dm_haiku_behind_our_sources_is_found(site):
     shutil.rmtree(site)
     install(site, "dm-haiku", "0.0.17", DM_HAIKU)
     done = run("-m", "haiku", path=[SRC, site])
@@ -154,7 +154,7 @@ def test_ours_on_the_path_alone_before_dm_haiku(site):
     assert "uninstall -y dm-haiku\n" in done.stdout
 
 
-def test_other_arguments():
+def test_unknown_arguments_print_the_usage():
     assert run("-m", "haiku", "--help", path=[SRC]).returncode == 0
     done = run("-m", "haiku", "nothing", path=[SRC])
     assert done.returncode == 2 and "python -m haiku compare A B" in done.stdout
