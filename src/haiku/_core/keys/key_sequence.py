@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from haiku._settings import current_settings
 from haiku._core.keys.batched_init import Draw, Sample, as_is, split_and_draw
+from haiku._settings import current_settings
 
 KeyState = tuple[jax.Array, tuple[jax.Array, ...]]
 

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from haiku._settings import current_settings
 from haiku._core.errors.help_links import Explained
 from haiku._core.leaks.jax_transformations import (
     BRANCHES,
@@ -26,6 +25,7 @@ from haiku._core.leaks.jax_transformations import (
     transformations,
     users_line,
 )
+from haiku._settings import current_settings
 
 
 class JaxUsageError(Explained, ValueError):

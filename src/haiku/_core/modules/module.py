@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 
-from haiku._settings import current_settings
 from haiku._core.runs.frame import (
     Frame,
     OutsideTransformError,
@@ -18,6 +17,7 @@ from haiku._core.runs.frame import (
 )
 from haiku._core.runs.scope import Scope, check_name, snake_case
 from haiku._core.variables import hooks
+from haiku._settings import current_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
