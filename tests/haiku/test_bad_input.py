@@ -495,7 +495,7 @@ def test_module_kept_between_init_and_apply_stays_accepted():
     assert net.apply(net.init(KEY, X), None, X).shape == (2, 3)
 
 
-# ---- What is transformed -------------------------------------------------------------
+# ---- Functions to transform----------------------------------------------------------
 
 
 @pytest.mark.parametrize("transform", [hk.transform, hk.transform_with_state])

@@ -25,7 +25,7 @@ def same(a, b):
 
 
 class Autoencoder(hk.Module):
-    """Two methods, of which neither asks for all parameters."""
+    """Two methods; neither uses all parameters."""
 
     def __init__(self, size, name=None):
         super().__init__(name=name)
@@ -130,7 +130,7 @@ def test_a_pair_may_take_no_key():
     same(model(X), pair.apply(model.params, X))
     with pytest.raises(TypeError, match="takes no random key"):
         model(X, rng_key=1)
-    # Functions of one's own in a pair: the usual arguments are meant.
+    # A pair of the user's own functions takes the usual arguments.
     own = hk.Transformed(pair.init, lambda params, rng, x: (rng, params, x))
     assert hk.bind(own).init(1, X)(3)[0] is None
 
@@ -332,7 +332,7 @@ def test_a_model_works_inside_a_transformed_function(model):
 
 def test_no_change_of_state_is_lost():
     model = hk.bind(Counter).init(0, X)
-    model.rewrite()  # What it writes is there already.
+    model.rewrite()  # It writes an existing value.
     for call in (lambda: model(X), lambda: jax.eval_shape(model, X)):
         with pytest.raises(hk.StateChangedError, match="counter/count.*model.updating"):
             call()

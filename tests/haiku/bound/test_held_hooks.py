@@ -206,6 +206,6 @@ def test_reading_attributes_builds_the_module_once():
     assert [model.size for _ in range(3)] == [3] * 3
     close(model.head(X), model(X))
     assert Counted.built == 3  # Once for attributes, once for each call.
-    # What was built inside a JAX transformation isn't used outside of it.
+    # A module built inside a JAX transformation isn't used outside of it.
     scale = jax.jit(lambda m: model.scale + m.scale)(model)
     close(scale, model.scale + jnp.ones([2]))

@@ -1,4 +1,4 @@
-"""Programs of the kind that users asked for: modules outside of `hk.transform`."""
+"""Programs from users' threads: modules outside of `hk.transform`."""
 
 import dataclasses
 from collections.abc import Callable

@@ -15,10 +15,10 @@ SAME = ["a.npz", "colons.npz", "jax.pkl", "immutable.pkl", "state.pkl#params"]
 @pytest.mark.parametrize("other", [*SAME, "its_model:params"])
 def test_all_forms_of_the_same_parameters_are_equal(written, capsys, other):
     assert main(["compare", "a.npz", other]) == 0
-    told = capsys.readouterr().out
-    assert f"second: {other}, 4 values, 23 numbers" in told
-    assert "No difference in 4 values." in told
-    assert ("A model has no numbers" in told) == (":" in other)
+    output = capsys.readouterr().out
+    assert f"second: {other}, 4 values, 23 numbers" in output
+    assert "No difference in 4 values." in output
+    assert ("A model has no numbers" in output) == (":" in other)
 
 
 def test_each_difference_is_listed(written, params, capsys):
@@ -29,7 +29,7 @@ def test_each_difference_is_listed(written, params, capsys):
     other["new"] = {"scale": jnp.ones([7])}
     np.savez("b.npz", **by_path(other))
     assert main(["compare", "a.npz", "b.npz"]) == 1
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for line in (
         "first:  a.npz, 4 values, 23 numbers",
         "second: b.npz, 5 values, 38 numbers",
@@ -39,7 +39,7 @@ def test_each_difference_is_listed(written, params, capsys):
         "  w: likely renamed: head/w",
         "  scale: only in the second",
     ):
-        assert line in told, line
+        assert line in output, line
 
 
 def test_a_tolerance_ignores_small_differences(written, params):
@@ -50,13 +50,13 @@ def test_a_tolerance_ignores_small_differences(written, params):
 
 def test_a_hint_names_the_path_with_the_same_parameters(written, capsys):
     assert main(["compare", "state.pkl", "a.npz"]) == 1
-    told = capsys.readouterr().out
-    assert "The first holds all paths of the second below 'params'" in told
-    assert "append #params to the first" in told
+    output = capsys.readouterr().out
+    assert "The first holds all paths of the second below 'params'" in output
+    assert "append #params to the first" in output
 
 
 def test_a_model_is_compared_by_shapes(written, capsys):
     assert main(["compare", "a.npz", "its_model:wider"]) == 1
-    told = capsys.readouterr().out
-    assert "A model has no numbers" in told
-    assert "3 with another shape." in told and "  w: f32[4,3] -> f32[4,5]" in told
+    output = capsys.readouterr().out
+    assert "A model has no numbers" in output
+    assert "3 with another shape." in output and "  w: f32[4,3] -> f32[4,5]" in output

@@ -288,7 +288,7 @@ def test_repr_shows_the_arguments_that_were_given():
     assert run(f) == (
         "Many(x=1, y=2, 3, 4, z=5, name='q', u=8)",
         "Many(x=1)",
-        "Many(x=1)",  # What is as it would be if left out, is left out...
+        "Many(x=1)",  # Arguments that equal their default are left out...
         "Linear(output_size=5)",
     )
 

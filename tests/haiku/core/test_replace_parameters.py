@@ -13,7 +13,7 @@ X = jnp.arange(6.0).reshape(2, 3) / 6
 
 
 def call(layer, x, **own):
-    """Calls a layer with parameters of its own replaced."""
+    """Calls a layer with some of its parameters replaced."""
     with hk.replace_parameters(own, inside=layer):
         return layer(x)
 

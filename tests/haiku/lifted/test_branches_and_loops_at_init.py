@@ -150,7 +150,7 @@ def test_loops_without_steps_make_their_parameters(loop):
 
 
 def test_threads_programs_run():
-    """Adaptive depth (#100), a decoder of its own for each task (#205), and a policy
+    """Adaptive depth (#100), one decoder per task (#205), and a policy
     with an option chosen at run time (#345)."""
 
     def adaptive(x):

@@ -15,7 +15,7 @@ N = 4
 
 
 def member(x, is_training=True):
-    """Parameters, state and keys of its own."""
+    """Uses parameters, state and keys."""
     x = hk.nets.MLP([5, 3], name="mlp")(x)
     x = hk.BatchNorm(True, True, 0.9)(x, is_training)
     return hk.dropout(hk.next_rng_key(), 0.5, x) if is_training else x

@@ -92,7 +92,7 @@ def test_dtypes_of_parameters_computation_and_outputs(policy):
         "net/w": F16,
         "net/count": np.int32,
         "net/inner/w": F16,
-        "state:net/s": F32,  # State is stored as it was asked for...
+        "state:net/s": F32,  # State is stored in the dtype that the module passed...
         "state:net/t": BF16,
     }
     assert module.w.dtype == module.s.dtype == BF16  # ...and read like parameters.

@@ -227,14 +227,14 @@ def test_jmp_policies_work_everywhere():
 
 
 def test_errors_say_what_to_write():
-    with pytest.raises(ValueError, match="is no pattern of paths"):
+    with pytest.raises(ValueError, match="isn't a pattern of paths"):
         mp.set_policy("a//b", "f32")
     with pytest.raises(TypeError, match="a pattern of module paths.*or a module"):
         mp.set_policy(3, "f32")
     scope = mp.scope("f32")
     with pytest.raises(ValueError, match="mixed_precision.scope` must be used"):
         scope.__enter__()
-    with pytest.raises(ValueError, match="'float9' is no dtype"):
+    with pytest.raises(ValueError, match="'float9' isn't a dtype"):
         run(lambda x: mp.scope("float9").__enter__())
     with pytest.raises(AssertionError, match="takes a policy, got None"):
         run(lambda x: mp.scope(None).__enter__())

@@ -79,7 +79,7 @@ def test_an_optimizers_state_goes_with_the_parameters():
 
 
 def test_renaming_for_fine_tuning():
-    """A checkpoint of one model, loaded into another that has a head of its own."""
+    """A checkpoint of one model, loaded into another with a new head."""
     old = unrolled().init(jax.random.key(0), X)
     net = hk.transform(lambda x: hk.nets.MLP([4, 4, 4, 7], name="net")(x))
     fresh = net.init(jax.random.key(1), X)
