@@ -12,14 +12,10 @@ from rlax import _foreign as _foreign
 
 # What every op stands on.
 from rlax._core.all_sum import AllSum
-from rlax._core.arrays import (
-    batched_index,
-    lhs_broadcast,
-    one_hot,
-    replace_masked,
-)
+from rlax._core.arrays import batched_index, lhs_broadcast, one_hot
 from rlax._core.contracts import ContractError
 from rlax._core.gradients import clip_gradient
+from rlax._core.masks import replace_masked
 from rlax._core.trees import (
     transpose_first_axis_to_last,
     transpose_last_axis_to_first,

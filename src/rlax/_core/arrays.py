@@ -1,4 +1,4 @@
-"""Indexing, broadcasting and masking."""
+"""Indexing, broadcasting and dtypes."""
 
 from typing import Any
 
@@ -120,38 +120,6 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
     return source.reshape(source.shape + (1,) * (target.ndim - source.ndim))
 
 
-def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
-    """Puts replacement where mask is set, along the leading axes.
-
-    Args:
-      data: `[..., *rest]`.
-      replacement: Of data's shape, or one that broadcasts; None stands for zeros.
-      mask: `[...]`, numbers or booleans; set where not 0.
-
-    Returns:
-      Of data's shape, or what data and replacement broadcast to.
-
-    Raises:
-      ContractError: Where the shapes do not fit.
-
-    Example:
-      >>> print(rlax.replace_masked([[1.0], [2.0]], None, [True, False]))
-      [[0.]
-       [2.]]
-    """
-    data, mask = jnp.asarray(data), jnp.asarray(mask)
-    zeros = jnp.zeros((), data.dtype)
-    if replacement is not None:
-        replacement = jnp.asarray(replacement)
-        contracts.check(
-            contracts.broadcast_shape(replacement.shape, data.shape) is not None,
-            f"replace_masked: replacement {list(replacement.shape)} must have data's "
-            f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
-        )
-    chosen = lhs_broadcast(mask, data).astype(bool)
-    return jnp.where(chosen, zeros if replacement is None else replacement, data)
-
-
 def widest(*dtypes: Any) -> Any:
     """The float dtype that holds all of these, under strict promotion too."""
     found = dtypes[0]
@@ -192,12 +160,3 @@ def align(x: jax.Array, like: jax.Array) -> jax.Array:
     if x.ndim in (0, like.ndim):
         return x
     return x.reshape(x.shape + (1,) * (like.ndim - x.ndim))
-
-
-def mean_over_time(x: jax.Array, mask_t: jax.Array | None) -> jax.Array:
-    """The mean over the steps that mask_t keeps; 0 where it keeps none."""
-    if mask_t is None:
-        return jnp.mean(x, axis=0)
-    mask_t = jnp.broadcast_to(align(mask_t, x), x.shape)
-    count = jnp.maximum(mask_t.sum(0), 1).astype(x.dtype)
-    return jnp.where(mask_t, x, 0).sum(0) / count

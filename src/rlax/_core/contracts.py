@@ -34,7 +34,7 @@ import inspect
 import itertools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -120,6 +120,16 @@ def check(condition: bool, message: str) -> None:
     """Raises ContractError with `message` unless the static condition holds."""
     if not condition:
         raise ContractError(message)
+
+
+def check_choice(op: str, name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raises where an option is none of the choices, and names them."""
+    choices = list(choices)
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise ContractError(
+            f"{op}: {name} must be {', '.join(others)} or {last}, got {value!r}."
+        )
 
 
 def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:

@@ -13,6 +13,12 @@ def stop_gradient_if(stop: bool, tree: Any) -> Any:
     return jax.lax.stop_gradient(tree) if stop else tree
 
 
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """√x, whose derivative at 0 is 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
 @jax.custom_vjp
 def _clipped(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
     return x

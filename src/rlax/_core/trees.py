@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlax._core import arrays
+from rlax._core import masks
 
 
 def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
@@ -139,7 +139,7 @@ def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any
     """
 
     def replace(data: Any, new: Any = None) -> jax.Array:
-        return arrays.replace_masked(data, new, mask)
+        return masks.replace_masked(data, new, mask)
 
     if tree_replacement is None:
         return jax.tree.map(replace, tree_data)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import check_choice, check_range, shapes
 
 Array = jax.Array
 
@@ -108,3 +108,35 @@ def entropy_of(probs: Array) -> Array:
     """-Σ p log p over the last axis."""
     # log 1 in place of log 0, whose gradient would be infinite.
     return -jnp.sum(probs * jnp.log(jnp.where(probs == 0, 1, probs)), axis=-1)
+
+
+# Of d = log p(x) - log q(x), x drawn from p.
+_SAMPLED_KL = {
+    "k1": lambda d: d,
+    "k2": lambda d: 0.5 * jnp.square(d),
+    "k3": lambda d: jnp.expm1(-d) + d,
+    "abs": jnp.abs,
+}
+
+
+def sampled_kl(op: str, log_ratio: Array, estimator: str) -> Array:
+    """One-sample estimates of KL(p || q) from samples of p.
+
+        k1 = d,    k2 = ½ d²,    k3 = e^-d - 1 + d,    abs = |d|
+
+    Args:
+      op: Who calls, for errors.
+      log_ratio: d = log p(x) - log q(x), `[...]`.
+      estimator: "k1", "k2", "k3" or "abs". The mean of k1 and k3 over samples is the
+        divergence; k3 is never negative.
+
+    Returns:
+      `[...]`.
+
+    Gradient:
+      Reaches log_ratio.
+
+    Source: Schulman 2020, Approximating KL Divergence.
+    """
+    check_choice(op, "estimator", estimator, _SAMPLED_KL)
+    return _SAMPLED_KL[estimator](log_ratio)

@@ -5,10 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlax._core.arrays import align, mean_over_time, pick
+from rlax._core.arrays import align, pick
 from rlax._core.contracts import check_range, shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.masks import masked_mean, zero_masked
 from rlax._policies.divergences import entropy_of
+from rlax._policies.surrogate import clipped_surrogate
 
 Array = jax.Array
 
@@ -92,9 +94,11 @@ def policy_gradient_loss(
       >>> print(rlax.policy_gradient_loss([[0.0, 0.0]], [1], [2.0], [1.0]).round(2))
       1.39
     """
+    steps = logits_t, a_t, adv_t, align(w_t, adv_t)
+    logits_t, a_t, adv_t, w_t = (zero_masked(x, mask_t) for x in steps)
     log_pi = pick(jax.nn.log_softmax(logits_t), a_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    return mean_over_time(-log_pi * adv_t * align(w_t, adv_t), mask_t)
+    return masked_mean(-log_pi * adv_t * w_t, mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], w_t[T ...]|[T]" + _MASK)
@@ -121,8 +125,10 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
       >>> print(rlax.entropy_loss([[0.0, 0.0]], [1.0]).round(2))
       -0.69
     """
+    logits_t = zero_masked(logits_t, mask_t)
     entropy = entropy_of(jax.nn.softmax(logits_t))
-    return mean_over_time(-entropy * align(w_t, entropy), mask_t)
+    w_t = zero_masked(align(w_t, entropy), mask_t)
+    return masked_mean(-entropy * w_t, mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
@@ -153,9 +159,9 @@ def qpg_loss(
       >>> print(jax.grad(rlax.qpg_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
       [[ 0.25 -0.25]]
     """
-    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t), mask_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    return mean_over_time(-jnp.sum(pi_t * adv_t, axis=-1), mask_t)
+    return masked_mean(-jnp.sum(pi_t * adv_t, axis=-1), mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
@@ -184,9 +190,9 @@ def rm_loss(
       >>> print(jax.grad(rlax.rm_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
       [[ 0.125 -0.125]]
     """
-    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t), mask_t)
     regret_t = stop_gradient_if(use_stop_gradient, jax.nn.relu(adv_t))
-    return mean_over_time(-jnp.sum(pi_t * regret_t, axis=-1), mask_t)
+    return masked_mean(-jnp.sum(pi_t * regret_t, axis=-1), mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
@@ -215,11 +221,15 @@ def rpg_loss(
       >>> print(rlax.rpg_loss([[0.0, 0.0]], [[0.0, 1.0]]))
       0.5
     """
-    _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t))
-    return mean_over_time(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t)
+    _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t), mask_t)
+    return masked_mean(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t, axis=0)
 
 
-def _advantages(logits_t: Array, q_t: Array) -> tuple[Array, Array]:
+def _advantages(
+    logits_t: Array, q_t: Array, mask_t: Array | None
+) -> tuple[Array, Array]:
+    """The policy and the advantage of every action, `[T, ..., A]` each."""
+    logits_t, q_t = zero_masked(logits_t, mask_t), zero_masked(q_t, mask_t)
     pi_t = jax.nn.softmax(logits_t)
     return pi_t, q_t - jnp.sum(pi_t * q_t, axis=-1, keepdims=True)
 
@@ -262,7 +272,6 @@ def clipped_surrogate_pg_loss(
       -1.0
     """
     check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
+    ratios_t, adv_t = zero_masked(prob_ratios_t, mask_t), zero_masked(adv_t, mask_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    clipped_ratios_t = jnp.clip(prob_ratios_t, 1 - epsilon, 1 + epsilon)
-    objective = jnp.minimum(prob_ratios_t * adv_t, clipped_ratios_t * adv_t)
-    return mean_over_time(-objective, mask_t)
+    return masked_mean(clipped_surrogate(ratios_t, adv_t, epsilon), mask_t, axis=0)

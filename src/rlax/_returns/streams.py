@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core import arrays, recurrence
+from rlax._core.masks import zero_masked
 
 # The contract of the three keywords, for every op that takes them.
 CONTRACT = (
@@ -37,9 +38,7 @@ class Stream(NamedTuple):
 
     def zero_padding(self, x: jax.Array) -> jax.Array:
         """x, and 0 at steps that do not belong to the stream."""
-        if self.mask is None or x.ndim == 0:
-            return x
-        return jnp.where(arrays.align(self.mask, x), x, 0)
+        return zero_masked(x, self.mask)
 
     def bootstrapped(self, v_t: jax.Array) -> jax.Array:
         """v_t, and the caller's bootstrap value at truncated steps."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core import arrays
-from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._core.contracts import ContractError, check_choice, check_range, shapes
 from rlax._values import sequences
 
 Array = jax.Array
@@ -84,27 +84,25 @@ def feature_control_rewards(
       [[ 2.]
        [-1.]]
     """
-    before, after = features[:-1], features[1:]
-    if cumulant_type == "feature":
-        return after
-    if cumulant_type == "absolute_change":
-        return jnp.abs(after - before)
-    if cumulant_type == "increase":
-        return after - before
-    if cumulant_type == "decrease":
-        return before - after
+    op = "feature_control_rewards"
+    check_choice(op, "cumulant_type", cumulant_type, _CUMULANTS)
     if cumulant_type == "potential":
         if discount is None:
             raise ContractError(
-                "feature_control_rewards: cumulant_type 'potential' needs a discount; "
-                "pass discount=0.99."
+                f"{op}: cumulant_type 'potential' needs a discount; pass discount=0.99."
             )
-        check_range("feature_control_rewards", "discount", discount, 0, 1)
-        return discount * after - before
-    raise ContractError(
-        "feature_control_rewards: cumulant_type must be 'feature', 'absolute_change', "
-        f"'increase', 'decrease' or 'potential', got {cumulant_type!r}."
-    )
+        check_range(op, "discount", discount, 0, 1)
+    return _CUMULANTS[cumulant_type](features[:-1], features[1:], discount)
+
+
+# Of the features before and after a step.
+_CUMULANTS = {
+    "feature": lambda before, after, _: after,
+    "absolute_change": lambda before, after, _: jnp.abs(after - before),
+    "increase": lambda before, after, _: after - before,
+    "decrease": lambda before, after, _: before - after,
+    "potential": lambda before, after, discount: discount * after - before,
+}
 
 
 @shapes(

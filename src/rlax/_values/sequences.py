@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rlax._core import arrays
 from rlax._core.contracts import check_range, shapes
+from rlax._core.ratios import finite_exp
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
 from rlax._values.td_error import sequence_error
@@ -313,7 +314,7 @@ def retrace_continuous(
       [0.5 0. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    c_t = jnp.minimum(1.0, jnp.exp(log_rhos)) * arrays.align(lambda_, log_rhos)
+    c_t = jnp.minimum(1.0, finite_exp(log_rhos)) * arrays.align(lambda_, log_rhos)
     returns = off_policy.returns_of(
         stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients
     )

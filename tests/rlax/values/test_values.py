@@ -245,3 +245,12 @@ def test_feature_control():
     for kind, want in wanted.items():
         have = rlax.feature_control_rewards(f, kind, 0.5)
         np.testing.assert_allclose(have, [want])
+
+
+@pytest.mark.parametrize("log_rho", [-200.0, 200.0])
+def test_distant_policies_give_retrace_a_finite_gradient(log_rho):
+    def errors(log_rho):
+        step = [1.0, 2.0], [2.0], [1.0, 2.0], [1.0, 1.0], [0.5, 0.5]
+        return rlax.retrace_continuous(*step, log_rho[None], 1.0, False).sum()
+
+    assert jax.grad(errors)(jnp.float32(log_rho)) == 0
