@@ -1,15 +1,22 @@
 """Indexing, broadcasting and dtypes."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
 
 from rlax._core import contracts
+from rlax._core.types import known_arrays
 
 
-def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
+def one_hot(
+    indices: ArrayLike, num_classes: int, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
     """Encodes each index as a vector that is 1 there and 0 elsewhere.
 
     Args:
@@ -34,24 +41,28 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Arr
     return (indices == classes.reshape((1,) * (indices.ndim - 1) + (-1,))).astype(dtype)
 
 
-def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
+def pick(values: ArrayLike, indices: ArrayLike) -> jax.Array:
     """Picks values[..., indices[...]]; NaN where an index is out of range.
 
     A clamped or wrapped index would give a plausible number for a wrong action.
     """
+    values, indices = known_arrays(values, indices)
     # Negative ones would count from the end; behind it the fill is NaN.
     indices = jnp.where(indices < 0, values.shape[-1], indices)
     return jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")[..., 0]
 
 
-def pick_along(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:
+def pick_along(values: ArrayLike, index: ArrayLike, axis: int) -> jax.Array:
     """Picks values at one index of an axis; NaN where the index is out of range."""
+    values, index = known_arrays(values, index)
     picked = jnp.take(values, index, axis=axis, mode="clip")
     inside = (index >= 0) & (index < values.shape[axis])
     return jnp.where(inside, picked, jnp.nan)
 
 
-def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Array:
+def batched_index(
+    values: ArrayLike, indices: ArrayLike, keepdims: bool = False
+) -> jax.Array:
     """Picks one element along the last axis for every leading position.
 
     Args:
@@ -88,7 +99,7 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
     return picked if keepdims else picked[..., 0]
 
 
-def lhs_broadcast(source: Any, target: Any) -> jax.Array:
+def lhs_broadcast(source: ArrayLike, target: ArrayLike) -> jax.Array:
     """Adds trailing axes to source until it has target's shape from the left.
 
     Args:
@@ -120,7 +131,7 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
     return source.reshape(source.shape + (1,) * (target.ndim - source.ndim))
 
 
-def widest(*dtypes: Any) -> Any:
+def widest(*dtypes: np.dtype) -> np.dtype:
     """The float dtype that holds all of these, under strict promotion too."""
     found = dtypes[0]
     for dtype in dtypes[1:]:
@@ -132,21 +143,22 @@ def widest(*dtypes: Any) -> Any:
     return found
 
 
-def of_widest_float(*arrays: jax.Array) -> list[jax.Array]:
+def of_widest_float(*arrays: ArrayLike) -> list[jax.Array]:
     """The arrays in the widest of their float dtypes, integers among them too.
 
     Without a float, all stay what they are.
     """
+    arrays = known_arrays(*arrays)
     floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
     return [x.astype(widest(*floats)) for x in arrays] if floats else list(arrays)
 
 
-def at_least_single(dtype: Any) -> Any:
+def at_least_single(dtype: np.dtype) -> np.dtype:
     """float32 in place of half precision."""
     return widest(dtype, jnp.dtype(jnp.float32))
 
 
-def fresh(x: Any) -> Any:
+def fresh(x: ArrayLike) -> Any:
     """x; as an operation's result where it is traced.
 
     Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
@@ -155,8 +167,9 @@ def fresh(x: Any) -> Any:
     return jnp.copy(x) if isinstance(x, Tracer) else x
 
 
-def align(x: jax.Array, like: jax.Array) -> jax.Array:
+def align(x: ArrayLike, like: ArrayLike) -> jax.Array:
     """Gives x [T] trailing axes for like [T, B...]; numbers and equals unchanged."""
+    x, like = known_arrays(x, like)
     if x.ndim in (0, like.ndim):
         return x
     return x.reshape(x.shape + (1,) * (like.ndim - x.ndim))

@@ -40,6 +40,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,12 +100,14 @@ def parse(spec: str) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def is_host(x: Any) -> bool:
+def is_host(x: object) -> bool:
     """Whether the values of x can be read without waiting for a device."""
     return not isinstance(x, jax.Array)
 
 
-def check_range(op: str, name: str, value: Any, low: float, high: float) -> None:
+def check_range(
+    op: str, name: str, value: ArrayLike | None, low: float, high: float
+) -> None:
     """Raises where a Python or NumPy value leaves [low, high]; NaN may pass."""
     if value is None or not is_host(value):
         return
@@ -122,7 +125,7 @@ def check(condition: bool, message: str) -> None:
         raise ContractError(message)
 
 
-def check_choice(op: str, name: str, value: Any, choices: Iterable[str]) -> None:
+def check_choice(op: str, name: str, value: object, choices: Iterable[str]) -> None:
     """Raises where an option is none of the choices, and names them."""
     choices = list(choices)
     if value not in choices:

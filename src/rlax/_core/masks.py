@@ -4,21 +4,26 @@ A mask is true where an element counts. Inputs are replaced by 0 at masked place
 any arithmetic, so that NaN there reaches neither the value nor the gradient.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import contracts
 from rlax._core.all_sum import AllSum
 from rlax._core.arrays import align, at_least_single, lhs_broadcast
 from rlax._core.gradients import safe_sqrt
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
-def replace_masked(data: Any, replacement: Any, mask: Any) -> Array:
+def replace_masked(
+    data: ArrayLike, replacement: ArrayLike | None, mask: ArrayLike
+) -> Array:
     """Puts replacement where mask is set, along the leading axes.
 
     Args:
@@ -50,7 +55,7 @@ def replace_masked(data: Any, replacement: Any, mask: Any) -> Array:
     return jnp.where(chosen, zeros if replacement is None else replacement, data)
 
 
-def zero_masked(x: Array, mask: Array | None) -> Array:
+def zero_masked(x: ArrayLike, mask: ArrayLike | None) -> Array:
     """x, and 0 where the mask is false.
 
     Args:
@@ -60,17 +65,22 @@ def zero_masked(x: Array, mask: Array | None) -> Array:
     Returns:
       Of x's shape.
     """
+    (x,) = known_arrays(x)
     if mask is None or x.ndim == 0:
         return x
     return jnp.where(align(mask, x), x, 0)
 
 
-def masked_sum(x: Array, mask: Array | None = None, axis: int | None = None) -> Array:
+def masked_sum(
+    x: ArrayLike, mask: ArrayLike | None = None, axis: int | None = None
+) -> Array:
     """The sum of the elements that the mask keeps; 0 where it keeps none."""
     return jnp.sum(zero_masked(x, mask), axis)
 
 
-def masked_mean(x: Array, mask: Array | None = None, axis: int | None = None) -> Array:
+def masked_mean(
+    x: ArrayLike, mask: ArrayLike | None = None, axis: int | None = None
+) -> Array:
     """The mean of the elements that the mask keeps; 0 where it keeps none.
 
     Args:
@@ -86,6 +96,7 @@ def masked_mean(x: Array, mask: Array | None = None, axis: int | None = None) ->
     """
     if mask is None:
         return jnp.mean(x, axis)
+    (x,) = known_arrays(x)
     wide = at_least_single(x.dtype)  # half precision could not hold the count
     kept = jnp.broadcast_to(align(mask, x), x.shape)
     count = jnp.maximum(kept.sum(axis), 1).astype(wide)
@@ -93,8 +104,8 @@ def masked_mean(x: Array, mask: Array | None = None, axis: int | None = None) ->
 
 
 def masked_moments(
-    x: Array,
-    mask: Array | None = None,
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
     *,
     ddof: int = 0,
     axis_name: str | None = None,
@@ -116,6 +127,7 @@ def masked_moments(
     Gradient:
       Reaches the kept elements of x; that of a deviation of 0 is 0.
     """
+    (x,) = known_arrays(x)
     all_sum, dtype = AllSum(axis_name), x.dtype
     kept = jnp.ones(x.shape, bool) if mask is None else align(mask, x)
     kept = jnp.broadcast_to(kept, x.shape)

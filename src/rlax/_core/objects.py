@@ -6,24 +6,27 @@ jit, vmap and scan.
 
 import collections.abc
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Self, dataclass_transform
 
 import jax
+
+from rlax._core.types import ArrayTree
 
 
 class Record(collections.abc.Mapping):
     """What every record can do beside holding its fields."""
 
     @classmethod
-    def from_tuple(cls, args: tuple[Any, ...]) -> Self:
+    def from_tuple(cls, args: tuple[ArrayTree, ...]) -> Self:
         """A record of these values, in the order of its fields."""
         return cls(**dict(zip(_names(cls), args, strict=True)))
 
-    def to_tuple(self) -> tuple[Any, ...]:
+    def to_tuple(self) -> tuple[ArrayTree, ...]:
         """The values, in the order of the fields."""
         return tuple(self.values())
 
-    def replace(self, **kwargs: Any) -> Self:
+    def replace(self, **kwargs: ArrayTree) -> Self:
         """A copy with some fields changed.
 
         Raises:
@@ -31,7 +34,7 @@ class Record(collections.abc.Mapping):
         """
         return type(self)(**{**self, **kwargs})
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> ArrayTree:
         if name not in _names(type(self)):
             raise KeyError(name)
         return getattr(self, name)
@@ -54,7 +57,7 @@ def record(cls: type) -> Any:
     fill = cls.__init__
     names = _names(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: ArrayTree, **kwargs: ArrayTree) -> None:
         if len(args) == 1 and isinstance(args[0], collections.abc.Mapping):
             kwargs = {**args[0], **kwargs}
         elif args:
@@ -83,7 +86,9 @@ def record(cls: type) -> Any:
     return cls
 
 
-def _restore(cls: type, names: tuple[str, ...], children: Any) -> Any:
+def _restore(
+    cls: type, names: tuple[str, ...], children: Iterable[ArrayTree]
+) -> ArrayTree:
     # Past __init__: children may be tracers, None or any object of a transformation.
     new = object.__new__(cls)
     for name, child in zip(names, children):

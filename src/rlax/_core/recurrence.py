@@ -20,7 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 PARALLEL_FROM = 256
 
 
-def runs_in_parallel(length: Any, parallel: bool | None) -> bool:
+def runs_in_parallel(length: object, parallel: bool | None) -> bool:
     """The caller's choice; without one, by backend and length."""
     if not isinstance(length, int):
         return False  # a symbolic length: nothing can be halved

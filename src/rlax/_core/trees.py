@@ -1,16 +1,20 @@
 """Functions on whole trees of arrays."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import masks
+from rlax._core.types import ArrayTree
 
 
-def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
+def tree_select(pred: ArrayLike, on_true: ArrayTree, on_false: ArrayTree) -> ArrayTree:
     """Chooses one of two trees by a boolean.
 
     Args:
@@ -27,13 +31,13 @@ def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """
     pred = jnp.asarray(pred)
 
-    def select(a: Any, b: Any) -> jax.Array:
+    def select(a: ArrayLike, b: ArrayLike) -> jax.Array:
         return jax.lax.select(pred, jnp.asarray(a), jnp.asarray(b))
 
     return jax.tree.map(select, on_true, on_false)
 
 
-def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
+def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[ArrayTree]) -> ArrayTree:
     """Applies fn to the corresponding leaves of many trees.
 
     Args:
@@ -63,7 +67,9 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
     return jax.tree.unflatten(structure, [fn(*same) for same in zip(*leaves)])
 
 
-def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
+def tree_split_key(
+    rng_key: jax.Array, tree_like: ArrayTree
+) -> tuple[jax.Array, ArrayTree]:
     """Splits a random key into one for each leaf, and one to go on with.
 
     Args:
@@ -84,8 +90,8 @@ def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
 
 
 def tree_split_leaves(
-    tree_like: Any, axis: int = 0, keepdim: bool = False
-) -> tuple[Any, ...]:
+    tree_like: ArrayTree, axis: int = 0, keepdim: bool = False
+) -> tuple[ArrayTree, ...]:
     """Takes a tree of stacked leaves apart into one tree for each index of an axis.
 
     Args:
@@ -111,8 +117,8 @@ def tree_split_leaves(
             f"got {sizes or 'no leaves'}."
         )
 
-    def at(leaf: Any, i: int) -> Any:
-        index: list[Any] = [slice(None)] * leaf.ndim
+    def at(leaf: jax.Array, i: int) -> jax.Array:
+        index: list[int | slice] = [slice(None)] * leaf.ndim
         index[axis] = slice(i, i + 1) if keepdim else i
         return leaf[tuple(index)]
 
@@ -122,7 +128,9 @@ def tree_split_leaves(
     )
 
 
-def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any:
+def tree_replace_masked(
+    tree_data: ArrayTree, tree_replacement: ArrayTree, mask: ArrayLike
+) -> ArrayTree:
     """Applies `replace_masked` to every leaf.
 
     Args:
@@ -138,7 +146,7 @@ def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any
       0.0
     """
 
-    def replace(data: Any, new: Any = None) -> jax.Array:
+    def replace(data: ArrayLike, new: ArrayLike | None = None) -> jax.Array:
         return masks.replace_masked(data, new, mask)
 
     if tree_replacement is None:
@@ -162,13 +170,13 @@ def tree_fn(fn: Callable[..., Any], **unmapped_kwargs: Any) -> Callable[..., Any
     """
     leaf_fn = functools.partial(fn, **unmapped_kwargs)
 
-    def mapped(*trees: Any) -> Any:
+    def mapped(*trees: ArrayTree) -> ArrayTree:
         return jax.tree.map(leaf_fn, *trees)
 
     return mapped
 
 
-def transpose_last_axis_to_first(tree: Any) -> Any:
+def transpose_last_axis_to_first(tree: ArrayTree) -> ArrayTree:
     """Moves the last axis of every leaf to the front.
 
     Args:
@@ -184,7 +192,7 @@ def transpose_last_axis_to_first(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), tree)
 
 
-def transpose_first_axis_to_last(tree: Any) -> Any:
+def transpose_first_axis_to_last(tree: ArrayTree) -> ArrayTree:
     """Moves the first axis of every leaf to the end.
 
     Args:

@@ -1,12 +1,14 @@
 """Rewards for states unlike those seen before in the episode (Never Give Up)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, check_range, shapes
 from rlax._core.objects import Record, record
+from rlax._core.types import known_arrays
 from rlax._exploration.episodic_memory import knn_query
 
 Array = jax.Array
@@ -23,15 +25,15 @@ class IntrinsicRewardState(Record):
       distance_count: How many they are.
     """
 
-    memory: Any
-    next_memory_index: Any
-    distance_sum: Any = 0.0
-    distance_count: Any = 0
+    memory: Array
+    next_memory_index: Array | int
+    distance_sum: Array | float = 0.0
+    distance_count: Array | int = 0
 
 
 @shapes("embeddings:real[N D]")
 def episodic_memory_intrinsic_rewards(
-    embeddings: Any,
+    embeddings: ArrayLike,
     num_neighbors: int,
     reward_scale: float,
     intrinsic_reward_state: IntrinsicRewardState | None = None,
@@ -78,6 +80,7 @@ def episodic_memory_intrinsic_rewards(
     name = "episodic_memory_intrinsic_rewards"
     for argument, value in (("constant", constant), ("epsilon", epsilon)):
         check_range(name, argument, value, 0, jnp.inf)
+    (embeddings,) = known_arrays(embeddings)
     count, features = embeddings.shape
     state = intrinsic_reward_state
     size = max_memory_size if state is None else jnp.shape(state.memory)[0]

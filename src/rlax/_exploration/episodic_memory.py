@@ -1,13 +1,16 @@
 """Nearest neighbours in a memory."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, shapes
 from rlax._core.objects import Record, record
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
@@ -22,9 +25,9 @@ class KNNQueryResult(Record):
       neighbor_neg_distances: Minus the distance to them, `[Q, K]`.
     """
 
-    neighbors: Any
-    neighbor_indices: Any
-    neighbor_neg_distances: Any
+    neighbors: Array
+    neighbor_indices: Array
+    neighbor_neg_distances: Array
 
 
 def _sqeuclidian(x: Array, y: Array) -> Array:
@@ -34,8 +37,8 @@ def _sqeuclidian(x: Array, y: Array) -> Array:
 
 @shapes("data:real[N D], query_points:real[B D]")
 def knn_query(
-    data: Any,
-    query_points: Any,
+    data: ArrayLike,
+    query_points: ArrayLike,
     num_neighbors: int,
     metric: Callable[[Array, Array], Array] = _sqeuclidian,
 ) -> KNNQueryResult:
@@ -61,6 +64,7 @@ def knn_query(
         raise ContractError(
             f"knn_query: num_neighbors must be at least 1, got {num_neighbors}."
         )
+    data, query_points = known_arrays(data, query_points)
     if isinstance(data.shape[0], int):  # else symbolic, and taken to be enough
         num_neighbors = min(num_neighbors, data.shape[0])
     to_all = jax.vmap(metric, in_axes=(None, 0))

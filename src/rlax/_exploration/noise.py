@@ -1,12 +1,14 @@
 """Noise on actions and priors."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import check_range, shapes
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
@@ -18,7 +20,7 @@ def _normal(key: Array, like: Array) -> Array:
 
 
 @shapes("action[...]")
-def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
+def add_gaussian_noise(key: Array, action: ArrayLike, stddev: ArrayLike) -> Array:
     """Adds independent Gaussian noise to a continuous action.
 
     Args:
@@ -37,12 +39,17 @@ def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
       (2,)
     """
     check_range("add_gaussian_noise", "stddev", stddev, 0, jnp.inf)
+    (action,) = known_arrays(action)
     return action + _normal(key, action) * stddev
 
 
 @shapes("action[D], noise_tm1[D]")
 def add_ornstein_uhlenbeck_noise(
-    key: Array, action: Any, noise_tm1: Any, damping: float, stddev: float
+    key: Array,
+    action: ArrayLike,
+    noise_tm1: ArrayLike,
+    damping: float,
+    stddev: ArrayLike,
 ) -> Array:
     """Adds noise that is correlated in time to a continuous action.
 
@@ -71,13 +78,14 @@ def add_ornstein_uhlenbeck_noise(
     """
     check_range("add_ornstein_uhlenbeck_noise", "damping", damping, 0, 1)
     check_range("add_ornstein_uhlenbeck_noise", "stddev", stddev, 0, jnp.inf)
+    action, noise_tm1 = known_arrays(action, noise_tm1)
     fresh = _normal(key, action) * stddev
     return action + (1 - damping) * noise_tm1 + fresh
 
 
 @shapes("prior:real[B A]")
 def add_dirichlet_noise(
-    key: Array, prior: Any, dirichlet_alpha: float, dirichlet_fraction: float
+    key: Array, prior: ArrayLike, dirichlet_alpha: float, dirichlet_fraction: float
 ) -> Array:
     """Mixes Dirichlet noise into a policy.
 
@@ -105,6 +113,7 @@ def add_dirichlet_noise(
     """
     check_range("add_dirichlet_noise", "dirichlet_alpha", dirichlet_alpha, 0, jnp.inf)
     check_range("add_dirichlet_noise", "dirichlet_fraction", dirichlet_fraction, 0, 1)
+    (prior,) = known_arrays(prior)
     batch, actions = prior.shape
     dtype = at_least_single(prior.dtype)  # as in _normal
     alpha = jnp.full((actions,), dirichlet_alpha, dtype)

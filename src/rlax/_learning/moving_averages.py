@@ -1,14 +1,17 @@
 """Exponential moving averages of mean and variance, debiased."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import widest
 from rlax._core.contracts import check_range
 from rlax._core.objects import Record, record
+from rlax._core.types import ArrayTree
 
 Array = jax.Array
 
@@ -27,8 +30,8 @@ class EmaMoments(Record):
       2.0
     """
 
-    mean: Any
-    variance: Any
+    mean: ArrayTree
+    variance: ArrayTree
 
 
 @record
@@ -46,9 +49,9 @@ class EmaState(Record):
       1.0
     """
 
-    mu: Any
-    nu: Any
-    decay_product: Any
+    mu: ArrayTree
+    nu: ArrayTree
+    decay_product: ArrayLike
 
     def debiased_moments(self) -> EmaMoments:
         """The estimates, as if the average had not begun at 0; 0 before any update."""
@@ -56,7 +59,7 @@ class EmaState(Record):
         share = 1 - jnp.asarray(self.decay_product)
         share = jnp.where(share == 0, 1, share)
 
-        def debiased(average: Any) -> Array:
+        def debiased(average: ArrayLike) -> Array:
             average = jnp.asarray(average)
             dtype = widest(average.dtype, share.dtype)
             return average.astype(dtype) / share.astype(dtype)
@@ -70,7 +73,7 @@ class EmaState(Record):
 
 def create_ema(
     decay: float = 0.999, pmean_axis_name: str | None = None
-) -> tuple[Callable[[Any], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
+) -> tuple[Callable[[ArrayTree], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
     """Makes the two functions of a moving average of moments: init, and update.
 
     Args:
@@ -96,7 +99,7 @@ def create_ema(
     """
     check_range("create_ema", "decay", decay, 0, 1)
 
-    def init_state(template: Any) -> EmaState:
+    def init_state(template: ArrayTree) -> EmaState:
         """Moments of nothing yet, for trees like template."""
         mu, nu = (
             jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
@@ -104,18 +107,18 @@ def create_ema(
         )
         return EmaState(mu=mu, nu=nu, decay_product=jnp.ones([], jnp.float32))
 
-    def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
+    def update(values: ArrayTree, state: EmaState) -> tuple[EmaMoments, EmaState]:
         """Takes values in; returns the estimates with them, and the state."""
         if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
             return state.debiased_moments(), state  # a batch of nothing
 
-        def mean(x: Array) -> Array:
+        def mean(x: ArrayLike) -> Array:
             average = jnp.mean(x)
             if pmean_axis_name is not None:
                 average = jax.lax.pmean(average, axis_name=pmean_axis_name)
             return average
 
-        def move(old: Any, x: Any) -> Any:
+        def move(old: Array, x: ArrayLike) -> Array:
             return decay * old + (1 - decay) * mean(x)
 
         square = jax.tree.map(lambda x: jnp.square(jnp.asarray(x)), values)

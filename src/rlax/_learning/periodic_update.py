@@ -1,14 +1,18 @@
 """Updates of a tree that happen only sometimes: target networks."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, is_host
 from rlax._core.trees import tree_select
+from rlax._core.types import ArrayTree
 
 
-def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
+def conditional_update(
+    new_tensors: ArrayTree, old_tensors: ArrayTree, is_time: ArrayLike
+) -> ArrayTree:
     """Takes the new tree if it is time, else keeps the old one.
 
     Args:
@@ -27,8 +31,8 @@ def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
 
 
 def periodic_update(
-    new_tensors: Any, old_tensors: Any, steps: Any, update_period: int
-) -> Any:
+    new_tensors: ArrayTree, old_tensors: ArrayTree, steps: ArrayLike, update_period: int
+) -> ArrayTree:
     """Takes the new tree at every update_period-th step, else keeps the old one.
 
     Args:

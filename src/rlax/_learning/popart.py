@@ -5,11 +5,14 @@ Magnitude, arXiv 1602.07714; Hessel et al. 2019, Multi-task Deep Reinforcement L
 with PopArt, arXiv 1809.04474.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import (
@@ -19,6 +22,7 @@ from rlax._core.contracts import (
     check_range,
     shapes,
 )
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 AxisNames = str | Sequence[str] | None
@@ -55,12 +59,12 @@ class PopArtOutput(NamedTuple):
     unnormalized: Array
 
 
-def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
+def _statistics(state: PopArtState, indices: ArrayLike | None) -> tuple[Array, Array]:
     """Shift and scale of every index, NaN where one is out of range; None: of all."""
     shift, scale = jnp.asarray(state.shift), jnp.asarray(state.scale)
     if indices is None:
         return shift, scale
-    options: Any = {"mode": "fill", "fill_value": jnp.nan}
+    options: dict[str, Any] = {"mode": "fill", "fill_value": jnp.nan}
     of_each = [
         x.at[indices].get(wrap_negative_indices=False, **options)
         for x in (shift, scale)
@@ -68,9 +72,12 @@ def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
     return of_each[0], of_each[1]
 
 
-def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
+def _check_together(
+    op: str, name: str, values: ArrayLike, indices: ArrayLike | None
+) -> None:
     """Raises where values and indices do not fit, or make more than either has."""
     if indices is not None:
+        values, indices = known_arrays(values, indices)
         check(
             broadcast_shape(values.shape, indices.shape) is not None,
             f"{op}: indices has shape {list(indices.shape)}, wanted that of {name} "
@@ -80,7 +87,9 @@ def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
 
 
 @shapes("unnormalized:number[*], indices?:int[*]")
-def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
+def normalize(
+    state: PopArtState, unnormalized: ArrayLike, indices: ArrayLike | None
+) -> Array:
     """Normalises values with the statistics of their outputs.
 
         (x - shift[i]) / scale[i]
@@ -110,7 +119,9 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
 
 
 @shapes("normalized:number[*], indices?:int[*]")
-def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
+def unnormalize(
+    state: PopArtState, normalized: ArrayLike, indices: ArrayLike | None
+) -> Array:
     """Undoes `normalize`.
 
         scale[i] x + shift[i]
@@ -138,7 +149,9 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
 
 
 @shapes("inputs:number[... N], indices:index(N)[...]")
-def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtOutput:
+def unnormalize_linear(
+    state: PopArtState, inputs: ArrayLike, indices: ArrayLike
+) -> PopArtOutput:
     """Picks one output of a linear layer, normalised and not.
 
     Args:
@@ -160,6 +173,7 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
       >>> print(*rlax.unnormalize_linear(state, inputs=[[2.0, 7.0]], indices=[0]))
       [2.] [5.]
     """
+    inputs, indices = known_arrays(inputs, indices)
     check(
         inputs.shape[-1] == jnp.shape(state.shift)[-1],
         f"unnormalize_linear: inputs {list(inputs.shape)} must end in the number of "
@@ -179,8 +193,8 @@ _LONGEST_SUM = 2**14
 @shapes("targets:real[...], indices:int[...]")
 def art(
     state: PopArtState,
-    targets: Any,
-    indices: Any,
+    targets: ArrayLike,
+    indices: ArrayLike,
     step_size: float,
     scale_lb: float,
     scale_ub: float,
@@ -217,6 +231,7 @@ def art(
     """
     check_range("art", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)
+    targets, indices = known_arrays(targets, indices)
     size = jnp.shape(state.shift)[0]
     targets, indices = targets.reshape(-1), indices.reshape(-1)
     shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
@@ -342,7 +357,10 @@ def popart(
         return PopArtState(jnp.zeros([num_outputs]), ones, ones)
 
     def popart_update(
-        params: Mapping[str, Any], state: PopArtState, targets: Any, indices: Any
+        params: Mapping[str, Any],
+        state: PopArtState,
+        targets: ArrayLike,
+        indices: ArrayLike,
     ) -> tuple[dict, PopArtState]:
         """Moves the statistics, and the last layer with them."""
         new = art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)

@@ -1,19 +1,21 @@
 """Cutting windows out of trajectories."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, shapes
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("trajectories:number[T B ...], start_indices:index(T)[B N]")
 def extract_subsequences(
-    trajectories: Any,
-    start_indices: Any,
+    trajectories: ArrayLike,
+    start_indices: ArrayLike,
     subsequence_len: int = 1,
     max_valid_start_idx: int | None = None,
 ) -> Array:
@@ -40,6 +42,7 @@ def extract_subsequences(
       >>> print(rlax.extract_subsequences(jnp.arange(4.0)[:, None], [[1]], 2)[:, 0, 0])
       [1. 2.]
     """
+    trajectories, start_indices = known_arrays(trajectories, start_indices)
     length, batch_size = trajectories.shape[:2]
     if subsequence_len < 1:
         raise ContractError(

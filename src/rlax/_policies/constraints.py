@@ -1,10 +1,13 @@
 """Lagrange penalties: constraints whose multipliers are learned."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, check
 from rlax._core.gradients import stop_gradient_if
@@ -29,15 +32,15 @@ class LagrangePenalty(NamedTuple):
       2.0 -1.5
     """
 
-    alpha: Any
-    epsilon: Any
+    alpha: ArrayLike
+    epsilon: ArrayLike
     per_dimension: bool = False
 
 
 def kl_constraint_loss(
-    kl: Any,
+    kl: ArrayLike,
     penalty: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     use_stop_gradient: bool = True,
 ) -> tuple[Array, Array]:
     """Computes the penalty of one constraint, and the loss of its multiplier.
@@ -75,10 +78,10 @@ def kl_constraint_loss(
 
 
 def compute_parametric_kl_penalty_and_dual_loss(
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any],
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array],
     use_stop_gradient: bool = True,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayLike, ArrayLike]:
     """Sums the penalties of all constraints, and the losses of their multipliers.
 
     Args:
@@ -108,8 +111,7 @@ def compute_parametric_kl_penalty_and_dual_loss(
       >>> print(*losses([(jnp.array([1.0, 0.0]), penalty)], jax.nn.relu))
       2.0 -1.0
     """
-    kl_losses: Any = 0
-    alpha_losses: Any = 0
+    kl_losses, alpha_losses = 0, 0
     for kl, penalty in kl_constraints:
         kl_loss, alpha_loss = kl_constraint_loss(
             kl, penalty, projection_operator, use_stop_gradient
@@ -118,7 +120,9 @@ def compute_parametric_kl_penalty_and_dual_loss(
     return kl_losses, alpha_losses
 
 
-def check_fit(op: str, policy_loss: Array, kl_loss: Any, alpha_loss: Any) -> None:
+def check_fit(
+    op: str, policy_loss: Array, kl_loss: ArrayLike, alpha_loss: ArrayLike
+) -> None:
     """Raises where the losses of the constraints would broadcast the policy's."""
     for name, loss in (("kl", kl_loss), ("alpha", alpha_loss)):
         check(

@@ -1,13 +1,17 @@
 """Distributions over actions from logits or preferences."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.types import known_arrays
 from rlax._policies.divergences import categorical_kl_divergence, entropy_of
 
 Array = jax.Array
@@ -32,7 +36,7 @@ class DiscreteDistribution(NamedTuple):
 
 
 @shapes("probs:real[... A]")
-def categorical_sample(key: Array, probs: Any) -> Array:
+def categorical_sample(key: Array, probs: ArrayLike) -> Array:
     """Draws from a categorical distribution; -1 where it is none.
 
     Args:
@@ -47,6 +51,7 @@ def categorical_sample(key: Array, probs: Any) -> Array:
       >>> print(rlax.categorical_sample(jax.random.key(0), [0.0, 1.0]))
       1
     """
+    (probs,) = known_arrays(probs)
     finite = jnp.isfinite(probs) & (probs >= 0)
     valid = jnp.all(finite, axis=-1) & jnp.any(probs > 0, axis=-1)
     index = jax.random.categorical(key, jnp.log(jnp.where(finite, probs, 0)), axis=-1)
@@ -105,26 +110,29 @@ def _softmax(name, temperature, entropy_clip):
         raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
 
     @shapes("logits:real[... A]", f"{name}().sample")
-    def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
+    def sample(key: Array, logits: ArrayLike, action_spec: object = None) -> Array:
         probs = jax.nn.softmax(logits / temperature)
         return categorical_sample(key, probs)
 
     @shapes("logits:real[... A]", f"{name}().probs")
-    def probs(logits: Any, action_spec: Any = None) -> Array:
+    def probs(logits: ArrayLike, action_spec: object = None) -> Array:
         return jax.nn.softmax(logits / temperature)
 
     @shapes("logits:real[... A], sample:index(A)[...]", f"{name}().logprob")
-    def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
+    def logprob(
+        sample: ArrayLike, logits: ArrayLike, action_spec: object = None
+    ) -> Array:
         return pick(jax.nn.log_softmax(logits / temperature), sample)
 
     @shapes("logits:real[... A]", f"{name}().entropy")
-    def entropy(logits: Any) -> Array:
+    def entropy(logits: ArrayLike) -> Array:
+        (logits,) = known_arrays(logits)
         value = entropy_of(jax.nn.softmax(logits / temperature))
         if entropy_clip is None:
             return value
         return jnp.minimum(value, entropy_clip * jnp.log(logits.shape[-1]))
 
-    def kl(p_logits: Any, q_logits: Any) -> Array:
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike) -> Array:
         return categorical_kl_divergence(p_logits, q_logits, temperature)
 
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)
@@ -155,7 +163,7 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
 
 
 def _epsilon_greedy(name, epsilon):
-    def known(value: Any) -> Any:
+    def known(value: ArrayLike | None) -> ArrayLike:
         if value is None:
             raise TypeError(
                 "epsilon_greedy: epsilon is missing; write epsilon_greedy(0.1) or pass "
@@ -168,32 +176,39 @@ def _epsilon_greedy(name, epsilon):
         known(epsilon)
 
     @shapes("probs[... A], sample:index(A)[...]", f"{name}().logprob")
-    def pick_sample(probs: Array, sample: Any) -> Array:
+    def pick_sample(probs: Array, sample: ArrayLike) -> Array:
         return pick(probs, sample)
 
     @shapes("preferences:real[... A]", f"{name}().probs")
-    def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
+    def probs(preferences: ArrayLike, epsilon: ArrayLike | None = epsilon) -> Array:
+        (preferences,) = known_arrays(preferences)
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)
         share = best / jnp.sum(best, axis=-1, keepdims=True)
         # Explicit: the compiler takes the 0 / 0 of a boolean for 0.
         share = jnp.where(jnp.isnan(highest), jnp.nan, share)
-        epsilon = known(epsilon)
+        (epsilon,) = known_arrays(known(epsilon))
         return (1 - epsilon) * share + epsilon / preferences.shape[-1]
 
-    def sample(key: Array, preferences: Any, epsilon: Any = epsilon) -> Array:
+    def sample(
+        key: Array, preferences: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         if getattr(preferences, "dtype", None) in (jnp.bfloat16, jnp.float16):
             # Half precision would round small epsilons, and the draw itself.
-            preferences = preferences.astype(jnp.float32)
+            preferences = jnp.asarray(preferences, jnp.float32)
         return categorical_sample(key, probs(preferences, epsilon))
 
-    def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
+    def logprob(
+        sample: ArrayLike, preferences: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         return jnp.log(pick_sample(probs(preferences, epsilon), sample))
 
-    def entropy(preferences: Any, epsilon: Any = epsilon) -> Array:
+    def entropy(preferences: ArrayLike, epsilon: ArrayLike | None = epsilon) -> Array:
         return entropy_of(probs(preferences, epsilon))
 
-    def kl(p_logits: Any, q_logits: Any, epsilon: Any = epsilon) -> Array:
+    def kl(
+        p_logits: ArrayLike, q_logits: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         log_p, log_q = (jnp.log(probs(x, epsilon)) for x in (p_logits, q_logits))
         return categorical_kl_divergence(log_p, log_q)
 
@@ -214,19 +229,19 @@ def greedy() -> DiscreteDistribution:
     """
     always = _epsilon_greedy("greedy", 0.0)
 
-    def sample(key: Array, preferences: Any) -> Array:
+    def sample(key: Array, preferences: ArrayLike) -> Array:
         return always.sample(key, preferences)
 
-    def probs(preferences: Any) -> Array:
+    def probs(preferences: ArrayLike) -> Array:
         return always.probs(preferences)
 
-    def logprob(sample: Any, preferences: Any) -> Array:
+    def logprob(sample: ArrayLike, preferences: ArrayLike) -> Array:
         return always.logprob(sample, preferences)
 
-    def entropy(preferences: Any) -> Array:
+    def entropy(preferences: ArrayLike) -> Array:
         return always.entropy(preferences)
 
-    def kl(p_logits: Any, q_logits: Any) -> Array:
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike) -> Array:
         return always.kl(p_logits, q_logits)
 
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)

@@ -1,19 +1,21 @@
 """Divergences and ratios between policies."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import check_choice, check_range, shapes
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("pi_logits_t:real[... A], mu_logits_t:real[... A], a_t:index(A)[...]")
 def categorical_importance_sampling_ratios(
-    pi_logits_t: Any, mu_logits_t: Any, a_t: Any
+    pi_logits_t: ArrayLike, mu_logits_t: ArrayLike, a_t: ArrayLike
 ) -> Array:
     """Computes π(a) / μ(a) from the logits of both policies.
 
@@ -39,7 +41,7 @@ def categorical_importance_sampling_ratios(
 
 @shapes("p_logits:real[... A], q_logits:real[... A]")
 def categorical_kl_divergence(
-    p_logits: Any, q_logits: Any, temperature: float = 1.0
+    p_logits: ArrayLike, q_logits: ArrayLike, temperature: float = 1.0
 ) -> Array:
     """Computes KL(p || q) of two categorical distributions.
 
@@ -78,7 +80,7 @@ def categorical_kl_divergence(
     "mu_0:real[... D], sigma_0:real[]|[... D], mu_1:real[... D], sigma_1:real[]|[... D]"
 )
 def multivariate_normal_kl_divergence(
-    mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any
+    mu_0: ArrayLike, sigma_0: ArrayLike, mu_1: ArrayLike, sigma_1: ArrayLike
 ) -> Array:
     """Computes KL(N(mu_0, sigma_0²) || N(mu_1, sigma_1²)) of diagonal Gaussians.
 
@@ -98,6 +100,7 @@ def multivariate_normal_kl_divergence(
       >>> print(rlax.multivariate_normal_kl_divergence([0.0], 1.0, [1.0], 1.0))
       0.5
     """
+    mu_0, sigma_0, mu_1, sigma_1 = known_arrays(mu_0, sigma_0, mu_1, sigma_1)
     ratio = sigma_0 / sigma_1
     distance = (mu_1 - mu_0) / sigma_1
     per_dimension = jnp.square(ratio) + jnp.square(distance) - 1 - 2 * jnp.log(ratio)

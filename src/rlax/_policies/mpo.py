@@ -1,14 +1,18 @@
 """Maximum a posteriori policy optimisation, from sampled actions and their values."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import check, shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._policies.constraints import (
     LagrangePenalty,
     check_fit,
@@ -32,19 +36,19 @@ class MpoOutputs(NamedTuple):
       num_samples: How many samples the weights are spread over.
     """
 
-    temperature_loss: Any
-    policy_loss: Any
-    kl_loss: Any
-    alpha_loss: Any
-    normalized_weights: Any
-    num_samples: Any
+    temperature_loss: Array
+    policy_loss: Array
+    kl_loss: ArrayLike
+    alpha_loss: ArrayLike
+    normalized_weights: Array
+    num_samples: ArrayLike
 
 
 @shapes("sample_q_values[...]")
 def mpo_compute_weights_and_temperature_loss(
-    sample_q_values: Any,
+    sample_q_values: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     sample_axis: int = 0,
 ) -> tuple[Array, Array, int]:
     """Computes the weights of the E-step, and the loss of its temperature.
@@ -78,6 +82,7 @@ def mpo_compute_weights_and_temperature_loss(
       >>> print(weights)
       [0.5 0.5]
     """
+    (sample_q_values,) = known_arrays(sample_q_values)
     check(
         -sample_q_values.ndim <= sample_axis < sample_q_values.ndim,
         f"mpo: sample_axis {sample_axis} is no axis of sample_q_values "
@@ -105,11 +110,11 @@ def mpo_compute_weights_and_temperature_loss(
 
 @shapes("sample_log_probs[...], sample_q_values[...]")
 def mpo_loss(
-    sample_log_probs: Any,
-    sample_q_values: Any,
+    sample_log_probs: ArrayLike,
+    sample_q_values: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any] = at_least_tiny,
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array] = at_least_tiny,
     policy_loss_weight: float = 1.0,
     temperature_loss_weight: float = 1.0,
     kl_loss_weight: float = 1.0,

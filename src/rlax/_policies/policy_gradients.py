@@ -1,9 +1,10 @@
 """Policy gradient losses."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import align, pick
 from rlax._core.contracts import check_range, shapes
@@ -19,8 +20,8 @@ _MASK = ", mask_t?:mask[T ...]|[T]"
 
 @shapes("a_t[D], dqda_t[D]")
 def dpg_loss(
-    a_t: Any,
-    dqda_t: Any,
+    a_t: ArrayLike,
+    dqda_t: ArrayLike,
     dqda_clipping: float | None = None,
     use_stop_gradient: bool = True,
 ) -> Array:
@@ -62,13 +63,13 @@ def dpg_loss(
 
 @shapes("logits_t[T ... A], a_t:index(A)[T ...], adv_t[T ...], w_t[T ...]|[T]" + _MASK)
 def policy_gradient_loss(
-    logits_t: Any,
-    a_t: Any,
-    adv_t: Any,
-    w_t: Any,
+    logits_t: ArrayLike,
+    a_t: ArrayLike,
+    adv_t: ArrayLike,
+    w_t: ArrayLike,
     use_stop_gradient: bool = True,
     *,
-    mask_t: Any = None,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the policy gradient loss of a sequence.
 
@@ -102,7 +103,9 @@ def policy_gradient_loss(
 
 
 @shapes("logits_t[T ... A], w_t[T ...]|[T]" + _MASK)
-def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
+def entropy_loss(
+    logits_t: ArrayLike, w_t: ArrayLike, *, mask_t: ArrayLike | None = None
+) -> Array:
     """Computes minus the mean entropy of the policy over a sequence.
 
         -mean_t w[t] H(π[t])
@@ -133,7 +136,11 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def qpg_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the policy gradient loss over all actions.
 
@@ -166,7 +173,11 @@ def qpg_loss(
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def rm_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the regret matching loss: the policy gradient of positive advantages.
 
@@ -197,7 +208,11 @@ def rm_loss(
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def rpg_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the regret policy gradient loss: the sum of positive regrets.
 
@@ -226,7 +241,7 @@ def rpg_loss(
 
 
 def _advantages(
-    logits_t: Array, q_t: Array, mask_t: Array | None
+    logits_t: ArrayLike, q_t: ArrayLike, mask_t: ArrayLike | None
 ) -> tuple[Array, Array]:
     """The policy and the advantage of every action, `[T, ..., A]` each."""
     logits_t, q_t = zero_masked(logits_t, mask_t), zero_masked(q_t, mask_t)
@@ -236,12 +251,12 @@ def _advantages(
 
 @shapes("prob_ratios_t:positive[T ...], adv_t[T ...]" + _MASK)
 def clipped_surrogate_pg_loss(
-    prob_ratios_t: Any,
-    adv_t: Any,
+    prob_ratios_t: ArrayLike,
+    adv_t: ArrayLike,
     epsilon: float,
     use_stop_gradient: bool = True,
     *,
-    mask_t: Any = None,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the clipped surrogate loss of PPO.
 
@@ -272,6 +287,6 @@ def clipped_surrogate_pg_loss(
       -1.0
     """
     check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
-    ratios_t, adv_t = zero_masked(prob_ratios_t, mask_t), zero_masked(adv_t, mask_t)
+    ratios_t, adv_t = (zero_masked(x, mask_t) for x in (prob_ratios_t, adv_t))
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
     return masked_mean(clipped_surrogate(ratios_t, adv_t, epsilon), mask_t, axis=0)

@@ -1,13 +1,18 @@
 """The clipped surrogate of PPO, for every element; averages are the caller's."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 def clip_ratio(
-    ratio: Array, epsilon: float, epsilon_high: float | None = None
+    ratio: ArrayLike, epsilon: float, epsilon_high: float | None = None
 ) -> Array:
     """The ratio within [1 - ε, 1 + ε_high]; ε_high is ε by default."""
     high = epsilon if epsilon_high is None else epsilon_high
@@ -15,8 +20,8 @@ def clip_ratio(
 
 
 def clipped_surrogate(
-    ratio: Array,
-    adv: Array,
+    ratio: ArrayLike,
+    adv: ArrayLike,
     epsilon: float,
     epsilon_high: float | None = None,
     dual_clip: float | None = None,
@@ -41,6 +46,7 @@ def clipped_surrogate(
     Source: Schulman et al. 2017, arXiv 1707.06347, equation 7; the second bound: Ye et
     al. 2020, arXiv 1912.09729, equation 5.
     """
+    ratio, adv = known_arrays(ratio, adv)
     objective = jnp.minimum(ratio * adv, clip_ratio(ratio, epsilon, epsilon_high) * adv)
     if dual_clip is not None:
         bounded = jnp.maximum(objective, dual_clip * adv)

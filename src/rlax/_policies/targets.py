@@ -1,6 +1,8 @@
 """Targets for a policy: sampled actions with weights, and learning from them."""
 
-from typing import Any, Protocol
+from __future__ import annotations
+
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +19,15 @@ class Distribution(Protocol):
     """What the ops here ask of a distribution; distrax's and TFP's have it."""
 
     @property
-    def batch_shape(self) -> Any:
+    def batch_shape(self) -> tuple[int, ...]:
         """Shape of the independent distributions."""
         ...
 
-    def sample(self, *, seed: Any, sample_shape: Any) -> Any:
+    def sample(self, *, seed: Array, sample_shape: tuple[int, ...]) -> Array:
         """Samples `[*sample_shape, *batch_shape, *event_shape]`."""
         ...
 
-    def log_prob(self, value: Any, /) -> Any:
+    def log_prob(self, value: Array, /) -> Array:
         """Log probabilities of samples, without their event axes."""
         ...
 
@@ -44,8 +46,8 @@ class PolicyTarget(Record):
       [0.5 0.5]
     """
 
-    actions: Any
-    weights: Any
+    actions: Array
+    weights: Array
 
 
 def constant_policy_targets(

@@ -1,15 +1,18 @@
 """V-MPO: maximum a posteriori policy optimisation from on-policy advantages."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.all_sum import AllSum
 from rlax._core.contracts import ContractError, check, shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._policies.constraints import (
     LagrangePenalty,
     check_fit,
@@ -66,11 +69,11 @@ def top_k_weights(
 
 @shapes("advantages[...], restarting_weights[...], importance_weights[...]")
 def vmpo_compute_weights_and_temperature_loss(
-    advantages: Any,
-    restarting_weights: Any,
-    importance_weights: Any,
+    advantages: ArrayLike,
+    restarting_weights: ArrayLike,
+    importance_weights: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     top_k_fraction: float,
     axis_name: str | None = None,
     use_stop_gradient: bool = True,
@@ -112,6 +115,7 @@ def vmpo_compute_weights_and_temperature_loss(
       [0.  0.  0.5 0.5]
     """
     all_sum = AllSum(axis_name)
+    advantages, restarting_weights = known_arrays(advantages, restarting_weights)
     importance_weights = stop_gradient_if(use_stop_gradient, importance_weights)
     temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
     scaled = restarting_weights * advantages / temperature
@@ -140,13 +144,13 @@ def vmpo_compute_weights_and_temperature_loss(
     "importance_weights?[...]"
 )
 def vmpo_loss(
-    sample_log_probs: Any,
-    advantages: Any,
+    sample_log_probs: ArrayLike,
+    advantages: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any] = at_least_tiny,
-    restarting_weights: Any = None,
-    importance_weights: Any = None,
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array] = at_least_tiny,
+    restarting_weights: ArrayLike | None = None,
+    importance_weights: ArrayLike | None = None,
     top_k_fraction: float = 0.5,
     policy_loss_weight: float = 1.0,
     temperature_loss_weight: float = 1.0,
@@ -194,6 +198,7 @@ def vmpo_loss(
       >>> print(parts.normalized_weights.round(2))
       [1. 0.]
     """
+    (advantages,) = known_arrays(advantages)
     ones = jnp.ones_like(advantages)
     temperature_loss, weights, num_samples = vmpo_compute_weights_and_temperature_loss(
         advantages,

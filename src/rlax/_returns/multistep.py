@@ -1,14 +1,17 @@
 """Returns that follow the policy which acted: discounted, n-step, lambda, and GAE."""
 
+from __future__ import annotations
+
 import operator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.contracts import ContractError, shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -19,15 +22,15 @@ Array = jax.Array
     + streams.CONTRACT
 )
 def lambda_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
-    lambda_: Any = 1.0,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Blends every n-step return of a trajectory, weighting longer ones by lambda.
@@ -79,14 +82,14 @@ def _mix(return_next, r_t, discount_t, v_t, lambda_):
 
 @shapes("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT)
 def discounted_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Sums the discounted rewards to the end of a trajectory, and bootstraps there.
@@ -117,7 +120,7 @@ def discounted_returns(
       [2.5 3. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    v_t = jnp.broadcast_to(v_t, r_t.shape)
+    v_t = jnp.broadcast_to(v_t, jnp.shape(r_t))
     return lambda_returns_of(
         stream, r_t, discount_t, v_t, jnp.asarray(1.0), stop_target_gradients
     )
@@ -128,16 +131,16 @@ def discounted_returns(
     + streams.CONTRACT
 )
 def n_step_bootstrapped_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     n: int,
-    lambda_t: Any = 1.0,
+    lambda_t: ArrayLike = 1.0,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
 ) -> Array:
     """Sums n discounted rewards and bootstraps; near the end, fewer.
 
@@ -229,10 +232,10 @@ def _ahead(maps, steps):
     )
 
 
-def whole_steps(op: str, n: Any) -> int:
+def whole_steps(op: str, n: object) -> int:
     """Reads n as a Python int of at least 1."""
     try:
-        steps = operator.index(n)
+        steps = operator.index(n)  # pyright: ignore[reportArgumentType]
     except TypeError as error:
         raise ContractError(
             f"{op}: n must be a whole number known at trace time, got {n!r}; under jit "
@@ -248,15 +251,15 @@ def whole_steps(op: str, n: Any) -> int:
     "values[T+1 ...]," + streams.CONTRACT
 )
 def truncated_generalized_advantage_estimation(
-    r_t: Any,
-    discount_t: Any,
-    lambda_: Any,
-    values: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    lambda_: ArrayLike,
+    values: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates advantages by a decaying sum of TD errors, up to the end of the array.
@@ -291,6 +294,7 @@ def truncated_generalized_advantage_estimation(
       [2.5 1. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    r_t, values = known_arrays(r_t, values)
     inputs = (r_t, discount_t, stream.bootstrapped(values[1:]), values[:-1], lambda_)
     r_t, discount_t, v_t, v_tm1, lambda_ = stop_gradient_if(
         stop_target_gradients, inputs

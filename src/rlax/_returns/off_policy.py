@@ -1,13 +1,15 @@
 """Returns that correct for actions of another policy."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -18,16 +20,16 @@ Array = jax.Array
     "c_t:positive[T-1 ...]," + streams.CONTRACT
 )
 def general_off_policy_returns_from_q_and_v(
-    q_t: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    c_t: Any,
+    q_t: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    c_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates returns of one policy from actions of another, cutting traces by c.
@@ -90,17 +92,17 @@ def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
     "c_t:positive[T ...], pi_t:probs[T ... A]," + streams.CONTRACT
 )
 def general_off_policy_returns_from_action_values(
-    q_t: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    c_t: Any,
-    pi_t: Any,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    c_t: ArrayLike,
+    pi_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates off-policy returns from the values of all actions.
@@ -148,7 +150,7 @@ def returns_from_action_values_of(stream, q_t, a_t, r_t, discount_t, c_t, pi_t, 
 
 
 def retrace_coefficients(
-    pi_t: Array, mu_t: Array, a_t: Array, lambda_: Array, eps: float
+    pi_t: ArrayLike, mu_t: ArrayLike, a_t: ArrayLike, lambda_: ArrayLike, eps: float
 ) -> Array:
     """Retrace's trace coefficients, λ min(1, π(a) / (μ(a) + eps))."""
     ratio = jnp.minimum(1.0, arrays.pick(pi_t, a_t) / (mu_t + eps))
@@ -160,16 +162,16 @@ def retrace_coefficients(
     "lambda_:unit[]|[T ...]|[T], values[T+1 ...]," + streams.CONTRACT
 )
 def importance_corrected_td_errors(
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any,
-    values: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike,
+    values: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Sums TD errors, each weighted by the importance ratios up to it.
@@ -203,6 +205,7 @@ def importance_corrected_td_errors(
       [3. 2.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
+    (values,) = known_arrays(values)
     v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))
     r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
     discount_t = arrays.align(discount_t, r_t)

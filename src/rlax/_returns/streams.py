@@ -8,14 +8,18 @@ in Reinforcement Learning, arXiv 1712.00378). A terminal state needs no mark: it
 discount is 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.masks import zero_masked
+from rlax._core.types import known_arrays
 
 # The contract of the three keywords, for every op that takes them.
 CONTRACT = (
@@ -28,26 +32,27 @@ class Stream(NamedTuple):
 
     mask: jax.Array | None  # [T, ...] booleans; None: all steps
     truncation: jax.Array | None
-    bootstrap: jax.Array | None
+    bootstrap: ArrayLike | None
     cut: jax.Array | None  # y[t + 1] must not enter y[t]
     parallel: bool | None  # how to solve; None: by backend and length
 
-    def keep(self, *steps: jax.Array) -> tuple[jax.Array, ...]:
+    def keep(self, *steps: ArrayLike) -> tuple[jax.Array, ...]:
         """The arrays with zeros in the padding, so that its NaN reach no gradient."""
         return tuple(self.zero_padding(x) for x in steps)
 
-    def zero_padding(self, x: jax.Array) -> jax.Array:
+    def zero_padding(self, x: ArrayLike) -> jax.Array:
         """x, and 0 at steps that do not belong to the stream."""
         return zero_masked(x, self.mask)
 
-    def bootstrapped(self, v_t: jax.Array) -> jax.Array:
+    def bootstrapped(self, v_t: ArrayLike) -> jax.Array:
         """v_t, and the caller's bootstrap value at truncated steps."""
+        (v_t,) = known_arrays(v_t)
         if self.truncation is None or self.bootstrap is None:
             return v_t
         truncation = arrays.align(self.truncation, v_t)
         return jnp.where(truncation, arrays.align(self.bootstrap, v_t), v_t)
 
-    def uncut(self, trace_t: jax.Array, like: jax.Array) -> jax.Array:
+    def uncut(self, trace_t: ArrayLike, like: ArrayLike) -> jax.Array:
         """A trace coefficient (lambda, c), and 0 where the trace is cut."""
         trace_t = arrays.align(trace_t, like)
         return trace_t if self.cut is None else jnp.where(self.cut, 0, trace_t)
@@ -66,13 +71,14 @@ class Stream(NamedTuple):
 
 
 def stream_of(
-    like: jax.Array,
-    mask_t: jax.Array | None,
-    truncation_t: jax.Array | None,
-    bootstrap_t: jax.Array | None,
+    like: ArrayLike,
+    mask_t: ArrayLike | None,
+    truncation_t: ArrayLike | None,
+    bootstrap_t: ArrayLike | None,
     parallel: bool | None = None,
 ) -> Stream:
     """The stream of arrays shaped like `like`, `[T, ...]`."""
+    (like,) = known_arrays(like)
     mask = None if mask_t is None else arrays.align(mask_t, like)
     truncation = None if truncation_t is None else arrays.align(truncation_t, like)
     cut = truncation

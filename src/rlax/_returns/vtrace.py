@@ -1,14 +1,18 @@
 """V-trace: importance-corrected value targets with clipped ratios."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.contracts import check_range, shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -36,19 +40,19 @@ class VTraceOutput(NamedTuple):
 
 @shapes(_CONTRACT)
 def vtrace(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes V-trace errors: corrected value targets minus v_tm1.
@@ -100,20 +104,20 @@ def vtrace(
 
 @shapes(_CONTRACT)
 def leaky_vtrace(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    alpha_: Any = 1.0,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    alpha_: ArrayLike = 1.0,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes V-trace errors whose clipped ratios leak a share of the full ones.
@@ -169,20 +173,20 @@ def leaky_vtrace(
 
 @shapes(_CONTRACT)
 def vtrace_td_error_and_advantage(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     clip_pg_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> VTraceOutput:
     """Computes V-trace errors, and the advantages for an actor-critic.
@@ -237,21 +241,21 @@ def vtrace_td_error_and_advantage(
 
 @shapes(_CONTRACT)
 def leaky_vtrace_td_error_and_advantage(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    alpha: Any = 1.0,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    alpha: ArrayLike = 1.0,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     clip_pg_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> VTraceOutput:
     """Computes leaky V-trace errors, and the advantages for an actor-critic.
@@ -320,19 +324,20 @@ class _Steps(NamedTuple):
 class _Ratios(NamedTuple):
     """How far importance ratios are clipped."""
 
-    alpha: Any  # the share of the clipped ratios
-    td_limit: Any
-    advantage_limit: Any = 1.0
+    alpha: ArrayLike  # the share of the clipped ratios
+    td_limit: ArrayLike
+    advantage_limit: ArrayLike = 1.0
 
-    def clipped(self, rho_tm1: Array, limit: Any) -> Array:
+    def clipped(self, rho_tm1: Array, limit: ArrayLike) -> Array:
         """The ratios up to the limit, and a share of what is beyond."""
         clipped = jnp.minimum(rho_tm1, limit)
         if isinstance(self.alpha, float | int) and self.alpha == 1:
             return clipped
-        return self.alpha * clipped + (1 - self.alpha) * rho_tm1
+        (alpha,) = known_arrays(self.alpha)
+        return alpha * clipped + (1 - alpha) * rho_tm1
 
 
-def _for_steps(alpha: Any, like: Array) -> Any:
+def _for_steps(alpha: ArrayLike, like: ArrayLike) -> ArrayLike:
     """A number as it is; one for each step `[T]` beside like's further axes."""
     return arrays.align(jnp.asarray(alpha), like) if np.ndim(alpha) else alpha
 

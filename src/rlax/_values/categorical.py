@@ -1,13 +1,15 @@
 """Values as categorical distributions over fixed atoms (C51)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick_along
 from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._learning.losses import categorical_cross_entropy
 from rlax._values import next_value
 
@@ -15,7 +17,7 @@ Array = jax.Array
 
 
 @shapes("z_p[N], probs[N], z_q:rising[K]")
-def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
+def categorical_l2_project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> Array:
     """Projects a categorical distribution onto other atoms.
 
     The mass of every atom of z_p goes to the two atoms of z_q that enclose it, by the
@@ -43,7 +45,8 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
     return _project(z_p, probs, z_q)
 
 
-def _project(z_p: Array, probs: Array, z_q: Array) -> Array:
+def _project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> Array:
+    z_p, probs, z_q = known_arrays(z_p, probs, z_q)
     if z_q.shape[0] == 1:
         return jnp.sum(probs, keepdims=True) + 0 * (z_q + z_p.sum())
     # Each atom meets two others only: finding them costs less than all pairs.
@@ -63,12 +66,12 @@ def _project(z_p: Array, probs: Array, z_q: Array) -> Array:
     "v_atoms_t[N], v_logits_t[N]"
 )
 def categorical_td_learning(
-    v_atoms_tm1: Any,
-    v_logits_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_atoms_t: Any,
-    v_logits_t: Any,
+    v_atoms_tm1: ArrayLike,
+    v_logits_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_atoms_t: ArrayLike,
+    v_logits_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the cross entropy of a state value distribution and its TD target.
@@ -118,13 +121,13 @@ def _loss(atoms, logits, target_atoms, target_probs, stop):
     "q_atoms_t[N], q_logits_t[B N]"
 )
 def categorical_q_learning(
-    q_atoms_tm1: Any,
-    q_logits_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_atoms_t: Any,
-    q_logits_t: Any,
+    q_atoms_tm1: ArrayLike,
+    q_logits_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_atoms_t: ArrayLike,
+    q_logits_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the cross entropy of an action value distribution and its greedy target.
@@ -159,6 +162,7 @@ def categorical_q_learning(
       9.0
     """
     probs_t = jax.nn.softmax(q_logits_t)
+    (q_atoms_t,) = known_arrays(q_atoms_t)
     q_t = jnp.sum(probs_t * q_atoms_t[None], axis=-1)
     return _loss(
         q_atoms_tm1,
@@ -174,14 +178,14 @@ def categorical_q_learning(
     "q_atoms_t[N], q_logits_t[B N], q_t_selector[B]"
 )
 def categorical_double_q_learning(
-    q_atoms_tm1: Any,
-    q_logits_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_atoms_t: Any,
-    q_logits_t: Any,
-    q_t_selector: Any,
+    q_atoms_tm1: ArrayLike,
+    q_logits_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_atoms_t: ArrayLike,
+    q_logits_t: ArrayLike,
+    q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the cross entropy against the action that other values select.

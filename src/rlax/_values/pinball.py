@@ -3,20 +3,26 @@
 Neither it nor its derivatives keep anything of the size of those pairs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import is_host
+from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
 
 
-def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Array:
+def pinball_loss(
+    src: ArrayLike, tau: ArrayLike, target: ArrayLike, huber_param: ArrayLike
+) -> Array:
     """The sum over predictions of their mean loss over targets.
 
     Args:
@@ -29,11 +35,12 @@ def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Arr
       `[]`.
     """
     dtype = jnp.result_type(src, tau, target)
+    src, tau, target = known_arrays(src, tau, target)
     src, tau, target = (arrays.fresh(x).astype(dtype) for x in (src, tau, target))
     if is_host(huber_param):
-        return _pinball(float(huber_param), src, tau, target)
+        return _pinball(np.asarray(huber_param).item(), src, tau, target)
     # Known on the device alone: 0 must still mean the absolute loss.
-    huber_param = huber_param.astype(dtype)
+    huber_param = jnp.asarray(huber_param, dtype)
     huber = _pinball_value(huber_param, src, tau, target)
     return jnp.where(huber_param == 0, _pinball(0.0, src, tau, target), huber)
 
@@ -42,7 +49,9 @@ def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Arr
 _UNROLL = 8
 
 
-def _sum_pairs(terms: Callable[..., tuple[Array, ...]], rows: Any, columns: Any) -> Any:
+def _sum_pairs(
+    terms: Callable[..., tuple[Array, ...]], rows: ArrayTree, columns: ArrayTree
+) -> ArrayTree:
     """The sums of terms(row, columns) over all rows, elementwise in the columns."""
     if jax.default_backend() != "cpu":
         across = jax.vmap(terms, in_axes=(0, None))(rows, columns)

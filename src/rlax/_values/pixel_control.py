@@ -1,19 +1,21 @@
 """Rewards for changing what is seen, or what a network represents of it."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import ContractError, check_choice, check_range, shapes
+from rlax._core.types import known_arrays
 from rlax._values import sequences
 
 Array = jax.Array
 
 
 @shapes("observations:number[T+1 ... H W C]")
-def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
+def pixel_control_rewards(observations: ArrayLike, cell_size: int) -> Array:
     """Averages the absolute change between frames over square cells.
 
     Args:
@@ -34,6 +36,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
       >>> print(rlax.pixel_control_rewards(frames, cell_size=2))
       [[[4.]]]
     """
+    (observations,) = known_arrays(observations)
     *lead, height, width, channels = observations.shape
     if cell_size < 1 or height % cell_size or width % cell_size:
         raise ContractError(
@@ -57,7 +60,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
 
 @shapes("features[T+1 ... D]")
 def feature_control_rewards(
-    features: Any,
+    features: ArrayLike,
     cumulant_type: str = "absolute_change",
     discount: float | None = None,
 ) -> Array:
@@ -92,6 +95,7 @@ def feature_control_rewards(
                 f"{op}: cumulant_type 'potential' needs a discount; pass discount=0.99."
             )
         check_range(op, "discount", discount, 0, 1)
+    (features,) = known_arrays(features)
     return _CUMULANTS[cumulant_type](features[:-1], features[1:], discount)
 
 
@@ -111,14 +115,14 @@ _CUMULANTS = {
     "mask_t?:mask[T ...]|[T]|[T ... Y X], truncation_t?:mask[T ...]|[T]|[T ... Y X]"
 )
 def pixel_control_loss(
-    observations: Any,
-    actions: Any,
-    action_values: Any,
-    discount_factor: Any,
+    observations: ArrayLike,
+    actions: ArrayLike,
+    action_values: ArrayLike,
+    discount_factor: ArrayLike,
     cell_size: int,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the squared errors of the action values of every cell.
@@ -157,6 +161,7 @@ def pixel_control_loss(
         [0.  0. ]]]
     """
     check_range("pixel_control_loss", "discount_factor", discount_factor, 0, 1)
+    actions, action_values = known_arrays(actions, action_values)
     rewards = pixel_control_rewards(observations, cell_size)
     if action_values.shape[1:-1] != rewards.shape[1:]:
         raise ContractError(
@@ -172,9 +177,7 @@ def pixel_control_loss(
             f"{list(discount.shape)}."
         )
 
-    def over_cells(x: Any) -> Any:
-        if x is None:
-            return None
+    def over_cells(x: ArrayLike) -> Array:
         return jnp.broadcast_to(arrays.align(jnp.asarray(x), rewards), rewards.shape)
 
     errors = sequences.q_lambda(
@@ -184,8 +187,8 @@ def pixel_control_loss(
         over_cells(discount),
         action_values[1:],
         1.0,
-        mask_t=over_cells(mask_t),
-        truncation_t=over_cells(truncation_t),
+        mask_t=None if mask_t is None else over_cells(mask_t),
+        truncation_t=None if truncation_t is None else over_cells(truncation_t),
         parallel=parallel,
     )
     return 0.5 * jnp.square(errors)

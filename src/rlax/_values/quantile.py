@@ -1,9 +1,10 @@
 """Values as sets of quantiles (QR-DQN)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick_along
 from rlax._core.contracts import check_range, shapes
@@ -16,9 +17,9 @@ Array = jax.Array
 
 @shapes("dist_src[N], tau_src:unit[N], dist_target[M]")
 def quantile_regression_loss(
-    dist_src: Any,
-    tau_src: Any,
-    dist_target: Any,
+    dist_src: ArrayLike,
+    tau_src: ArrayLike,
+    dist_target: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -62,13 +63,13 @@ def quantile_regression_loss(
     "dist_q_t[M A], probs_a_t:probs[A]"
 )
 def quantile_expected_sarsa(
-    dist_q_tm1: Any,
-    tau_q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    dist_q_t: Any,
-    probs_a_t: Any,
+    dist_q_tm1: ArrayLike,
+    tau_q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    dist_q_t: ArrayLike,
+    probs_a_t: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -119,13 +120,13 @@ def quantile_expected_sarsa(
     "dist_q_t_selector[L B], dist_q_t[M B]"
 )
 def quantile_q_learning(
-    dist_q_tm1: Any,
-    tau_q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    dist_q_t_selector: Any,
-    dist_q_t: Any,
+    dist_q_tm1: ArrayLike,
+    tau_q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    dist_q_t_selector: ArrayLike,
+    dist_q_t: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:

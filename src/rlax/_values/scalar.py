@@ -1,8 +1,9 @@
 """One-step TD errors of scalar values; `vmap` them for a batch."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import check_range, shapes
@@ -14,10 +15,10 @@ Array = jax.Array
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], v_t[]")
 def td_learning(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of a state value.
@@ -48,12 +49,12 @@ def td_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], a_t:index(A)[]")
 def sarsa(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    a_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against the action taken next.
@@ -89,12 +90,12 @@ def sarsa(
     "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], probs_a_t:probs[A]"
 )
 def expected_sarsa(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    probs_a_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    probs_a_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against a policy's expectation.
@@ -129,11 +130,11 @@ def expected_sarsa(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
 def q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against the greedy action.
@@ -170,12 +171,12 @@ def q_learning(
     "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[],q_t_value[A], q_t_selector[A]"
 )
 def double_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t_value: Any,
-    q_t_selector: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t_value: ArrayLike,
+    q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error against an action that other values select.
@@ -211,11 +212,11 @@ def double_q_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
 def persistent_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     action_gap_scale: float,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -256,11 +257,11 @@ def persistent_q_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], v_t[]")
 def qv_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against a separate state value.
@@ -293,10 +294,10 @@ def qv_learning(
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], q_t[A]")
 def qv_max(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of a state value against the greedy action value.

@@ -1,9 +1,10 @@
 """TD errors of whole sequences: lambda versions and Retrace."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import check_range, shapes
@@ -20,16 +21,16 @@ Array = jax.Array
     "lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def td_lambda(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
-    lambda_: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of state values against lambda returns.
@@ -74,18 +75,18 @@ def td_lambda(
     "q_t[T ... A], a_t:index(A)[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def sarsa_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    a_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against returns of the actions taken.
@@ -133,17 +134,17 @@ def sarsa_lambda(
     "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def q_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against greedy lambda returns.
@@ -193,21 +194,21 @@ def q_lambda(
     "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def retrace(
-    q_tm1: Any,
-    q_t: Any,
-    a_tm1: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    pi_t: Any,
-    mu_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    a_tm1: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    pi_t: ArrayLike,
+    mu_t: ArrayLike,
+    lambda_: ArrayLike,
     eps: float = 1e-8,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against Retrace returns.
@@ -267,18 +268,18 @@ def retrace(
     "log_rhos[T-1 ...], lambda_:share[]|[T-1 ...]|[T-1]," + streams.CONTRACT
 )
 def retrace_continuous(
-    q_tm1: Any,
-    q_t: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    log_rhos: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    log_rhos: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes Retrace errors for continuous actions.

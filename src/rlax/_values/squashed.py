@@ -6,14 +6,17 @@ Source of all: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; v
 Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, ParamSpec
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import check_range, shapes
@@ -25,30 +28,40 @@ from rlax._values.transforms import IDENTITY_PAIR, TxPair
 Array = jax.Array
 
 
+P = ParamSpec("P")
+
+
 def _transformed(
-    returns: Callable[..., Array], name: str, *values: str, example: str
-) -> Callable[..., Array]:
+    returns: Callable[P, Array], name: str, *values: str, example: str
+) -> Callable[Concatenate[TxPair, P], Array]:
     """The same returns with a TxPair first, and the named arguments transformed."""
     signature = inspect.signature(returns)
 
     @functools.wraps(returns)
-    def wrapped(tx_pair: TxPair, *args: Any, **kwargs: Any) -> Array:
+    def wrapped(tx_pair: TxPair, *args: P.args, **kwargs: P.kwargs) -> Array:
         bound = signature.bind(*args, **kwargs)
         for value in values:
             if bound.arguments.get(value) is not None:
                 bound.arguments[value] = tx_pair.apply_inv(bound.arguments[value])
         return tx_pair.apply(returns(*bound.args, **bound.kwargs))
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    pair = inspect.Parameter("tx_pair", kind, annotation="TxPair")
+    shown = signature.replace(parameters=[pair, *signature.parameters.values()])
+    wrapped.__signature__ = shown  # type: ignore[attr-defined]
     wrapped.__name__ = wrapped.__qualname__ = name
+    explained = "".join(
+        f"      {argument}: As in `{returns.__name__}`"
+        f"{', transformed' if argument in values else ''}.\n"
+        for argument in signature.parameters
+    )
     wrapped.__doc__ = f"""Computes `{returns.__name__}` of values kept transformed.
 
         tx(G(..., tx⁻¹({values[0]}), ...))
 
     Args:
-      tx_pair: The transform and its inverse; comes before all others.
-      *args: As in `{returns.__name__}`.
-      **kwargs: As in `{returns.__name__}`.
-
+      tx_pair: The transform and its inverse.
+{explained}
     Returns:
       As `{returns.__name__}`, transformed.
 
@@ -106,18 +119,18 @@ transformed_general_off_policy_returns_from_action_values = _transformed(
     "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_q_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes `q_lambda` errors of values that are kept transformed.
@@ -168,22 +181,22 @@ def transformed_q_lambda(
     "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_retrace(
-    q_tm1: Any,
-    q_t: Any,
-    a_tm1: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    pi_t: Any,
-    mu_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    a_tm1: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    pi_t: ArrayLike,
+    mu_t: ArrayLike,
+    lambda_: ArrayLike,
     eps: float = 1e-8,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes `retrace` errors of values that are kept transformed.
@@ -246,19 +259,19 @@ def transformed_retrace(
     "r_t[T ...], discount_t:unit[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_n_step_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    target_q_t: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    target_q_t: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
     n: int,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
 ) -> Array:
     """Computes n-step TD errors of action values that are kept transformed.
 

@@ -1,31 +1,35 @@
 """Elementwise value transforms, and the pairs of one and its inverse."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("x:number[...]")
-def identity(x: Any) -> Array:
+def identity(x: ArrayLike) -> Array:
     """Returns x.
 
     Example:
       >>> print(rlax.identity([1.0, -2.0]))
       [ 1. -2.]
     """
-    return x
+    return known_arrays(x)[0]
 
 
 @shapes("x[...]")
-def sigmoid(x: Any) -> Array:
+def sigmoid(x: ArrayLike) -> Array:
     """1 / (1 + e^-x): from the real line to (0, 1).
 
     Example:
@@ -36,7 +40,7 @@ def sigmoid(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def logit(x: Any) -> Array:
+def logit(x: ArrayLike) -> Array:
     """log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1].
 
     Example:
@@ -47,7 +51,7 @@ def logit(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_logp1(x: Any) -> Array:
+def signed_logp1(x: ArrayLike) -> Array:
     """sign(x) log(1 + |x|).
 
     Example:
@@ -58,7 +62,7 @@ def signed_logp1(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_expm1(x: Any) -> Array:
+def signed_expm1(x: ArrayLike) -> Array:
     """sign(x) (e^|x| - 1), the inverse of signed_logp1.
 
     Example:
@@ -69,7 +73,7 @@ def signed_expm1(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
+def signed_hyperbolic(x: ArrayLike, eps: float = 1e-3) -> Array:
     """sign(x) (√(|x| + 1) - 1) + eps x.
 
     Args:
@@ -93,7 +97,7 @@ def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
 
 
 @shapes("x[...]")
-def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
+def signed_parabolic(x: ArrayLike, eps: float = 1e-3) -> Array:
     """The inverse of signed_hyperbolic with the same eps.
 
     Args:
@@ -113,6 +117,7 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
       [-3.  0.  3.]
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
+    (x,) = known_arrays(x)
     # The difference of nearly equal numbers leaves nothing in half precision.
     size = jnp.abs(x).astype(at_least_single(x.dtype))
     root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
@@ -120,19 +125,19 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
 
 
 @shapes("x[...]")
-def hyperbolic_sin(x: Any) -> Array:
+def hyperbolic_sin(x: ArrayLike) -> Array:
     """sinh(x)."""
     return jnp.sinh(x)
 
 
 @shapes("x[...]")
-def hyperbolic_arcsin(x: Any) -> Array:
+def hyperbolic_arcsin(x: ArrayLike) -> Array:
     """arcsinh(x), the inverse of hyperbolic_sin."""
     return jnp.arcsinh(x)
 
 
 @shapes("x[...]")
-def power(x: Any, p: float) -> Array:
+def power(x: ArrayLike, p: float) -> Array:
     """sign(x) ((|x| / √p + 1)^p - 1) / √p: a signed power with slope 1 at 0.
 
     Args:
@@ -168,8 +173,8 @@ class TxPair(NamedTuple):
       3.0 9.0
     """
 
-    apply: Callable[[Any], Any]
-    apply_inv: Callable[[Any], Any]
+    apply: Callable[[ArrayLike], Array]
+    apply_inv: Callable[[ArrayLike], Array]
 
 
 IDENTITY_PAIR = TxPair(identity, identity)
@@ -197,14 +202,14 @@ def compose_tx(*tx_list: TxPair) -> TxPair:
       (1, 9)
     """
 
-    def apply_fn(x: Any) -> Any:
+    def apply_fn(x: ArrayLike) -> Array:
         for tx in tx_list:
             x = tx.apply(x)
-        return x
+        return known_arrays(x)[0]
 
-    def apply_inv_fn(x: Any) -> Any:
+    def apply_inv_fn(x: ArrayLike) -> Array:
         for tx in reversed(tx_list):
             x = tx.apply_inv(x)
-        return x
+        return known_arrays(x)[0]
 
     return TxPair(apply_fn, apply_inv_fn)

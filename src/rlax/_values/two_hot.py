@@ -1,12 +1,14 @@
 """Scalars as a distribution over bins, with weight on the two that enclose them."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.types import known_arrays
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
@@ -15,7 +17,7 @@ Array = jax.Array
 _SLACK = 1e-5
 
 
-def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
+def _check_bins(op: str, min_value: float, max_value: float, num_bins: int) -> None:
     if num_bins < 2:
         raise ContractError(f"{op}: num_bins must be at least 2, got {num_bins}.")
     if np.size(min_value) != 1 or np.size(max_value) != 1:
@@ -45,7 +47,7 @@ def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array
 
 @shapes("scalar:real[...]")
 def transform_to_2hot(
-    scalar: Any, min_value: float, max_value: float, num_bins: int
+    scalar: ArrayLike, min_value: float, max_value: float, num_bins: int
 ) -> Array:
     """Spreads a scalar over the two of evenly spaced bins that enclose it.
 
@@ -77,7 +79,7 @@ def transform_to_2hot(
 
 @shapes("probs:real[...]")
 def transform_from_2hot(
-    probs: Any, min_value: float, max_value: float, num_bins: int
+    probs: ArrayLike, min_value: float, max_value: float, num_bins: int
 ) -> Array:
     """Computes the mean of a distribution over evenly spaced bins.
 
@@ -101,6 +103,7 @@ def transform_from_2hot(
       [0.5]
     """
     _check_bins("transform_from_2hot", min_value, max_value, num_bins)
+    (probs,) = known_arrays(probs)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
     return _mean("transform_from_2hot", probs, bins)
 
@@ -141,10 +144,10 @@ def muzero_pair(
     """
     _check_bins("muzero_pair", min_value, max_value, num_bins)
 
-    def apply(scalar: Any) -> Array:
+    def apply(scalar: ArrayLike) -> Array:
         return transform_to_2hot(tx.apply(scalar), min_value, max_value, num_bins)
 
-    def apply_inv(probs: Any) -> Array:
+    def apply_inv(probs: ArrayLike) -> Array:
         return tx.apply_inv(transform_from_2hot(probs, min_value, max_value, num_bins))
 
     return TxPair(apply, apply_inv)
@@ -202,12 +205,13 @@ def unbiased_transform_pair(
     """
     _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
 
-    def bins_of(dtype: Any) -> Array:
+    def bins_of(dtype: np.dtype) -> Array:
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
         return tx.apply_inv(bins).astype(dtype)
 
     @shapes("scalar:real[...]", "unbiased_transform_pair().apply")
-    def apply(scalar: Any) -> Array:
+    def apply(scalar: ArrayLike) -> Array:
+        (scalar,) = known_arrays(scalar)
         bins = bins_of(scalar.dtype)
         scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
         above = jnp.searchsorted(bins, scalar, side="left")
@@ -217,7 +221,8 @@ def unbiased_transform_pair(
         return _two_hot(scalar, bins, position, 0.0)
 
     @shapes("probs:real[...]", "unbiased_transform_pair().apply_inv")
-    def apply_inv(probs: Any) -> Array:
+    def apply_inv(probs: ArrayLike) -> Array:
+        (probs,) = known_arrays(probs)
         bins = bins_of(probs.dtype)
         return _mean("unbiased_transform_pair().apply_inv", probs, bins)
 
