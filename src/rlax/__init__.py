@@ -13,7 +13,7 @@ from rlax import _foreign as _foreign
 # What every op stands on.
 from rlax._core.all_sum import AllSum
 from rlax._core.arrays import batched_index, lhs_broadcast, one_hot
-from rlax._core.contracts import ContractError
+from rlax._core.errors import ContractError
 from rlax._core.gradients import clip_gradient
 from rlax._core.masks import replace_masked
 from rlax._core.trees import (

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
-from rlax._core import contracts
+from rlax._core import broadcasting, errors
 from rlax._core.types import known_arrays
 
 
@@ -84,14 +84,14 @@ def batched_index(
     """
     values, indices = jnp.asarray(values), jnp.asarray(indices)
     if not jnp.issubdtype(indices.dtype, jnp.integer):
-        raise contracts.DtypeContractError(
+        raise errors.DtypeContractError(
             f"batched_index: indices must have an integer dtype, got {indices.dtype}; "
             "pass jnp.asarray(indices, jnp.int32)."
         )
     lead = values.shape[:-1]
-    contracts.check(
+    errors.check(
         len(lead) == indices.ndim
-        and contracts.broadcast_shape(lead, indices.shape) is not None,
+        and broadcasting.broadcast_shape(lead, indices.shape) is not None,
         f"batched_index: indices {list(indices.shape)} must have the shape of values "
         f"{list(values.shape)} without its last axis, {list(values.shape[:-1])}.",
     )
@@ -123,7 +123,7 @@ def lhs_broadcast(source: ArrayLike, target: ArrayLike) -> jax.Array:
     fits = len(leading) == source.ndim and all(
         s in (1, t) for s, t in zip(source.shape, leading)
     )
-    contracts.check(
+    errors.check(
         fits,
         f"lhs_broadcast: source shape {list(source.shape)} must equal the leading "
         f"axes of the target shape {list(target.shape)}, or be 1 there.",

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core import contracts
+from rlax._core import broadcasting, errors
 from rlax._core.all_sum import AllSum
 from rlax._core.arrays import align, at_least_single, lhs_broadcast
 from rlax._core.gradients import safe_sqrt
@@ -46,8 +46,8 @@ def replace_masked(
     zeros = jnp.zeros((), data.dtype)
     if replacement is not None:
         replacement = jnp.asarray(replacement)
-        contracts.check(
-            contracts.broadcast_shape(replacement.shape, data.shape) is not None,
+        errors.check(
+            broadcasting.broadcast_shape(replacement.shape, data.shape) is not None,
             f"replace_masked: replacement {list(replacement.shape)} must have data's "
             f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
         )

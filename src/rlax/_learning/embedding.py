@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import one_hot
-from rlax._core.contracts import check, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check
 from rlax._core.types import known_arrays
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import widest
-from rlax._core.contracts import check_range
+from rlax._core.errors import check_range
 from rlax._core.objects import Record, record
 from rlax._core.types import ArrayTree
 

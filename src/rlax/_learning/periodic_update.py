@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, is_host
+from rlax._core.errors import ContractError, is_host
 from rlax._core.trees import tree_select
 from rlax._core.types import ArrayTree
 

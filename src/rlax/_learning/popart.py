@@ -15,13 +15,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import (
-    ContractError,
-    broadcast_shape,
-    check,
-    check_range,
-    shapes,
-)
+from rlax._core.broadcasting import broadcast_shape
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check, check_range
 from rlax._core.types import known_arrays
 
 Array = jax.Array

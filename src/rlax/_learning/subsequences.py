@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError
 from rlax._core.types import known_arrays
 
 Array = jax.Array

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, check
+from rlax._core.errors import ContractError, check
 from rlax._core.gradients import stop_gradient_if
 
 Array = jax.Array

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range
 from rlax._core.types import known_arrays
 from rlax._policies.divergences import multivariate_normal_kl_divergence
 

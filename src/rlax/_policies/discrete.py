@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range, is_host
 from rlax._core.types import known_arrays
 from rlax._policies.divergences import categorical_kl_divergence, entropy_of
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import check_choice, check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_choice, check_range
 from rlax._core.types import known_arrays
 
 Array = jax.Array

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rlax._core.arrays import of_widest_float
-from rlax._core.contracts import ContractError
+from rlax._core.errors import ContractError
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.objects import Record, record
 

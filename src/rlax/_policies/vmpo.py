@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.all_sum import AllSum
-from rlax._core.contracts import ContractError, check, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._policies.constraints import (

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import ContractError, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._returns import streams

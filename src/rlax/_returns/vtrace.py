@@ -10,7 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._returns import streams

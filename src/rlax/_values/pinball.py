@@ -14,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import is_host
+from rlax._core.errors import is_host
 from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import ContractError, check_choice, check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_choice, check_range
 from rlax._core.types import known_arrays
 from rlax._values import sequences
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick_along
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._values import next_value
 from rlax._values.pinball import pinball_loss

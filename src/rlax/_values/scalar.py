@@ -6,7 +6,8 @@ import jax
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._values import next_value
 from rlax._values.td_error import one_step_error
 

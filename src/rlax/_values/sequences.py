@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.ratios import finite_exp
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value

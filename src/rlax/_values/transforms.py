@@ -11,7 +11,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
-from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range, is_host
 from rlax._core.types import known_arrays
 
 Array = jax.Array

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, is_host
 from rlax._core.types import known_arrays
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
