@@ -20,8 +20,8 @@ def one_hot(
     """Encodes each index as a vector that is 1 there and 0 elsewhere.
 
     Args:
-      indices: `[...]`, whole numbers of any dtype, in 0 .. num_classes - 1; all zeros
-        elsewhere.
+      indices: `[...]`, whole numbers of any dtype; one outside 0 .. num_classes - 1
+        gives zeros.
       num_classes: Length of the vectors.
       dtype: Of the result.
 
@@ -47,7 +47,7 @@ def pick(values: ArrayLike, indices: ArrayLike) -> jax.Array:
     A clamped or wrapped index would give a plausible number for a wrong action.
     """
     values, indices = known_arrays(values, indices)
-    # Negative ones would count from the end; behind it the fill is NaN.
+    # A negative index would count from the end; past the end the fill is NaN.
     indices = jnp.where(indices < 0, values.shape[-1], indices)
     return jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")[..., 0]
 
@@ -76,7 +76,7 @@ def batched_index(
       `[...]`, or `[..., 1]` with keepdims.
 
     Raises:
-      ContractError: Where indices do not fit values without its last axis.
+      ContractError: If indices don't fit values without its last axis.
 
     Example:
       >>> print(rlax.batched_index([[1.0, 2.0], [3.0, 4.0]], [0, -1]))
@@ -107,10 +107,10 @@ def lhs_broadcast(source: ArrayLike, target: ArrayLike) -> jax.Array:
       target: `[A, B, ..., Z]`, or one number, which leaves source as it is.
 
     Returns:
-      source, with its axes and sizes for the leading axes of target, and 1 behind.
+      source with an axis of size 1 added for each further axis of target.
 
     Raises:
-      ContractError: Where a size of source is neither 1 nor target's.
+      ContractError: If a size of source is neither 1 nor target's.
 
     Example:
       >>> rlax.lhs_broadcast(jnp.ones(2), jnp.ones((2, 3))).shape
@@ -144,9 +144,9 @@ def widest(*dtypes: np.dtype) -> np.dtype:
 
 
 def of_widest_float(*arrays: ArrayLike) -> list[jax.Array]:
-    """The arrays in the widest of their float dtypes, integers among them too.
+    """Casts all arrays, integers too, to the widest of their float dtypes.
 
-    Without a float, all stay what they are.
+    Without a float among them they stay as they are.
     """
     arrays = known_arrays(*arrays)
     floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -154,15 +154,15 @@ def of_widest_float(*arrays: ArrayLike) -> list[jax.Array]:
 
 
 def at_least_single(dtype: np.dtype) -> np.dtype:
-    """float32 in place of half precision."""
+    """float32 instead of half precision; other dtypes as they are."""
     return widest(dtype, jnp.dtype(jnp.float32))
 
 
 def fresh(x: ArrayLike) -> Any:
-    """x; as an operation's result where it is traced.
+    """Copies x if it is traced.
 
-    Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
-    inside jit makes of one that is closed over.
+    vmap inside jit turns a NumPy array that is closed over into a tracer which
+    functions with custom derivatives reject; they accept its copy.
     """
     return jnp.copy(x) if isinstance(x, Tracer) else x
 

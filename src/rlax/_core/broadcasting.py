@@ -13,7 +13,7 @@ from typing import Any
 
 from rlax._core.errors import ContractError
 
-# Letters that may be 0, and those for whose size 1 may stand.
+# Letters whose size may be 0, and letters that take a size of 1 for any other.
 _MAY_BE_EMPTY = "TBDN"
 _BROADCASTS = "TDN"
 
@@ -21,13 +21,13 @@ _BROADCASTS = "TDN"
 def match_shapes(
     op: str, spec: str, given: Sequence[tuple]
 ) -> tuple[dict[str, Any], list[tuple] | None]:
-    """Binds every letter to a size, or says which arguments disagree.
+    """Binds every letter to a size, or raises where arguments disagree.
 
-    Returns the sizes; and where arguments broadcast, the full shape of each, else None.
+    Returns the sizes, and the full shape of each argument if any broadcasts, else None.
     """
     sizes: dict[str, Any] = {}
     owners: dict[str, tuple] = {}
-    loose: set[str] = set()  # letters that are 1 so far, and may turn out larger
+    loose: set[str] = set()  # letters that are 1 so far, and may become larger
     chosen, broadcasts = [], False
     for entry, _, array in given:
         shape, problems = array.shape, []
@@ -46,10 +46,10 @@ def match_shapes(
                 break
             problems.append(problem)
         else:
-            # What the caller meant is the alternative of the right rank, if any.
+            # The caller probably meant the alternative of the right rank.
             problem = next((p for p in problems if "rank" not in p), problems[0])
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
-            # An op of one stream, given a batch.
+            # The op takes one stream, and got a batch.
             longest = max(len(d) + ("..." in d) * 99 for d in entry.alternatives)
             hint = f" For a batch, jax.vmap({op})." if len(shape) > longest else ""
             raise ContractError(
@@ -81,7 +81,7 @@ def _full_shape(dims: tuple[str, ...], shape: tuple, sizes: dict[str, Any]) -> t
 
 
 def _check_no_outer_batch(op, spec, given, chosen):
-    """Raises where [B] meets [B, 1], of which NumPy makes [B, B]."""
+    """Raises where [B] meets [B, 1], which NumPy would broadcast to [B, B]."""
     batches = []
     for (entry, _, _), (dims, shape) in zip(given, chosen):
         if "..." in dims:
@@ -98,10 +98,10 @@ def _check_no_outer_batch(op, spec, given, chosen):
 
 
 def broadcast_shape(one: tuple, other: tuple) -> tuple | None:
-    """The shape of both together, or None where they do not fit or hide a mistake.
+    """The shape that two shapes broadcast to; None if they don't, or by mistake.
 
-    A mistake is likely where shapes of different rank agree in no axis that both have,
-    and yet make a larger one: [B] and [B, 1] make [B, B].
+    A mistake is likely if shapes of different rank agree in no common axis and yet make
+    a larger one: [B] and [B, 1] make [B, B].
     """
     together = _together(one, other)
     if len(one) == len(other) or together in (None, one, other):
@@ -111,7 +111,7 @@ def broadcast_shape(one: tuple, other: tuple) -> tuple | None:
 
 
 def _together(one: tuple, other: tuple) -> tuple | None:
-    """NumPy's broadcast of two batches; None where they do not fit."""
+    """NumPy's broadcast of two batches; None if they don't fit."""
     if len(one) < len(other):
         one, other = other, one
     ahead = len(one) - len(other)
@@ -131,7 +131,7 @@ def _bind(
     owners: dict[str, tuple],
     loose: set[str],
 ) -> tuple[dict[str, Any], str | None]:
-    """New bindings that make `dims` fit `shape`; or what stands in the way."""
+    """The new bindings that make `dims` fit `shape`, or the problem in words."""
     bound: dict[str, Any] = {}
     if dims == ("*",):
         return bound, None

@@ -11,14 +11,14 @@ shape, left as it is. Kinds (default `float`):
     float     floating point; Python ints are fine
     unit      float in [0, 1]            positive  float >= 0
     probs     float in [0, 1]            rising    each above the one before it
-    real      any numbers or booleans, of which it makes floats
+    real      any numbers or booleans, converted to floats
     share     real in [0, 1]             number    any numbers, as they are
     int       integers, no booleans      index(A)  int in 0 .. A - 1
     bool      booleans only              mask      any numbers; true where != 0
 
-Arguments reach the op as JAX arrays at their full size (`broadcasting.py` says what
-broadcasts), a mask as booleans. Floats and what becomes one get the widest of their
-dtypes. A symbolic size of `jax.export` is any size.
+Arguments reach the op as JAX arrays, broadcast to their full size (`broadcasting.py`
+has the rules), and masks as booleans. Floats, and numbers converted to floats, get the
+widest of their dtypes. A symbolic size of `jax.export` matches any size.
 """
 
 import functools
@@ -71,9 +71,9 @@ def parse(spec: str) -> tuple[Entry, ...]:
 
 
 def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
-    """Checks an op's arguments against a contract line; see the module.
+    """Checks an op's arguments against a contract line, as the module explains.
 
-    Errors call the op by `name`, or else by its own.
+    Errors call the op `name`; by default, its own name.
     """
     entries = parse(spec)
 
@@ -96,7 +96,7 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
                 else:
                     value = kwargs.get(entry.name, default)
                 if value is inspect.Parameter.empty:
-                    continue  # Python's own error will say so
+                    continue  # Python raises its own error
                 if value is None and entry.optional:
                     continue
                 array = _as_kind(op_name, entry, value)
@@ -109,7 +109,7 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
             for entry, value, _ in given:
                 _check_values(op_name, entry, value, sizes)
             if full is not None or _is_mixed(given):
-                for (entry, _, array), x in zip(given, _together_as(given, full)):
+                for (entry, _, array), x in zip(given, _at_full_size(given, full)):
                     if x is array:
                         continue
                     i = position[entry.name]
@@ -125,7 +125,7 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
 
 
 def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
-    """The argument as a JAX array of the kind that its entry asks for."""
+    """Converts an argument to a JAX array of the kind in its entry."""
     kind = entry.kind
     try:
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
@@ -158,7 +158,7 @@ def _as_kind(op: str, entry: Entry, value: Any) -> jax.Array:
 
 
 def _is_mixed(given: Sequence[tuple]) -> bool:
-    """Whether what is to be floats is of several dtypes, or is not yet."""
+    """Whether the floats differ in dtype, or some are still integers."""
     found = None
     for entry, _, array in given:
         if entry.kind in _FLOATS or entry.kind in _REALS:
@@ -172,8 +172,8 @@ def _is_mixed(given: Sequence[tuple]) -> bool:
     return False
 
 
-def _together_as(given: Sequence[tuple], full: Sequence[tuple] | None) -> list:
-    """The arguments at their full shapes, floats in the widest of their dtypes."""
+def _at_full_size(given: Sequence[tuple], full: Sequence[tuple] | None) -> list:
+    """Broadcasts arguments to their full shapes, and floats to the widest dtype."""
     arrays = [array for _, _, array in given]
     if full is not None:
         arrays = [
@@ -194,7 +194,7 @@ def _together_as(given: Sequence[tuple], full: Sequence[tuple] | None) -> list:
 
 
 def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> None:
-    """The checks that read values: for Python and NumPy numbers alone."""
+    """Checks the values of Python and NumPy arguments."""
     if entry.kind in _RANGES:
         check_range(op, entry.name, value, *_RANGES[entry.kind])
     elif entry.kind == "rising" and is_host(value):
@@ -207,7 +207,7 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
     elif entry.index_of is not None and is_host(value):
         limit = sizes[entry.index_of]
         if not isinstance(limit, int):
-            return  # a symbolic size: any
+            return  # a symbolic size may be any
         indices = np.asarray(value)
         outside = (indices < 0) | (indices >= limit)
         if outside.any():

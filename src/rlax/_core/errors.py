@@ -1,4 +1,4 @@
-"""What an op refuses, and the checks that need no device.
+"""The errors of ops, and checks that need no device.
 
 Shapes and dtypes are static, and always checked. Values are checked where they come as
 Python or NumPy numbers: reading a JAX array would wait for the device.
@@ -16,11 +16,11 @@ _SLACK = 1e-5  # a softmax may round to a little above one
 
 
 class ContractError(AssertionError, ValueError):
-    """An argument whose shape or value an op cannot work with.
+    """An argument whose shape or value doesn't fit an op.
 
-    Every op raises it where the shape of an argument is not what its Args say, and
-    where a Python or NumPy number is out of range; those on a device are not read back.
-    One of a wrong dtype is a TypeError too.
+    Every op raises it if the shape of an argument differs from the one in its Args, or
+    if a Python or NumPy number is out of range. JAX arrays are never read back for
+    that check. For a wrong dtype it is a TypeError too.
 
     Example:
       >>> try:
@@ -32,14 +32,14 @@ class ContractError(AssertionError, ValueError):
 
     def __init__(self, message: str):
         super().__init__(message)
-        # The op stands first; the last line says where to read more.
+        # Messages start with the name of the op.
         op = re.match(r"\w+", message)
         if op and hasattr(sys.modules.get("rlax"), op[0]):
             self.add_note(f'See help("rlax.{op[0]}").')
 
 
 class DtypeContractError(ContractError, TypeError):
-    """An argument whose dtype an op cannot work with."""
+    """An argument whose dtype doesn't fit an op."""
 
 
 def is_host(x: object) -> bool:
@@ -50,7 +50,7 @@ def is_host(x: object) -> bool:
 def check_range(
     op: str, name: str, value: ArrayLike | None, low: float, high: float
 ) -> None:
-    """Raises where a Python or NumPy value leaves [low, high]; NaN may pass."""
+    """Raises if a Python or NumPy value is outside [low, high]; NaN passes."""
     if value is None or not is_host(value):
         return
     numbers = np.asarray(value)
@@ -68,7 +68,7 @@ def check(condition: bool, message: str) -> None:
 
 
 def check_choice(op: str, name: str, value: object, choices: Iterable[str]) -> None:
-    """Raises where an option is none of the choices, and names them."""
+    """Raises unless an option is one of the choices, and lists them."""
     choices = list(choices)
     if value not in choices:
         *others, last = map(repr, choices)

@@ -1,4 +1,4 @@
-"""Where gradients stop, and how large they may be."""
+"""Stopping gradients, limiting them, and keeping them finite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlax._core.types import ArrayTree
 
 
 def stop_gradient_if(stop: bool, tree: ArrayTree) -> ArrayTree:
-    """The same values, through which no gradient flows if `stop`."""
+    """Returns the tree, with its gradient stopped if `stop`."""
     return jax.lax.stop_gradient(tree) if stop else tree
 
 

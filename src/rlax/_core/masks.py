@@ -1,4 +1,4 @@
-"""What a mask leaves out, and reductions over what it keeps.
+"""Replacing masked elements, and reductions over the others.
 
 A mask is true where an element counts. Inputs are replaced by 0 at masked places before
 any arithmetic, so that NaN there reaches neither the value nor the gradient.
@@ -35,7 +35,7 @@ def replace_masked(
       Of data's shape, or what data and replacement broadcast to.
 
     Raises:
-      ContractError: Where the shapes do not fit.
+      ContractError: If the shapes do not fit.
 
     Example:
       >>> print(rlax.replace_masked([[1.0], [2.0]], None, [True, False]))
@@ -117,15 +117,15 @@ def masked_moments(
     Args:
       x: `[..., *rest]`.
       mask: `[...]`, the leading axes of x. None keeps everything.
-      ddof: What the divisor of the variance lacks to the number of elements; the
-        divisor is at least 1.
+      ddof: Subtracted from the number of elements to divide the variance by; the
+        divisor stays at least 1.
       axis_name: Mapped axis whose elements belong to the sample. Default: none.
 
     Returns:
       (mean `[]`, standard deviation `[]`), in x's dtype; 0 where nothing is kept.
 
     Gradient:
-      Reaches the kept elements of x; that of a deviation of 0 is 0.
+      Reaches the kept elements of x; 0 through a deviation of 0.
     """
     (x,) = known_arrays(x)
     all_sum, dtype = AllSum(axis_name), x.dtype

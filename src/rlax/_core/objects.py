@@ -1,6 +1,6 @@
 """`record`: a frozen dataclass that is a mapping and a pytree.
 
-The few states that ops return are read as attributes or as a mapping, and pass through
+The states that ops return can be read as attributes or as mappings, and pass through
 jit, vmap and scan.
 """
 
@@ -15,7 +15,7 @@ from rlax._core.types import ArrayTree
 
 
 class Record(collections.abc.Mapping):
-    """What every record can do beside holding its fields."""
+    """The methods of every record."""
 
     @classmethod
     def from_tuple(cls, args: tuple[ArrayTree, ...]) -> Self:
@@ -30,7 +30,7 @@ class Record(collections.abc.Mapping):
         """A copy with some fields changed.
 
         Raises:
-          ValueError: Where a name is no field.
+          ValueError: If a name isn't a field.
         """
         return type(self)(**{**self, **kwargs})
 
@@ -74,7 +74,7 @@ def record(cls: type) -> Any:
 
     __init__.__wrapped__ = fill  # type: ignore[attr-defined]  # for inspect.signature
     cls.__init__ = __init__
-    names = tuple(sorted(names))  # the order of the leaves, as of a dict's
+    names = tuple(sorted(names))  # leaves in sorted order, as a dict has them
     jax.tree_util.register_pytree_with_keys(
         cls,
         lambda x: (
@@ -89,7 +89,7 @@ def record(cls: type) -> Any:
 def _restore(
     cls: type, names: tuple[str, ...], children: Iterable[ArrayTree]
 ) -> ArrayTree:
-    # Past __init__: children may be tracers, None or any object of a transformation.
+    # Without __init__: children may be tracers, None or any placeholder.
     new = object.__new__(cls)
     for name, child in zip(names, children):
         object.__setattr__(new, name, child)

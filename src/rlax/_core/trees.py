@@ -45,10 +45,10 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[ArrayTree]) -> Array
       nests: Trees of one structure.
 
     Returns:
-      A tree of that structure; nests itself where it is empty.
+      A tree of that structure; nests itself if it is empty.
 
     Raises:
-      ValueError: Where the structures differ.
+      ValueError: If the structures differ.
 
     Example:
       >>> rlax.tree_map_zipped(lambda x, y: x + y, [{"w": 1}, {"w": 2}])
@@ -70,7 +70,7 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[ArrayTree]) -> Array
 def tree_split_key(
     rng_key: jax.Array, tree_like: ArrayTree
 ) -> tuple[jax.Array, ArrayTree]:
-    """Splits a random key into one for each leaf, and one to go on with.
+    """Splits a random key into one for each leaf, and one for later.
 
     Args:
       rng_key: A key, typed or legacy.
@@ -92,7 +92,7 @@ def tree_split_key(
 def tree_split_leaves(
     tree_like: ArrayTree, axis: int = 0, keepdim: bool = False
 ) -> tuple[ArrayTree, ...]:
-    """Takes a tree of stacked leaves apart into one tree for each index of an axis.
+    """Splits a tree of stacked leaves into one tree for each index along an axis.
 
     Args:
       tree_like: A tree of arrays, all of one size along `axis`.
@@ -103,7 +103,7 @@ def tree_split_leaves(
       As many trees as the axis is long.
 
     Raises:
-      ValueError: Where the leaves differ in size along the axis.
+      ValueError: If the leaves differ in size along the axis.
 
     Example:
       >>> len(rlax.tree_split_leaves({"w": jnp.ones((3, 2))}))
@@ -134,7 +134,7 @@ def tree_replace_masked(
     """Applies `replace_masked` to every leaf.
 
     Args:
-      tree_data: A tree of arrays, the leading axes of all being mask's.
+      tree_data: A tree of arrays, which all start with the axes of mask.
       tree_replacement: A tree of the same structure; None stands for zeros.
       mask: `[...]`, set where not 0.
 

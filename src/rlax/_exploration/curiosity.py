@@ -17,13 +17,13 @@ Array = jax.Array
 
 @record
 class IntrinsicRewardState(Record):
-    """The memory of an episode, and what normalises distances.
+    """The memory of an episode, and statistics that normalise distances.
 
     Attributes:
       memory: Embeddings, `[M, D]`; inf where free.
       next_memory_index: Where to write next, modulo M.
       distance_sum: Sum of minus all distances so far.
-      distance_count: How many they are.
+      distance_count: Number of these distances.
     """
 
     memory: Array
@@ -56,9 +56,9 @@ def episodic_memory_intrinsic_rewards(
       reward_scale: β.
       intrinsic_reward_state: From the call before in the episode. Default: a memory
         that holds K zeros.
-      constant: Added to the similarity, and taken off the mean distance; a mean below
-        it counts as no distance at all.
-      epsilon: Of the kernel.
+      constant: Added to the similarity, and subtracted from the mean distance. If the
+        mean is below it, distances count as 0.
+      epsilon: Constant of the kernel.
       cluster_distance: Normalised distance below which states count as the same.
       max_similarity: Similarity above which there is no reward.
       max_memory_size: Size M of a new memory; the oldest embeddings are overwritten.
@@ -67,7 +67,7 @@ def episodic_memory_intrinsic_rewards(
       (rewards `[N]`, the state for the next call).
 
     Raises:
-      ContractError: Where K exceeds the memory.
+      ContractError: If K exceeds the memory.
 
     Source: Badia et al. 2020, Never Give Up: Learning Directed Exploration Strategies,
     arXiv 2002.06038, equation 2 and algorithm 1.
@@ -101,7 +101,7 @@ def episodic_memory_intrinsic_rewards(
     amount = jnp.asarray(count) if symbolic else count
     distance_count = state.distance_count + num_neighbors * amount
 
-    # Where all distances so far are next to nothing, nothing is new.
+    # If all distances so far are close to 0, nothing is new.
     mean = -distance_sum / distance_count - constant
     mean = jnp.where(mean <= 0, jnp.inf, mean)
     distance = -neighbors.neighbor_neg_distances / mean
@@ -109,7 +109,7 @@ def episodic_memory_intrinsic_rewards(
     similarity = jnp.sqrt(jnp.sum(epsilon / (distance + epsilon), axis=-1)) + constant
     reward = jnp.where(similarity > max_similarity, 0, reward_scale / similarity)
 
-    # More embeddings than places: only the last ones would survive.
+    # With more embeddings than places, only the last ones stay.
     kept = count if symbolic else min(count, size)
     start = state.next_memory_index % size
     order = jnp.arange(count - kept, count)

@@ -1,4 +1,4 @@
-"""Nearest neighbours in a memory."""
+"""The nearest neighbours of points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KNNQueryResult(Record):
 
     Attributes:
       neighbors: `[Q, K, D]`.
-      neighbor_indices: Where they stand in the data, `[Q, K]`.
+      neighbor_indices: Their indices in the data, `[Q, K]`.
       neighbor_neg_distances: Minus the distance to them, `[Q, K]`.
     """
 
@@ -43,19 +43,19 @@ def knn_query(
     num_neighbors: int,
     metric: Callable[[Array, Array], Array] = _sqeuclidian,
 ) -> KNNQueryResult:
-    """Finds the nearest neighbours of every query point, by comparing with all.
+    """Finds the nearest neighbours of every query point by comparing it with all.
 
     Args:
       data: `[N, D]`.
       query_points: `[Q, D]`.
-      num_neighbors: K, at least 1; where it exceeds N, all N are returned.
+      num_neighbors: K, at least 1; if it exceeds N, all N are returned.
       metric: From two vectors `[D]` to their distance. Default: squared Euclidean.
 
     Returns:
       A record of neighbors, neighbor_indices and neighbor_neg_distances.
 
     Raises:
-      ContractError: Where num_neighbors is below 1.
+      ContractError: If num_neighbors is below 1.
 
     Example:
       >>> print(rlax.knn_query([[0.0], [2.0], [5.0]], [[4.0]], 1).neighbors)
@@ -72,8 +72,8 @@ def knn_query(
     distances = jax.vmap(to_all, in_axes=(0, None))(query_points, data)
     distances = jax.lax.stop_gradient(distances)
     _, indices = jax.lax.top_k(-distances, num_neighbors)
-    # Anew for the neighbours alone: then no gradient meets the infinite distances of
-    # places that are free.
+    # Computed again, for the neighbours alone: then no gradient meets the infinite
+    # distances of free places.
     neighbors = data[indices]
     neg_distances = -jax.vmap(to_all)(query_points, neighbors)
     return KNNQueryResult(

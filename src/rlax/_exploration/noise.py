@@ -27,13 +27,13 @@ def add_gaussian_noise(key: Array, action: ArrayLike, stddev: ArrayLike) -> Arra
     Args:
       key: A random key.
       action: `[A]`, or `[..., A]` for a batch.
-      stddev: Standard deviation, not negative: one number, or what broadcasts.
+      stddev: Standard deviation, not negative: one number, or an array that broadcasts.
 
     Returns:
       Of the action's shape.
 
     Raises:
-      ContractError: Where stddev is negative.
+      ContractError: If stddev is negative.
 
     Example:
       >>> rlax.add_gaussian_noise(jax.random.key(0), [0.0, 0.0], 0.1).shape
@@ -61,13 +61,13 @@ def add_ornstein_uhlenbeck_noise(
       action: `[A]`.
       noise_tm1: The noise of the step before, `[A]`: the last result minus its action.
       damping: In [0, 1]; 1 forgets at once.
-      stddev: Standard deviation of the new part, not negative.
+      stddev: Standard deviation of the new noise ε, not negative.
 
     Returns:
       `[A]`.
 
     Raises:
-      ContractError: Where damping is out of [0, 1], or stddev negative.
+      ContractError: If damping is out of [0, 1], or stddev negative.
 
     Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
     arXiv 1509.02971, section 7.
@@ -102,7 +102,7 @@ def add_dirichlet_noise(
       `[B, A]`.
 
     Raises:
-      ContractError: Where dirichlet_alpha is negative, or dirichlet_fraction out of
+      ContractError: If dirichlet_alpha is negative, or dirichlet_fraction out of
         [0, 1].
 
     Source: Silver et al. 2017, Mastering the Game of Go without Human Knowledge.

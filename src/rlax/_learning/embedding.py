@@ -1,4 +1,4 @@
-"""What an agent saw, did and got, in one vector."""
+"""Observation, action and reward in one vector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def embed_oar(
 
     Args:
       features: `[B, D]` or `[T, B, D]`.
-      action: In 0 .. num_actions - 1, `[B]` or `[T, B]`; zeros stand for others.
+      action: In 0 .. num_actions - 1, `[B]` or `[T, B]`; others are encoded as zeros.
       reward: `[B]` or `[T, B]`.
       num_actions: A.
 
@@ -28,7 +28,7 @@ def embed_oar(
       `[..., B, D + A + 1]`.
 
     Raises:
-      ContractError: Where features have more than three axes.
+      ContractError: If features have more than three axes.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning.

@@ -1,4 +1,4 @@
-"""Trajectories whose episodes were broken off without a last step."""
+"""Episodes that were interrupted, and lack a last step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST, _MID, _LAST = 0, 1, 2
 
 @shapes("step_type:int[T B]")
 def fix_step_type_on_interruptions(step_type: ArrayLike) -> jax.Array:
-    """Marks as last every step in mid-episode that a first step follows.
+    """Marks a step in mid-episode as last if a first step follows it.
 
     Args:
       step_type: 0 first, 1 mid, 2 last, `[T, B]`.
@@ -31,5 +31,5 @@ def fix_step_type_on_interruptions(step_type: ArrayLike) -> jax.Array:
     before_first = jnp.concatenate(
         [step_type[1:] == _FIRST, jnp.zeros_like(step_type[:1], bool)]
     )
-    broken_off = before_first & (step_type == _MID)
-    return jnp.where(broken_off, jnp.asarray(_LAST, step_type.dtype), step_type)
+    interrupted = before_first & (step_type == _MID)
+    return jnp.where(interrupted, jnp.asarray(_LAST, step_type.dtype), step_type)

@@ -1,4 +1,4 @@
-"""Losses of predictions against targets; elementwise but for the cross entropy."""
+"""Losses of predictions against targets, elementwise except the cross entropy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def l2_loss(predictions: ArrayLike, targets: ArrayLike | None = None) -> Array:
 def expectile_loss(
     predictions: ArrayLike, targets: ArrayLike, expectile: float
 ) -> Array:
-    """Computes a squared error that weighs its two signs differently.
+    """Computes a squared error with a different weight for each sign.
 
         |expectile - 1{δ < 0}| δ²,    δ = targets - predictions
 
@@ -57,7 +57,7 @@ def expectile_loss(
       Reaches predictions and targets.
 
     Raises:
-      ContractError: Where expectile is out of [0, 1].
+      ContractError: If expectile is out of [0, 1].
 
     Source: Kostrikov et al. 2022, Offline Reinforcement Learning with Implicit
     Q-Learning, arXiv 2110.06169.
@@ -106,7 +106,7 @@ def log_loss(predictions: ArrayLike, targets: ArrayLike) -> Array:
       targets: 0 or 1, `[...]`.
 
     Returns:
-      `[...]`; NaN where a prediction is no probability.
+      `[...]`; NaN where a prediction isn't a probability.
 
     Gradient:
       Reaches predictions and targets.
@@ -133,7 +133,7 @@ def huber_loss(x: ArrayLike, delta: float = 1.0) -> Array:
       x clipped to [-delta, delta].
 
     Raises:
-      ContractError: Where delta is negative.
+      ContractError: If delta is negative.
 
     Source: Huber 1964, Robust Estimation of a Location Parameter, doi
     10.1214/aoms/1177703732.
@@ -150,14 +150,14 @@ def huber_loss(x: ArrayLike, delta: float = 1.0) -> Array:
 
 @shapes("labels:real[... A], logits:real[... A]")
 def categorical_cross_entropy(labels: ArrayLike, logits: ArrayLike) -> Array:
-    """Computes -Σ labels log softmax(logits), of labels divided by their sum.
+    """Computes -Σ labels log softmax(logits), with labels divided by their sum.
 
     Args:
       labels: Probabilities, not all 0, `[..., A]`.
       logits: `[..., A]`.
 
     Returns:
-      `[...]`; a label of 0 counts 0 at a logit of -inf.
+      `[...]`; a label of 0 at a logit of -inf adds 0.
 
     Gradient:
       Reaches labels and logits.

@@ -36,11 +36,11 @@ class EmaMoments(Record):
 
 @record
 class EmaState(Record):
-    """What an exponential moving average remembers.
+    """State of an exponential moving average of moments.
 
     Attributes:
       mu: Average of the values, biased towards 0; a tree of numbers.
-      nu: Average of their squares, likewise.
+      nu: Average of their squares, biased as well.
       decay_product: decay to the power of the number of updates, `[]`.
 
     Example:
@@ -54,8 +54,8 @@ class EmaState(Record):
     decay_product: ArrayLike
 
     def debiased_moments(self) -> EmaMoments:
-        """The estimates, as if the average had not begun at 0; 0 before any update."""
-        # Before the first update 1 - decay_product is 0, as mu and nu are.
+        """The estimates, corrected for the start at 0; 0 before the first update."""
+        # Before the first update 1 - decay_product is 0, and so are mu and nu.
         share = 1 - jnp.asarray(self.decay_product)
         share = jnp.where(share == 0, 1, share)
 
@@ -74,7 +74,7 @@ class EmaState(Record):
 def create_ema(
     decay: float = 0.999, pmean_axis_name: str | None = None
 ) -> tuple[Callable[[ArrayTree], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
-    """Makes the two functions of a moving average of moments: init, and update.
+    """Makes the init and update functions of a moving average of moments.
 
     Args:
       decay: Weight of the past at every update, in [0, 1].
@@ -82,12 +82,11 @@ def create_ema(
 
     Returns:
       A tuple of init_state(template) -> EmaState, and update(values, state) ->
-      (EmaMoments, EmaState). Values and template are trees of arrays; every array
-      counts as one sample of numbers, and is averaged; where all are empty, the state
-      stays.
+      (EmaMoments, EmaState). Values and template are trees of arrays, and each array
+      is averaged to one number. If all are empty, the state stays.
 
     Raises:
-      ContractError: Where decay is out of [0, 1].
+      ContractError: If decay is out of [0, 1].
 
     Source: Kingma and Ba 2015, Adam, arXiv 1412.6980, section 3 (debiasing).
 
@@ -100,7 +99,7 @@ def create_ema(
     check_range("create_ema", "decay", decay, 0, 1)
 
     def init_state(template: ArrayTree) -> EmaState:
-        """Moments of nothing yet, for trees like template."""
+        """The state before any update, for trees like template."""
         mu, nu = (
             jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
             for _ in range(2)
@@ -108,9 +107,9 @@ def create_ema(
         return EmaState(mu=mu, nu=nu, decay_product=jnp.ones([], jnp.float32))
 
     def update(values: ArrayTree, state: EmaState) -> tuple[EmaMoments, EmaState]:
-        """Takes values in; returns the estimates with them, and the state."""
+        """Returns the estimates including values, and the new state."""
         if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
-            return state.debiased_moments(), state  # a batch of nothing
+            return state.debiased_moments(), state  # an empty batch
 
         def mean(x: ArrayLike) -> Array:
             average = jnp.mean(x)

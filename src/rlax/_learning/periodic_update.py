@@ -1,4 +1,4 @@
-"""Updates of a tree that happen only sometimes: target networks."""
+"""Updates of a tree at some steps only, as of target networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlax._core.types import ArrayTree
 def conditional_update(
     new_tensors: ArrayTree, old_tensors: ArrayTree, is_time: ArrayLike
 ) -> ArrayTree:
-    """Takes the new tree if it is time, else keeps the old one.
+    """Returns the new tree if it is time, else the old one.
 
     Args:
       new_tensors: A tree of arrays.
@@ -33,19 +33,19 @@ def conditional_update(
 def periodic_update(
     new_tensors: ArrayTree, old_tensors: ArrayTree, steps: ArrayLike, update_period: int
 ) -> ArrayTree:
-    """Takes the new tree at every update_period-th step, else keeps the old one.
+    """Returns the new tree at every update_period-th step, else the old one.
 
     Args:
       new_tensors: A tree of arrays.
       old_tensors: One of the same structure, shapes and dtypes.
-      steps: Number of the step, `[]`.
+      steps: Number of the current step, `[]`.
       update_period: At least 1.
 
     Returns:
       new_tensors where update_period divides steps, else old_tensors.
 
     Raises:
-      ContractError: Where update_period is below 1.
+      ContractError: If update_period is below 1.
 
     Source: Mnih et al. 2015, Human-level Control through Deep Reinforcement Learning.
 

@@ -25,16 +25,16 @@ def extract_subsequences(
     Args:
       trajectories: `[T, B, ...]`.
       start_indices: The first step of each window, in 0 .. T - 1, `[B, N]`.
-      subsequence_len: Length L of the windows, at least 1. Behind the end of a
+      subsequence_len: Length L of the windows, at least 1. Past the end of a
         trajectory its last step repeats.
-      max_valid_start_idx: The largest start that start_indices may hold; if given, T is
-        checked against it.
+      max_valid_start_idx: The largest value in start_indices; if given, T is checked
+        against it.
 
     Returns:
       `[L, B, N, ...]`.
 
     Raises:
-      ContractError: Where T < max_valid_start_idx + subsequence_len; where NumPy
+      ContractError: If T < max_valid_start_idx + subsequence_len, or if NumPy
         start_indices are out of range.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265.
@@ -61,7 +61,7 @@ def extract_subsequences(
     steps = (
         jnp.arange(subsequence_len)[:, None, None] + start_indices[None]
     )  # [L, B, N]
-    # Behind the end the last step repeats.
+    # Past the end the last step repeats.
     steps = jnp.clip(steps, 0, length - 1)
     return trajectories[steps, jnp.arange(batch_size)[None, :, None]]
 
@@ -81,7 +81,7 @@ def sample_start_indices(
       `[B, N]`, in 0 .. max_valid_start_idx, without repetition in a row.
 
     Raises:
-      ContractError: Where there are fewer starts than to be drawn.
+      ContractError: If there are fewer starts than num_start_indices.
 
     Example:
       >>> rlax.sample_start_indices(jax.random.key(0), 4, 2, 7).shape

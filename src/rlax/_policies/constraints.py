@@ -22,8 +22,8 @@ class LagrangePenalty(NamedTuple):
       alpha: The multiplier (for the temperature constraint: the temperature), one
         number or of the KL's shape.
       epsilon: The bound.
-      per_dimension: Whether the last axis of the KL is dimensions, each with a bound of
-        its own, over which the losses are summed.
+      per_dimension: Whether the last axis of the KL holds dimensions, each with its own
+        bound. The losses are summed over them.
 
     Example:
       >>> penalty = rlax.LagrangePenalty(alpha=2.0, epsilon=0.25)
@@ -51,7 +51,7 @@ def kl_constraint_loss(
       kl: `[...]`, or `[..., D]` with per_dimension.
       penalty: The constraint.
       projection_operator: Keeps α valid.
-      use_stop_gradient: Whether α is constant in the one, and kl in the other.
+      use_stop_gradient: Whether α counts as constant in kl_loss, and kl in alpha_loss.
 
     Returns:
       (kl_loss `[...]`, alpha_loss `[...]`).
@@ -88,19 +88,19 @@ def compute_parametric_kl_penalty_and_dual_loss(
       kl_constraints: Pairs of a KL, `[...]` or `[..., D]` with per_dimension, and its
         penalty.
       projection_operator: Keeps multipliers valid, such as `jnp.clip(x, min=1e-10)`.
-      use_stop_gradient: Whether multipliers are constant in the penalties, and KLs in
-        the losses of the multipliers.
+      use_stop_gradient: Whether multipliers count as constant in kl_loss, and KLs in
+        alpha_loss.
 
     Returns:
-      (kl_loss, alpha_loss), each `[...]`; 0 where there are no constraints.
+      (kl_loss, alpha_loss), each `[...]`; 0 without constraints.
 
     Gradient:
-      kl_loss reaches the KLs, alpha_loss the multipliers and bounds; where nothing is
-      stopped, kl_loss the multipliers too, and alpha_loss the KLs.
+      kl_loss reaches the KLs, alpha_loss the multipliers and bounds. Without
+      use_stop_gradient, kl_loss also reaches the multipliers, and alpha_loss the KLs.
 
     Raises:
-      ContractError: Where a multiplier has more axes than its KL, or per_dimension
-        comes with a KL of one number.
+      ContractError: If a multiplier has more axes than its KL, or per_dimension comes
+        with a KL of one number.
 
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920; Song et al. 2019, arXiv 1909.12238.
@@ -123,7 +123,7 @@ def compute_parametric_kl_penalty_and_dual_loss(
 def check_fit(
     op: str, policy_loss: Array, kl_loss: ArrayLike, alpha_loss: ArrayLike
 ) -> None:
-    """Raises where the losses of the constraints would broadcast the policy's."""
+    """Raises unless the losses of the constraints fit the policy loss."""
     for name, loss in (("kl", kl_loss), ("alpha", alpha_loss)):
         check(
             jnp.shape(loss) in ((), policy_loss.shape),

@@ -88,15 +88,15 @@ def gaussian_diagonal(sigma: ArrayLike | None = None) -> ContinuousDistribution:
     """Makes the Gaussian of independent dimensions.
 
     Args:
-      sigma: Standard deviation, above 0: one number or `[..., D]`. Default: it is given
-        to every function.
+      sigma: Standard deviation, above 0: one number or `[..., D]`. Default: passed to
+        each function.
 
     Returns:
-      A `ContinuousDistribution`; a sigma given to its functions comes before this one.
+      A `ContinuousDistribution`; a sigma passed to its functions takes precedence.
 
     Raises:
-      ContractError: Where sigma is negative.
-      TypeError: Where it is given neither here nor to a function.
+      ContractError: If sigma is negative.
+      TypeError: If sigma is given neither here nor to a function.
 
     Example:
       >>> print(rlax.gaussian_diagonal(1.0).kl([1.0], None, [0.0], None))
@@ -147,22 +147,22 @@ def gaussian_diagonal(sigma: ArrayLike | None = None) -> ContinuousDistribution:
 def squashed_gaussian(
     sigma_min: float = -4, sigma_max: float = 0.0
 ) -> ContinuousDistribution:
-    """Makes the Gaussian that tanh squashes into the bounds of the actions.
+    """Makes a Gaussian whose samples tanh squashes into the bounds of the actions.
 
-    What comes in are a network's outputs: the mean is tanh(mu), and the logarithm of
-    the standard deviation goes through tanh into [sigma_min, sigma_max].
+    Its functions take a network's outputs: the mean is tanh(mu), and tanh(sigma) is
+    scaled to a log standard deviation in [sigma_min, sigma_max].
 
     Args:
       sigma_min: Lower bound of the logarithm of the standard deviation.
       sigma_max: Upper bound of it.
 
     Returns:
-      A `ContinuousDistribution`, whose sample, prob and logprob take an action_spec
-      with `minimum` and `maximum` last; None stands for [-1, 1]. The entropy and
+      A `ContinuousDistribution`. The last argument of its sample, prob and logprob is
+      an action_spec with `minimum` and `maximum`; None stands for [-1, 1]. Entropy and
       divergences are those of the Gaussian before squashing.
 
     Raises:
-      ContractError: Where sigma_min exceeds sigma_max.
+      ContractError: If sigma_min exceeds sigma_max.
 
     Source: Haarnoja et al. 2018, Soft Actor-Critic, arXiv 1801.01290, appendix C.
 
@@ -223,7 +223,7 @@ def squashed_gaussian(
             sample = sample.astype(float)
         half, low = bounds(action_spec, sample)
         raw = jnp.arctanh((sample - low) / half - 1)
-        # log of d action / d raw: half a range times 1 - tanh², kept from underflow.
+        # log of d action / d raw: half the range times 1 - tanh², without underflow.
         log_slope = 2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw)) + jnp.log(half)
         return _normal_logprob(raw, mean(mu), deviation(sigma)) - jnp.sum(
             jnp.broadcast_to(log_slope, raw.shape), axis=-1

@@ -38,11 +38,11 @@ class DiscreteDistribution(NamedTuple):
 
 @shapes("probs:real[... A]")
 def categorical_sample(key: Array, probs: ArrayLike) -> Array:
-    """Draws from a categorical distribution; -1 where it is none.
+    """Draws from categorical distributions; -1 where probabilities are invalid.
 
     Args:
       key: A random key.
-      probs: `[..., A]`, not negative, of any positive and finite sum.
+      probs: `[..., A]`, not negative; their sum may be any positive number.
 
     Returns:
       Indices, `[...]`; -1 where a probability is negative, infinite or NaN, or all
@@ -71,7 +71,7 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
       A `DiscreteDistribution`.
 
     Raises:
-      ContractError: Where temperature is not above 0.
+      ContractError: If temperature is not above 0.
 
     Example:
       >>> print(rlax.softmax(temperature=1.0).probs([0.0, 0.0]))
@@ -83,9 +83,9 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
 def clipped_entropy_softmax(
     temperature: float = 1.0, entropy_clip: float = 1.0
 ) -> DiscreteDistribution:
-    """Makes the Boltzmann distribution with an entropy that is capped.
+    """Makes the Boltzmann distribution with a capped entropy.
 
-    Past the cap, the entropy's gradient no longer drives the policy to be uniform.
+    Above the cap, the entropy's gradient no longer pushes the policy to be uniform.
 
     Args:
       temperature: Above 0.
@@ -95,7 +95,7 @@ def clipped_entropy_softmax(
       A `DiscreteDistribution`.
 
     Raises:
-      ContractError: Where temperature is not above 0, or entropy_clip out of [0, 1].
+      ContractError: If temperature is not above 0, or entropy_clip out of [0, 1].
 
     Example:
       >>> policy = rlax.clipped_entropy_softmax(entropy_clip=0.5)
@@ -145,14 +145,14 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     The best actions share 1 - epsilon evenly.
 
     Args:
-      epsilon: In [0, 1]; default: it is given to every function as last argument.
+      epsilon: In [0, 1]. Default: passed to each function, as its last argument.
 
     Returns:
       A `DiscreteDistribution` of preferences.
 
     Raises:
-      ContractError: Where epsilon is out of [0, 1].
-      TypeError: Where it is given neither here nor to a function.
+      ContractError: If epsilon is out of [0, 1].
+      TypeError: If epsilon is given neither here nor to a function.
 
     Source: Sutton and Barto 2018, Reinforcement Learning, chapter 2.
 
@@ -186,7 +186,7 @@ def _epsilon_greedy(name, epsilon):
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)
         share = best / jnp.sum(best, axis=-1, keepdims=True)
-        # Explicit: the compiler takes the 0 / 0 of a boolean for 0.
+        # Explicit, as the compiler makes 0 of the 0 / 0 of a boolean.
         share = jnp.where(jnp.isnan(highest), jnp.nan, share)
         (epsilon,) = known_arrays(known(epsilon))
         return (1 - epsilon) * share + epsilon / preferences.shape[-1]

@@ -52,13 +52,13 @@ def categorical_kl_divergence(
       temperature: Divides both logits, above 0.
 
     Returns:
-      `[...]`; an action of probability 0 under p counts 0.
+      `[...]`; an action of probability 0 under p adds 0.
 
     Gradient:
       Reaches the logits of both.
 
     Raises:
-      ContractError: Where temperature is negative.
+      ContractError: If temperature is negative.
 
     Source: Kullback and Leibler 1951, On Information and Sufficiency, doi
     10.1214/aoms/1177729694.
@@ -89,7 +89,7 @@ def multivariate_normal_kl_divergence(
       mu_0: `[..., D]`.
       sigma_0: Standard deviation, one number or `[..., D]`, above 0.
       mu_1: `[..., D]`.
-      sigma_1: Likewise.
+      sigma_1: As sigma_0.
 
     Returns:
       `[...]`.
@@ -129,7 +129,7 @@ def sampled_kl(op: str, log_ratio: Array, estimator: str) -> Array:
         k1 = d,    k2 = ½ d²,    k3 = e^-d - 1 + d,    abs = |d|
 
     Args:
-      op: Who calls, for errors.
+      op: The calling op, for errors.
       log_ratio: d = log p(x) - log q(x), `[...]`.
       estimator: "k1", "k2", "k3" or "abs". The mean of k1 and k3 over samples is the
         divergence; k3 is never negative.

@@ -34,7 +34,7 @@ def dpg_loss(
       a_t: The actor's action, `[A]`.
       dqda_t: Gradient of the critic with respect to it, `[A]`.
       dqda_clipping: Largest norm of that gradient, not negative. Default: none.
-      use_stop_gradient: Whether no gradient flows through the target a + dq/da.
+      use_stop_gradient: Whether to stop the gradient through the target a + dq/da.
 
     Returns:
       The loss of every dimension, `[A]`.
@@ -43,7 +43,7 @@ def dpg_loss(
       Reaches a_t: -clip(dq/da).
 
     Raises:
-      ContractError: Where dqda_clipping is negative.
+      ContractError: If dqda_clipping is negative.
 
     Source: Silver et al. 2014, Deterministic Policy Gradient Algorithms; Lillicrap et
     al. 2016, arXiv 1509.02971.
@@ -81,7 +81,7 @@ def policy_gradient_loss(
       a_t: Action taken, in 0 .. A - 1, `[T, ...]`; out of range gives NaN under jit.
       adv_t: Advantage of it, `[T, ...]`.
       w_t: Weight of each step, `[T, ...]` or `[T]`.
-      use_stop_gradient: Whether no gradient flows through adv_t.
+      use_stop_gradient: Whether to stop the gradient through adv_t.
       mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
 
     Returns:
@@ -150,15 +150,15 @@ def qpg_loss(
     Args:
       logits_t: Logits of the policy, `[B, ..., A]`; the mean is over the first axis.
       q_t: Action values, `[B, ..., A]`.
-      use_stop_gradient: Whether no gradient flows through the advantages.
+      use_stop_gradient: Whether to stop the gradient through the advantages.
       mask_t: True at the steps to average over, `[B, ...]` or `[B]`. Default: all.
 
     Returns:
       The loss, `[...]`.
 
     Gradient:
-      Reaches logits_t through π, never q_t; unless the advantages are stopped, theirs
-      cancels it.
+      Reaches logits_t through π, never q_t. Unless the advantages are stopped, the
+      gradient through them cancels it.
 
     Source: Srinivasan et al. 2018, Actor-Critic Policy Optimization in Partially
     Observable Multiagent Environments, arXiv 1810.09026, equation 5.
@@ -222,7 +222,7 @@ def rpg_loss(
     Args:
       logits_t: As in `qpg_loss`.
       q_t: As in `qpg_loss`.
-      use_stop_gradient: Whether no gradient flows through q_t.
+      use_stop_gradient: Whether to stop the gradient through q_t.
       mask_t: As in `qpg_loss`.
 
     Returns:
@@ -267,18 +267,18 @@ def clipped_surrogate_pg_loss(
       prob_ratios_t: π(a) / π_old(a), `[T, ...]`; further axes are batch.
       adv_t: Advantage of the action taken, `[T, ...]`.
       epsilon: ε, not negative.
-      use_stop_gradient: Whether no gradient flows through adv_t.
+      use_stop_gradient: Whether to stop the gradient through adv_t.
       mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
 
     Returns:
       The loss, `[...]`.
 
     Gradient:
-      Reaches prob_ratios_t where the clipped term is not the smaller one; adv_t too
+      Reaches prob_ratios_t where the clipped term isn't the smaller one; adv_t too
       unless stopped.
 
     Raises:
-      ContractError: Where epsilon is negative.
+      ContractError: If epsilon is negative.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv
     1707.06347, equation 7.

@@ -1,4 +1,4 @@
-"""Targets for a policy: sampled actions with weights, and learning from them."""
+"""Policy targets: sampled actions with weights, and a loss to imitate them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = jax.Array
 
 
 class Distribution(Protocol):
-    """What the ops here ask of a distribution; distrax's and TFP's have it."""
+    """The interface of distributions here; distrax's and TFP's have it."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ def constant_policy_targets(
     num_samples: int,
     weights_scale: float = 1.0,
 ) -> PolicyTarget:
-    """Samples actions, all of the same weight.
+    """Samples actions, all with the same weight.
 
     Args:
       distribution: Of the actions.
@@ -68,7 +68,7 @@ def constant_policy_targets(
       Targets with actions `[N, *batch, *event]` and weights `[N, *batch]`.
 
     Raises:
-      ContractError: Where num_samples is below 1.
+      ContractError: If num_samples is below 1.
 
     Example:
       >>> from types import SimpleNamespace
@@ -129,7 +129,7 @@ def sampled_policy_distillation_loss(
     Args:
       distribution: The policy that learns, of batch shape `[...]`.
       policy_targets: Actions and weights.
-      stop_target_gradients: Whether no gradient flows through the targets.
+      stop_target_gradients: Whether to stop the gradient through the targets.
 
     Returns:
       The loss, `[]`.
@@ -138,7 +138,7 @@ def sampled_policy_distillation_loss(
       Reaches the distribution's parameters; the targets unless stopped.
 
     Raises:
-      ContractError: Where the weights have not the shape of the log probabilities.
+      ContractError: If weights and log probabilities differ in shape.
 
     Example:
       >>> from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Returns that follow the policy which acted: discounted, n-step, lambda, and GAE."""
+"""On-policy returns: discounted, n-step, lambda, and generalised advantages."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def lambda_returns(
       discount_t: Discount per step, in [0, 1]; 0 ends the episode. `[T, ...]`.
       v_t: Value of the state at step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the returns.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -70,10 +70,10 @@ def lambda_returns(
 
 def lambda_returns_of(stream, r_t, discount_t, v_t, lambda_, stop):
     """`lambda_returns` of a stream, unchecked."""
-    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_)
+    inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_)
     r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
-    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), recurrence.last_of(v_t))
 
 
@@ -100,9 +100,9 @@ def discounted_returns(
     Args:
       r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
-      v_t: Values `[T, ...]`, of which the last counts (and those at cuts); or the
-        last alone, `[...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      v_t: Values `[T, ...]`, of which only the last and those at truncated steps are
+        used; or only the last, `[...]`.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: As in `lambda_returns`.
@@ -156,7 +156,7 @@ def n_step_bootstrapped_returns(
       v_t: Value of the state at step t, `[T, ...]`.
       n: Number of steps, at least 1; a larger n than T acts as T.
       lambda_t: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: As in `lambda_returns`.
@@ -168,7 +168,7 @@ def n_step_bootstrapped_returns(
       Reaches all inputs, unless stopped.
 
     Raises:
-      ContractError: Where n is below 1 or no whole number.
+      ContractError: If n isn't a whole number of at least 1.
 
     Source: Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018,
     chapter 7.
@@ -189,17 +189,20 @@ def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
     """`n_step_bootstrapped_returns` of a stream, unchecked."""
     if isinstance(r_t.shape[0], int):
         n = max(1, min(n, r_t.shape[0]))
-    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_t)
+    inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_t)
     r_t, discount_t, v_t, lambda_t = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
-    discount_t, lambda_t = arrays.align(discount_t, r_t), stream.uncut(lambda_t, r_t)
+    discount_t, lambda_t = (
+        arrays.align(discount_t, r_t),
+        stream.cut_trace(lambda_t, r_t),
+    )
     term = r_t + discount_t * (1 - lambda_t) * v_t
     decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
     term, decay, cut = _n_fold((term, decay, stream.cut), n)  # pyright: ignore
-    # Windows that reach behind the end bootstrap from the last value.
+    # Windows that reach past the end bootstrap from the last value.
     last = jnp.broadcast_to(recurrence.last_of(v_t), (n - 1, *v_t.shape[1:]))
     ends = jnp.concatenate([v_t, last])[n - 1 :]
-    return stream.zero_padding(term + decay * recurrence.unless(cut, ends))
+    return stream.zero_padding(term + decay * recurrence.zero_where(cut, ends))
 
 
 def _n_fold(step, n):
@@ -218,13 +221,13 @@ def _n_fold(step, n):
 
 
 def _ahead(maps, steps):
-    """The maps of `steps` later; the identity behind the end."""
+    """The maps `steps` later, and the identity past the end."""
     term, decay, cut = maps
 
     def shifted(x, fill):
-        # In this order, so that a symbolic length stays what it is.
-        behind = jnp.full((steps, *x.shape[1:]), fill, x.dtype)
-        return jnp.concatenate([x, behind])[steps:]
+        # In this order a symbolic length stays the same symbol.
+        identity = jnp.full((steps, *x.shape[1:]), fill, x.dtype)
+        return jnp.concatenate([x, identity])[steps:]
 
     return (
         shifted(term, 0),
@@ -273,11 +276,11 @@ def truncated_generalized_advantage_estimation(
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       values: Value of the state before the first step and after every step,
         `[T + 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the advantages.
+      stop_target_gradients: Whether to stop the gradient through the advantages.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: Value of the state in which a truncated step ended, `[T, ...]`.
-        Default: values[1:], right where the array keeps that state.
+        Default: values[1:], which is right if the array holds that state.
       parallel: As in `lambda_returns`.
 
     Returns:
@@ -296,13 +299,19 @@ def truncated_generalized_advantage_estimation(
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
     r_t, values = known_arrays(r_t, values)
-    inputs = (r_t, discount_t, stream.bootstrapped(values[1:]), values[:-1], lambda_)
+    inputs = (
+        r_t,
+        discount_t,
+        stream.bootstrap_values(values[1:]),
+        values[:-1],
+        lambda_,
+    )
     r_t, discount_t, v_t, v_tm1, lambda_ = stop_gradient_if(
         stop_target_gradients, inputs
     )
     r_t, discount_t, v_t, v_tm1 = stream.keep(r_t, discount_t, v_t, v_tm1)
-    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     delta = r_t + discount_t * v_t - v_tm1
     trace = jnp.broadcast_to(lambda_, r_t.shape)
     inputs = (delta, discount_t, trace)
-    return stream.solve(recurrence.traced, inputs, recurrence.nothing_behind(delta))
+    return stream.solve(recurrence.trace_step, inputs, recurrence.zeros_after(delta))

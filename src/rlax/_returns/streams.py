@@ -28,32 +28,32 @@ CONTRACT = (
 
 
 class Stream(NamedTuple):
-    """Which steps count, and behind which of them no trace may reach."""
+    """Which steps count, and after which of them a trace stops."""
 
     mask: jax.Array | None  # [T, ...] booleans; None: all steps
     truncation: jax.Array | None
     bootstrap: ArrayLike | None
-    cut: jax.Array | None  # y[t + 1] must not enter y[t]
+    cut: jax.Array | None  # where y[t + 1] must not enter y[t]
     parallel: bool | None  # how to solve; None: by backend and length
 
     def keep(self, *steps: ArrayLike) -> tuple[jax.Array, ...]:
-        """The arrays with zeros in the padding, so that its NaN reach no gradient."""
+        """The arrays with 0 in the padding, so that NaN there reaches no gradient."""
         return tuple(self.zero_padding(x) for x in steps)
 
     def zero_padding(self, x: ArrayLike) -> jax.Array:
-        """x, and 0 at steps that do not belong to the stream."""
+        """x, with 0 in the padding."""
         return zero_masked(x, self.mask)
 
-    def bootstrapped(self, v_t: ArrayLike) -> jax.Array:
-        """v_t, and the caller's bootstrap value at truncated steps."""
+    def bootstrap_values(self, v_t: ArrayLike) -> jax.Array:
+        """v_t, with the caller's bootstrap values at truncated steps."""
         (v_t,) = known_arrays(v_t)
         if self.truncation is None or self.bootstrap is None:
             return v_t
         truncation = arrays.align(self.truncation, v_t)
         return jnp.where(truncation, arrays.align(self.bootstrap, v_t), v_t)
 
-    def uncut(self, trace_t: ArrayLike, like: ArrayLike) -> jax.Array:
-        """A trace coefficient (lambda, c), and 0 where the trace is cut."""
+    def cut_trace(self, trace_t: ArrayLike, like: ArrayLike) -> jax.Array:
+        """A trace coefficient (lambda, c), with 0 where the trace is cut."""
         trace_t = arrays.align(trace_t, like)
         return trace_t if self.cut is None else jnp.where(self.cut, 0, trace_t)
 
@@ -63,7 +63,7 @@ class Stream(NamedTuple):
         inputs: tuple[jax.Array, ...],
         last: jax.Array,
     ) -> jax.Array:
-        """The recurrence over these steps, cut where they are; 0 in the padding."""
+        """Runs the recurrence over the stream, with its cuts; 0 in the padding."""
         y = recurrence.linear_recurrence(
             step, inputs, last, cut=self.cut, parallel=self.parallel
         )
@@ -83,7 +83,7 @@ def stream_of(
     truncation = None if truncation_t is None else arrays.align(truncation_t, like)
     cut = truncation
     if mask is not None:
-        # A step whose successor is padding is the end of its stream.
+        # A step before padding is the end of its stream.
         ends = jnp.concatenate([~mask[1:], jnp.zeros_like(mask[:1])]) | ~mask
         cut = ends if cut is None else cut | ends
     if cut is not None:

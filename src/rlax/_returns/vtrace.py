@@ -26,7 +26,7 @@ _CONTRACT = (
 
 
 class VTraceOutput(NamedTuple):
-    """What a V-trace actor-critic learns from.
+    """V-trace for an actor-critic.
 
     Attributes:
       errors: Corrected target minus v_tm1, `[T, ...]`.
@@ -61,7 +61,7 @@ def vtrace(
         E[t] = ρ̂[t] (r[t] + γ[t] v[t] - v_tm1[t]) + γ[t] c[t] E[t+1]
         ρ̂ = min(clip, ρ),    c = λ min(1, ρ)
 
-    `leaky_vtrace` at alpha 1; the arguments are its.
+    Equals `leaky_vtrace` with alpha 1.
 
     Args:
       v_tm1: Value of the state before step t, `[T, ...]`; further axes are batch.
@@ -71,10 +71,10 @@ def vtrace(
       rho_tm1: Importance ratio π(a) / μ(a) of the action before step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       clip_rho_threshold: Upper limit of the ratios on the TD errors.
-      stop_target_gradients: Whether the targets pass no gradient.
-      sample_mask: Booleans, `[T, ...]`: where false, the step is passed over (its
-        error is the next step's).
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the targets.
+      sample_mask: Booleans, `[T, ...]`: false at steps to skip, whose error is that of
+        the next step.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps from v_t. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -84,10 +84,10 @@ def vtrace(
       The errors, `[T, ...]`; 0 where mask_t is false.
 
     Gradient:
-      Reaches v_tm1 alone where targets are stopped; else all inputs.
+      Reaches only v_tm1 if targets are stopped, else all inputs.
 
     Raises:
-      ContractError: Where a threshold is negative.
+      ContractError: If a threshold is negative.
 
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, equation 1.
 
@@ -150,7 +150,7 @@ def leaky_vtrace(
       As in `vtrace`.
 
     Raises:
-      ContractError: Where alpha_ is out of [0, 1], or a threshold negative.
+      ContractError: If alpha_ is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
     section 4.2.
@@ -192,7 +192,7 @@ def vtrace_td_error_and_advantage(
 ) -> VTraceOutput:
     """Computes V-trace errors, and the advantages for an actor-critic.
 
-    `leaky_vtrace_td_error_and_advantage` at alpha 1.
+    Equals `leaky_vtrace_td_error_and_advantage` with alpha 1.
 
     Args:
       v_tm1: As in `vtrace`.
@@ -214,11 +214,11 @@ def vtrace_td_error_and_advantage(
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
 
     Gradient:
-      errors as in `vtrace`. The other two are not stopped: stop them where they serve
-      as targets, as `policy_gradient_loss` does.
+      errors as in `vtrace`. The other two aren't stopped: stop them if you use them as
+      targets, as `policy_gradient_loss` does.
 
     Raises:
-      ContractError: Where a threshold is negative.
+      ContractError: If a threshold is negative.
 
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, section 4.2.
 
@@ -290,7 +290,7 @@ def leaky_vtrace_td_error_and_advantage(
       As in `vtrace_td_error_and_advantage`.
 
     Raises:
-      ContractError: Where alpha is out of [0, 1], or a threshold negative.
+      ContractError: If alpha is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, arXiv 2002.12928, section 4.2.
 
@@ -312,7 +312,7 @@ def leaky_vtrace_td_error_and_advantage(
 
 
 class _Steps(NamedTuple):
-    """The steps of a stream, 0 in the padding, with a bootstrap where truncated."""
+    """The steps of a stream: 0 in the padding, bootstrap values where truncated."""
 
     v_tm1: Array
     v_t: Array
@@ -330,7 +330,7 @@ class _Ratios(NamedTuple):
     advantage_limit: ArrayLike = 1.0
 
     def clipped(self, rho_tm1: Array, limit: ArrayLike) -> Array:
-        """The ratios up to the limit, and a share of what is beyond."""
+        """The ratios up to the limit, plus a share of the rest."""
         clipped = jnp.minimum(rho_tm1, limit)
         if isinstance(self.alpha, float | int) and self.alpha == 1:
             return clipped
@@ -339,12 +339,12 @@ class _Ratios(NamedTuple):
 
 
 def _for_steps(alpha: ArrayLike, like: ArrayLike) -> ArrayLike:
-    """A number as it is; one for each step `[T]` beside like's further axes."""
+    """Adds the axes of like to an alpha that differs between steps."""
     return arrays.align(jnp.asarray(alpha), like) if np.ndim(alpha) else alpha
 
 
 def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
-    v_t = stream.bootstrapped(v_t)
+    v_t = stream.bootstrap_values(v_t)
     v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
     discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
     return _Steps(v_tm1, v_t, r_t, discount_t, rho_tm1, arrays.align(lambda_, r_t))
@@ -354,9 +354,9 @@ def _errors(stream, steps, ratios, sample_mask, stop):
     v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_ = steps
     delta = ratios.clipped(rho_tm1, ratios.td_limit) * (r_t + discount_t * v_t - v_tm1)
     trace_ratios = ratios
-    if jnp.ndim(ratios.alpha):  # one for each step: not for the scan to see whole
+    if jnp.ndim(ratios.alpha):  # one for each step, which a step of the scan can't use
         rho_tm1, trace_ratios = ratios.clipped(rho_tm1, 1.0), _Ratios(0.0, 1.0)
-    inputs = (delta, discount_t, rho_tm1, stream.uncut(lambda_, r_t))
+    inputs = (delta, discount_t, rho_tm1, stream.cut_trace(lambda_, r_t))
     if sample_mask is not None:
         sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
         inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
@@ -369,7 +369,7 @@ def _errors(stream, steps, ratios, sample_mask, stop):
 
     # Stopping the inputs, not the result, keeps the scan out of differentiation.
     inputs = stop_gradient_if(stop, inputs)
-    errors = stream.solve(step, inputs, recurrence.nothing_behind(r_t))
+    errors = stream.solve(step, inputs, recurrence.zeros_after(r_t))
     return jax.lax.stop_gradient(errors + v_tm1) - v_tm1 if stop else errors
 
 

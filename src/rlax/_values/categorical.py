@@ -33,7 +33,7 @@ def categorical_l2_project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> 
       it is a NumPy array).
 
     Raises:
-      ContractError: Where z_q is a NumPy array that does not increase.
+      ContractError: If z_q is a NumPy array that does not increase.
 
     Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
     Learning, arXiv 1707.06887, equation 7.
@@ -49,7 +49,7 @@ def _project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> Array:
     z_p, probs, z_q = known_arrays(z_p, probs, z_q)
     if z_q.shape[0] == 1:
         return jnp.sum(probs, keepdims=True) + 0 * (z_q + z_p.sum())
-    # Each atom meets two others only: finding them costs less than all pairs.
+    # Each atom touches only two others: finding them costs less than all pairs.
     gaps = jnp.diff(z_q)
     z_p = jnp.clip(z_p, z_q[0], z_q[-1])
     below = jnp.searchsorted(z_q, z_p, side="right") - 1
@@ -86,7 +86,7 @@ def categorical_td_learning(
       discount_t: Discount in [0, 1], `[]`.
       v_atoms_t: Atoms at the destination, `[N]`.
       v_logits_t: Logits at the destination, `[N]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The loss, `[]`.
@@ -132,7 +132,7 @@ def categorical_q_learning(
 ) -> Array:
     """Computes the cross entropy of an action value distribution and its greedy target.
 
-    Greedy with respect to the means of q_logits_t.
+    The action is greedy with respect to the means of q_logits_t.
 
     Args:
       q_atoms_tm1: Atoms of the prediction, strictly increasing, `[K]`.
@@ -142,7 +142,7 @@ def categorical_q_learning(
       discount_t: Discount in [0, 1], `[]`.
       q_atoms_t: Atoms at the destination, `[N]`.
       q_logits_t: Logits at the destination for every action, `[A, N]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The loss, `[]`.
@@ -188,7 +188,7 @@ def categorical_double_q_learning(
     q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
-    """Computes the cross entropy against the action that other values select.
+    """Computes the cross entropy where other values select the target's action.
 
     Args:
       q_atoms_tm1: As in `categorical_q_learning`.
@@ -202,7 +202,7 @@ def categorical_double_q_learning(
       stop_target_gradients: As in `categorical_q_learning`.
 
     Returns:
-      The loss, `[]`; NaN where q_t_selector holds one.
+      The loss, `[]`; NaN if q_t_selector contains NaN.
 
     Gradient:
       Reaches q_logits_tm1; the target's inputs too unless stopped, but never

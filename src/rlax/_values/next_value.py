@@ -1,6 +1,6 @@
-"""Which next value: greedy, expected, or selected by other values.
+"""The next value: greedy, expected, or selected by other values.
 
-That of an action which was taken is `pick(q_t, a_t)`.
+The value of the action taken is `pick(q_t, a_t)`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def expected_value(q_t: ArrayLike, probs_t: ArrayLike) -> jax.Array:
 
 
 def selected_value(q_t: ArrayLike, selector_t: ArrayLike) -> jax.Array:
-    """q[argmax selector], and NaN where the selector holds one."""
+    """q[argmax selector], and NaN where the selector contains NaN."""
     chosen = pick(q_t, greedy_action(selector_t))
     return jnp.where(jnp.isnan(selector_t).any(-1), jnp.nan, chosen)
 

@@ -1,4 +1,4 @@
-"""Rewards for changing what is seen, or what a network represents of it."""
+"""Rewards for changing pixels, or the features of a network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pixel_control_rewards(observations: ArrayLike, cell_size: int) -> Array:
       `[T, ..., H / cell_size, W / cell_size]`.
 
     Raises:
-      ContractError: Where cell_size does not divide H and W.
+      ContractError: If cell_size does not divide H and W.
 
     Source: Jaderberg et al. 2017, Reinforcement Learning with Unsupervised Auxiliary
     Tasks, arXiv 1611.05397.
@@ -78,7 +78,7 @@ def feature_control_rewards(
       `[T, ..., D]`.
 
     Raises:
-      ContractError: Where cumulant_type is none of these, or `potential` comes without
+      ContractError: If cumulant_type is none of these, or `potential` comes without
         a discount.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.
@@ -128,8 +128,8 @@ def pixel_control_loss(
 ) -> Array:
     """Computes the squared errors of the action values of every cell.
 
-    Each cell is a stream of its own with its pixel control reward: ½ δ², δ the error of
-    Q(λ) with λ = 1.
+    Each cell is a separate stream with its own pixel control reward; its loss is ½ δ²,
+    with δ the error of Q(λ) at λ = 1.
 
     Args:
       observations: Frames, `[T + 1, ..., H, W, C]`; axes between are batch.
@@ -138,7 +138,7 @@ def pixel_control_loss(
         and X the cells along H and W.
       discount_factor: In [0, 1]: one number, `[T]`, or `[T, ...]`; 0 ends the episode.
       cell_size: Side of a cell in pixels; divides H and W.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short, `[T, ...]` or `[T]`.
       parallel: Whether to compute all steps at once. Default: by backend and length.
 
@@ -149,7 +149,7 @@ def pixel_control_loss(
       Reaches action_values[:-1]; the targets are stopped.
 
     Raises:
-      ContractError: Where action_values do not fit the cells, or discount_factor is
+      ContractError: If action_values do not fit the cells, or discount_factor is
         neither one number nor one for each step.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.

@@ -31,7 +31,7 @@ def td_learning(
       r_t: Reward for the transition, `[]`.
       discount_t: Discount in [0, 1]; 0 where the destination is terminal, `[]`.
       v_t: Value of the destination, `[]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The TD error, `[]`.
@@ -69,7 +69,7 @@ def sarsa(
       discount_t: Discount in [0, 1], `[]`.
       q_t: Action values of the destination, `[A]`.
       a_t: Action taken there, in 0 .. A - 1, `[]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The TD error, `[]`.
@@ -194,7 +194,7 @@ def double_q_learning(
       stop_target_gradients: As in `sarsa`.
 
     Returns:
-      The TD error, `[]`; NaN where q_t_selector holds one.
+      The TD error, `[]`; NaN if q_t_selector contains NaN.
 
     Gradient:
       Reaches q_tm1; r_t, discount_t and q_t_value too unless stopped.
@@ -241,7 +241,7 @@ def persistent_q_learning(
       Reaches q_tm1; the target's inputs too unless stopped.
 
     Raises:
-      ContractError: Where action_gap_scale is out of [0, 1].
+      ContractError: If action_gap_scale is out of [0, 1].
 
     Source: Bellemare et al. 2016, Increasing the Action Gap, arXiv 1512.04860.
 

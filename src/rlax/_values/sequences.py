@@ -44,8 +44,8 @@ def td_lambda(
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       v_t: Value of the state at step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the returns.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -96,7 +96,7 @@ def sarsa_lambda(
 
     Args:
       q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       r_t: As in `td_lambda`.
       discount_t: As in `td_lambda`.
       q_t: Action values at step t, `[T, ..., A]`.
@@ -152,8 +152,8 @@ def q_lambda(
 
         G[t] - q_tm1[t, a_tm1[t]],    G = lambda_returns(r, γ, max_a q_t[a], λ)
 
-    `transformed_q_lambda` with the identity pair. Peng's version: traces are not cut
-    at exploratory actions; for Watkins' version set lambda_ to 0 there.
+    Equals `transformed_q_lambda` with the identity pair. This is Peng's version, which
+    doesn't cut traces at exploratory actions; for Watkins', set lambda_ to 0 there.
 
     Args:
       q_tm1: As in `sarsa_lambda`.
@@ -215,7 +215,7 @@ def retrace(
     """Computes the TD errors of action values against Retrace returns.
 
     Off-policy returns with trace coefficients c = λ min(1, π(a) / (μ(a) + eps)).
-    `transformed_retrace` with the identity pair.
+    Equals `transformed_retrace` with the identity pair.
 
     Args:
       q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
@@ -228,7 +228,7 @@ def retrace(
       mu_t: Behaviour policy's probability of a_t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       eps: Added to mu_t before the division.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
       bootstrap_t: As in `td_lambda`.
@@ -241,7 +241,7 @@ def retrace(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647.
@@ -296,7 +296,7 @@ def retrace_continuous(
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       log_rhos: log π(a) - log μ(a) of the action at step t, `[T - 1, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T - 1]` or `[T - 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
       bootstrap_t: As in `td_lambda`.

@@ -1,8 +1,8 @@
-"""Returns and TD errors of values that a network holds in a transformed space.
+"""Returns and TD errors of values that a network predicts in a transformed space.
 
     target = tx(return(r, γ, tx⁻¹(v)))
 
-Source of all: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; van
+Sources: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; van
 Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
 """
 
@@ -35,7 +35,7 @@ P = ParamSpec("P")
 def _transformed(
     returns: Callable[P, Array], name: str, *values: str, example: str
 ) -> Callable[Concatenate[TxPair, P], Array]:
-    """The same returns with a TxPair first, and the named arguments transformed."""
+    """The returns with a TxPair as first argument, and the named values transformed."""
     signature = inspect.signature(returns)
 
     @functools.wraps(returns)
@@ -56,7 +56,7 @@ def _transformed(
         f"{', transformed' if argument in values else ''}.\n"
         for argument in signature.parameters
     )
-    wrapped.__doc__ = f"""Computes `{returns.__name__}` of values kept transformed.
+    wrapped.__doc__ = f"""Computes `{returns.__name__}` of transformed values.
 
         tx(G(..., tx⁻¹({values[0]}), ...))
 
@@ -134,16 +134,16 @@ def transformed_q_lambda(
     bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
-    """Computes `q_lambda` errors of values that are kept transformed.
+    """Computes `q_lambda` errors of transformed values.
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       r_t: Reward for arriving at step t, `[T, ...]`.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       q_t: Transformed action values at step t, `[T, ..., A]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       tx_pair: The transform of the values.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
@@ -200,7 +200,7 @@ def transformed_retrace(
     bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
-    """Computes `retrace` errors of values that are kept transformed.
+    """Computes `retrace` errors of transformed values.
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
@@ -227,7 +227,7 @@ def transformed_retrace(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
 
@@ -274,7 +274,7 @@ def transformed_n_step_q_learning(
     truncation_t: ArrayLike | None = None,
     bootstrap_t: ArrayLike | None = None,
 ) -> Array:
-    """Computes n-step TD errors of action values that are kept transformed.
+    """Computes n-step TD errors of transformed action values.
 
         tx(G[t]) - q_tm1[t, a_tm1[t]],    G the n-step return of tx⁻¹(target_q_t[a_t])
 
@@ -282,13 +282,13 @@ def transformed_n_step_q_learning(
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       target_q_t: Transformed action values at step t, `[T, ..., A]`.
       a_t: Action to bootstrap from, in 0 .. A - 1, `[T, ...]`.
       r_t: Reward for arriving at step t, `[T, ...]`.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       n: Number of steps, at least 1.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       tx_pair: The transform of the values.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
@@ -301,7 +301,7 @@ def transformed_n_step_q_learning(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where n is below 1 or no whole number.
+      ContractError: If n isn't a whole number of at least 1.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning (R2D2).
@@ -324,7 +324,7 @@ def transformed_n_step_q_learning(
 
 
 def _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel=None):
-    """The stream, with its bootstrap values on the scale of the rewards."""
+    """The stream, with bootstrap values on the scale of the rewards."""
     if bootstrap_t is not None:
         bootstrap_t = tx_pair.apply_inv(bootstrap_t)
     return streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)

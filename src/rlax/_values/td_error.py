@@ -1,4 +1,4 @@
-"""The one TD error: a target, through which a gradient may flow, minus a prediction."""
+"""The TD error: target minus prediction, with the target's gradient stopped or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlax._returns.streams import Stream
 
 
 def td_error(target: ArrayLike, prediction: ArrayLike, stop: bool) -> jax.Array:
-    """`target - prediction`; no gradient through the target if `stop`."""
+    """`target - prediction`, with the target's gradient stopped if `stop`."""
     target, prediction = known_arrays(target, prediction)
     return stop_gradient_if(stop, target) - prediction
 

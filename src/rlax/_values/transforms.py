@@ -1,4 +1,4 @@
-"""Elementwise value transforms, and the pairs of one and its inverse."""
+"""Elementwise value transforms, and pairs of a transform and its inverse."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def signed_hyperbolic(x: ArrayLike, eps: float = 1e-3) -> Array:
 
     Args:
       x: `[...]`.
-      eps: Slope that is left far from 0, above 0 for an invertible transform.
+      eps: Slope far from 0; above 0 for an invertible transform.
 
     Returns:
       `[...]`.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
 
@@ -109,7 +109,7 @@ def signed_parabolic(x: ArrayLike, eps: float = 1e-3) -> Array:
       `[...]`.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Pohlen et al. 2018, arXiv 1805.11593.
 
@@ -119,7 +119,7 @@ def signed_parabolic(x: ArrayLike, eps: float = 1e-3) -> Array:
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
     (x,) = known_arrays(x)
-    # The difference of nearly equal numbers leaves nothing in half precision.
+    # In half precision the difference of nearly equal numbers loses every digit.
     size = jnp.abs(x).astype(at_least_single(x.dtype))
     root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
     return jnp.sign(x) * (jnp.square(root) - 1).astype(x.dtype)
@@ -149,7 +149,7 @@ def power(x: ArrayLike, p: float) -> Array:
       `[...]`.
 
     Raises:
-      ContractError: Where p is not above 0.
+      ContractError: If p is not above 0.
 
     Example:
       >>> print(rlax.power([-3.0, 0.0, 3.0], 1.0))
@@ -165,8 +165,8 @@ class TxPair(NamedTuple):
     """A transform of values and its inverse.
 
     Attributes:
-      apply: From values to what a network learns.
-      apply_inv: And back.
+      apply: From values to what a network predicts.
+      apply_inv: From there to values.
 
     Example:
       >>> pair = rlax.TxPair(jnp.sqrt, jnp.square)
@@ -182,7 +182,7 @@ IDENTITY_PAIR = TxPair(identity, identity)
 SIGNED_LOGP1_PAIR = TxPair(signed_logp1, signed_expm1)
 SIGNED_HYPERBOLIC_PAIR = TxPair(signed_hyperbolic, signed_parabolic)
 HYPERBOLIC_SIN_PAIR = TxPair(hyperbolic_arcsin, hyperbolic_sin)
-# From a discount to the length of its horizon, in logarithms.
+# From a discount to the logarithm of its horizon.
 DISCOUNT_TRANSFORM_PAIR = TxPair(
     lambda x: -jnp.log(1 - jnp.asarray(x)), lambda x: 1 - jnp.exp(-jnp.asarray(x))
 )

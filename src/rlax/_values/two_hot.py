@@ -1,4 +1,4 @@
-"""Scalars as a distribution over bins, with weight on the two that enclose them."""
+"""Scalars as distributions over bins, with weight on the two bins around them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
 
-# What the reference adds to the width of evenly spaced bins.
+# The reference adds this to the width of evenly spaced bins.
 _SLACK = 1e-5
 
 
@@ -50,7 +50,7 @@ def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array
 def transform_to_2hot(
     scalar: ArrayLike, min_value: float, max_value: float, num_bins: int
 ) -> Array:
-    """Spreads a scalar over the two of evenly spaced bins that enclose it.
+    """Spreads a scalar over the two evenly spaced bins around it.
 
     Args:
       scalar: `[...]`; clipped to [min_value, max_value].
@@ -62,7 +62,7 @@ def transform_to_2hot(
       Probabilities, `[..., num_bins]`; NaN for NaN.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, Mastering Atari, Go, Chess and Shogi by Planning
     with a Learned Model, arXiv 1911.08265, appendix F.
@@ -94,7 +94,7 @@ def transform_from_2hot(
       `[...]`; `[1]` where probs has one axis.
 
     Raises:
-      ContractError: Where num_bins is below 2 or not the size of the last axis, or
+      ContractError: If num_bins is below 2 or not the size of the last axis, or
         min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
@@ -134,7 +134,7 @@ def muzero_pair(
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
 
@@ -166,7 +166,7 @@ def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
 
@@ -181,7 +181,7 @@ def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
 def unbiased_transform_pair(
     min_value: float, max_value: float, num_bins: int, tx: TxPair
 ) -> TxPair:
-    """The two-hot pair whose bins are evenly spaced in the transformed space only.
+    """The two-hot pair with bins that are evenly spaced in a transformed space.
 
     The encoding is linear in the scalar, so its mean is unbiased, which the mean of a
     transformed scalar is not.
@@ -197,7 +197,7 @@ def unbiased_transform_pair(
       as `[1]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Example:
       >>> pair = rlax.unbiased_transform_pair(-2.0, 2.0, 9, rlax.SIGNED_LOGP1_PAIR)
