@@ -250,7 +250,7 @@ def test_error_names_the_op_that_was_called(message):
 
 
 def test_error_of_a_batch_says_vmap():
-    with pytest.raises(rlax.ContractError, match=r"For a batch, jax.vmap\(q_learning"):
+    with pytest.raises(rlax.ContractError, match=r"Use jax.vmap\(q_learning\) for"):
         rlax.q_learning(Q, A3, V3, D3, Q)
     with pytest.raises(rlax.ContractError) as error:
         rlax.q_learning(V3, 0, 1.0, 0.9, 1.0)

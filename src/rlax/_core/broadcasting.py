@@ -51,7 +51,7 @@ def match_shapes(
             wanted = " or ".join(f"[{', '.join(d)}]" for d in entry.alternatives)
             # The op takes one stream, and got a batch.
             longest = max(len(d) + ("..." in d) * 99 for d in entry.alternatives)
-            hint = f" For a batch, jax.vmap({op})." if len(shape) > longest else ""
+            hint = f" Use jax.vmap({op}) for a batch." if len(shape) > longest else ""
             raise ContractError(
                 f"{op}: {entry.name} has shape {list(shape)}, wanted {wanted}: "
                 f"{problem}.{hint}\n  contract: {spec}"

@@ -1,4 +1,4 @@
-"""Divergences between policies: closed forms and samples."""
+"""Divergences and ratios of policies: closed forms and samples."""
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,19 @@ import rlax
 from rlax._policies.divergences import sampled_kl
 
 P, Q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
+LOGITS = np.array([[1.0, 1.0, 0.0], [1.0, 3.0, 0.0]])
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def test_importance_ratios_equal_the_quotient_of_probabilities():
+    a = np.array([0, 1])
+    have = rlax.categorical_importance_sampling_ratios(LOGITS, -LOGITS, a)
+    want = softmax(LOGITS)[[0, 1], a] / softmax(-LOGITS)[[0, 1], a]
+    np.testing.assert_allclose(have, want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k3"])
