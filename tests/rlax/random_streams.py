@@ -37,7 +37,7 @@ def streams(draw):
     pi = np.exp(random.standard_normal((T, A)))
     s |= {"pi": pi / pi.sum(-1, keepdims=True), "mu": 0.1 + 0.9 * random.random(T)}
     s |= {"cut": truncated & ~terminal, "mask": np.arange(T) < length}
-    # Whatever stands in the padding must not matter.
+    # The padding holds NaN, which must not matter.
     for k, x in s.items():
         if x.dtype == float:
             s[k] = np.where(s["mask"].reshape(-1, *[1] * (x.ndim - 1)), x, np.nan)

@@ -34,7 +34,7 @@ def described(default):
 
 
 def parameters(f):
-    """Names with defaults, and how each may be passed."""
+    """Names with defaults, and the kind of each."""
     described_, kinds = [], []
     for p in inspect.signature(f).parameters.values():
         stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
@@ -65,11 +65,11 @@ TAKEN_THERE = {"clip_gradient": ["x", "gradient_min", "gradient_max"]} | {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_has_the_reference_parameters_first(name):
     wanted = TAKEN_THERE.get(name, SURFACE[name]["params"])
-    # "x=1 [kw]" took a keyword only: ours takes it by position too.
+    # "x=1 [kw]" is a keyword only there; here it may come by position too.
     wanted = [p.removesuffix(" [kw]") for p in wanted]
     have, kinds = parameters(getattr(rlax, name))
     assert have[: len(wanted)] == wanted
-    # What we add comes by keyword alone, and has a default.
+    # Our additions are keywords only, and have defaults.
     for added, kind in zip(have[len(wanted) :], kinds[len(wanted) :]):
         assert kind is inspect.Parameter.KEYWORD_ONLY
         assert "=" in added
@@ -96,12 +96,12 @@ def test_value_has_the_reference_type(name):
     assert type(getattr(rlax, name)).__name__ == SURFACE[name]["type"]
 
 
-# One line says it all: `logit` is "log(x / (1 - x))".
+# One line documents these: `logit` is "log(x / (1 - x))".
 ONE_LINERS = ("identity", "sigmoid", "logit", "signed_logp1", "signed_expm1")
 
 
 def documented(doc):
-    """The names that the Args of a docstring explain."""
+    """The arguments that a docstring explains."""
     found = re.search(r"^Args:\n((?: .*\n|\n)*)", doc, re.MULTILINE)
     section = found[1] if found else ""
     lines = re.findall(r"^  ((?:\*{0,2}\w+(?:, )?)+):", section, re.MULTILINE)
@@ -116,7 +116,7 @@ def test_function_explains_its_arguments(name):
 
 
 CALLABLES = sorted(n for n in rlax.__all__ if callable(getattr(rlax, n)))
-# What takes any number of arguments says so, and how it calls them.
+# These take any number of arguments, under a name that says which.
 VARIADIC = {"compose_tx": "tx_list", "tree_fn": "unmapped_kwargs"}
 
 

@@ -32,7 +32,7 @@ def test_memory_is_a_ring():
     np.testing.assert_array_equal(state.memory[:, 0], [1, 2, 3, np.inf])
     state = add([4, 5], state)
     np.testing.assert_array_equal(state.memory[:, 0], [5, 2, 3, 4])
-    # More than fit: the last ones stay. Under jit, with the state carried along.
+    # If more come than fit, the last ones stay; under jit too.
     state = jax.jit(add)(np.arange(10.0, 16.0), state)
     assert sorted(np.asarray(state.memory[:, 0])) == [12, 13, 14, 15]
     state = add([7], state)

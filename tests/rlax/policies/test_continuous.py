@@ -20,7 +20,7 @@ def test_diagonal_gaussian_equals_the_formulas():
     kl = (-np.log(sigma) + (sigma**2 + mu**2) / 2 - 0.5).sum(-1)
     np.testing.assert_allclose(d.kl_to_standard_normal(mu, sigma), kl, rtol=1e-5)
     np.testing.assert_allclose(d.kl(mu, sigma, 0 * mu, 1.0), kl, rtol=1e-5)
-    # One sigma for all, fixed beforehand; the one given to a function comes first.
+    # A fixed sigma; one passed to a function takes precedence.
     fixed = rlax.gaussian_diagonal(0.5)
     np.testing.assert_allclose(fixed.entropy(mu), d.entropy(mu, 0.5))
     np.testing.assert_allclose(fixed.entropy(mu, 0.7), d.entropy(mu, 0.7))

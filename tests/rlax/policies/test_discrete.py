@@ -59,7 +59,7 @@ def test_softmax_and_its_capped_entropy_equal_the_formulas():
     clipped = rlax.clipped_entropy_softmax(0.5, 0.5)
     limit = 0.5 * np.log(3)
     np.testing.assert_allclose(clipped.entropy(LOGITS), np.minimum(entropy, limit))
-    # An impossible action counts nothing, and leaves the gradient finite.
+    # An impossible action adds nothing, and leaves the gradient finite.
     logits = jnp.array([1.0, -jnp.inf, 0.0])
     np.testing.assert_allclose(d.entropy(logits), d.entropy(logits[::2]), rtol=1e-6)
     assert rlax.categorical_kl_divergence(logits, logits) == 0

@@ -28,7 +28,7 @@ def test_distillation_loss_averages_weighted_log_likelihoods():
     loss = rlax.sampled_policy_distillation_loss(d, targets)
     want = 0.25 * jnp.square(targets.actions).sum(-1).mean()
     np.testing.assert_allclose(loss, want, rtol=1e-5)
-    # The reference fails where weights_scale comes by position.
+    # The reference fails if weights_scale comes by position.
     assert not rlax.zero_policy_targets(d, key, 5, 0.0).weights.any()
     wrong = targets.replace(weights=targets.weights[0])
     with pytest.raises(ValueError, match="log_prob of actions"):

@@ -1,7 +1,7 @@
 """Losses of token sequences, each one formula over the shared pieces.
 
-The pieces are what such losses will stand on: ratios, the clipped surrogate, sampled
-divergences and masked means. Beside them stand loops over plain NumPy numbers.
+The pieces are ratios, the clipped surrogate, sampled divergences and masked means. The
+formulas are compared with loops over plain NumPy numbers.
 """
 
 import jax
@@ -64,7 +64,7 @@ def cispo(log_pi, log_mu, log_ref, adv, mask):
 
 
 def normalized(log_pi, log_mu, log_ref, adv, mask):
-    """Of no use as a loss: advantages scaled by their mean and deviation."""
+    """Not a loss: log probabilities scaled by their mean and deviation."""
     mean, deviation = masks.masked_moments(log_pi, mask)
     scaled = (masks.zero_masked(log_pi, mask) - mean) / (deviation + 1e-8)
     return masks.masked_sum(scaled * jnp.arange(T), mask)
@@ -78,7 +78,7 @@ def surrogate(rho, adv):
 
 
 def rows(loss_of, log_pi, log_mu, log_ref, adv, mask):
-    """A list of the losses of kept tokens, for each sequence."""
+    """For each sequence, the losses of its kept tokens."""
     return [
         [
             loss_of(p, np.exp(p - m), np.exp(r - p) - 1 - (r - p), a)
@@ -167,7 +167,7 @@ def test_no_token_kept_gives_zero(name):
 def test_distant_policies_give_finite_gradients(name, distance):
     formula, _ = LOSSES[name]
     log_pi, log_mu, log_ref, adv, mask = tokens()
-    # The divergence from a policy far above would itself exceed the dtype.
+    # The divergence from a policy far above would exceed the dtype.
     log_ref = log_mu if distance > 0 else log_mu + distance
     args = log_mu + distance, log_mu, log_ref, np.abs(adv), mask
     value, gradient = jax.value_and_grad(formula)(*args)

@@ -49,7 +49,7 @@ def test_samples_of_all_devices_are_one_batch():
         else:
             np.testing.assert_allclose(x, np.full(2, y), rtol=1e-5)
 
-    # Its gradient too: `pmax` has none, so the largest must not ask for one.
+    # The gradient too: `pmax` has none, so the largest must be stopped.
     def by_temperature(axis_name):
         def temperature_loss(alpha, *x):
             given = rlax.LagrangePenalty(alpha, 0.1)

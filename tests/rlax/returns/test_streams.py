@@ -42,7 +42,7 @@ SCAN_ONLY = {"n_step", "n_step_q"}
     [(n, p) for n in EPISODIC for p in (False, True) if not (p and n in SCAN_ONLY)],
 )
 def test_nothing_of_a_later_episode_reaches_an_earlier_one(name, parallel):
-    """NaN after a truncated step: values and gradients before it do not change."""
+    """NaN after a truncated step: values and gradients before it stay the same."""
     op, names = EPISODIC[name]
     options = {} if name in SCAN_ONLY else {"parallel": parallel}
     end = 4

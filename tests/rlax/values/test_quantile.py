@@ -40,7 +40,7 @@ def test_loss_and_gradient_equal_the_loop(kappa):
         want = quantile_loop(*args, kappa)
         np.testing.assert_allclose(loss(*args), want, rtol=1e-5)
         np.testing.assert_allclose(traced_kappa(kappa, *args), want, rtol=1e-5)
-        # Its derivative rule beside finite differences.
+        # The derivative rule beside finite differences.
         for i, g in enumerate(grad(*args)):
             for j in range(len(g)):
                 moved = [[x.copy() for x in args] for _ in range(2)]

@@ -11,7 +11,7 @@ Q0, Q1 = np.array([1.0, 2.0, 3.0]), np.array([4.0, 6.0, 5.0])
 
 
 def test_each_error_has_its_next_value():
-    """Each op's next value, written out."""
+    """The next value of each op, written out."""
 
     def at(v):
         return R + G * v - Q0[1]
