@@ -265,7 +265,9 @@ def _check_bounds(scale_lb: float, scale_ub: float) -> None:
     check_range("popart", "scale_ub", scale_ub, scale_lb, jnp.inf)
 
 
-def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
+def pop(
+    params: Mapping[str, ArrayLike], old: PopArtState, new: PopArtState
+) -> dict[str, Array]:
     """Changes a linear layer so that its unnormalised outputs stay the same.
 
     Args:
@@ -316,7 +318,9 @@ def popart(
     scale_lb: float,
     scale_ub: float,
     axis_name: AxisNames = None,
-) -> tuple[Callable[[], PopArtState], Callable[..., tuple[dict, PopArtState]]]:
+) -> tuple[
+    Callable[[], PopArtState], Callable[..., tuple[dict[str, Array], PopArtState]]
+]:
     """Makes the init and update functions of PopArt.
 
     Args:
@@ -352,11 +356,11 @@ def popart(
         return PopArtState(jnp.zeros([num_outputs]), ones, ones)
 
     def popart_update(
-        params: Mapping[str, Any],
+        params: Mapping[str, ArrayLike],
         state: PopArtState,
         targets: ArrayLike,
         indices: ArrayLike,
-    ) -> tuple[dict, PopArtState]:
+    ) -> tuple[dict[str, Array], PopArtState]:
         """Updates the statistics, and the last layer to match."""
         new = art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)
         return pop(params, state, new), new

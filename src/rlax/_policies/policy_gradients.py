@@ -82,7 +82,8 @@ def policy_gradient_loss(
       adv_t: Advantage of it, `[T, ...]`.
       w_t: Weight of each step, `[T, ...]` or `[T]`.
       use_stop_gradient: Whether to stop the gradient through adv_t.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. NaN at others
+        reaches neither loss nor gradient. Default: all.
 
     Returns:
       The loss, `[...]`.
@@ -114,7 +115,7 @@ def entropy_loss(
     Args:
       logits_t: Logits of the policy, `[T, ..., A]`; axes between are batch.
       w_t: Weight of each step, `[T, ...]` or `[T]`.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      mask_t: As in `policy_gradient_loss`.
 
     Returns:
       The loss, `[...]`.
@@ -151,7 +152,7 @@ def qpg_loss(
       logits_t: Logits of the policy, `[B, ..., A]`; the mean is over the first axis.
       q_t: Action values, `[B, ..., A]`.
       use_stop_gradient: Whether to stop the gradient through the advantages.
-      mask_t: True at the steps to average over, `[B, ...]` or `[B]`. Default: all.
+      mask_t: As in `policy_gradient_loss`, with the first axis for T.
 
     Returns:
       The loss, `[...]`.
@@ -268,7 +269,7 @@ def clipped_surrogate_pg_loss(
       adv_t: Advantage of the action taken, `[T, ...]`.
       epsilon: ε, not negative.
       use_stop_gradient: Whether to stop the gradient through adv_t.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      mask_t: As in `policy_gradient_loss`.
 
     Returns:
       The loss, `[...]`.
