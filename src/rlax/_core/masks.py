@@ -1,7 +1,8 @@
 """Replacing masked elements, and reductions over the others.
 
-A mask is true where an element counts. Inputs are replaced by 0 at masked places before
-any arithmetic, so that NaN there reaches neither the value nor the gradient.
+A mask is true where an element counts; only that of `replace_masked`, as in the
+reference, is true where one is replaced. Inputs are replaced by 0 at masked places
+before any arithmetic, so that NaN there reaches neither the value nor the gradient.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def replace_masked(
       Of data's shape, or what data and replacement broadcast to.
 
     Raises:
-      ContractError: If the shapes do not fit.
+      ContractError: If the shapes don't fit.
 
     Example:
       >>> print(rlax.replace_masked([[1.0], [2.0]], None, [True, False]))

@@ -44,7 +44,7 @@ def episodic_memory_intrinsic_rewards(
     max_similarity: float = 8.0,
     max_memory_size: int = 30_000,
 ) -> tuple[Array, IntrinsicRewardState]:
-    """Rewards embeddings by how far their nearest neighbours in a memory are.
+    """Rewards embeddings by the distance to their nearest neighbours in a memory.
 
         d = max(distance / (mean distance - constant) - cluster_distance, 0)
         s = √(Σ_neighbours epsilon / (d + epsilon)) + constant

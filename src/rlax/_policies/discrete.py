@@ -188,8 +188,8 @@ def _epsilon_greedy(name, epsilon):
         share = best / jnp.sum(best, axis=-1, keepdims=True)
         # Explicit, as the compiler makes 0 of the 0 / 0 of a boolean.
         share = jnp.where(jnp.isnan(highest), jnp.nan, share)
-        (epsilon,) = known_arrays(known(epsilon))
-        return (1 - epsilon) * share + epsilon / preferences.shape[-1]
+        epsilon = known(epsilon)
+        return share * (1 - epsilon) + epsilon / preferences.shape[-1]
 
     def sample(
         key: Array, preferences: ArrayLike, epsilon: ArrayLike | None = epsilon

@@ -143,7 +143,7 @@ def n_step_bootstrapped_returns(
     truncation_t: ArrayLike | None = None,
     bootstrap_t: ArrayLike | None = None,
 ) -> Array:
-    """Sums n discounted rewards and bootstraps; near the end, fewer.
+    """Sums n discounted rewards, or fewer near the end, and bootstraps.
 
         G[t] = r[t] + γ[t] r[t+1] + ... + γ[t] ... γ[t+n-1] v[t+n-1]
 

@@ -13,7 +13,6 @@ from rlax._core import arrays, recurrence
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
-from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -334,8 +333,7 @@ class _Ratios(NamedTuple):
         clipped = jnp.minimum(rho_tm1, limit)
         if isinstance(self.alpha, float | int) and self.alpha == 1:
             return clipped
-        (alpha,) = known_arrays(self.alpha)
-        return alpha * clipped + (1 - alpha) * rho_tm1
+        return clipped * self.alpha + rho_tm1 * (1 - self.alpha)
 
 
 def _for_steps(alpha: ArrayLike, like: ArrayLike) -> ArrayLike:

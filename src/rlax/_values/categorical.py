@@ -188,7 +188,7 @@ def categorical_double_q_learning(
     q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
-    """Computes the cross entropy where other values select the target's action.
+    """Computes `categorical_q_learning` with an action that other values select.
 
     Args:
       q_atoms_tm1: As in `categorical_q_learning`.

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import ContractError, check_range, is_host
-from rlax._core.types import known_arrays
+from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
 
@@ -203,14 +203,14 @@ def compose_tx(*tx_list: TxPair) -> TxPair:
       (1, 9)
     """
 
-    def apply_fn(x: ArrayLike) -> Array:
+    def apply_fn(x: ArrayTree) -> ArrayTree:
         for tx in tx_list:
             x = tx.apply(x)
-        return known_arrays(x)[0]
+        return x
 
-    def apply_inv_fn(x: ArrayLike) -> Array:
+    def apply_inv_fn(x: ArrayTree) -> ArrayTree:
         for tx in reversed(tx_list):
             x = tx.apply_inv(x)
-        return known_arrays(x)[0]
+        return x
 
     return TxPair(apply_fn, apply_inv_fn)

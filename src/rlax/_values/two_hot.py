@@ -155,7 +155,7 @@ def muzero_pair(
 
 
 def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
-    """The pair of two-hot encoding alone.
+    """The pair of two-hot encoding, without a transform.
 
     Args:
       min_value: The lowest bin.
