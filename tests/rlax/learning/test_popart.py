@@ -1,27 +1,11 @@
-"""Losses, PopArt, averages, updates, subsequences."""
+"""PopArt beside a plain loop: statistics, preserved outputs, devices, digits."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import rlax
-
-
-def test_losses():
-    x, y = np.array([1.0, -2.0, 0.25]), np.array([0.0, 1.0, 1.0])
-    np.testing.assert_allclose(rlax.l2_loss(x, y), 0.5 * (x - y) ** 2)
-    np.testing.assert_allclose(rlax.l2_loss(x), 0.5 * x**2)
-    np.testing.assert_allclose(rlax.huber_loss(x, 0.5), [0.375, 0.875, 0.03125])
-    np.testing.assert_allclose(
-        rlax.expectile_loss(x, y, 0.75), [0.25, 0.75 * 9, 0.75 * 0.5625]
-    )
-    p = np.array([0.25, 0.25, 1.0])
-    np.testing.assert_allclose(rlax.likelihood(p, y), [0.75, 0.25, 1.0])
-    np.testing.assert_allclose(
-        rlax.log_loss(p, y), -np.log([0.75, 0.25, 1.0]), atol=1e-7
-    )
-    grad = jax.grad(lambda x: rlax.huber_loss(x, 0.5).sum())(jnp.asarray(x))
-    np.testing.assert_allclose(grad, np.clip(x, -0.5, 0.5))
 
 
 def art_loop(state, targets, indices, step):
@@ -34,7 +18,7 @@ def art_loop(state, targets, indices, step):
     return shift + d_shift, second + d_second
 
 
-def test_popart():
+def test_statistics_equal_the_loop_and_outputs_are_preserved():
     random = np.random.default_rng(0)
     init, update = rlax.popart(3, 0.05, 1e-2, 5.0)
     state, params = init(), {"w": random.random((4, 3)), "b": random.random(3)}
@@ -42,7 +26,7 @@ def test_popart():
     outputs = x @ params["w"] + params["b"]
     for _ in range(3):
         targets = 3 * random.standard_normal((2, 4)) + 2
-        indices = random.integers(-1, 4, (2, 4))  # some out of range: they are nobody's
+        indices = random.integers(-1, 4, (2, 4))  # some out of range
         want = art_loop(state, targets, indices, 0.05)
         params, state = update(params, state, targets, indices)
         np.testing.assert_allclose(state.shift, want[0], rtol=1e-4, atol=1e-5)
@@ -65,7 +49,17 @@ def test_popart():
     np.testing.assert_allclose(out.unnormalized, want, rtol=1e-6)
 
 
-def test_popart_over_devices_is_popart_over_all():
+@pytest.mark.parametrize("index", [jnp.array(1), np.array(1), 1, np.ones(3, int)])
+def test_one_index_serves_several_values(index):
+    init, update = rlax.popart(3, 0.1, 1e-2, 10.0)
+    layer = {"w": jnp.ones((2, 3)), "b": jnp.zeros(3)}
+    _, state = update(layer, init(), jnp.array([2.0, 4.0]), jnp.array([1, 1]))
+    values = rlax.unnormalize(state, jnp.ones(3), index)
+    np.testing.assert_allclose(values, np.full(3, state.scale[1] + state.shift[1]))
+    np.testing.assert_allclose(rlax.normalize(state, values, index), np.ones(3), 1e-5)
+
+
+def test_targets_of_all_devices_are_one_batch():
     state = rlax.popart(2, 0.1, 1e-2, 5.0)[0]()
     targets, indices = np.arange(8.0).reshape(2, 4), np.array([[0, 1, 1, 0]] * 2)
     whole = rlax.art(state, targets, indices, 0.1, 1e-2, 5.0)
@@ -80,56 +74,7 @@ def test_popart_over_devices_is_popart_over_all():
     np.testing.assert_allclose(alone.shift, whole.shift)
 
 
-def test_ema():
-    init, update = rlax.create_ema(0.5)
-    values = {"a": np.array([1.0, 3.0]), "b": np.array(4.0)}
-    state = init(values)
-    assert state.debiased_moments().mean["a"] == 0
-    moments, state = update(values, state)
-    np.testing.assert_allclose([moments.mean["a"], moments.variance["a"]], [2, 1])
-    assert state.decay_product == 0.5
-    moments, _ = jax.jit(update)({"a": np.array([4.0, 4.0]), "b": np.array(4.0)}, state)
-    np.testing.assert_allclose(
-        moments.mean["a"], (0.25 * 2 + 0.5 * 4) / 0.75, rtol=1e-6
-    )
-    np.testing.assert_allclose(moments.variance["b"], 0, atol=1e-5)
-    init, update = rlax.create_ema(0.5, "i")
-    x = jnp.array([1.0, 5.0])
-    mean = jax.vmap(lambda x: update(x, init(x))[0].mean, axis_name="i")(x)
-    np.testing.assert_allclose(mean, [3.0, 3.0])
-
-
-def test_updates():
-    new, old = {"x": jnp.ones(2)}, {"x": jnp.zeros(2)}
-    for step, want in ((0, 1), (1, 0), (3, 1)):
-        have = jax.jit(lambda s: rlax.periodic_update(new, old, s, 3))(step)
-        np.testing.assert_array_equal(have["x"], np.full(2, want))
-    assert rlax.conditional_update(new, old, 0)["x"][0] == 0
-
-
-def test_subsequences():
-    x = np.arange(6)[:, None] * 10 + np.arange(2)  # x[t, b] = 10 t + b
-    out = rlax.extract_subsequences(x, np.array([[0, 2], [3, 4]]), 3)
-    np.testing.assert_array_equal(out[:, 0, 1], [20, 30, 40])
-    np.testing.assert_array_equal(out[:, 1, 1], [41, 51, 51])  # the last repeats
-    starts = rlax.sample_start_indices(jax.random.PRNGKey(0), 50, 3, 4)
-    assert starts.shape == (50, 3)
-    assert all(len(set(row)) == 3 for row in np.asarray(starts))
-    assert set(np.asarray(starts).ravel()) == {0, 1, 2, 3, 4}
-
-
-def test_interruptions_and_embedding():
-    steps = np.array([[0, 1], [1, 1], [0, 2], [1, 0]])
-    fixed = rlax.fix_step_type_on_interruptions(steps)
-    np.testing.assert_array_equal(fixed, [[0, 1], [2, 1], [0, 2], [1, 0]])
-    out = rlax.embed_oar(
-        np.ones((4, 2, 3)), np.full((4, 2), 1), np.full((4, 2), 9.0), 2
-    )
-    assert out.shape == (4, 2, 6)
-    np.testing.assert_allclose(out[0, 0], [1, 1, 1, 0, 1, np.tanh(9)], rtol=1e-6)
-
-
-def test_art_loses_no_digits_with_many_targets():
+def test_a_million_targets_lose_no_digits():
     """Sums of a million terms: as in float64, to single precision."""
     random = np.random.default_rng(0)
     targets = random.normal(3.0, 1.0, [500, 4000]).astype(np.float32)
@@ -144,3 +89,26 @@ def test_art_loses_no_digits_with_many_targets():
         moment = 1 + 1e-6 * np.sum(x**2 - 1)
         np.testing.assert_allclose(new.shift[i], shift, rtol=2e-6)
         np.testing.assert_allclose(new.second_moment[i], moment, rtol=2e-6)
+
+
+def test_a_variance_that_rounds_below_zero_is_the_bound():
+    shift = jnp.full(1, 1000.0)
+    state = rlax.PopArtState(shift, jnp.ones(1), jnp.full(1, 1e6 - 1))
+    new = rlax.art(state, [1000.0], [0], 0.1, 1e-2, 10.0)
+    np.testing.assert_allclose(new.scale, 1e-2)
+
+
+def test_a_layer_in_half_precision_stays_so():
+    init, update = rlax.popart(2, 0.1, 1e-2, 10.0)
+    layer = {"w": jnp.ones((3, 2), jnp.bfloat16), "b": jnp.zeros(2, jnp.bfloat16)}
+    layer, state = update(layer, init(), jnp.ones(1, jnp.bfloat16), [1])
+    assert {x.dtype for x in layer.values()} == {jnp.dtype(jnp.bfloat16)}
+    assert {x.dtype for x in state} == {jnp.dtype(jnp.float32)}
+
+
+def test_no_targets_change_nothing():
+    init, update = rlax.popart(2, 0.1, 1e-2, 10.0)
+    layer = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+    same, state = update(layer, init(), jnp.zeros(0), jnp.zeros(0, jnp.int32))
+    for x, y in zip(jax.tree.leaves((same, state)), jax.tree.leaves((layer, init()))):
+        np.testing.assert_allclose(x, y, rtol=1e-5)
