@@ -53,9 +53,8 @@ class Bound:
       params: Parameters, `{module path: {name: array}}`; None without any.
       state: State, `{module path: {name: array}}`.
       net: The blueprint, function or pair.
-      hooks: What stands around every call: context managers that can be entered again
-        and again, `hk.Hooks` for instance. They are part of the model's structure, not
-        of its arrays.
+      hooks: Context managers around every call, such as `hk.Hooks`, which can be
+        entered again and again. They belong to the model's structure.
 
     Raises:
       StateChangedError: A call changed state.
@@ -155,8 +154,8 @@ class Bound:
         """The model with existing parameters.
 
         Args:
-          params: What `init` of `hk.transform` returned, `{module path: {name:
-            array}}`.
+          params: Parameters as `init` of `hk.transform` returns them, `{module path:
+            {name: array}}`.
           state: State, `{module path: {name: array}}`; none by default.
 
         Returns:
@@ -203,7 +202,7 @@ class Bound:
         """Calls the module.
 
         Args:
-          *args: What it takes.
+          *args: Its arguments.
           rng_key: A key or a seed, for modules that need one.
           **kwargs: Its keyword arguments.
 
@@ -331,7 +330,7 @@ def _reach(model: Bound, names: Names, updating: bool) -> Any:
     _check_parameters(model)
     trace = trace_state()
     if model._opened is None or model._opened[0] != trace:
-        # What the constructor made inside a JAX transformation ends with it.
+        # Values that a constructor makes inside a JAX transformation end with it.
         opened = model._net.open(model.params, model.state, model.hooks)
         object.__setattr__(model, "_opened", (trace, opened))
     assert model._opened is not None

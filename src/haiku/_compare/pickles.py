@@ -104,7 +104,7 @@ _JAX_ARRAYS = {
 
 
 def _array(function: Any, arguments: Any, state: Any, aval_state: Any) -> np.ndarray:
-    del aval_state  # Whether the array was weakly typed.
+    del aval_state  # It says whether the array was weakly typed.
     array = function(*arguments)
     array.__setstate__(state)
     return array

@@ -1,4 +1,4 @@
-"""What a transformed function reads and writes: names, values, keys, hooks.
+"""The core: everything that a transformed function reads and writes.
 
 `transform` runs a function in a `Frame`; modules keep the path in it, `get_parameter`
 and its kin read and write it, hooks stand between. No layer, no network, no JAX

@@ -71,7 +71,7 @@ class Layout(NamedTuple):
         contents: Contents,
         fits: Callable[[Any, Any], bool] = lambda value, place: True,
     ) -> tuple[Contents, tuple[Contents, ...]]:
-        """What is shared, with the keys, and what lies at each of `places`.
+        """Splits contents into shared values, with the keys, and those at `places`.
 
         Args:
           frame: The running frame.

@@ -18,7 +18,7 @@ Dicts = dict[str, dict[str, Any]]
 
 
 class Place(NamedTuple):
-    """Where a value is: in a module, under a name."""
+    """The place of a value: its module and name."""
 
     module: str
     name: str
@@ -62,7 +62,7 @@ def rules_of(what: str, by_pattern: Any, example: str) -> Rules[Any]:
     Args:
       what: The public name, for errors.
       by_pattern: The mapping.
-      example: What one looks like.
+      example: An example of one.
     """
     if not isinstance(by_pattern, Mapping):
         raise TypeError(

@@ -28,7 +28,7 @@ class Match(NamedTuple, Generic[T]):
     Attributes:
       pattern: Its pattern.
       value: Its value.
-      found: What the wildcards of the pattern stood for.
+      found: The texts of the pattern's wildcards.
     """
 
     pattern: Pattern

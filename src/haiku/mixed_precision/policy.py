@@ -131,7 +131,7 @@ class Policy:
 
     @property
     def wide_dtype(self) -> Any:
-        """What operations run in: `compute_dtype`, unless that is a float8."""
+        """The dtype of operations: `compute_dtype`, unless that is a float8."""
         for dtype in (self.compute_dtype, self.output_dtype):
             if not is_narrow(dtype):
                 return dtype

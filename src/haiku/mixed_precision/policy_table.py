@@ -1,4 +1,4 @@
-"""Which policy holds for which modules: one module, a pattern of paths, a class."""
+"""The table of policies: of modules, patterns of their paths, and classes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ OWN = "_mixed_precision_policy"
 
 
 def key_of(function: str, cls: Any) -> Any:
-    """What a policy is kept for: a module, a `Pattern`, or the name of a class."""
+    """The key of a policy: a module, a `Pattern`, or the name of a class."""
     if isinstance(cls, str):
         return pattern(cls)
     if isinstance(cls, Module):

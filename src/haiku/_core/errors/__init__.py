@@ -1,4 +1,4 @@
-"""Where error messages send their reader: a page of the documentation, or `help`.
+"""Sends readers of error messages to a page of the documentation, or to `help`.
 
 The message itself is written where the error is found.
 """

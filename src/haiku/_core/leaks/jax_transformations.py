@@ -1,4 +1,4 @@
-"""Which JAX transformations are running, and what to write instead.
+"""Finds the JAX transformations that are running, and advises against them.
 
 JAX has no public function for this, so it reads Python's stack. It knows a
 transformation by the code that runs when it calls a function: each is called once, with

@@ -9,7 +9,7 @@ class Lifting(NamedTuple):
     """Where an inner run's values are kept in the run around it.
 
     Attributes:
-      prefix: What is put before their paths; None where the run stands alone.
+      prefix: The text before their paths; None if the run stands alone.
       closed: Whether modules of outer runs are forbidden.
       depth: How many runs are around; it counts for the next one alone.
     """
@@ -24,6 +24,6 @@ lifting: Stack[Lifting] = Stack("lifting")
 
 
 def lifting_at(depth: int) -> Lifting:
-    """What `lift` or `layer_stack` says about a run with `depth` runs around it."""
+    """The lifting that `lift` or `layer_stack` set for a run with `depth` runs around."""
     around = lifting.get()
     return around[-1] if around and around[-1].depth == depth else NOT_LIFTED

@@ -82,7 +82,7 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """Where the parameters of this scope's module are stored."""
+        """The path under which this scope's module stores parameters."""
         if self.module is None:
             return "~"
         try:

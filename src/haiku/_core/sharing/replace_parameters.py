@@ -28,7 +28,7 @@ class _Tie(NamedTuple):
 
     Attributes:
       source: Its path, with the wildcards of the path that it replaces.
-      function: What the module gets of it; None for itself.
+      function: Applied to it before the module gets it, or None.
     """
 
     source: Pattern
@@ -36,12 +36,12 @@ class _Tie(NamedTuple):
 
 
 class _Use(NamedTuple):
-    """What a path stands for.
+    """The parameter or array that a path stands for.
 
     Attributes:
       source: The path of the stored parameter.
       array: The array in its place, or None.
-      functions: What is applied to it, in order.
+      functions: Functions to apply to it, in order.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Axis names: what each axis of a parameter is, without a box around the parameter."""
+"""Axis names: names for the axes of parameters, which stay plain arrays."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def axis_names(
     """The names of the parameters' axes, found by an abstract run of `init`.
 
     Args:
-      init: What `hk.transform` or its kin returned. Not under `jax.jit`, whose cache
+      init: The `init` of `hk.transform` or its kin. Not under `jax.jit`, whose cache
         may skip the function that names axes.
       *args: Its arguments: arrays, or anything with a shape and a dtype.
       **kwargs: Its keyword arguments.

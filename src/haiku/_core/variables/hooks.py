@@ -367,5 +367,5 @@ _STACKS = {
     "setter": state_setters,
     "interceptor": interceptors,
 }
-# What each `with hk.Hooks(...)` around here has to close, innermost last.
+# The open `with hk.Hooks(...)` blocks, innermost last.
 _opened: Stack[contextlib.ExitStack] = Stack("opened_hooks")
