@@ -3,7 +3,6 @@
 from haiku.views.model_info import (
     Expression,
     Module,
-    flops,
     format_module,
     make_model_info,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "as_html",
     "as_html_page",
     "css",
-    "flops",
     "format_module",
     "js",
     "make_model_info",

@@ -1,4 +1,4 @@
-"""Arrays as views see them: shape and dtype, apart from what else a call is given."""
+"""`ArraySpec`: an array as views see it, its shape and dtype."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from haiku._text import array_text
 
-__all__ = ["ArraySpec", "is_array", "specs_of", "split_arrays", "taking_arrays"]
+__all__ = ["ArraySpec", "is_array", "split_arrays"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -42,7 +41,7 @@ class ArraySpec:
           Its spec.
 
         Raises:
-          AttributeError: It has none.
+          AttributeError: `array` has no shape or no dtype.
         """
         if not is_array(array):
             # An AttributeError, since that is what programs may catch here.
@@ -63,17 +62,12 @@ class ArraySpec:
 
 
 def is_array(x: Any) -> bool:
-    """Whether something has a shape and a dtype, as arrays and tracers do."""
+    """Whether `x` has a shape and a dtype, as arrays and tracers do."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
-def specs_of(tree: Any) -> Any:
-    """Shapes and dtypes of arrays, for JAX to trace with."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
-
-
 def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays of a tree, and how it is put together from such."""
+    """The arrays of a tree, and a function that puts others in their place."""
     leaves, treedef = jax.tree.flatten(tree)
     which = [is_array(leaf) for leaf in leaves]
 
@@ -83,24 +77,3 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
         return jax.tree.unflatten(treedef, filled)
 
     return [leaf for leaf, is_array in zip(leaves, which) if is_array], join
-
-
-def taking_arrays(
-    f: Callable[..., Any], join: Callable[[list[Any]], Any]
-) -> Callable[..., Any]:
-    """A function as JAX can trace it, whatever else than arrays its arguments are.
-
-    Args:
-      f: Called as `f(*before, *args, **kwargs)`.
-      join: From the arrays to `(args, kwargs)`, as `split_arrays` gave it.
-
-    Returns:
-      A function of `*before` and of the arrays.
-    """
-
-    def call(*given: Any) -> Any:
-        *before, arrays = given
-        args, kwargs = join(arrays)
-        return f(*before, *args, **kwargs)
-
-    return call

@@ -1,8 +1,9 @@
-"""Calls of modules: what is known of each, and how they are recorded as they run."""
+"""Calls of modules, and the interceptor that records them."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,15 +18,16 @@ __all__ = [
     "Call",
     "MethodInvocation",
     "ModuleDetails",
-    "input_text",
-    "kind_of",
+    "described",
+    "kind_text",
     "recorder",
+    "spec",
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModuleDetails:
-    """A module, one of its methods, and what the module and its submodules own.
+    """A module, one of its methods, and the arrays of the module and its submodules.
 
     Attributes:
       module: The module.
@@ -54,20 +56,10 @@ class ModuleDetails:
           method_name: The method that runs.
 
         Returns:
-          They, with the parameters and the state that it has by now.
+          The details, with the parameters and state that the module has by now.
         """
-        return cls(
-            module=module,
-            method_name=method_name,
-            params=_specs(module.params_dict()),
-            state=_specs(module.state_dict()),
-        )
-
-
-def kind_of(details: ModuleDetails) -> str:
-    """A module's class, with its method unless that is `__call__`: `LSTM.unroll`."""
-    kind, method = type(details.module).__name__, details.method_name
-    return kind if method == "__call__" else f"{kind}.{method}"
+        params, state = module.params_dict(), module.state_dict()
+        return cls(module, method_name, _sorted_specs(params), _sorted_specs(state))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +72,7 @@ class MethodInvocation:
       kwargs_spec: Keyword arguments, arrays as `ArraySpec`.
       output_spec: What the method returned, arrays as `ArraySpec`.
       context: What an interceptor of `hk.intercept_methods` got.
-      call_stack: Details of this method and of those that it ran inside of, innermost
-        first.
+      call_stack: Details of this method and of those around it, innermost first.
 
     Example:
       >>> f = lambda x: hk.nets.MLP([4, 2])(x)
@@ -98,30 +89,20 @@ class MethodInvocation:
     call_stack: Sequence[ModuleDetails]
 
 
-def input_text(call: MethodInvocation) -> str:
-    """What a call took, arrays as their shape and dtype."""
-    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
-    keywords = ", ".join(
-        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
-        for name in sorted(call.kwargs_spec)
-    )
-    return "\n".join(text for text in (positional, keywords) if text)
-
-
 @dataclasses.dataclass(eq=False)
 class Call:
-    """A method call, as far as it is known while it runs.
+    """A recorded method call; specs have `ArraySpec` in the place of each array.
 
     Attributes:
-      number: Which one it is, from 0, in the order in which they begin.
+      number: Its place among the recorded calls, from 0, in the order they began.
       context: What an interceptor got.
-      args_spec: Its positional arguments, arrays as `ArraySpec`.
-      kwargs_spec: Its keyword arguments, likewise.
-      around: The calls that it runs inside of, innermost first.
-      output_spec: What it returned, arrays as `ArraySpec`.
-      returned: Sizes in bytes of the arrays that it and the calls in it returned; each
-        once, by its identity while it lived.
-      invocation: What is shown of it; known once the outermost call around is over.
+      args_spec: Its positional arguments.
+      kwargs_spec: Its keyword arguments.
+      around: The calls around it, innermost first.
+      output_spec: What the method returned.
+      received_spec: What the caller got, which a precision policy may have cast.
+      details: The module as it was when the call ended.
+      returned: Bytes of each array that this call or one inside it returned, by id.
     """
 
     number: int
@@ -130,78 +111,104 @@ class Call:
     kwargs_spec: Any
     around: tuple[Call, ...]
     output_spec: Any = None
+    received_spec: Any = None
+    details: ModuleDetails = None  # type: ignore[assignment]
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
-    invocation: MethodInvocation = None  # type: ignore[assignment]
 
     @property
-    def parent(self) -> int | None:
-        """The number of the call right around it, if there is one."""
-        return self.around[0].number if self.around else None
+    def parent(self) -> int:
+        """The number of the call right around this one; -1 if there is none."""
+        return self.around[0].number if self.around else -1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The module's path and the method's name."""
+        return self.context.module.module_name, self.context.method_name
+
+    @property
+    def activation_bytes(self) -> int:
+        """Size of the arrays that the call and those inside it return, each once."""
+        return sum(self.returned.values())
+
+    @functools.cached_property
+    def invocation(self) -> MethodInvocation:
+        """The call as the reference library shows it."""
+        return MethodInvocation(
+            module_details=self.details,
+            args_spec=self.args_spec,
+            kwargs_spec=self.kwargs_spec,
+            output_spec=self.output_spec,
+            context=self.context,
+            call_stack=tuple(call.details for call in (self, *self.around)),
+        )
+
+    def input_text(self) -> str:
+        """The arguments, keywords on a line below."""
+        keywords = sorted(self.kwargs_spec.items())
+        lines = (
+            ", ".join(pprint.pformat(value) for value in self.args_spec),
+            ", ".join(f"{name}={pprint.pformat(value)}" for name, value in keywords),
+        )
+        return "\n".join(line for line in lines if line)
+
+
+def kind_text(details: ModuleDetails) -> str:
+    """A module's class, with its method unless that is `__call__`: `LSTM.unroll`."""
+    kind, method = type(details.module).__name__, details.method_name
+    return kind if method == "__call__" else f"{kind}.{method}"
+
+
+def described(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Runs a call and notes the details of its module."""
+    out = f(*args, **kwargs)
+    # Now: inside `layer_stack` the module's frame is gone afterwards.
+    call.details = ModuleDetails.of(*call.context[:2])
+    return out
 
 
 def recorder(
-    calls: list[Call],
-    runs: Callable[..., Any] = lambda call, f, args, kwargs: f(*args, **kwargs),
+    calls: list[Call], run: Callable[..., Any] = described, constructors: bool = False
 ) -> Callable[..., Any]:
-    """An interceptor that lists every method call but those of constructors.
+    """An interceptor that appends every method call to a list.
 
     Args:
       calls: The list.
-      runs: `runs(call, f, args, kwargs)` returns what `f(*args, **kwargs)` returns, and
-        does what else a view wants around a call. Default: nothing.
-
-    Returns:
-      The interceptor.
+      run: `run(call, f, args, kwargs)` returns `f(*args, **kwargs)`, and notes what a
+        view wants to know. Default: the call's details.
+      constructors: Whether constructors are recorded too. Default False.
     """
     running: list[Call] = []  # Innermost first.
-    alive: list[Any] = []  # Arrays: while they live, no other has their identity.
+    alive: list[Any] = []  # While these arrays live, no other array has their id.
 
     def record(next_f, args, kwargs, context: MethodContext):
-        if context.method_name == "__init__":
+        if context.method_name == "__init__" and not constructors:
             return next_f(*args, **kwargs)
-        call = Call(len(calls), context, _spec(args), _spec(kwargs), tuple(running))
+        call = Call(len(calls), context, spec(args), spec(kwargs), tuple(running))
         calls.append(call)
         running.insert(0, call)
         try:
-            out = runs(call, next_f, args, kwargs)
+            out = run(call, next_f, args, kwargs)
         finally:
             running.remove(call)
-        call.output_spec = _spec(out)
+        call.output_spec = spec(out)
         arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
         alive.extend(arrays)
         sizes = {id(x): tree_bytes(x) for x in arrays}
         for other in (call, *running):
             other.returned.update(sizes)
-        # A module knows what it owns once the outermost call is over.
         if not running:
-            _describe([c for c in calls if c.invocation is None])
             alive.clear()
         return out
 
     return record
 
 
-def _describe(calls: Sequence[Call]) -> None:
-    details = {
-        id(call): ModuleDetails.of(call.context.module, call.context.method_name)
-        for call in calls
-    }
-    for call in calls:
-        call.invocation = MethodInvocation(
-            module_details=details[id(call)],
-            args_spec=call.args_spec,
-            kwargs_spec=call.kwargs_spec,
-            output_spec=call.output_spec,
-            context=call.context,
-            call_stack=tuple(details[id(c)] for c in (call, *call.around)),
-        )
-
-
-def _spec(tree: Any) -> Any:
+def spec(tree: Any) -> Any:
+    """A tree with `ArraySpec` in the place of each array."""
     return jax.tree.map(
         lambda x: ArraySpec.from_array(x) if isinstance(x, jax.Array) else x, tree
     )
 
 
-def _specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
+def _sorted_specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
     return {name: ArraySpec.from_array(arrays[name]) for name in sorted(arrays)}

@@ -7,16 +7,30 @@ from typing import Any
 
 import jax
 
-__all__ = ["flops_of", "is_move"]
+__all__ = ["flops", "is_move"]
 
 
-def flops_of(eqn: Any) -> int:
-    """How many floating point operations one run of an equation takes.
+def flops(eqn: Any, expression: Any = None) -> int:
+    """Counts an equation's floating point operations, for `compute_flops`.
 
     Products of matrices and convolutions count a multiplication and an addition for
-    each pair of numbers; a reduction counts its inputs; whatever else makes or keeps
-    floating point numbers, one for each number it returns; moving data counts nothing.
+    each pair of numbers; a reduction counts its inputs; any other operation counts one
+    for each floating point number it returns; moving data counts nothing.
+
+    Args:
+      eqn: A `jax.extend.core.JaxprEqn`.
+      expression: Its `Expression`; not used.
+
+    Returns:
+      How many floating point operations one run of it takes.
+
+    Example:
+      >>> info = hk.experimental.jaxpr_info
+      >>> count = info.make_model_info(jnp.dot, compute_flops=hk.views.flops)
+      >>> count(jnp.ones([2, 4]), jnp.ones([4, 3])).flops
+      48
     """
+    del expression
     name = eqn.primitive.name
     shapes: list[Any] = [getattr(v.aval, "shape", ()) for v in eqn.invars]
     size = sum(math.prod(v.aval.shape) for v in eqn.outvars if _is_float(v.aval))
@@ -27,41 +41,22 @@ def flops_of(eqn: Any) -> int:
         # Each output sums over the kernel's window and input channels.
         out_channels = eqn.params["dimension_numbers"].rhs_spec[0]
         return 2 * size * math.prod(shapes[1]) // max(1, shapes[1][out_channels])
-    if name in _MOVES:
+    if is_move(eqn):
         return 0
     if name.startswith(("reduce_", "cum", "arg")):
         return math.prod(shapes[0]) if _is_float(eqn.invars[0].aval) else 0
     return size
 
 
-_MOVES = frozenset(
-    (
-        "bitcast_convert_type",
-        "broadcast",
-        "broadcast_in_dim",
-        "concatenate",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "device_put",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "expand_dims",
-        "gather",
-        "iota",
-        "optimization_barrier",
-        "pad",
-        "reshape",
-        "rev",
-        "scatter",
-        "select_n",
-        "slice",
-        "split",
-        "squeeze",
-        "stop_gradient",
-        "transpose",
-    )
-)
+# fmt: off
+_MOVES = frozenset((
+    "bitcast_convert_type", "broadcast", "broadcast_in_dim", "concatenate",
+    "convert_element_type", "copy", "copy_p", "device_put", "dynamic_slice",
+    "dynamic_update_slice", "expand_dims", "gather", "iota", "optimization_barrier",
+    "pad", "reshape", "rev", "scatter", "select_n", "slice", "split", "squeeze",
+    "stop_gradient", "transpose",
+))
+# fmt: on
 
 
 def is_move(eqn: Any) -> bool:

@@ -15,6 +15,7 @@ import jax
 
 from haiku._core import Module
 from haiku.views.dot import Box, Graph, Node
+from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import (
     Inner,
     aval_text,
@@ -24,7 +25,6 @@ from haiku.views.jaxprs import (
     without_kernels,
 )
 from haiku.views.scopes import Group, grouped, scopes
-from haiku.views.tracing import check_callable, name_of, traced
 
 __all__ = ["abstract_to_dot", "to_dot"]
 
@@ -52,9 +52,9 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        found = traced(fun, lambda context: context.module, args, kwargs)
-        drawing = _Drawing(found.modules)
-        drawing.draw(found.program, _input_titles(fun, args, kwargs), found.out)
+        program, out, calls = traced(fun, args, kwargs)
+        drawing = _Drawing({path: it.context.module for path, it in calls.items()})
+        drawing.draw(program, _input_titles(fun, args, kwargs), out)
         return drawing.graph.text(name_of(fun))
 
     return dot

@@ -6,17 +6,15 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from haiku._core import MethodContext
 from haiku._text import count_text
 from haiku.data_structures import tree_size
 from haiku.views.arrays import ArraySpec
-from haiku.views.calls import ModuleDetails
-from haiku.views.flops import flops_of
+from haiku.views.calls import Call
+from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import Letters, aval_text, called
 from haiku.views.scopes import Group, grouped, scopes
-from haiku.views.tracing import check_callable, name_of, traced
 
-__all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
+__all__ = ["Expression", "Module", "format_module", "make_model_info"]
 
 
 @dataclasses.dataclass
@@ -37,7 +35,7 @@ class Expression:
 
     Example:
       >>> info = hk.experimental.jaxpr_info
-      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=info.flops)
+      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=hk.views.flops)
       >>> product = told(jnp.ones([3, 3])).expressions[0]
       >>> product.primitive, product.flops, product.details
       ('dot_general', 54, 'in f32[3,3], f32[3,3], out f32[3,3]')
@@ -105,8 +103,9 @@ def make_model_info(
       include_module_info: Whether to tell each module's parameters and state. Default
         True.
       compute_flops: Takes a JAX equation (`jax.extend.core.JaxprEqn`) and its
-        `Expression`, returns how many floating point operations it takes; `flops` is
-        one. Groups are summed, a scan's body times its length. Default: don't count.
+        `Expression`, returns how many floating point operations it takes:
+        `hk.views.flops` or your own. Groups are summed, a scan's body times its length.
+        Default: don't count.
       axis_env: Names and sizes of axes that `f` uses, `[("batch", 8)]`, if it is to run
         inside `jax.pmap` or `jax.vmap`. Default None.
 
@@ -132,14 +131,10 @@ def make_model_info(
     """
     check_callable("make_model_info", f)
 
-    def details(context: MethodContext) -> ModuleDetails:
-        return ModuleDetails.of(context.module, context.method_name)
-
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        found = traced(f, details, args, kwargs, axis_env)
-        modules = found.modules if include_module_info else {}
-        reader = _Reader(modules, compute_flops)
-        return reader.program(name or name_of(f), found.program, ())
+        program, _, calls = traced(f, args, kwargs, axis_env)
+        reader = _Reader(calls if include_module_info else {}, compute_flops)
+        return reader.program(name or name_of(f), program, ())
 
     return model_info
 
@@ -179,39 +174,15 @@ def format_module(module: Module, depth: int = 0) -> str:
     return out
 
 
-def flops(eqn: Any, expression: Expression) -> int:
-    """Counts an equation's floating point operations, for `compute_flops`.
-
-    Products of matrices and convolutions count a multiplication and an addition for
-    each pair of numbers; a reduction counts its inputs; whatever else makes or keeps
-    floating point numbers, one for each number it returns; moving data counts nothing.
-
-    Args:
-      eqn: A `jax.extend.core.JaxprEqn`.
-      expression: Its `Expression`; not used.
-
-    Returns:
-      How many floating point operations one run of it takes.
-
-    Example:
-      >>> info = hk.experimental.jaxpr_info
-      >>> count = info.make_model_info(jnp.dot, compute_flops=info.flops)
-      >>> count(jnp.ones([2, 4]), jnp.ones([4, 3])).flops
-      48
-    """
-    del expression
-    return flops_of(eqn)
-
-
 class _Reader:
     """Turns equations into `Module`s; holds what is the same for all of them."""
 
     def __init__(
         self,
-        modules: dict[tuple[str, ...], ModuleDetails],
+        calls: dict[tuple[str, ...], Call],
         compute_flops: ComputeFlops | None,
     ):
-        self._modules = modules
+        self._calls = calls
         self._compute_flops = compute_flops
 
     def program(self, name: str, jaxpr: Any, around: tuple[str, ...]) -> Module:
@@ -273,9 +244,10 @@ class _Reader:
         return expression
 
     def _info(self, path: tuple[str, ...]) -> dict[str, Any]:
-        details = self._modules.get(path)
-        if details is None or details.method_name != "__call__":
+        call = self._calls.get(path)
+        if call is None or call.context.method_name != "__call__":
             return {}
+        details = call.details
         prefix = details.module.module_name + "/"
         return {
             "total_param_size": tree_size(dict(details.params)),

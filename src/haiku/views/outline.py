@@ -1,57 +1,51 @@
-"""A model as a tree of its modules, with what each holds and costs."""
+"""`Outline`: a model as a tree of its modules, with their arrays and costs."""
 
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from haiku import _treescope
+from haiku._packed import unpacked
 from haiku._text import count_text, seconds_text, titled
-from haiku.views.grid import plain
-from haiku.views.outline_page import Entry, page_of
+from haiku.data_structures import merge
+from haiku.views.comparison import Comparison, compared
+from haiku.views.outline_page import outline_page
+from haiku.views.page import frame
+from haiku.views.text_table import plain
 from haiku.views.values import ArrayOutline
 
 __all__ = ["Outline"]
 
 
-# Columns of the text, and how they are aligned.
-_COLUMNS: dict[str, str] = {
-    "module": "left",
-    "output": "left",
-    "params": "right",
-    "flops": "right",
-    "time": "right",
-}
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class Outline:
-    """A module, or the function as a whole: what it holds, costs, and calls.
+    """A module, or the function as a whole: its arrays, its costs, and its parts.
 
-    Calls of a module's method from the same place are one outline, and costs their sum.
+    Calls of a module's method from the same place are one outline; their costs are
+    summed.
 
     Attributes:
       path: The module's path; empty for the function.
       name: The last part of the path; the function's name.
       kind: Its class, with the method unless it is `__call__`.
       config: How it was constructed.
-      inputs: Shapes and dtypes of what its first call took.
-      output: Of what that returned.
+      inputs: Shapes and dtypes of the arguments of its first call.
+      output: Shapes and dtypes that this call returned.
       calls: How many calls there were.
       params: The parameters that it owns itself, by name. Parameters of modules that
         were not called are with the function, by path.
-      state: Its state, likewise.
+      state: Its state, in the same way.
       flops: Floating point operations, those of its parts included.
-      own_flops: Those that none of its parts does.
+      own_flops: Floating point operations outside its parts.
       activation_bytes: Size of the arrays that it and its parts return.
       seconds: Time; None if not measured.
-      own_seconds: Time that none of its parts takes.
+      own_seconds: Time outside its parts.
       parts: The modules called inside it, in the order of their first calls.
 
     Example:
-      >>> outline = hk.experimental.outline(lambda x: hk.Linear(3)(x))(jnp.ones([1, 2]))
+      >>> outline = hk.views.outline(lambda x: hk.Linear(3)(x))(jnp.ones([1, 2]))
       >>> [(depth, it.name, it.output) for depth, it in outline.walk()]
       [(0, '<lambda>', 'f32[1,3]'), (1, 'linear', 'f32[1,3]')]
     """
@@ -72,6 +66,45 @@ class Outline:
     own_seconds: float | None = None
     parts: tuple[Outline, ...] = ()
 
+    @classmethod
+    def of_params(cls, params: Any, state: Any = None) -> Outline:
+        """The outline of parameters without their function, and so without costs.
+
+        Args:
+          params: Parameters, `{module path: {name: array}}`, or their shapes.
+          state: State in the same form. Default: none.
+
+        Returns:
+          An `Outline`; a module is inside the one whose path its own begins with.
+
+        Example:
+          >>> params = {"mlp/~/out": {"w": jnp.ones([3, 2])}}
+          >>> hk.views.Outline.of_params(params)
+          module      params
+          params           6
+            mlp            6
+              out          6
+        """
+        params, state = (merge(unpacked(values) or {}) for values in (params, state))
+        tree: dict[str, Any] = {}
+        for path in (*params, *state):
+            at, names = tree, path.split("/")
+            for i, name in enumerate(names):
+                if name != "~" or i == len(names) - 1:
+                    at = at.setdefault("/".join(names[: i + 1]), {})
+
+        def outline(path: str, inside: dict[str, Any]) -> Outline:
+            return cls(
+                path=path,
+                name=path.rpartition("/")[2] or "params",
+                kind="",
+                params={k: ArrayOutline.of(x) for k, x in params.get(path, {}).items()},
+                state={k: ArrayOutline.of(x) for k, x in state.get(path, {}).items()},
+                parts=tuple(outline(*item) for item in inside.items()),
+            )
+
+        return outline("", tree)
+
     @property
     def param_count(self) -> int:
         """How many numbers the parameters hold, those of its parts included."""
@@ -80,7 +113,7 @@ class Outline:
 
     @property
     def param_bytes(self) -> int:
-        """How much memory those take."""
+        """The size of these parameters in memory."""
         own = sum(array.bytes for array in self.params.values())
         return own + sum(part.param_bytes for part in self.parts)
 
@@ -88,7 +121,7 @@ class Outline:
         """Goes through it and everything inside, outermost first.
 
         Args:
-          depth: That of the outline itself. Default 0.
+          depth: The depth of the outline itself. Default 0.
 
         Yields:
           Pairs `(depth, outline)`.
@@ -97,37 +130,70 @@ class Outline:
         for part in self.parts:
             yield from part.walk(depth + 1)
 
+    def compare(self, after: Outline) -> Comparison:
+        """Compares two models: their modules, shapes and costs.
+
+        Modules are the same if they have the same name inside the same module. Of the
+        rest, two of the same class, arrays and output are one module, renamed. To
+        compare the numbers in parameters, use `hk.surgery.diff`.
+
+        Args:
+          after: The outline of the other model.
+
+        Returns:
+          A `Comparison`: false if nothing differs, text with `print`, a web page with
+          `.as_html()`.
+
+        Raises:
+          TypeError: `after` isn't an outline.
+
+        Example:
+          >>> def outline(sizes):
+          ...     f = lambda x: hk.nets.MLP(sizes, name="net")(x)
+          ...     return hk.views.outline(f)(jnp.ones([8, 28]))
+          >>> outline([300, 10]).compare(outline([300, 20, 5]))
+          1 added, 2 changed; 11,710 -> 14,825 parameters, 187.3 k -> 237.2 kFLOPs
+          ...
+        """
+        if not isinstance(after, Outline):
+            raise TypeError(
+                f"Outline.compare takes an outline, got {type(after).__name__}: write "
+                "hk.views.outline(f)(x) of a function and an example of its inputs, or "
+                "hk.views.Outline.of_params(params)."
+            )
+        return compared(self, after)
+
     def as_html(self) -> str:
-        """A whole web page: modules that fold, their arrays, costs and values.
+        """Writes a web page: modules that fold, with their arrays, costs and values.
 
         Returns:
           HTML that loads nothing, to be written to a file or shown in a notebook.
         """
-        return page_of(Entry.of(self), self.name)
+        return outline_page(compared(self, self), self.name)
 
     def __str__(self) -> str:
-        columns: dict[str, list[str]] = {what: [] for what in _COLUMNS}
-        for depth, it in self.walk():
-            times = f" x{it.calls}" if it.calls > 1 else ""
-            columns["module"].append("  " * depth + titled(it.name, it.kind) + times)
-            columns["output"].append(it.output)
-            columns["params"].append(f"{it.param_count:,}")
-            columns["flops"].append(count_text(it.flops))
-            time = "-" if it.seconds is None else seconds_text(it.seconds)
-            columns["time"].append(time)
-        shown = [what for what, cells in columns.items() if {*cells} - {"", "0", "-"}]
-        rows = [*zip(*(columns[what] for what in shown))]
-        return plain(rows, shown, [_COLUMNS[what] for what in shown])
+        rows = [
+            (
+                "  " * depth
+                + titled(it.name, it.kind)
+                + (f" x{it.calls}" if it.calls > 1 else ""),
+                it.output,
+                f"{it.param_count:,}",
+                count_text(it.flops),
+                "-" if it.seconds is None else seconds_text(it.seconds),
+            )
+            for depth, it in self.walk()
+        ]
+        columns = zip(("module", "output", "params", "flops", "time"), *rows)
+        shown = [column for column in columns if {*column[1:]} - {"", "0", "-"}]
+        sides = ["left" if c[0] in ("module", "output") else "right" for c in shown]
+        headers, *cells = zip(*shown)
+        return plain(cells, headers, sides)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        # A frame of its own: the page's styles are not the notebook's.
-        page = html.escape(self.as_html())
-        return (
-            f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0" '
-            'title="model"></iframe>'
-        )
+        return frame(self.as_html())
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
         return _rendered(self, 0).drawn(path, subtree_renderer)

@@ -1,58 +1,27 @@
-"""A web page of a model's modules, or of what differs between two models.
-
-The page stands alone: it loads nothing. It is read on a phone as on a desk, in the
-light and in the dark, and without its script.
-"""
+"""The web page of an outline, or of what differs between two of them."""
 
 from __future__ import annotations
 
-import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from haiku._text import bytes_text, count_text, seconds_text
-from haiku.views.outline_style import SCRIPT, STYLE
-from haiku.views.page import document
+from haiku.views.page import array_table, bar, group, page
 from haiku.views.values import ArrayOutline, ValueSummary
 
-__all__ = ["Entry", "page_of"]
+__all__ = ["outline_page"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A module on the page.
-
-    Attributes:
-      outline: The module, an `Outline`: a page shows it, and it knows how it is shown.
-      status: `added`, `removed`, `changed`, or empty.
-      notes: What to say of it, a line each.
-      parts: The modules inside it.
-    """
-
-    outline: Any
-    status: str = ""
-    notes: Sequence[str] = ()
-    parts: Sequence[Entry] = ()
-
-    @classmethod
-    def of(cls, outline: Any) -> Entry:
-        """The entry of a module that is compared with none."""
-        return cls(outline, parts=[cls.of(part) for part in outline.parts])
-
-
-def page_of(entry: Entry, title: str, lead: str = "") -> str:
-    """The page of a tree of modules.
+def outline_page(compared: Any, title: str, lead: str = "") -> str:
+    """The page of a `Comparison`; of one model if it is compared with itself.
 
     Args:
-      entry: The tree.
+      compared: The comparison, with the modules inside it.
       title: The page's title.
       lead: A sentence above the tree.
-
-    Returns:
-      HTML.
     """
-    whole = entry.outline
+    whole = compared.there
     facts = [
         (f"{whole.param_count:,}", "parameters"),
         (bytes_text(whole.param_bytes), "of parameters"),
@@ -62,84 +31,64 @@ def page_of(entry: Entry, title: str, lead: str = "") -> str:
     if whole.seconds is not None:
         facts.append((seconds_text(whole.seconds), "measured"))
     cards = "".join(f"<div><b>{_text(n)}</b> {what}</div>" for n, what in facts)
-    body = (
-        f"<h1>{_text(title)}</h1>\n"
-        + (f"<p>{_text(lead)}</p>\n" if lead else "")
-        + f'<div class="facts">{cards}</div>\n'
-        '<div class="tools"><input id="find" type="search" placeholder="Find a module, '
-        'class, parameter, shape" aria-label="Find"> <button id="open">Unfold all'
-        '</button> <button id="close">Fold all</button> <span id="found" role="status">'
-        f'</span></div>\n<main class="tree">\n{_module(entry, whole, 0)}</main>\n'
-    )
-    return document(title, STYLE, body, SCRIPT)
+    above = f"<h1>{_text(title)}</h1>\n" + (f"<p>{_text(lead)}</p>\n" if lead else "")
+    above += f'<div class="hk-facts">{cards}</div>\n'
+    return page(title, _module(compared, whole, 0), above)
 
 
-def _module(entry: Entry, whole: Any, depth: int) -> str:
-    it = entry.outline
-    inside = "".join(_module(part, whole, depth + 1) for part in entry.parts)
-    mark = {"added": "+", "removed": "−", "changed": "~"}.get(entry.status, "")
-    marked = f'<i class="mark" title="{entry.status}">{mark}</i> ' if mark else ""
-    calls = f' <span class="soft">{it.calls} calls</span>' if it.calls > 1 else ""
-    # A small model lies open, a large one down to its stages.
-    unfolded = " open" if depth < 2 or entry.status else ""
-    return (
-        f'<details class="module {entry.status}"{unfolded}><summary>'
-        f'<span class="name">{marked}<b>{_text(it.name)}</b> '
-        f'<span class="kind">{_text(it.kind)}</span>{calls}</span>'
-        f'<span class="shape">{_text(it.output)}</span>'
-        f'<span class="costs">{_costs(it, whole)}</span></summary>\n'
-        f'<div class="inside">{_facts(entry)}{inside}</div></details>\n'
-    )
-
-
-def _costs(it: Any, whole: Any) -> str:
+def _module(compared: Any, whole: Any, depth: int) -> str:
+    it, status = compared.there, compared.status
+    mark = {"added": "+", "removed": "−", "changed": "~"}.get(status, "")
+    marked = f'<i class="hk-mark" title="{status}">{mark}</i> ' if mark else ""
+    calls = f' <span class="hk-soft">{it.calls} calls</span>' if it.calls > 1 else ""
     bars = [
-        _bar("params", it.param_count, whole.param_count, f"{it.param_count:,}"),
-        _bar("FLOPs", it.flops, whole.flops, count_text(it.flops)),
+        bar(f"{it.param_count:,}", "params", it.param_count, whole.param_count),
+        bar(count_text(it.flops), "FLOPs", it.flops, whole.flops),
     ]
     if whole.seconds is not None:
         text = "not timed" if it.seconds is None else seconds_text(it.seconds)
-        bars.append(_bar("time", it.seconds or 0, whole.seconds, text))
-    return "".join(bars)
-
-
-def _bar(what: str, count: float, total: float, text: str) -> str:
-    share = min(100.0, 100 * count / total) if total else 0
-    return (
-        f'<span class="bar" title="{share:.1f} % of {what}">'
-        f'<i style="width:{share:.1f}%"></i>{_text(text)} <small>{what}</small></span>'
+        bars.append(bar(text, "time", it.seconds or 0, whole.seconds))
+    return group(
+        f"{marked}<b>{_text(it.name)}</b> "
+        f'<span class="hk-kind">{_text(it.kind)}</span>{calls}',
+        "".join(_module(part, whole, depth + 1) for part in compared.parts),
+        it.output,
+        bars,
+        _about(it, compared.notes),
+        classes=status,
+        # A small model starts unfolded, a large one down to its stages.
+        unfolded=depth < 2 or bool(status),
     )
 
 
-def _facts(entry: Entry) -> str:
-    it = entry.outline
-    lines = [f'<div class="note">{_text(note)}</div>' for note in entry.notes]
+def _about(it: Any, notes: list[str]) -> str:
+    lines = [f'<div class="hk-note">{_text(note)}</div>' for note in notes]
     if it.config:
         lines.append(f"<code>{_text(it.config)}</code>")
+    soft = []
     if it.path:
-        lines.append(f'<div class="soft">{_text(it.path)}: takes {_text(it.inputs)}')
-        lines[-1] += f"; {bytes_text(it.activation_bytes)} of activations</div>"
-    own = [f"{count_text(it.own_flops, 'FLOPs')} of its own"] if it.parts else []
-    if it.parts and it.own_seconds is not None:
-        own.append(f"{seconds_text(it.own_seconds)} of its own")
-    if own:
-        lines.append(f'<div class="soft">{_text(", ".join(own))}</div>')
-    if it.params:
-        lines.append(_arrays("parameters", it.params))
-    if it.state:
-        lines.append(_arrays("state", it.state))
-    return "".join(lines) and f'<div class="about">{"".join(lines)}</div>\n'
+        size = bytes_text(it.activation_bytes)
+        soft.append(f"{it.path}: takes {it.inputs}; {size} of activations")
+    if it.parts:
+        own = [count_text(it.own_flops, "FLOPs")]
+        own += [] if it.own_seconds is None else [seconds_text(it.own_seconds)]
+        soft.append(f"own: {', '.join(own)}")
+    lines += [f'<div class="hk-soft">{_text(line)}</div>' for line in soft]
+    lines += [_arrays("parameters", it.params), _arrays("state", it.state)]
+    return "".join(lines)
 
 
 def _arrays(title: str, arrays: Mapping[str, ArrayOutline]) -> str:
-    rows = "".join(
-        f"<tr><td>{_text(name)}</td><td>{_text(str(array.spec))}</td>"
-        f"<td>{bytes_text(array.bytes)}</td><td>{_values(array.values)}</td></tr>"
+    rows = (
+        (
+            _text(name),
+            _text(str(array.spec)),
+            bytes_text(array.bytes),
+            _values(array.values),
+        )
         for name, array in arrays.items()
     )
-    return (
-        f'<table><caption>{title}</caption><tbody class="arrays">{rows}</tbody></table>'
-    )
+    return array_table(title, rows, unfolded=True)
 
 
 def _values(values: ValueSummary | None) -> str:
@@ -159,5 +108,4 @@ def _values(values: ValueSummary | None) -> str:
     )
 
 
-def _text(text: str) -> str:
-    return html.escape(text)
+_text = html.escape

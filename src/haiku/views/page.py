@@ -1,27 +1,229 @@
-"""A web page that stands alone: it loads nothing."""
+"""A web page of one file: groups that fold, bars, tables, and a search field.
+
+It loads nothing. It adapts to a phone and to dark mode, and is readable without its
+script.
+"""
+
+from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 
-__all__ = ["document"]
+__all__ = ["SCRIPT", "STYLE", "array_table", "bar", "frame", "group", "line", "page"]
 
 
-def document(title: str, style: str, body: str, script: str) -> str:
-    """A web page that loads nothing.
+def page(title: str, body: str, above: str = "") -> str:
+    """A whole page.
 
     Args:
       title: Its title, as text.
-      style: Its style sheet.
-      body: Its content, HTML.
-      script: What runs at its end.
-
-    Returns:
-      HTML.
+      body: Groups and lines, as HTML.
+      above: What stands above the search field, as HTML.
     """
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n"
-        f"<style>\n{style}</style>\n</head>\n<body>\n"
-        f"{body}<script>\n{script}</script>\n</body>\n</html>\n"
+        f"<style>\n{STYLE}</style>\n</head>\n<body>\n"
+        f"{above}"
+        '<div class="hk-tools"><input id="hk-find" type="search" placeholder="Find a '
+        'module, operation, parameter, shape" aria-label="Find"> '
+        '<button id="hk-open">Unfold all</button> '
+        '<button id="hk-close">Fold all</button> '
+        '<span id="hk-found" role="status"></span></div>\n'
+        f'<main class="hk-tree">\n{body}</main>\n'
+        f"<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def frame(whole_page: str) -> str:
+    """The page inside a notebook, where its styles must not reach the notebook's."""
+    return (
+        f'<iframe srcdoc="{html.escape(whole_page)}" '
+        'style="width:100%;height:32em;border:0" title="model"></iframe>'
+    )
+
+
+def group(
+    name: str,
+    inside: str,
+    shape: str = "",
+    bars: Iterable[str] = (),
+    about: str = "",
+    classes: str = "",
+    unfolded: bool = False,
+) -> str:
+    """An element that folds.
+
+    Args:
+      name: HTML at the left of its line.
+      inside: HTML of the groups and lines in it.
+      shape: Text in the middle of its line.
+      bars: Each a `bar`, at the right of its line.
+      about: HTML between its line and what is inside.
+      classes: CSS classes.
+      unfolded: Whether it starts unfolded. Default False.
+    """
+    about = about and f'<div class="hk-about">{about}</div>\n'
+    return (
+        f'<details class="{f"hk-group {classes}".strip()}"'
+        f"{' open' if unfolded else ''}>"
+        f"<summary>{_columns(name, shape, bars)}</summary>\n"
+        f'<div class="hk-inside">{about}{inside}</div></details>\n'
+    )
+
+
+def line(name: str, shape: str, bars: Iterable[str], tooltip: str) -> str:
+    """An element that doesn't fold; its arguments as in `group`."""
+    return (
+        f'<div class="hk-line" title="{html.escape(tooltip)}">'
+        f"{_columns(name, shape, bars)}</div>\n"
+    )
+
+
+def _columns(name: str, shape: str, bars: Iterable[str]) -> str:
+    return (
+        f'<span class="hk-name">{name}</span>'
+        f'<span class="hk-shape">{html.escape(shape)}</span>'
+        f'<span class="hk-bars">{"".join(bars)}</span>'
+    )
+
+
+def bar(text: str, what: str, count: float = 0, total: float = 0) -> str:
+    """A number, on a bar as wide as its share if there is a total."""
+    share = min(100.0, 100 * count / total) if total else 0
+    title = f' title="{share:.1f} % of {what}"' if total else ""
+    return (
+        f'<span class="hk-bar"{title}><i style="width:{share:.1f}%"></i>'
+        f"{html.escape(text)} <small>{what}</small></span>"
+    )
+
+
+def array_table(title: str, rows: Iterable[Iterable[str]], unfolded: bool) -> str:
+    """A table of arrays that folds; its cells are HTML."""
+    lines = [f"<tr>{''.join(f'<td>{x}</td>' for x in row)}</tr>" for row in rows]
+    if not lines:
+        return ""
+    return (
+        f'<details class="hk-arrays"{" open" if unfolded else ""}>'
+        f"<summary>{title}</summary><table>{''.join(lines)}</table></details>\n"
+    )
+
+
+STYLE = """\
+:root {
+  color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #5f6772;
+  --line: #d8dde3; --fill: #2a6fdb2e; --hover: #f2f5f8; --accent: #1d5fc4;
+  --added: #17803d; --removed: #b3261e; --changed: #93640a;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4b0; --line: #333a43;
+    --fill: #5b9bff3d; --hover: #1d2228; --accent: #7fb2ff;
+    --added: #5ccf86; --removed: #ff8f86; --changed: #e3b45c;
+  }
+}
+body {
+  font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 76rem; margin: 0 auto; padding: 1rem; box-sizing: border-box;
+}
+h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+.hk-facts { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; margin-bottom: 1rem; }
+.hk-facts b { font-size: 1.1rem; }
+.hk-tools {
+  position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .5rem;
+  align-items: center; padding: .5rem 0; background: var(--paper);
+}
+.hk-tools input { flex: 1 1 14rem; min-width: 0; }
+.hk-tools input, .hk-tools button {
+  font: inherit; color: inherit; background: var(--hover); padding: .35rem .7rem;
+  border: 1px solid var(--line); border-radius: 6px;
+}
+.hk-group > summary, .hk-line {
+  display: flex; flex-wrap: wrap; gap: .1rem .8rem; align-items: baseline;
+  padding: .25rem .4rem; border-radius: 6px; list-style: none;
+}
+.hk-group > summary { cursor: pointer; }
+.hk-group > summary::-webkit-details-marker { display: none; }
+.hk-group > summary:hover, .hk-line:hover { background: var(--hover); }
+.hk-group > summary .hk-name::before {
+  content: "\\25B8"; color: var(--soft); margin-right: .4em;
+}
+.hk-group[open] > summary .hk-name::before { content: "\\25BE"; }
+.hk-name { flex: 1 1 auto; overflow-wrap: anywhere; }
+.hk-kind, .hk-line code { color: var(--accent); }
+.hk-soft, .hk-more, .hk-arrays > summary, .hk-bar small {
+  color: var(--soft); font-size: .85rem;
+}
+.hk-shape, .hk-group code, .hk-group td { font: .8rem/1.5 ui-monospace, monospace; }
+.hk-shape { overflow-wrap: anywhere; max-width: 24rem; }
+.hk-about > code { display: block; overflow-wrap: anywhere; white-space: pre-wrap; }
+.hk-bars { display: flex; gap: .4rem; }
+.hk-bar {
+  position: relative; width: 9.5rem; padding: 0 .4rem; text-align: right;
+  font-size: .85rem; border-radius: 4px; background: var(--hover); white-space: nowrap;
+}
+.hk-bar i {
+  position: absolute; inset: 0 auto 0 0; background: var(--fill); border-radius: 4px;
+}
+.hk-inside {
+  margin-left: .75rem; padding-left: .75rem; border-left: 1px solid var(--line);
+}
+.hk-about { padding: .2rem .4rem .5rem; }
+.hk-arrays table { border-collapse: collapse; display: block; overflow-x: auto; }
+.hk-arrays td { padding: .1rem 1.2rem .1rem 0; white-space: nowrap; }
+.hk-arrays svg {
+  width: 6rem; height: 1.5rem; fill: var(--accent); vertical-align: middle;
+}
+.hk-mark { font-style: normal; font-weight: bold; }
+.added > summary .hk-mark, .added > summary b { color: var(--added); }
+.removed > summary .hk-mark, .removed > summary b { color: var(--removed); }
+.removed > summary b { text-decoration: line-through; }
+.changed > summary .hk-mark, .hk-note { color: var(--changed); }
+.hk-missed { display: none; }
+@media (max-width: 45rem) {
+  body { font-size: 14px; padding: .6rem; }
+  .hk-bars { width: 100%; flex-wrap: wrap; }
+  .hk-bar { flex: 1 1 7rem; width: auto; }
+  .hk-inside { margin-left: .3rem; padding-left: .5rem; }
+}
+"""
+
+# A search shows the groups and lines that have all words, and the groups around and
+# inside them.
+SCRIPT = """\
+(() => {
+  const groups = [...document.querySelectorAll(".hk-group")];
+  const start = groups.map((group) => group.open);
+  const fold = (open) => groups.forEach((group) => { group.open = open; });
+  document.getElementById("hk-open").onclick = () => fold(true);
+  document.getElementById("hk-close").onclick = () => fold(false);
+  const items = [...document.querySelectorAll(".hk-group, .hk-line")];
+  const own = (item) => (item.matches(".hk-line") ? [item]
+    : [...item.querySelectorAll(":scope > summary, :scope > .hk-inside > .hk-about")])
+    .map((part) => part.textContent.toLowerCase()).join(" ");
+  const texts = items.map(own);
+  document.getElementById("hk-find").oninput = (event) => {
+    const words = event.target.value.toLowerCase().split(/\\s+/).filter(Boolean);
+    const found = document.getElementById("hk-found");
+    if (!words.length) {
+      found.textContent = "";
+      items.forEach((item) => item.classList.remove("hk-missed"));
+      groups.forEach((group, i) => { group.open = start[i]; });
+      return;
+    }
+    const hits = items.filter((_, i) => words.every((w) => texts[i].includes(w)));
+    const shown = new Set();
+    hits.forEach((hit) => {
+      for (let at = hit; at; at = at.parentElement.closest(".hk-group")) {
+        if (at !== hit) at.open = true;
+        shown.add(at);
+      }
+      hit.querySelectorAll(".hk-group, .hk-line").forEach((it) => shown.add(it));
+    });
+    items.forEach((item) => item.classList.toggle("hk-missed", !shown.has(item)));
+    found.textContent = `${hits.length} of ${items.length}`;
+  };
+})();
+"""

@@ -6,34 +6,33 @@ import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
-from haiku.views.call_costs import CallCost, costs_of_calls
-from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
-from haiku.views.calls import (
-    MethodInvocation,
-    ModuleDetails,
-    input_text,
-    kind_of,
-)
-from haiku.views.grid import written
-from haiku.views.summary import eval_summary
+from haiku.views.calls import Call, MethodInvocation, ModuleDetails, kind_text
+from haiku.views.costs import Cost, costs_of
+from haiku.views.dtypes import CallDtypes, dtypes_of_calls
+from haiku.views.inspection import function_of, inspect
+from haiku.views.text_table import written
 
-__all__ = ["tabulate"]
+__all__ = ["eval_summary", "tabulate"]
+
+_DEFAULT = (
+    "module",
+    "config",
+    "owned_params",
+    "input",
+    "output",
+    "params_size",
+    "params_bytes",
+)
 
 
 def tabulate(
     f: Callable[..., Any] | Any,
     *,
-    columns: Sequence[str] | None = (
-        "module",
-        "config",
-        "owned_params",
-        "input",
-        "output",
-        "params_size",
-        "params_bytes",
-    ),
+    columns: Sequence[str] | None = _DEFAULT,
     filters: Sequence[str] | None = ("has_output",),
     tabulate_kwargs: Mapping[str, Any] | None = {"tablefmt": "grid"},
 ) -> Callable[..., str]:
@@ -45,11 +44,11 @@ def tabulate(
       columns: Which columns, in order: `module` (path, class, and the modules around
         it), `config` (the constructor's arguments), `owned_params` (the module's own
         parameters, largest first), `input`, `output`, `params_size` and `params_bytes`
-        (of the module and those inside it): these if None. Of what a call costs:
-        `flops`, `own_flops` (without the calls inside it), `activation_bytes` (of the
-        arrays that it and the calls inside it return), `time` and `own_time` (of the
-        call compiled alone: asking for it runs the model). And `dtypes`: in which ones
-        parameters are stored, which ones operations took, what the caller got.
+        (of the module and those inside it): these if None. Costs of a call: `flops`,
+        `own_flops` (without the calls inside it), `activation_bytes` (of the arrays
+        that it and the calls inside it return), `time` and `own_time` (of the call
+        compiled alone; either runs the model). And `dtypes`: those of the parameters,
+        of the numbers that operations took, and of the output.
       filters: Which calls: those that `has_output`, those of a module that
         `has_params`. Several must all hold; empty is every call, None the default.
       tabulate_kwargs: Options for the `tabulate` package: `{"tablefmt": "html"}`. The
@@ -61,7 +60,7 @@ def tabulate(
 
     Raises:
       ValueError: An unknown column or filter.
-      TypeError: `f` is no function, or `tabulate_kwargs` no mapping.
+      TypeError: `f` isn't a function, or `tabulate_kwargs` isn't a mapping.
       ModuleNotFoundError: A format that needs the `tabulate` package, without it.
 
     Example:
@@ -94,7 +93,7 @@ def tabulate(
         ]
         if not rows:
             return "No modules matching filters."
-        cells = [[c.text(getattr(row, c.part)) for c in shown] for row in rows]
+        cells = [[column.text(row) for column in shown] for row in rows]
         headers, sides = [c.header for c in shown], [c.side for c in shown]
         return written(cells, headers, sides, tabulate_kwargs)
 
@@ -102,27 +101,65 @@ def tabulate(
 
 
 class _Row(NamedTuple):
-    """What is known of a call, as far as columns ask for it."""
+    """A call, its cost and its dtypes; None if no column shows them."""
 
-    call: MethodInvocation
-    cost: CallCost | None = None
+    call: Call
+    cost: Cost | None = None
     dtypes: CallDtypes | None = None
 
 
 def _rows(
     f: Any, columns: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[_Row]:
-    parts = {_COLUMNS[name].part for name in columns}
-    if "cost" in parts:
-        time = "time" in columns or "own_time" in columns
-        costs = costs_of_calls(f, args, kwargs, time).calls
-        rows = [_Row(cost.invocation, cost) for cost in costs]
-    else:
-        rows = [_Row(call) for call in eval_summary(f)(*args, **kwargs)]
-    if "dtypes" in parts:
-        dtypes = dtypes_of_calls(f, args, kwargs)
-        rows = [row._replace(dtypes=d) for row, d in zip(rows, dtypes, strict=True)]
-    return rows
+    shown = {_COLUMNS[name].shows for name in columns}
+    if shown <= {"call"}:
+        return [_Row(call) for call in _calls(f, args, kwargs)]
+    seen = inspect(f, args, kwargs, received="dtypes" in shown)
+    costs = costs_of(seen, time="time" in columns or "own_time" in columns)
+    dtypes = dtypes_of_calls(seen) if "dtypes" in shown else [None] * len(seen.calls)
+    return [_Row(*row) for row in zip(seen.calls, costs, dtypes)]
+
+
+def eval_summary(
+    f: Callable[..., Any] | Any,
+) -> Callable[..., Sequence[MethodInvocation]]:
+    """Makes a function that lists every method call of modules in a function.
+
+    Nothing is computed: the list is made from shapes and dtypes.
+
+    Args:
+      f: A function that uses modules, before or after `hk.transform`: the function
+        itself, what `hk.transform` returned, its `init` or `apply`, jitted or not; or
+        any function that calls one of those.
+
+    Returns:
+      A function of the arguments of `f` as it was before `hk.transform`, arrays or
+      `jax.ShapeDtypeStruct`s, that returns one `MethodInvocation` per method run, in
+      the order in which they began. Constructors are left out.
+
+    Raises:
+      TypeError: `f` isn't a function.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([300, 100])(x)
+      >>> for i in hk.experimental.eval_summary(f)(jnp.ones([8, 28])):
+      ...     print(i.module_details.module.module_name, i.output_spec)
+      mlp f32[8,100]
+      mlp/~/linear_0 f32[8,300]
+      mlp/~/linear_1 f32[8,100]
+    """
+    f = function_of(f)
+
+    def summary(*args: Any, **kwargs: Any) -> Sequence[MethodInvocation]:
+        return [call.invocation for call in _calls(f, args, kwargs)]
+
+    return summary
+
+
+def _calls(f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
+    # Numbers are traced too, as the reference library does.
+    args, kwargs = jax.eval_shape(lambda *args, **kw: (args, kw), *args, **kwargs)
+    return inspect(f, args, kwargs).calls
 
 
 def _known(
@@ -144,18 +181,18 @@ def _known(
     return tuple(names)
 
 
-def _module(call: MethodInvocation) -> str:
-    around = (f"\n └ {_title(details)}" for details in call.call_stack[1:])
-    return _title(call.module_details) + "".join(around)
+def _module(call: Call) -> str:
+    around = (f"\n └ {_title(other.details)}" for other in call.around)
+    return _title(call.details) + "".join(around)
 
 
 def _title(details: ModuleDetails) -> str:
-    return titled(details.module.module_name, kind_of(details))
+    return titled(details.module.module_name, kind_text(details))
 
 
-def _owned_params(call: MethodInvocation) -> str:
-    prefix = call.module_details.module.module_name + "/"
-    params = call.module_details.params
+def _owned_params(call: Call) -> str:
+    prefix = call.details.module.module_name + "/"
+    params = call.details.params
     owned = {
         name.removeprefix(prefix): spec
         for name, spec in params.items()
@@ -163,6 +200,10 @@ def _owned_params(call: MethodInvocation) -> str:
     }
     order = sorted(owned, key=lambda name: (-owned[name].size, name))
     return "\n".join(f"{name}: {owned[name]}" for name in order)
+
+
+def _params(row: _Row) -> dict[str, Any]:
+    return dict(row.call.details.params)
 
 
 def _seconds(value: float | None) -> str:
@@ -174,49 +215,47 @@ class _Column(NamedTuple):
 
     Attributes:
       header: The text above it.
-      part: What of a row it is about: `call`, `cost` or `dtypes`.
-      text: Writes that.
-      side: Where its text stands.
+      text: Writes a row's cell.
+      side: How its text is aligned.
+      shows: What must be known of each call: `call`, `cost` or `dtypes`.
     """
 
     header: str
-    part: str
     text: Callable[[Any], str]
     side: str = "left"
+    shows: str = "call"
 
 
 _COLUMNS = {
-    "module": _Column("Module", "call", _module),
-    "config": _Column("Config", "call", lambda it: repr(it.module_details.module)),
-    "owned_params": _Column("Module params", "call", _owned_params),
-    "input": _Column("Input", "call", input_text),
-    "output": _Column("Output", "call", lambda it: pprint.pformat(it.output_spec)),
+    "module": _Column("Module", lambda row: _module(row.call)),
+    "config": _Column("Config", lambda row: repr(row.call.details.module)),
+    "owned_params": _Column("Module params", lambda row: _owned_params(row.call)),
+    "input": _Column("Input", lambda row: row.call.input_text()),
+    "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
     "params_size": _Column(
-        "Param count",
-        "call",
-        lambda it: f"{tree_size(dict(it.module_details.params)):,}",
-        "right",
+        "Param count", lambda row: f"{tree_size(_params(row)):,}", "right"
     ),
     "params_bytes": _Column(
-        "Param bytes",
-        "call",
-        lambda it: bytes_text(tree_bytes(dict(it.module_details.params))),
-        "right",
+        "Param bytes", lambda row: bytes_text(tree_bytes(_params(row))), "right"
     ),
-    "flops": _Column("FLOPs", "cost", lambda it: f"{it.flops:,}", "right"),
-    "own_flops": _Column("Own FLOPs", "cost", lambda it: f"{it.own_flops:,}", "right"),
+    "flops": _Column("FLOPs", lambda row: f"{row.cost.flops:,}", "right", "cost"),
+    "own_flops": _Column(
+        "Own FLOPs", lambda row: f"{row.cost.own_flops:,}", "right", "cost"
+    ),
     "activation_bytes": _Column(
-        "Activation bytes", "cost", lambda it: bytes_text(it.activation_bytes), "right"
+        "Activation bytes",
+        lambda row: bytes_text(row.call.activation_bytes),
+        "right",
+        "cost",
     ),
-    "time": _Column("Time", "cost", lambda it: _seconds(it.seconds), "right"),
+    "time": _Column("Time", lambda row: _seconds(row.cost.seconds), "right", "cost"),
     "own_time": _Column(
-        "Own time", "cost", lambda it: _seconds(it.own_seconds), "right"
+        "Own time", lambda row: _seconds(row.cost.own_seconds), "right", "cost"
     ),
-    "dtypes": _Column("Dtypes", "dtypes", str),
+    "dtypes": _Column("Dtypes", lambda row: str(row.dtypes), shows="dtypes"),
 }
-_DEFAULT = tuple(name for name, column in _COLUMNS.items() if column.part == "call")
 
-_FILTERS: dict[str, Callable[[MethodInvocation], bool]] = {
+_FILTERS: dict[str, Callable[[Call], bool]] = {
     "has_output": lambda call: call.output_spec is not None,
-    "has_params": lambda call: bool(call.module_details.params),
+    "has_params": lambda call: bool(call.details.params),
 }

@@ -1,65 +1,95 @@
-"""How long calls of modules take, each compiled alone and run on what it was given."""
+"""The time of each call of a module, compiled alone and run on its arguments."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from haiku._core import intercept_methods
 from haiku._core.leaks.watch import trace_state
 from haiku._core.runs.frame import changes, current_frame
 from haiku._lifted.pure import pure
 from haiku.views.arrays import split_arrays
 from haiku.views.calls import Call, recorder
+from haiku.views.inspection import Inspection
 
-__all__ = ["Stopwatch", "examples", "quickest"]
+__all__ = ["time_calls"]
 
-# Runs of a call: at least so many, until so many seconds are over. The quickest counts,
-# since whatever else the machine does only adds to it.
+# A call runs at least so often, until so many seconds are over. The quickest run
+# counts, since whatever else the machine does only adds to it.
 _RUNS, _SECONDS = 5, 0.02
 
 
-class Stopwatch:
-    """Times every call of a module's method.
+def time_calls(seen: Inspection, params: Any, state: Any) -> list[float | None]:
+    """The time of each call, and behind them that of the whole function.
 
-    Calls whose compiled programs are the same are timed once. A call inside of a
-    transformation of JAX's, such as `jax.vmap`, has no arrays of its own to run on, and
-    no time.
+    A call has no time if it did not run, as in a branch that was not taken, or if it
+    ran inside a transformation of JAX's, such as `jax.vmap`, without arrays to run on.
+
+    Args:
+      seen: The inspected model.
+      params: Its parameters; None to make new ones.
+      state: Its state; None to make a new one.
+    """
+    model = seen.model
+    arrays = [_example(x) for x in model.arrays]
+    if params is None:
+        params, made = jax.jit(model.init)(model.key, arrays)
+        state = made if state is None else state
+    values = params, state or {}, model.key, arrays
+    watch = _Stopwatch()
+    with jax.disable_jit(), intercept_methods(watch.interceptor()):
+        model.apply(*values)
+    # A loop may have run its body more often than when it was inspected: calls are the
+    # same if they are the n-th of a method in both runs.
+    rest = {key: iter(seconds) for key, seconds in watch.seconds.items()}
+    times = [next(rest.get(call.key, iter(())), None) for call in seen.calls]
+    whole = jax.jit(lambda *values: split_arrays(model.apply(*values))[0])
+    return [*times, _quickest(whole.lower(*values).compile(), *values)]
+
+
+def _example(x: Any) -> Any:
+    """An array for timing: made-up numbers if only a shape is given."""
+    if not isinstance(x, jax.ShapeDtypeStruct):
+        return x
+    key = jax.random.key(0)
+    if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.split(key, x.shape) if x.shape else key
+    if jax.numpy.issubdtype(x.dtype, jax.numpy.floating):
+        return jax.random.normal(key, x.shape, x.dtype)
+    return jax.numpy.zeros(x.shape, x.dtype)
+
+
+class _Stopwatch:
+    """Times every method call on real arrays; `seconds` has the times by method.
+
+    Calls whose compiled programs are the same are timed once.
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[str, str], list[float | None]] = {}
+        self.seconds: dict[tuple[str, str], list[float | None]] = {}
         self._known: dict[str, float] = {}
         self._timing = False
         self._outside: Any = None
 
     def interceptor(self) -> Callable[..., Any]:
-        """Times the calls of what runs under it, on real arrays."""
         record = recorder([], self._run)
         self._outside = trace_state()
 
         def intercept(next_f, args, kwargs, context):
-            # What runs for the clock is no call of the model's.
+            # Runs for the clock are not calls of the model.
             if self._timing:
                 return next_f(*args, **kwargs)
             return record(next_f, args, kwargs, context)
 
         return intercept
 
-    def of(self, calls: Sequence[Call]) -> list[float | None]:
-        """The times of calls that were recorded in another run.
-
-        A loop may have run its body more often, and a branch not at all: calls are the
-        same if they are the n-th of a method in both runs.
-        """
-        rest = {key: iter(seconds) for key, seconds in self._seconds.items()}
-        return [next(rest.get(_key(call), iter(())), None) for call in calls]
-
     def _run(self, call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         contents = current_frame("a timed call").snapshot()
-        times = self._seconds.setdefault(_key(call), [])
+        times = self.seconds.setdefault(call.key, [])
         times.append(None)
         place = len(times) - 1
         if trace_state() == self._outside:
@@ -82,15 +112,11 @@ class Stopwatch:
         lowered = jax.jit(arrays_only).lower(contents, arrays)
         text = lowered.as_text()
         if text not in self._known:
-            self._known[text] = quickest(lowered.compile(), contents, arrays)
+            self._known[text] = _quickest(lowered.compile(), contents, arrays)
         return self._known[text]
 
 
-def _key(call: Call) -> tuple[str, str]:
-    return call.context.module.module_name, call.context.method_name
-
-
-def quickest(compiled: Callable[..., Any], *args: Any) -> float:
+def _quickest(compiled: Callable[..., Any], *args: Any) -> float:
     """The time of a compiled function's quickest run."""
     jax.block_until_ready(compiled(*args))
     seconds: list[float] = []
@@ -99,17 +125,3 @@ def quickest(compiled: Callable[..., Any], *args: Any) -> float:
         jax.block_until_ready(compiled(*args))
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-def examples(arrays: list[Any]) -> list[Any]:
-    """Arrays to be timed with: numbers where shapes alone are given."""
-    return [_example(x) if isinstance(x, jax.ShapeDtypeStruct) else x for x in arrays]
-
-
-def _example(spec: jax.ShapeDtypeStruct) -> Any:
-    key = jax.random.key(0)
-    if jax.numpy.issubdtype(spec.dtype, jax.dtypes.prng_key):
-        return jax.random.split(key, spec.shape) if spec.shape else key
-    if jax.numpy.issubdtype(spec.dtype, jax.numpy.floating):
-        return jax.random.normal(key, spec.shape, spec.dtype)
-    return jax.numpy.zeros(spec.shape, spec.dtype)

@@ -9,14 +9,15 @@ from typing import Any
 
 import jax
 
-from haiku._core import MethodContext, intercept_methods, transform_with_state
+from haiku._core import intercept_methods
 from haiku._core.modules.name_scope import NameScopeModule
 from haiku._core.runs.frame import frames
 from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
 from haiku.data_structures import tree_bytes, tree_size
-from haiku.views.arrays import is_array, split_arrays, taking_arrays
-from haiku.views.tracing import function_of
+from haiku.views.arrays import is_array
+from haiku.views.calls import Call, recorder
+from haiku.views.inspection import Model, function_of
 
 __all__ = ["ModuleNode", "ModuleTree", "module_tree"]
 
@@ -26,13 +27,13 @@ class ModuleNode:
     """One module.
 
     Attributes:
-      path: Its path; `~` stands for what is made outside of all modules.
-      label: What of the path comes after that of the module around it.
-      class_name: Its class; None where only parameters of that path are known.
+      path: Its path; `~` is outside all modules.
+      label: The part of its path behind that of the module around it.
+      class_name: Its class; None if only parameters of that path are known.
       calls: Its methods as they ran: `f32[8,4] -> f32[8,3]`, those other than
         `__call__` with their name.
       params: Its own parameters by name, as `jax.ShapeDtypeStruct`.
-      state: Its own state by name, likewise.
+      state: Its own state by name, as `jax.ShapeDtypeStruct`.
       children: The modules inside.
     """
 
@@ -56,8 +57,8 @@ class ModuleTree:
 
     Attributes:
       roots: The outermost modules, in the order in which they were built.
-      params: What `init` would return, as `jax.ShapeDtypeStruct`.
-      state: The state that it would return, likewise.
+      params: The parameters of `init`, as `jax.ShapeDtypeStruct`.
+      state: The state of `init`, as `jax.ShapeDtypeStruct`.
 
     Example:
       >>> tree = hk.module_tree(lambda x: hk.nets.MLP([5, 3])(x))(jnp.ones([2, 4]))
@@ -105,7 +106,7 @@ class ModuleTree:
 def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
     """Makes a function that draws the tree of a model's modules before it is run.
 
-    Nothing is computed: shapes and dtypes are all that it works on.
+    Nothing is computed: the tree is made from shapes and dtypes.
 
     Args:
       f: A function that uses modules, a blueprint, what `hk.transform` or its kin
@@ -113,12 +114,12 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
 
     Returns:
       A function of the arguments of `f` (of `init` for `hk.multi_transform`), arrays or
-      `jax.ShapeDtypeStruct`s; whatever is no array is given as it is. It returns a
-      `ModuleTree`, which prints itself, in notebooks too, has its nodes by path, and
-      shapes of parameters and state.
+      `jax.ShapeDtypeStruct`s; others, such as `True`, are passed on unchanged. It
+      returns a `ModuleTree`, which prints itself, in notebooks too, has its nodes by
+      path, and the shapes of parameters and state.
 
     Raises:
-      TypeError: `f` is none of these.
+      TypeError: `f` is something else.
 
     Example:
       >>> print(hk.module_tree(hk.Blueprint(hk.nets.MLP, [5, 3]))(jnp.ones([2, 4])))
@@ -131,15 +132,14 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
            w  f32[5,3]
       43 parameters, 172.00 B
     """
-    transformed = transform_with_state(function_of(f))
+    function = function_of(f)
 
     def tree(*args: Any, **kwargs: Any) -> ModuleTree:
-        arrays, join = split_arrays((args, kwargs))
-        init = taking_arrays(transformed.init, join)
-        key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
+        model = Model(function, args, kwargs)
         nodes: dict[str, ModuleNode] = {}
-        with intercept_methods(_recorder(nodes, len(frames.get()) + 1)):
-            params, state = jax.eval_shape(init, key, arrays)
+        run = _noting(nodes, len(frames.get()) + 1)
+        with intercept_methods(recorder([], run, constructors=True)):
+            params, state = jax.eval_shape(model.init, model.key, model.arrays)
         for kind, values in (("params", params), ("state", state)):
             for path, named in values.items():
                 node = nodes.setdefault(path, ModuleNode(path, path))
@@ -149,33 +149,32 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
     return tree
 
 
-_SCOPE = "name scope"
+def _noting(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
+    """Runs calls, and notes them with their module, by its path in the parameters."""
 
-
-def _recorder(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
-    def record(next_f, args, kwargs, context: MethodContext):
-        out = next_f(*args, **kwargs)
+    def run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        out = f(*args, **kwargs)
         frame = frames.get()[-1]
         # Functions transformed inside are only part of this one where it lifts them.
         if len(frames.get()) > depth and frame.lifted_prefix is None:
             return out
-        path = (frame.lifted_prefix or "") + context.module.module_name
+        module, method, *_ = call.context
+        path = (frame.lifted_prefix or "") + module.module_name
         node = nodes.setdefault(path, ModuleNode(path, path))
-        kind = type(context.module)
-        node.class_name = _SCOPE if kind is NameScopeModule else kind.__name__
+        kind = type(module)
+        node.class_name = "name scope" if kind is NameScopeModule else kind.__name__
         if kind.__module__.startswith("haiku.") and kind.__name__[0] == "_":
             node.class_name = None
-        elif context.method_name != "__init__":
-            name = context.method_name
-            call = "" if name == "__call__" else f".{name} "
+        elif method != "__init__":
             given = [_shown(x) for x in args]
             given += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
-            call += f"{', '.join(given) or '()'} -> {_shown(out)}"
-            if call not in node.calls:
-                node.calls.append(call)
+            text = "" if method == "__call__" else f".{method} "
+            text += f"{', '.join(given) or '()'} -> {_shown(out)}"
+            if text not in node.calls:
+                node.calls.append(text)
         return out
 
-    return record
+    return run
 
 
 def _nested(nodes: dict[str, ModuleNode]) -> list[ModuleNode]:

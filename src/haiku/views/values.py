@@ -1,4 +1,4 @@
-"""The numbers of a parameter in short: where they lie, and how they are spread."""
+"""Parameters and states in an outline, with statistics of their numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from haiku import _treescope
 from haiku.data_structures import tree_bytes
 from haiku.views.arrays import ArraySpec
 
-__all__ = ["ArrayOutline", "ValueSummary", "summarised"]
+__all__ = ["ArrayOutline", "ValueSummary"]
 
 _BINS = 24
 
@@ -43,7 +43,7 @@ class ValueSummary:
 
     @classmethod
     def of(cls, array: Any) -> ValueSummary | None:
-        """The statistics of real numbers; None of keys, tracers, or no numbers."""
+        """The statistics; None for keys, tracers, shapes, or no finite numbers."""
         if isinstance(array, (Tracer, jax.ShapeDtypeStruct, ArraySpec)):
             return None
         dtype = array.dtype
@@ -85,15 +85,20 @@ class ArrayOutline:
 
     Attributes:
       spec: Its shape and dtype.
-      values: Its numbers in short; None where they are not given.
+      values: Statistics of its numbers; None if only its shape is known.
     """
 
     spec: ArraySpec
     values: ValueSummary | None = None
 
+    @classmethod
+    def of(cls, array: Any) -> ArrayOutline:
+        """The outline of an array, or of a shape and dtype alone."""
+        return cls(ArraySpec.from_array(array), ValueSummary.of(array))
+
     @property
     def bytes(self) -> int:
-        """How much memory it takes."""
+        """Its size in memory."""
         return tree_bytes(self.spec)
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
@@ -101,8 +106,3 @@ class ArrayOutline:
 
     def __repr__(self) -> str:
         return f"{self.spec}" + (f"  {self.values}" if self.values else "")
-
-
-def summarised(array: Any) -> ArrayOutline:
-    """The outline of an array, or of a shape and dtype alone."""
-    return ArrayOutline(ArraySpec.from_array(array), ValueSummary.of(array))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import haiku as hk
-from haiku.views.call_dtypes import dtypes_of_calls
+from haiku.views.dtypes import dtypes_of_calls
+from haiku.views.inspection import inspect
 
 KEY = jax.random.key(0)
 X = jnp.arange(6.0).reshape(2, 3) / 6
@@ -260,7 +261,7 @@ def test_tied_parameters_follow_the_policy_around():
     with hk.mixed_precision.push_policy(Net, "p=f32,c=bf16,o=bf16"):
         net = hk.transform(lambda x: Net()(x))
         params = net.init(KEY, X)
-        calls = dtypes_of_calls(net, (X,), {})
+        calls = dtypes_of_calls(inspect(net, (X,), {}, received=True))
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(params)} == {"float32"}
     assert [call.compute for call in calls] == [("bf16",)] * 3
 

@@ -18,7 +18,7 @@ def outline(*layers):
             x = layer()(x)
         return x
 
-    return hk.experimental.outline(model)(X)
+    return hk.views.outline(model)(X)
 
 
 def linear(size, name=None, **options):
@@ -34,7 +34,7 @@ def relu():
 
 
 def compare(a, b):
-    return hk.experimental.compare(outline(*a), outline(*b))
+    return outline(*a).compare(outline(*b))
 
 
 def test_the_same_model():
@@ -95,10 +95,10 @@ def test_state_dtypes_and_functions_made_anew():
             x = hk.BatchNorm(True, True, rate)(x.astype(dtype), True)
             return hk.nets.MLP([2], activation=lambda x: x, name="net")(x)
 
-        return hk.experimental.outline(f)(X)
+        return hk.views.outline(f)(X)
 
-    assert not hk.experimental.compare(norm(0.9, jnp.float32), norm(0.9, jnp.float32))
-    told = hk.experimental.compare(norm(0.9, jnp.float32), norm(0.5, jnp.bfloat16))
+    assert not norm(0.9, jnp.float32).compare(norm(0.9, jnp.float32))
+    told = norm(0.9, jnp.float32).compare(norm(0.5, jnp.bfloat16))
     changes = {part.there.path: part.changes for part in told.walk()}
     assert changes["batch_norm"]["param scale"] == ("f32[1,28]", "bf16[1,28]")
     assert "decay=0.5" in changes["batch_norm/~/mean_ema"]["config"][1]
@@ -109,17 +109,18 @@ def test_parameters():
     deeper = hk.transform(lambda x: hk.nets.MLP([30, 20, 5], name="net")(x))
     before = net.init(jax.random.key(0), X)
     after = jax.eval_shape(deeper.init, jax.random.key(0), X)
-    told = hk.experimental.compare(before, after)
+    of_params = hk.views.Outline.of_params
+    told = of_params(before).compare(of_params(after))
     assert told.added == ["net/~/linear_2"] and told.changed == ["net/~/linear_1"]
-    assert not hk.experimental.compare(before, jax.tree.map(lambda p: p + 1, before))
-    # Either may be an outline.
-    whole = hk.experimental.outline(net)(X)
-    assert hk.experimental.compare(whole, after).added == ["net/~/linear_2"]
+    other = jax.tree.map(lambda p: p + 1, before)
+    assert not of_params(before).compare(of_params(other))
+    # An outline of a function may be compared with one of parameters.
+    assert hk.views.outline(net)(X).compare(of_params(after)).added == told.added
 
 
 def test_something_else():
     with pytest.raises(TypeError, match=r"got function: write .*outline\(f\)\(x\)"):
-        hk.experimental.compare(outline(linear(3)), lambda x: x)
+        outline(linear(3)).compare(lambda x: x)
 
 
 class Marks(html.parser.HTMLParser):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import haiku as hk
-from haiku.views.outline_style import SCRIPT, STYLE
+from haiku.views.page import SCRIPT, STYLE
 from haiku.views.values import ValueSummary
 
 X = jnp.ones([8, 28])
-outline = hk.experimental.outline
+outline = hk.views.outline
 
 
 def model(x, is_training):
@@ -187,21 +187,21 @@ def test_several_functions():
 
 def test_parameters_alone():
     params, state = given()
-    told = hk.experimental.outline_of_params(params, state)
+    told = hk.views.Outline.of_params(params, state)
     assert told.param_count == hk.data_structures.tree_size(params)
     parts = by_path(told)
     assert parts["net/~/linear_0"].params["w"].values.std > 0
     assert parts["net"].parts[0].name == "linear_0" and parts["~"].params
     assert set(parts["batch_norm/~/mean_ema"].state) == {"counter", "hidden", "average"}
     shapes = jax.eval_shape(lambda: params)
-    assert hk.experimental.outline_of_params(shapes).param_count == told.param_count
-    assert hk.experimental.outline_of_params({}).param_count == 0
+    assert hk.views.Outline.of_params(shapes).param_count == told.param_count
+    assert hk.views.Outline.of_params({}).param_count == 0
 
 
 def test_no_module_has_the_parameters_of_another():
     """Whose path ends alike: of modules that only hold others, or have none."""
     ends = {"a/b": {"w": jnp.ones(2)}, "x/a": {"w": jnp.ones(3)}}
-    parts = by_path(hk.experimental.outline_of_params(ends))
+    parts = by_path(hk.views.Outline.of_params(ends))
     assert {p: part.param_count for p, part in parts.items() if p} == {
         "a": 2,
         "a/b": 2,
@@ -228,7 +228,8 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.open, self.texts, self.tags, self.nesting = [], [], [], []
+        self.open, self.modules, self.nesting = [], [], []
+        self.texts, self.tags = [], []
         self.feed(page)
         self.close()
         assert not self.open
@@ -236,16 +237,19 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append((tag, attrs))
-        if tag == "details":
-            self.nesting.append(sum(t == "details" for t in self.open))
+        is_module = "hk-group" in attrs.get("class", "")
+        if is_module:
+            self.nesting.append(sum(self.modules))
         if tag not in self.VOID:
             self.open.append(tag)
+            self.modules.append(is_module)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        self.modules.pop()
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("script", "style"):
@@ -281,10 +285,10 @@ def test_the_page_stands_alone():
     assert any(attrs.get("name") == "viewport" for attrs in meta)
     # What the script looks for is there.
     ids = {attrs["id"] for _, attrs in Page(told).tags if "id" in attrs}
-    assert set(re.findall(r'getElementById\("(\w+)"\)', SCRIPT)) == ids
+    assert set(re.findall(r'getElementById\("([\w-]+)"\)', SCRIPT)) == ids
     # It is read without a script: large models start folded, by the page itself.
-    opened = [a for t, a in Page(told).tags if t == "details" and "open" in a]
-    assert 0 < len(opened) < len(list(outline(model)(X, True).walk()))
+    modules = [a for _, a in Page(told).tags if "hk-group" in a.get("class", "")]
+    assert 0 < sum("open" in attrs for attrs in modules) < len(modules)
 
 
 def test_names_are_text():
@@ -336,7 +340,7 @@ def test_treescope_of_an_outline():
     text = shown(outline(model, params, state)(X, True))
     assert "net (MLP)  f32[8,10]  1,180 params  18.8 kflops {" in text
     assert "w: f32[28,30]  mean" in text
-    assert "params {" in shown(hk.experimental.outline_of_params(params))
+    assert "params {" in shown(hk.views.Outline.of_params(params))
 
 
 def test_nothing_needs_treescope(monkeypatch):

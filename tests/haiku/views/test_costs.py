@@ -23,7 +23,7 @@ def cells(f, *args, columns):
 
 
 def flops(f, *args):
-    return hk.experimental.outline(f)(*args).flops
+    return hk.views.outline(f)(*args).flops
 
 
 def by_xla(f, *args):
@@ -166,7 +166,7 @@ def test_time_is_measured():
         return hk.Linear(8, name="narrow")(x).astype(jnp.bfloat16)
 
     big = jnp.ones([1024, 28])
-    told = hk.experimental.outline(f, time=True)(big)
+    told = hk.views.outline(f, time=True)(big)
     seconds = {part.name: part.seconds for part in told.parts}
     assert seconds["wide"] > 2 * seconds["small"] > 0
     assert told.seconds > seconds["wide"] / 4
@@ -186,13 +186,13 @@ def test_time_with_state_keys_and_given_parameters():
     net = hk.transform_with_state(f)
     params, state = net.init(jax.random.key(0), X, True)
     before = jax.tree.map(np.asarray, (params, state))
-    told = hk.experimental.outline(f, params, state, time=True)(X, True)
+    told = hk.views.outline(f, params, state, time=True)(X, True)
     assert all(part.seconds > 0 for _, part in told.walk())
     assert False in ran  # It did run, and left what it was given alone.
     jax.tree.map(np.testing.assert_array_equal, before, (params, state))
     # Shapes are enough: numbers are drawn.
     shape = jax.ShapeDtypeStruct(X.shape, X.dtype)
-    assert hk.experimental.outline(f, time=True)(shape, True).seconds > 0
+    assert hk.views.outline(f, time=True)(shape, True).seconds > 0
 
 
 def test_calls_that_cannot_be_timed_alone_have_no_time():

@@ -5,10 +5,17 @@ import jax.numpy as jnp
 import pytest
 
 import haiku as hk
-from haiku.views.call_dtypes import CallDtypes, dtypes_of_calls
+from haiku._core.variables.hooks import interceptors
+from haiku.views import dtypes
+from haiku.views.dtypes import CallDtypes
+from haiku.views.inspection import inspect
 
 mp = hk.mixed_precision
 X = jnp.ones([4, 8])
+
+
+def dtypes_of_calls(f, args, kwargs):
+    return dtypes.dtypes_of_calls(inspect(f, args, kwargs, received=True))
 
 
 def rows(f, *args):
@@ -92,10 +99,10 @@ def test_shapes_options_and_integers():
 
 
 def test_nothing_stays_behind():
-    before = hk._core.hooks.interceptors.get()
+    before = interceptors.get()
     with pytest.raises(KeyError):
         dtypes_of_calls(lambda x: hk.Linear(2)(x["a"]), ({},), {})
-    assert hk._core.hooks.interceptors.get() == before
+    assert interceptors.get() == before
 
 
 def test_the_column_of_the_table():

@@ -1,0 +1,236 @@
+"""Runs a model on shapes and records its calls: every view starts here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from haiku._bound import Binding, Bound
+from haiku._core import (
+    MethodContext,
+    MultiTransformed,
+    MultiTransformedWithState,
+    intercept_methods,
+    original_function,
+    transform_with_state,
+)
+from haiku._core.runs.frame import frames
+from haiku._core.variables.hooks import interceptors
+from haiku.views.arrays import split_arrays
+from haiku.views.calls import Call, described, recorder, spec
+from haiku.views.jaxprs import open_jaxpr
+from haiku.views.scopes import call_scope
+
+__all__ = [
+    "Inspection",
+    "Model",
+    "check_callable",
+    "function_of",
+    "inspect",
+    "name_of",
+    "traced",
+]
+
+
+class Model:
+    """A model with its arguments, as JAX can trace it.
+
+    Args:
+      f: A function that uses modules, a blueprint, what `hk.transform` or its kin
+        returned (of `hk.multi_transform`, `init` is run), or a bound model.
+      args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s; anything else,
+        such as `is_training=True`, is passed on unchanged.
+      kwargs: Its keyword arguments.
+
+    Attributes:
+      function: What was transformed.
+      init: `init(key, arrays)` returns parameters and state.
+      apply: `apply(params, state, key, arrays)` returns output and state.
+      key: A key.
+      arrays: The arrays among the arguments.
+    """
+
+    def __init__(self, f: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]):
+        self.function = function_of(f)
+        self.arrays, join = split_arrays((args, dict(kwargs)))
+        net = transform_with_state(self.function)
+
+        def taking_arrays(run: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*before_and_arrays: Any) -> Any:
+                *before, arrays = before_and_arrays
+                args, kwargs = join(arrays)
+                return run(*before, *args, **kwargs)
+
+            return call
+
+        self.init, self.apply = taking_arrays(net.init), taking_arrays(net.apply)
+        self.key = jax.random.PRNGKey(42)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """A model that was run on shapes.
+
+    Attributes:
+      model: The model.
+      calls: Its method calls, in the order they began; constructors are left out.
+      program: What `apply` computes; equations know their call (`scopes`).
+      params: Shapes and dtypes of all its parameters.
+      state: Shapes and dtypes of all its state.
+      output: What `apply` returns, arrays as `ArraySpec`.
+    """
+
+    model: Model
+    calls: list[Call]
+    program: Any
+    params: Any
+    state: Any
+    output: Any
+
+
+def inspect(
+    f: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    params: Any = None,
+    state: Any = None,
+    received: bool = False,
+) -> Inspection:
+    """Runs `init` and `apply` of a model on shapes; nothing is computed.
+
+    Args:
+      f: The model, its arguments as in `Model`.
+      args: Its positional arguments.
+      kwargs: Its keyword arguments.
+      params: Its parameters. Default: those that `init` makes.
+      state: Its state. Default: that which `init` makes.
+      received: Whether calls get their `received_spec`. Default False.
+    """
+    model = Model(f, args, kwargs)
+    calls: list[Call] = []
+    # A jitted function that has run before would not run its modules again.
+    with jax.disable_jit():
+        made = jax.eval_shape(model.init, model.key, model.arrays)
+        params = made[0] if params is None else _shapes(params)
+        state = made[1] if state is None else _shapes(state)
+        trace = jax.make_jaxpr(model.apply, return_shape=True)
+        with contextlib.ExitStack() as stack:
+            if received:
+                stack.enter_context(interceptors.push_below(_receiver(calls)))
+            stack.enter_context(intercept_methods(recorder(calls, _run_in_scope)))
+            program, (out, _) = trace(params, state, model.key, model.arrays)
+    return Inspection(model, calls, open_jaxpr(program), params, state, out)
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
+
+
+def _run_in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    with call_scope(call.number):
+        return described(call, f, args, kwargs)
+
+
+def _receiver(calls: list[Call]) -> Callable[..., Any]:
+    """An interceptor around all others, which sees what the caller gets."""
+
+    def receive(next_f, args, kwargs, context: MethodContext):
+        first = len(calls)
+        out = next_f(*args, **kwargs)
+        for call in calls[first:]:
+            # Another interceptor may have called other modules before.
+            if (
+                call.context.module is context.module
+                and call.key[1] == context.method_name
+            ):
+                call.received_spec = spec(out)
+                break
+        return out
+
+    return receive
+
+
+def function_of(model: Any) -> Any:
+    """The function or blueprint that was transformed to make a model.
+
+    Of `hk.multi_transform` it is the one that `init` runs, since that runs everything
+    that has parameters.
+    """
+    if isinstance(model, (Bound, Binding)):
+        model = model.net
+    if isinstance(model, (MultiTransformed, MultiTransformedWithState)):
+        model = model.init
+    function = original_function(model)
+    transform_with_state(function)  # Raises TypeError unless it can run.
+    return function
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """The name of a function, or of what a `functools.partial` calls."""
+    while not hasattr(f, "__name__") and hasattr(f, "func"):
+        f = f.func
+    return getattr(f, "__name__", type(f).__name__)
+
+
+# ---- Any function, as it is --------------------------------------------------------
+
+
+def check_callable(what: str, f: Any) -> None:
+    """Raises TypeError unless `f` is a function that can be traced."""
+    if not callable(f):
+        raise TypeError(
+            f"{what} takes a function, got {type(f).__name__}: {f!r}. Give it `apply` "
+            "of what hk.transform returned, or a loss."
+        )
+
+
+def traced(
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    axis_env: Sequence[tuple[Any, int]] | None = None,
+) -> tuple[Any, Any, dict[tuple[str, ...], Call]]:
+    """Traces a function of arrays, `apply` or a gradient, and keeps none of its state.
+
+    Args:
+      f: The function.
+      args: Positional arguments, arrays or `jax.ShapeDtypeStruct`s.
+      kwargs: Keyword arguments.
+      axis_env: Names and sizes of axes that `f` uses.
+
+    Returns:
+      Its program, the shapes and dtypes of its output, and the last call of each module
+      by the named scopes of its equations, outermost first.
+    """
+    calls: list[Call] = []
+    with intercept_methods(recorder(calls)):
+        if isinstance(f, jax.stages.Wrapped):
+            # JAX may have traced it before, and then would not run its modules.
+            unjitted = _fresh(getattr(f, "__wrapped__", f))
+            jax.make_jaxpr(unjitted, axis_env=axis_env)(*args, **kwargs)
+        program = jax.make_jaxpr(_fresh(f), axis_env=axis_env, return_shape=True)
+        closed, out = program(*args, **kwargs)
+    return open_jaxpr(closed), out, {_scope_names(call): call for call in calls}
+
+
+def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
+    # JAX remembers what it traced by the function: a new one is traced again.
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            if running := frames.get():
+                stack.enter_context(running[-1].holding(running[-1].snapshot()))
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _scope_names(call: Call) -> tuple[str, ...]:
+    names: list[str] = []
+    for module, method, *_ in (it.context for it in (call, *call.around)):
+        names += [module.name] if method == "__call__" else [module.name, method]
+    return tuple(reversed(names))
