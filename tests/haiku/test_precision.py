@@ -8,7 +8,7 @@ import pytest
 
 import haiku as hk
 from haiku.mixed_precision.float8 import rounded, saturated
-from haiku.views.dtypes import dtypes_of_calls
+from haiku.views.costs import dtypes_of_calls
 from haiku.views.inspection import inspect
 
 mp = hk.mixed_precision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pprint
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,15 +13,7 @@ from haiku._core import MethodContext, Module
 from haiku.data_structures import tree_bytes
 from haiku.views.arrays import ArraySpec
 
-__all__ = [
-    "Call",
-    "MethodInvocation",
-    "ModuleDetails",
-    "described",
-    "kind_text",
-    "recorder",
-    "spec",
-]
+__all__ = ["Call", "MethodInvocation", "ModuleDetails", "recorder", "spec"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +87,25 @@ class Call:
     Attributes:
       number: Its place among the recorded calls, from 0, in the order they began.
       context: What an interceptor got.
+      around: The calls around it, innermost first.
+      details: The module as it was when the call ended.
       args_spec: Its positional arguments.
       kwargs_spec: Its keyword arguments.
-      around: The calls around it, innermost first.
       output_spec: What the method returned.
       received_spec: What the caller got, which a precision policy may have cast.
-      details: The module as it was when the call ended.
       returned: Bytes of each array that this call or one inside it returned, by id.
     """
 
     number: int
     context: MethodContext
-    args_spec: Any
-    kwargs_spec: Any
     around: tuple[Call, ...]
+    details: ModuleDetails = None  # type: ignore[assignment]
+    args_spec: Any = None
+    kwargs_spec: Any = None
     output_spec: Any = None
     received_spec: Any = None
-    details: ModuleDetails = None  # type: ignore[assignment]
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
+    _alive: list[Any] = dataclasses.field(default_factory=list)
 
     @property
     def parent(self) -> int:
@@ -126,22 +118,17 @@ class Call:
         return self.context.module.module_name, self.context.method_name
 
     @property
+    def kind(self) -> str:
+        """The class, with the method unless it is `__call__`: `LSTM.unroll`."""
+        kind, method = type(self.context.module).__name__, self.context.method_name
+        return kind if method == "__call__" else f"{kind}.{method}"
+
+    @property
     def activation_bytes(self) -> int:
         """Size of the arrays that the call and those inside it return, each once."""
         return sum(self.returned.values())
 
-    @functools.cached_property
-    def invocation(self) -> MethodInvocation:
-        """The call as the reference library shows it."""
-        return MethodInvocation(
-            module_details=self.details,
-            args_spec=self.args_spec,
-            kwargs_spec=self.kwargs_spec,
-            output_spec=self.output_spec,
-            context=self.context,
-            call_stack=tuple(call.details for call in (self, *self.around)),
-        )
-
+    @property
     def input_text(self) -> str:
         """The arguments, keywords on a line below."""
         keywords = sorted(self.kwargs_spec.items())
@@ -151,54 +138,48 @@ class Call:
         )
         return "\n".join(line for line in lines if line)
 
-
-def kind_text(details: ModuleDetails) -> str:
-    """A module's class, with its method unless that is `__call__`: `LSTM.unroll`."""
-    kind, method = type(details.module).__name__, details.method_name
-    return kind if method == "__call__" else f"{kind}.{method}"
-
-
-def described(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Runs a call and notes the details of its module."""
-    out = f(*args, **kwargs)
-    # Now: inside `layer_stack` the module's frame is gone afterwards.
-    call.details = ModuleDetails.of(*call.context[:2])
-    return out
+    def run(self, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Runs the method, and fills in everything but `received_spec`."""
+        self.args_spec, self.kwargs_spec = spec(args), spec(kwargs)
+        out = f(*args, **kwargs)
+        self.output_spec = spec(out)
+        # Now: inside `layer_stack` the module's frame is gone afterwards.
+        self.details = ModuleDetails.of(*self.context[:2])
+        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
+        sizes = {id(x): tree_bytes(x) for x in arrays}
+        for call in (self, *self.around):
+            call.returned.update(sizes)
+        # While an array lives, no other has its id.
+        alive = (self, *self.around)[-1]._alive
+        alive.extend(arrays)
+        if not self.around:
+            alive.clear()
+        return out
 
 
 def recorder(
-    calls: list[Call], run: Callable[..., Any] = described, constructors: bool = False
+    calls: list[Call], run: Callable[..., Any] = Call.run, constructors: bool = False
 ) -> Callable[..., Any]:
     """An interceptor that appends every method call to a list.
 
     Args:
       calls: The list.
       run: `run(call, f, args, kwargs)` returns `f(*args, **kwargs)`, and notes what a
-        view wants to know. Default: the call's details.
+        view wants to know. Default: all that a `Call` holds.
       constructors: Whether constructors are recorded too. Default False.
     """
     running: list[Call] = []  # Innermost first.
-    alive: list[Any] = []  # While these arrays live, no other array has their id.
 
     def record(next_f, args, kwargs, context: MethodContext):
         if context.method_name == "__init__" and not constructors:
             return next_f(*args, **kwargs)
-        call = Call(len(calls), context, spec(args), spec(kwargs), tuple(running))
+        call = Call(len(calls), context, tuple(running))
         calls.append(call)
         running.insert(0, call)
         try:
-            out = run(call, next_f, args, kwargs)
+            return run(call, next_f, args, kwargs)
         finally:
             running.remove(call)
-        call.output_spec = spec(out)
-        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
-        alive.extend(arrays)
-        sizes = {id(x): tree_bytes(x) for x in arrays}
-        for other in (call, *running):
-            other.returned.update(sizes)
-        if not running:
-            alive.clear()
-        return out
 
     return record
 

@@ -52,7 +52,9 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        program, out, calls = traced(fun, args, kwargs)
+        program, out, calls = traced(
+            fun, args, kwargs, lambda _, f, args, kwargs: f(*args, **kwargs)
+        )
         drawing = _Drawing({path: it.context.module for path, it in calls.items()})
         drawing.draw(program, _input_titles(fun, args, kwargs), out)
         return drawing.graph.text(name_of(fun))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ from haiku._core import (
 from haiku._core.runs.frame import frames
 from haiku._core.variables.hooks import interceptors
 from haiku.views.arrays import split_arrays
-from haiku.views.calls import Call, described, recorder, spec
+from haiku.views.calls import Call, recorder, spec
 from haiku.views.jaxprs import open_jaxpr
 from haiku.views.scopes import call_scope
 
@@ -41,35 +41,26 @@ class Model:
     """A model with its arguments, as JAX can trace it.
 
     Args:
-      f: A function that uses modules, a blueprint, what `hk.transform` or its kin
-        returned (of `hk.multi_transform`, `init` is run), or a bound model.
+      function: What was transformed, as `function_of` returns it.
       args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s; anything else,
         such as `is_training=True`, is passed on unchanged.
       kwargs: Its keyword arguments.
-
-    Attributes:
-      function: What was transformed.
-      init: `init(key, arrays)` returns parameters and state.
-      apply: `apply(params, state, key, arrays)` returns output and state.
-      key: A key.
-      arrays: The arrays among the arguments.
     """
 
-    def __init__(self, f: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]):
-        self.function = function_of(f)
-        self.arrays, join = split_arrays((args, dict(kwargs)))
-        net = transform_with_state(self.function)
-
-        def taking_arrays(run: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*before_and_arrays: Any) -> Any:
-                *before, arrays = before_and_arrays
-                args, kwargs = join(arrays)
-                return run(*before, *args, **kwargs)
-
-            return call
-
-        self.init, self.apply = taking_arrays(net.init), taking_arrays(net.apply)
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.key = jax.random.PRNGKey(42)
+        self.arrays, self._join = split_arrays((args, kwargs))
+        self._net = transform_with_state(function)
+
+    def init(self, key: Any, arrays: list[Any]) -> Any:
+        """Parameters and state."""
+        args, kwargs = self._join(arrays)
+        return self._net.init(key, *args, **kwargs)
+
+    def apply(self, params: Any, state: Any, key: Any, arrays: list[Any]) -> Any:
+        """Output and state."""
+        args, kwargs = self._join(arrays)
+        return self._net.apply(params, state, key, *args, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +70,10 @@ class Inspection:
     Attributes:
       model: The model.
       calls: Its method calls, in the order they began; constructors are left out.
-      program: What `apply` computes; equations know their call (`scopes`).
+      program: What `apply` computes; its equations know their call (`calls_around`).
       params: Shapes and dtypes of all its parameters.
       state: Shapes and dtypes of all its state.
-      output: What `apply` returns, arrays as `ArraySpec`.
+      output: Shapes and dtypes of what `apply` returns.
     """
 
     model: Model
@@ -96,7 +87,7 @@ class Inspection:
 def inspect(
     f: Any,
     args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    kwargs: dict[str, Any],
     params: Any = None,
     state: Any = None,
     received: bool = False,
@@ -104,26 +95,25 @@ def inspect(
     """Runs `init` and `apply` of a model on shapes; nothing is computed.
 
     Args:
-      f: The model, its arguments as in `Model`.
-      args: Its positional arguments.
+      f: The model, or the function that was transformed to make it.
+      args: Its positional arguments, as in `Model`.
       kwargs: Its keyword arguments.
       params: Its parameters. Default: those that `init` makes.
-      state: Its state. Default: that which `init` makes.
+      state: Its state. Default: the one that `init` makes.
       received: Whether calls get their `received_spec`. Default False.
     """
-    model = Model(f, args, kwargs)
+    model = Model(function_of(f), args, kwargs)
     calls: list[Call] = []
     # A jitted function that has run before would not run its modules again.
-    with jax.disable_jit():
+    with jax.disable_jit(), contextlib.ExitStack() as hooks:
         made = jax.eval_shape(model.init, model.key, model.arrays)
         params = made[0] if params is None else _shapes(params)
         state = made[1] if state is None else _shapes(state)
+        if received:
+            hooks.enter_context(interceptors.push_below(_receiver(calls)))
+        hooks.enter_context(intercept_methods(recorder(calls, _run_in_scope)))
         trace = jax.make_jaxpr(model.apply, return_shape=True)
-        with contextlib.ExitStack() as stack:
-            if received:
-                stack.enter_context(interceptors.push_below(_receiver(calls)))
-            stack.enter_context(intercept_methods(recorder(calls, _run_in_scope)))
-            program, (out, _) = trace(params, state, model.key, model.arrays)
+        program, (out, _) = trace(params, state, model.key, model.arrays)
     return Inspection(model, calls, open_jaxpr(program), params, state, out)
 
 
@@ -133,7 +123,7 @@ def _shapes(tree: Any) -> Any:
 
 def _run_in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     with call_scope(call.number):
-        return described(call, f, args, kwargs)
+        return call.run(f, args, kwargs)
 
 
 def _receiver(calls: list[Call]) -> Callable[..., Any]:
@@ -142,12 +132,10 @@ def _receiver(calls: list[Call]) -> Callable[..., Any]:
     def receive(next_f, args, kwargs, context: MethodContext):
         first = len(calls)
         out = next_f(*args, **kwargs)
-        for call in calls[first:]:
-            # Another interceptor may have called other modules before.
-            if (
-                call.context.module is context.module
-                and call.key[1] == context.method_name
-            ):
+        # Another interceptor may have called other modules before this method.
+        same = (c for c in calls[first:] if c.context.module is context.module)
+        for call in same:
+            if call.context.method_name == context.method_name:
                 call.received_spec = spec(out)
                 break
         return out
@@ -158,8 +146,10 @@ def _receiver(calls: list[Call]) -> Callable[..., Any]:
 def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model.
 
-    Of `hk.multi_transform` it is the one that `init` runs, since that runs everything
-    that has parameters.
+    Args:
+      model: A function, a blueprint, what `hk.transform` or its kin returned, or a
+        bound model. For `hk.multi_transform` it is the function that `init` runs, since
+        that runs everything that has parameters.
     """
     if isinstance(model, (Bound, Binding)):
         model = model.net
@@ -193,14 +183,16 @@ def traced(
     f: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    run: Callable[..., Any],
     axis_env: Sequence[tuple[Any, int]] | None = None,
 ) -> tuple[Any, Any, dict[tuple[str, ...], Call]]:
     """Traces a function of arrays, `apply` or a gradient, and keeps none of its state.
 
     Args:
       f: The function.
-      args: Positional arguments, arrays or `jax.ShapeDtypeStruct`s.
-      kwargs: Keyword arguments.
+      args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s.
+      kwargs: Its keyword arguments.
+      run: Runs each call, as in `recorder`.
       axis_env: Names and sizes of axes that `f` uses.
 
     Returns:
@@ -208,7 +200,7 @@ def traced(
       by the named scopes of its equations, outermost first.
     """
     calls: list[Call] = []
-    with intercept_methods(recorder(calls)):
+    with intercept_methods(recorder(calls, run)):
         if isinstance(f, jax.stages.Wrapped):
             # JAX may have traced it before, and then would not run its modules.
             unjitted = _fresh(getattr(f, "__wrapped__", f))
@@ -221,9 +213,10 @@ def traced(
 def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
     # JAX remembers what it traced by the function: a new one is traced again.
     def call(*args: Any, **kwargs: Any) -> Any:
-        with contextlib.ExitStack() as stack:
-            if running := frames.get():
-                stack.enter_context(running[-1].holding(running[-1].snapshot()))
+        running = frames.get()
+        if not running:
+            return function(*args, **kwargs)
+        with running[-1].holding(running[-1].snapshot()):
             return function(*args, **kwargs)
 
     return call

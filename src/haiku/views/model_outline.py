@@ -11,7 +11,7 @@ from haiku._bound import Bound
 from haiku._packed import unpacked
 from haiku.data_structures import merge
 from haiku.views.arrays import ArraySpec
-from haiku.views.calls import Call, kind_text
+from haiku.views.calls import Call
 from haiku.views.costs import Cost, costs_of
 from haiku.views.inspection import function_of, inspect, name_of
 from haiku.views.outline import Outline
@@ -113,9 +113,9 @@ class _Outlining:
         return Outline(
             path=path,
             name=path.rpartition("/")[2],
-            kind=kind_text(details),
+            kind=first.kind,
             config=repr(details.module),
-            inputs=first.input_text(),
+            inputs=first.input_text,
             output=str(first.output_spec),
             calls=len(calls),
             params=self._params.take(path, details.params),

@@ -10,9 +10,8 @@ import jax
 
 from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
-from haiku.views.calls import Call, MethodInvocation, ModuleDetails, kind_text
-from haiku.views.costs import Cost, costs_of
-from haiku.views.dtypes import CallDtypes, dtypes_of_calls
+from haiku.views.calls import Call, MethodInvocation
+from haiku.views.costs import CallDtypes, Cost, costs_of, dtypes_of_calls
 from haiku.views.inspection import function_of, inspect
 from haiku.views.text_table import written
 
@@ -151,7 +150,17 @@ def eval_summary(
     f = function_of(f)
 
     def summary(*args: Any, **kwargs: Any) -> Sequence[MethodInvocation]:
-        return [call.invocation for call in _calls(f, args, kwargs)]
+        return [
+            MethodInvocation(
+                module_details=call.details,
+                args_spec=call.args_spec,
+                kwargs_spec=call.kwargs_spec,
+                output_spec=call.output_spec,
+                context=call.context,
+                call_stack=tuple(it.details for it in (call, *call.around)),
+            )
+            for call in _calls(f, args, kwargs)
+        ]
 
     return summary
 
@@ -182,12 +191,8 @@ def _known(
 
 
 def _module(call: Call) -> str:
-    around = (f"\n └ {_title(other.details)}" for other in call.around)
-    return _title(call.details) + "".join(around)
-
-
-def _title(details: ModuleDetails) -> str:
-    return titled(details.module.module_name, kind_text(details))
+    titles = (titled(it.key[0], it.kind) for it in (call, *call.around))
+    return "\n └ ".join(titles)
 
 
 def _owned_params(call: Call) -> str:
@@ -230,7 +235,7 @@ _COLUMNS = {
     "module": _Column("Module", lambda row: _module(row.call)),
     "config": _Column("Config", lambda row: repr(row.call.details.module)),
     "owned_params": _Column("Module params", lambda row: _owned_params(row.call)),
-    "input": _Column("Input", lambda row: row.call.input_text()),
+    "input": _Column("Input", lambda row: row.call.input_text),
     "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
     "params_size": _Column(
         "Param count", lambda row: f"{tree_size(_params(row)):,}", "right"

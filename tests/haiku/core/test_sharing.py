@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import haiku as hk
-from haiku.views.dtypes import dtypes_of_calls
+from haiku.views.costs import dtypes_of_calls
 from haiku.views.inspection import inspect
 
 KEY = jax.random.key(0)

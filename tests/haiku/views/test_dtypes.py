@@ -6,8 +6,8 @@ import pytest
 
 import haiku as hk
 from haiku._core.variables.hooks import interceptors
-from haiku.views import dtypes
-from haiku.views.dtypes import CallDtypes
+from haiku.views import costs
+from haiku.views.costs import CallDtypes
 from haiku.views.inspection import inspect
 
 mp = hk.mixed_precision
@@ -15,7 +15,7 @@ X = jnp.ones([4, 8])
 
 
 def dtypes_of_calls(f, args, kwargs):
-    return dtypes.dtypes_of_calls(inspect(f, args, kwargs, received=True))
+    return costs.dtypes_of_calls(inspect(f, args, kwargs, received=True))
 
 
 def rows(f, *args):
