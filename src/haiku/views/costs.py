@@ -14,8 +14,7 @@ from haiku.views.arrays import is_array
 from haiku.views.calls import Call
 from haiku.views.flops import flops, is_move
 from haiku.views.inspection import Inspection
-from haiku.views.jaxprs import branches, called
-from haiku.views.scopes import calls_around
+from haiku.views.jaxprs import branches, called, calls_around
 from haiku.views.timing import time_calls
 
 __all__ = ["CallDtypes", "Cost", "costs_of", "dtypes_of_calls"]

@@ -1,4 +1,4 @@
-"""A graph with boxes in boxes, and how it is written in Graphviz's language."""
+"""A graph with boxes in boxes, written in Graphviz's language."""
 
 from __future__ import annotations
 
@@ -7,52 +7,67 @@ import html
 
 __all__ = ["Box", "Graph", "Node"]
 
+_FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
+_COLORS = {  # Fill and border of a node by its kind.
+    "operation": ("#FFFFFF", "#5B6B7A"),
+    "parameter": ("#FFE3C2", "#D9822B"),
+    "input": ("#D3F2DC", "#2E9E5B"),
+    "constant": ("#F3E9FB", "#8E5BB5"),
+    "output": ("#CFE2FF", "#2A6FDB"),
+}
+
 
 @dataclasses.dataclass
 class Node:
-    """What an arrow can lead to.
-
-    Attributes:
-      title: Its first line.
-      details: Further lines.
-      kind: `operation`, `parameter`, `input`, `constant` or `output`: its color.
-      tooltip: What is shown beside the pointer.
-    """
+    """A node with a title, further lines, its kind, and a text beside the pointer."""
 
     title: str
     details: list[str]
     kind: str
     tooltip: str = ""
 
+    def line(self, name: str) -> str:
+        """The node in Graphviz's language."""
+        fill, border = _COLORS[self.kind]
+        details = "".join(f"<br/>{html.escape(d)}" for d in self.details)
+        tooltip = self.tooltip.replace("\\", "\\\\").replace('"', '\\"')
+        return (
+            f"{name} [label=<<b>{html.escape(self.title)}</b>{details}>, "
+            f'fillcolor="{fill}", color="{border}", tooltip="{tooltip or " "}"];'
+        )
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(eq=False)
 class Box:
-    """What is drawn inside one frame.
+    """A frame around nodes and further boxes.
 
     Attributes:
-      title: What it is called.
-      path: Where it stands: the number of each box around it, and its own.
-      prefix: What paths of parameters inside a module begin with; empty if it is none.
+      title: Its title.
+      prefix: The start of the paths of a module's parameters; empty for other boxes.
       kind: The module's class.
-      nodes: The names of the nodes in it, those in boxes inside left out.
+      around: The boxes around it, outermost first.
+      number: The places of these boxes and of this one: `_0_2`.
+      nodes: The names of the nodes in it, outside the boxes inside.
       boxes: The boxes inside.
     """
 
     title: str
-    path: tuple[int, ...] = ()
     prefix: str = ""
     kind: str = ""
+    around: tuple[Box, ...] = ()
+    number: str = ""
     nodes: list[str] = dataclasses.field(default_factory=list)
     boxes: list[Box] = dataclasses.field(default_factory=list)
 
+    def box(self, title: str, prefix: str = "", kind: str = "") -> Box:
+        """Adds a box inside."""
+        number = f"{self.number}_{len(self.boxes)}"
+        self.boxes.append(Box(title, prefix, kind, (*self.around, self), number))
+        return self.boxes[-1]
+
 
 class Graph:
-    """Boxes with nodes, and arrows between nodes.
-
-    Attributes:
-      root: The outermost box, which has no frame.
-      nodes: All nodes by name, in the order in which they came.
-    """
+    """Nodes by name, in the order they came, in boxes inside `root`; and arrows."""
 
     def __init__(self) -> None:
         self.root = Box("")
@@ -68,25 +83,15 @@ class Graph:
             box.nodes.append(name)
         return name
 
-    def box(self, title: str, around: Box, prefix: str = "", kind: str = "") -> Box:
-        """Adds a box."""
-        box = Box(title, (*around.path, len(around.boxes)), prefix, kind)
-        around.boxes.append(box)
-        return box
-
     def arrow(self, source: str, to: str, box: Box) -> None:
-        """Adds an arrow between two nodes, of which the second stands in `box`."""
+        """Adds an arrow to a node in `box`."""
         self._arrows[source, to] = None
         self._users.setdefault(source, []).append(box)
 
     def around_users(self, name: str) -> list[Box]:
-        """The boxes that hold all to which a node's arrows lead, outermost first."""
-        if name not in self._users:
-            return []
-        found = [self.root]
-        for step in _common([user.path for user in self._users[name]]):
-            found.append(found[-1].boxes[step])
-        return found
+        """The boxes around every node that a node's arrows lead to, outermost first."""
+        ways = [(*box.around, box) for box in self._users.get(name, ())]
+        return [box for box, *rest in zip(*ways) if all(x is box for x in rest)]
 
     def text(self, title: str) -> str:
         """The graph in Graphviz's language."""
@@ -108,13 +113,12 @@ class Graph:
         return "\n".join(lines) + "\n"
 
     def _box_lines(self, box: Box) -> list[str]:
-        lines = [_node_line(name, self.nodes[name]) for name in box.nodes]
+        lines = [self.nodes[name].line(name) for name in box.nodes]
+        fill = _FILLS[len(box.around) % len(_FILLS)]
         for inside in box.boxes:
-            number = "_".join(str(step) for step in inside.path)
             kind = f"  {inside.kind}" if inside.kind else ""
-            fill = _FILLS[(len(inside.path) - 1) % len(_FILLS)]
             lines += [
-                f"subgraph cluster_{number} {{",
+                f"subgraph cluster{inside.number} {{",
                 'style="rounded,filled";',
                 f'fillcolor="{fill}"; color="#A9B4BF";',
                 f"label = <<b>{html.escape(inside.title)}</b>{kind}>;",
@@ -123,33 +127,3 @@ class Graph:
                 "}",
             ]
         return lines
-
-
-_FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
-
-# Fill and border.
-_COLORS = {
-    "operation": ("#FFFFFF", "#5B6B7A"),
-    "parameter": ("#FFE3C2", "#D9822B"),
-    "input": ("#D3F2DC", "#2E9E5B"),
-    "constant": ("#F3E9FB", "#8E5BB5"),
-    "output": ("#CFE2FF", "#2A6FDB"),
-}
-
-
-def _node_line(name: str, node: Node) -> str:
-    fill, border = _COLORS[node.kind]
-    details = "".join(f"<br/>{html.escape(d)}" for d in node.details)
-    tooltip = node.tooltip.replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        f"{name} [label=<<b>{html.escape(node.title)}</b>{details}>, "
-        f'fillcolor="{fill}", color="{border}", tooltip="{tooltip or " "}"];'
-    )
-
-
-def _common(paths: list[tuple[int, ...]]) -> tuple[int, ...]:
-    shortest = min(paths, key=len)
-    for i, step in enumerate(shortest):
-        if any(path[i] != step for path in paths):
-            return shortest[:i]
-    return shortest

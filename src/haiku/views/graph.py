@@ -6,10 +6,9 @@ outputs, arrows are arrays.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -17,14 +16,15 @@ from haiku._core import Module
 from haiku.views.dot import Box, Graph, Node
 from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import (
+    Group,
     Inner,
     aval_text,
     branches,
     called,
+    grouped,
     is_literal,
-    without_kernels,
+    scopes,
 )
-from haiku.views.scopes import Group, grouped, scopes
 
 __all__ = ["abstract_to_dot", "to_dot"]
 
@@ -111,23 +111,12 @@ def _input_titles(
     return titles
 
 
-@dataclasses.dataclass(frozen=True)
-class _At:
-    """Where a program is drawn.
-
-    Attributes:
-      box: The box.
-      scope: The named scopes around.
-      sources: Which node each variable comes from; grows with what is drawn.
-    """
+class _At(NamedTuple):
+    """The place where a program is drawn."""
 
     box: Box
-    scope: tuple[str, ...] = ()
-    sources: dict[Any, str] = dataclasses.field(default_factory=dict)
-
-    def inside(self, box: Box) -> _At:
-        """The same in another box."""
-        return dataclasses.replace(self, box=box)
+    scope: tuple[str, ...]  # The named scopes around.
+    sources: dict[Any, str]  # The node that each variable comes from; grows.
 
 
 class _Drawing:
@@ -139,7 +128,7 @@ class _Drawing:
 
     def draw(self, jaxpr: Any, inputs: list[tuple[str, bool]], out: Any) -> None:
         """Draws a whole program, from its inputs to its outputs."""
-        at = _At(self.graph.root)
+        at = _At(self.graph.root, (), {})
         for variable, (title, is_parameter) in zip(jaxpr.invars, inputs):
             kind = "parameter" if is_parameter else "input"
             at.sources[variable] = self.graph.node(_node(title, variable, kind))
@@ -157,11 +146,11 @@ class _Drawing:
             self._place(name)
 
     def _place(self, name: str) -> None:
-        """Puts a parameter into the innermost box that holds all of its users."""
+        """Puts a parameter into the innermost box around all of its users."""
         boxes, node = self.graph.around_users(name), self.graph.nodes[name]
         if node.kind == "input":
             boxes = boxes[:1]
-        # The boxes around it say where it belongs.
+        # The boxes around it show where it belongs.
         prefixes = [box.prefix for box in boxes if box.prefix]
         if prefixes:
             node.title = node.title.replace(prefixes[-1], "", 1)
@@ -176,49 +165,44 @@ class _Drawing:
     def _items(self, items: list[Any], at: _At) -> None:
         for item in items:
             if isinstance(item, Group):
-                self._items(item.items, at.inside(self._group(item, at)))
+                module = self._modules.get((*at.scope, *item.path))
+                names = (
+                    [f"{module.module_name}/", type(module).__name__] if module else []
+                )
+                box = at.box.box(item.name, *names)
+                self._items(item.items, at._replace(box=box))
             else:
                 self._equation(item, at)
 
-    def _group(self, group: Group, at: _At) -> Box:
-        module = self._modules.get((*at.scope, *group.path))
-        if module is None:
-            return self.graph.box(group.name, at.box)
-        prefix, kind = module.module_name + "/", type(module).__name__
-        return self.graph.box(group.name, at.box, prefix, kind)
-
     def _equation(self, eqn: Any, at: _At) -> None:
         inner, choices = called(eqn), branches(eqn)
-        if inner is not None and _is_wrapper(inner):
+        if inner is not None and _is_drawn_in_place(inner):
             self._call(inner, eqn, at)
         elif inner is not None and not _is_simple(inner, eqn):
-            self._call(inner, eqn, at.inside(self.graph.box(inner.title, at.box)))
+            self._call(inner, eqn, at._replace(box=at.box.box(inner.title)))
         elif any(c.jaxpr.eqns for c in choices):
-            self._choice(choices, eqn, at)
+            # Every branch, and a node that takes the result of one of them.
+            chosen = self._operation("", eqn, at)
+            self._arrow(eqn.invars[0], chosen, at)
+            for choice in choices:
+                box = at.box.box(choice.title)
+                own = self._program(choice, eqn, at._replace(box=box))
+                for variable in choice.jaxpr.outvars:
+                    self._arrow(variable, chosen, own)
         else:
             node = self._operation(inner.title if inner else "", eqn, at)
             for variable in eqn.invars:
                 self._arrow(variable, node, at)
 
     def _call(self, inner: Inner, eqn: Any, at: _At) -> None:
-        """Draws a program that an equation runs in place of the equation."""
+        """Draws the program that an equation runs in the place of the equation."""
         own = self._program(inner, eqn, at)
         for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
             if not is_literal(variable) and variable in own.sources:
                 at.sources[outer] = own.sources[variable]
 
-    def _choice(self, choices: list[Inner], eqn: Any, at: _At) -> None:
-        """Draws every branch, and a node that takes the result of one of them."""
-        chosen = self._operation("", eqn, at)
-        self._arrow(eqn.invars[0], chosen, at)
-        for inner in choices:
-            box = self.graph.box(inner.title, at.box)
-            own = self._program(inner, eqn, at.inside(box))
-            for variable in inner.jaxpr.outvars:
-                self._arrow(variable, chosen, own)
-
     def _program(self, inner: Inner, eqn: Any, at: _At) -> _At:
-        """Draws a program inside an equation; returns where that was."""
+        """Draws a program inside an equation; returns the place."""
         own = {
             variable: at.sources[outer]
             for variable, outer in zip(inner.jaxpr.invars, inner.invars)
@@ -228,7 +212,8 @@ class _Drawing:
             node = _node("constant", variable, "constant")
             own[variable] = self.graph.node(node, at.box)
         inside = _At(at.box, (*at.scope, *scopes(eqn)), own)
-        self._items(grouped(inner.jaxpr), inside)
+        steps = inner.jaxpr.eqns if inner.is_kernel else grouped(inner.jaxpr)
+        self._items(steps, inside)
         return inside
 
     def _operation(self, title: str, eqn: Any, at: _At) -> str:
@@ -244,16 +229,17 @@ def _node(title: str, variable: Any, kind: str) -> Node:
     return Node(title, [aval_text(variable)], kind)
 
 
-def _is_wrapper(inner: Inner) -> bool:
-    """Whether a call only says how to differentiate what it holds."""
-    return inner.title in ("custom_jvp", "custom_vjp", "call")
+def _is_drawn_in_place(inner: Inner) -> bool:
+    """Whether a call only defines a derivative, or is a layer's arithmetic."""
+    return inner.is_kernel or inner.title in ("custom_jvp", "custom_vjp", "call")
 
 
 def _is_simple(inner: Inner, eqn: Any) -> bool:
     """Whether a jitted function is one operation under a name: `relu`."""
-    if eqn.primitive.name not in ("jit", "pjit"):
+    if eqn.primitive.name not in ("jit", "pjit") or len(inner.jaxpr.eqns) > 1:
         return False
-    return len(list(without_kernels(inner.jaxpr.eqns))) <= 1
+    kernels = (called(step) for step in inner.jaxpr.eqns)
+    return all(k is None or not k.is_kernel or _is_simple(k, eqn) for k in kernels)
 
 
 def _options(eqn: Any) -> str:

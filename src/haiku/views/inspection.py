@@ -23,8 +23,7 @@ from haiku._core.runs.frame import frames
 from haiku._core.variables.hooks import interceptors
 from haiku.views.arrays import split_arrays
 from haiku.views.calls import Call, recorder, spec
-from haiku.views.jaxprs import open_jaxpr
-from haiku.views.scopes import call_scope
+from haiku.views.jaxprs import call_scope, open_jaxpr
 
 __all__ = [
     "Inspection",

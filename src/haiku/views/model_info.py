@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from haiku._text import count_text
 from haiku.data_structures import tree_size
-from haiku.views.arrays import ArraySpec
 from haiku.views.calls import Call
 from haiku.views.inspection import check_callable, name_of, traced
-from haiku.views.jaxprs import Letters, aval_text, called
-from haiku.views.scopes import Group, grouped, scopes
+from haiku.views.jaxprs import Group, Letters, aval_text, called, grouped, scopes
 
 __all__ = ["Expression", "Module", "format_module", "make_model_info"]
 
@@ -175,15 +173,17 @@ def format_module(module: Module, depth: int = 0) -> str:
 
 
 class _Reader:
-    """Turns equations into `Module`s; holds what is the same for all of them."""
+    """Turns programs into `Module`s.
+
+    Args:
+      calls: The call of each module, by the named scopes around its equations.
+      compute_flops: Counts an equation's operations; None if they aren't counted.
+    """
 
     def __init__(
-        self,
-        calls: dict[tuple[str, ...], Call],
-        compute_flops: ComputeFlops | None,
+        self, calls: dict[tuple[str, ...], Call], compute_flops: ComputeFlops | None
     ):
-        self._calls = calls
-        self._compute_flops = compute_flops
+        self._calls, self._compute_flops = calls, compute_flops
 
     def program(self, name: str, jaxpr: Any, around: tuple[str, ...]) -> Module:
         """The module of a whole program, in the named scopes `around`."""
@@ -205,19 +205,27 @@ class _Reader:
                 self._filled(group, item.items, around, letters)
                 expression = Expression("name_scope", "", "", group.flops)
                 expression.submodule = group
+                module.expressions.append(expression)
             else:
-                expression = self._expression(item, around, letters)
-            module.expressions.append(expression)
+                stack = scopes(item)
+                module.expressions += self._expressions(item, stack, around, letters)
         if self._compute_flops is not None:
             module.flops = sum(e.flops or 0 for e in module.expressions)
         return module
 
-    def _expression(
-        self, eqn: Any, around: tuple[str, ...], letters: Letters
-    ) -> Expression:
-        stack = scopes(eqn)
-        ins = [letters(v) for v in eqn.invars]
-        outs = [letters(v) for v in eqn.outvars]
+    def _expressions(
+        self, eqn: Any, stack: list[str], around: tuple[str, ...], letters: Letters
+    ) -> list[Expression]:
+        """The equation; in the place of a kernel, those in it."""
+        inner = called(eqn)
+        if inner is not None and inner.is_kernel:
+            letters.inside(inner, eqn)
+            steps = (
+                self._expressions(step, stack, around, letters)
+                for step in inner.jaxpr.eqns
+            )
+            return [expression for step in steps for expression in step]
+        ins, outs = [letters(v) for v in eqn.invars], [letters(v) for v in eqn.outvars]
         expression = Expression(
             primitive=eqn.primitive.name,
             invars=_listed(ins, "inputs"),
@@ -225,47 +233,40 @@ class _Reader:
             first_outvar=outs[0] if outs else "",
             name_stack=stack,
         )
-        inner = called(eqn)
         if inner is not None:
             program = self.program(inner.title, inner.jaxpr, (*around, *stack))
             expression.submodule = program
             if program.flops is not None:
                 expression.flops = program.flops * inner.times
-            return expression
-        details = (
+            return [expression]
+        expression.details = ", ".join(
             f"{word} {', '.join(aval_text(v) for v in variables)}"
             for word, variables in (("in", eqn.invars), ("out", eqn.outvars))
             if variables
         )
-        expression.details = ", ".join(details)
         expression.params = dict(eqn.params)
         if self._compute_flops is not None:
             expression.flops = self._compute_flops(eqn, expression) or 0
-        return expression
+        return [expression]
 
     def _info(self, path: tuple[str, ...]) -> dict[str, Any]:
         call = self._calls.get(path)
         if call is None or call.context.method_name != "__call__":
             return {}
-        details = call.details
-        prefix = details.module.module_name + "/"
+        params, state, prefix = call.details.params, call.details.state, call.key[0]
         return {
-            "total_param_size": tree_size(dict(details.params)),
-            "param_info": _texts(details.params, prefix),
-            "total_state_size": tree_size(dict(details.state)),
-            "state_info": _texts(details.state, prefix),
+            "total_param_size": tree_size(dict(params)),
+            "param_info": {_relative(k, prefix): str(x) for k, x in params.items()},
+            "total_state_size": tree_size(dict(state)),
+            "state_info": {_relative(k, prefix): str(x) for k, x in state.items()},
         }
 
 
-def _texts(specs: Mapping[str, ArraySpec], prefix: str) -> dict[str, str]:
-    return {_relative(name, prefix): str(spec) for name, spec in specs.items()}
-
-
-def _relative(name: str, prefix: str) -> str:
+def _relative(path: str, prefix: str) -> str:
     """A path seen from the module at `prefix`, if it is inside."""
-    if not name.startswith(prefix):
-        return name
-    parts = name.removeprefix(prefix).split("/")
+    if not path.startswith(f"{prefix}/"):
+        return path
+    parts = path.removeprefix(f"{prefix}/").split("/")
     return "/".join([".", *(part for part in parts if part != "~")])
 
 
