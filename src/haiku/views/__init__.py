@@ -10,13 +10,12 @@ of them; only measuring times computes anything.
 `inspection` runs a model on shapes and records its `calls` with JAX's program; `costs`
 counts there, and `timing` runs the calls. The rest are renderings: `table`, `outline`
 with `comparison` and `outline_page`, and the `tree` of `init`; the `graph` and
-`model_info` read the program of any function, through `jaxprs` and `scopes`.
+`model_info` read the program of any function, through `jaxprs`.
 """
 
 from haiku.views.comparison import Comparison
 from haiku.views.flops import flops
-from haiku.views.model_outline import outline
-from haiku.views.outline import Outline
+from haiku.views.outline import Outline, outline
 
 __all__ = ["Comparison", "Outline", "flops", "outline"]
 

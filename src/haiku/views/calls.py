@@ -82,28 +82,18 @@ class MethodInvocation:
 
 @dataclasses.dataclass(eq=False)
 class Call:
-    """A recorded method call; specs have `ArraySpec` in the place of each array.
+    """A recorded method call; specs have `ArraySpec` in the place of each array."""
 
-    Attributes:
-      number: Its place among the recorded calls, from 0, in the order they began.
-      context: What an interceptor got.
-      around: The calls around it, innermost first.
-      details: The module as it was when the call ended.
-      args_spec: Its positional arguments.
-      kwargs_spec: Its keyword arguments.
-      output_spec: What the method returned.
-      received_spec: What the caller got, which a precision policy may have cast.
-      returned: Bytes of each array that this call or one inside it returned, by id.
-    """
-
-    number: int
+    number: int  # Its place among the recorded calls, from 0, in the order they began.
     context: MethodContext
-    around: tuple[Call, ...]
-    details: ModuleDetails = None  # type: ignore[assignment]
+    around: tuple[Call, ...]  # The calls around it, innermost first.
+    details: ModuleDetails = None  # type: ignore[assignment]  # As the call ended.
     args_spec: Any = None
     kwargs_spec: Any = None
     output_spec: Any = None
-    received_spec: Any = None
+    received_spec: Any = None  # The caller's output: a precision policy may cast it.
+    # Bytes of each array that this call or one inside it returned, by id. While it
+    # lives, no other has its id: the outermost call keeps all alive.
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
     _alive: list[Any] = dataclasses.field(default_factory=list)
 
@@ -149,24 +139,20 @@ class Call:
         sizes = {id(x): tree_bytes(x) for x in arrays}
         for call in (self, *self.around):
             call.returned.update(sizes)
-        # While an array lives, no other has its id.
-        alive = (self, *self.around)[-1]._alive
-        alive.extend(arrays)
-        if not self.around:
-            alive.clear()
+        outermost = (self, *self.around)[-1]
+        outermost._alive.extend(arrays)
+        if outermost is self:
+            self._alive.clear()
         return out
 
 
 def recorder(
     calls: list[Call], run: Callable[..., Any] = Call.run, constructors: bool = False
 ) -> Callable[..., Any]:
-    """An interceptor that appends every method call to a list.
+    """An interceptor that appends every method call to a list, and runs it.
 
-    Args:
-      calls: The list.
-      run: `run(call, f, args, kwargs)` returns `f(*args, **kwargs)`, and notes what a
-        view wants to know. Default: all that a `Call` holds.
-      constructors: Whether constructors are recorded too. Default False.
+    `run(call, f, args, kwargs)` returns `f(*args, **kwargs)` and notes what a view
+    wants to know of the call.
     """
     running: list[Call] = []  # Innermost first.
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from haiku._text import dtype_text
 from haiku.views.arrays import is_array
-from haiku.views.calls import Call
 from haiku.views.flops import flops, is_move
 from haiku.views.inspection import Inspection
 from haiku.views.jaxprs import branches, called, calls_around
@@ -22,37 +21,22 @@ __all__ = ["CallDtypes", "Cost", "costs_of", "dtypes_of_calls"]
 
 @dataclasses.dataclass
 class Cost:
-    """The cost of one call of a module's method.
+    """The cost of one call of a module's method."""
 
-    Attributes:
-      own_flops: Floating point operations outside the calls inside it.
-      flops: All of them.
-      dtypes: The dtypes of the numbers that its operations took, and a float8 if
-        numbers were rounded to it before.
-      seconds: Time of the call compiled alone; None if not measured.
-      own_seconds: The rest when the calls inside it are subtracted.
-    """
-
-    own_flops: int = 0
-    flops: int = 0
+    own_flops: int = 0  # Floating point operations outside the calls inside it.
+    flops: int = 0  # All of them.
+    # Dtypes of the numbers that operations took, and a float8 that any were rounded to.
     dtypes: dict[Any, None] = dataclasses.field(default_factory=dict)
-    seconds: float | None = None
-    own_seconds: float | None = None
+    seconds: float | None = None  # Of the call compiled alone; None if not measured.
+    own_seconds: float | None = None  # Without the calls inside it.
 
 
 def costs_of(
     seen: Inspection, time: bool = False, params: Any = None, state: Any = None
 ) -> list[Cost]:
-    """Counts the costs of each call, and of the whole function.
+    """The cost of each call, and behind them, at -1, that of the whole function.
 
-    Args:
-      seen: The inspected model.
-      time: Whether to run and time each call; otherwise nothing is computed.
-      params: Parameters for timing. Default: new ones.
-      state: State for timing. Default: a new one.
-
-    Returns:
-      The cost of each call, and behind them, at -1, that of the function.
+    Only with `time` is anything computed, with these parameters and state or new ones.
     """
     costs = [Cost() for _ in (*seen.calls, None)]
     _count(seen.program, (-1,), 1, False, costs)
@@ -65,13 +49,9 @@ def costs_of(
         cost, around = costs[call.number], costs[call.parent]
         around.flops += cost.flops
         if around.own_seconds is not None:
-            around.own_seconds = (
-                None if cost.seconds is None else around.own_seconds - cost.seconds
-            )
-    for cost in costs:
-        if cost.own_seconds is not None:
             # Each was measured alone, so their sum may be more than the whole.
-            cost.own_seconds = max(0.0, cost.own_seconds)
+            left = around.own_seconds - (cost.seconds or 0.0)
+            around.own_seconds = None if cost.seconds is None else max(0.0, left)
     return costs
 
 
@@ -83,48 +63,22 @@ def _count(
         inside = (*calls, *calls_around(eqn))
         # A policy rounds to a float8 in a scope of this name.
         rounds = rounding or "haiku_rounding" in str(eqn.source_info.name_stack)
-        inner = called(eqn)
-        if inner is not None:
+        if (inner := called(eqn)) is not None:
             repeated = times * inner.times * _replicas(eqn)
             _count(inner.jaxpr, inside, repeated, rounds, costs)
             continue
-        if choices := branches(eqn):
-            _count_costliest(choices, inside, times, rounds, costs)
+        counted = []
+        for choice in branches(eqn):
+            counted.append([Cost(dtypes=cost.dtypes) for cost in costs])
+            _count(choice.jaxpr, inside, times, rounds, counted[-1])
+        if counted:  # The costliest.
+            most = max(counted, key=lambda branch: sum(x.own_flops for x in branch))
+            for cost, found in zip(costs, most):
+                cost.own_flops += found.own_flops
         else:
             costs[inside[-1]].own_flops += times * flops(eqn)
         for call in inside:
             costs[call].dtypes.update(dict.fromkeys(_dtypes(eqn, rounds)))
-
-
-def _count_costliest(
-    choices: Any, calls: tuple[int, ...], times: int, rounding: bool, costs: list[Cost]
-) -> None:
-    """Adds the operations of the costliest branch, and the dtypes of all."""
-    counted = []
-    for choice in choices:
-        counted.append([Cost(dtypes=cost.dtypes) for cost in costs])
-        _count(choice.jaxpr, calls, times, rounding, counted[-1])
-    costliest = max(counted, key=lambda branch: sum(cost.own_flops for cost in branch))
-    for cost, found in zip(costs, costliest):
-        cost.own_flops += found.own_flops
-
-
-def _dtypes(eqn: Any, rounding: bool) -> list[Any]:
-    """The dtypes of an operation's inputs; of a rounding, the float8."""
-    if rounding:
-        avals = [v.aval for v in (*eqn.invars, *eqn.outvars)]
-        return [x.dtype for x in avals if _is_narrow(x)]
-    return (
-        [] if is_move(eqn) else [v.aval.dtype for v in eqn.invars if is_array(v.aval)]
-    )
-
-
-def _is_narrow(aval: Any) -> bool:
-    return (
-        is_array(aval)
-        and jnp.issubdtype(aval.dtype, jnp.floating)
-        and jnp.finfo(aval.dtype).bits <= 8
-    )
 
 
 def _replicas(eqn: Any) -> int:
@@ -133,30 +87,27 @@ def _replicas(eqn: Any) -> int:
     return getattr(mesh, "size", 1)
 
 
-# ---- Dtypes -----------------------------------------------------------------------
+def _dtypes(eqn: Any, rounding: bool) -> list[Any]:
+    """The dtypes of an operation's inputs; of a rounding, the float8."""
+    if rounding:
+        both = (v.aval for v in (*eqn.invars, *eqn.outvars))
+        return [x.dtype for x in both if is_array(x) and _is_float8(x.dtype)]
+    return (
+        [] if is_move(eqn) else [v.aval.dtype for v in eqn.invars if is_array(v.aval)]
+    )
+
+
+def _is_float8(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits <= 8
 
 
 @dataclasses.dataclass(frozen=True)
 class CallDtypes:
-    """The dtypes of one call of a module's method; its text has a line for each kind.
+    """The dtypes of one call, `("f32",)`; its text has a line for each kind."""
 
-    Attributes:
-      params: Those of the parameters of the module and the modules inside: `("f32",)`.
-      compute: Those of the floating point numbers that operations took, in the call and
-        the calls inside it; and a float8 if numbers were rounded to it before.
-      output: Those of the arrays that the caller got.
-    """
-
-    params: tuple[str, ...]
-    compute: tuple[str, ...]
-    output: tuple[str, ...]
-
-    @classmethod
-    def of(cls, call: Call, cost: Cost) -> CallDtypes:
-        """The dtypes of a call and its cost."""
-        output = (x.dtype for x in jax.tree.leaves(call.received_spec) if is_array(x))
-        params = (x.dtype for x in call.details.params.values())
-        return cls(_floats(params), _floats(cost.dtypes), _floats(output))
+    params: tuple[str, ...]  # Of the module and the modules inside.
+    compute: tuple[str, ...]  # Of the numbers that operations took, as in `Cost`.
+    output: tuple[str, ...]  # That the caller got.
 
     def __str__(self) -> str:
         kinds = dataclasses.asdict(self).items()
@@ -165,7 +116,18 @@ class CallDtypes:
 
 def dtypes_of_calls(seen: Inspection) -> list[CallDtypes]:
     """The dtypes of each call of a model that was inspected with `received=True`."""
-    return [CallDtypes.of(call, cost) for call, cost in zip(seen.calls, costs_of(seen))]
+    return [
+        CallDtypes(
+            params=_floats(_dtypes_in(dict(call.details.params))),
+            compute=_floats(cost.dtypes),
+            output=_floats(_dtypes_in(call.received_spec)),
+        )
+        for call, cost in zip(seen.calls, costs_of(seen))
+    ]
+
+
+def _dtypes_in(tree: Any) -> Iterable[Any]:
+    return (x.dtype for x in jax.tree.leaves(tree) if is_array(x))
 
 
 def _floats(dtypes: Iterable[Any]) -> tuple[str, ...]:

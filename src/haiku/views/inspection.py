@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -39,11 +38,8 @@ __all__ = [
 class Model:
     """A model with its arguments, as JAX can trace it.
 
-    Args:
-      function: What was transformed, as `function_of` returns it.
-      args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s; anything else,
-        such as `is_training=True`, is passed on unchanged.
-      kwargs: Its keyword arguments.
+    Arguments other than arrays and `jax.ShapeDtypeStruct`s, such as `True`, are passed
+    on unchanged.
     """
 
     def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
@@ -62,25 +58,15 @@ class Model:
         return self._net.apply(params, state, key, *args, **kwargs)
 
 
-@dataclasses.dataclass(frozen=True)
-class Inspection:
-    """A model that was run on shapes.
-
-    Attributes:
-      model: The model.
-      calls: Its method calls, in the order they began; constructors are left out.
-      program: What `apply` computes; its equations know their call (`calls_around`).
-      params: Shapes and dtypes of all its parameters.
-      state: Shapes and dtypes of all its state.
-      output: Shapes and dtypes of what `apply` returns.
-    """
+class Inspection(NamedTuple):
+    """A model that was run on shapes."""
 
     model: Model
-    calls: list[Call]
-    program: Any
-    params: Any
-    state: Any
-    output: Any
+    calls: list[Call]  # Method calls in the order they began, without constructors.
+    program: Any  # What `apply` computes; `calls_around` knows the calls of equations.
+    params: Any  # Shapes and dtypes of all parameters,
+    state: Any  # of all state,
+    output: Any  # and of the output.
 
 
 def inspect(
@@ -93,13 +79,8 @@ def inspect(
 ) -> Inspection:
     """Runs `init` and `apply` of a model on shapes; nothing is computed.
 
-    Args:
-      f: The model, or the function that was transformed to make it.
-      args: Its positional arguments, as in `Model`.
-      kwargs: Its keyword arguments.
-      params: Its parameters. Default: those that `init` makes.
-      state: Its state. Default: the one that `init` makes.
-      received: Whether calls get their `received_spec`. Default False.
+    Without parameters or state, those of `init` are taken. `received` fills in
+    `received_spec` of each call.
     """
     model = Model(function_of(f), args, kwargs)
     calls: list[Call] = []
@@ -143,17 +124,11 @@ def _receiver(calls: list[Call]) -> Callable[..., Any]:
 
 
 def function_of(model: Any) -> Any:
-    """The function or blueprint that was transformed to make a model.
-
-    Args:
-      model: A function, a blueprint, what `hk.transform` or its kin returned, or a
-        bound model. For `hk.multi_transform` it is the function that `init` runs, since
-        that runs everything that has parameters.
-    """
+    """The function or blueprint that was transformed to make a model."""
     if isinstance(model, (Bound, Binding)):
         model = model.net
     if isinstance(model, (MultiTransformed, MultiTransformedWithState)):
-        model = model.init
+        model = model.init  # It runs everything that has parameters.
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function
@@ -187,16 +162,8 @@ def traced(
 ) -> tuple[Any, Any, dict[tuple[str, ...], Call]]:
     """Traces a function of arrays, `apply` or a gradient, and keeps none of its state.
 
-    Args:
-      f: The function.
-      args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s.
-      kwargs: Its keyword arguments.
-      run: Runs each call, as in `recorder`.
-      axis_env: Names and sizes of axes that `f` uses.
-
-    Returns:
-      Its program, the shapes and dtypes of its output, and the last call of each module
-      by the named scopes of its equations, outermost first.
+    `run` runs each call, as in `recorder`. Returns the program, shapes and dtypes of
+    the output, and the last call of each module by the named scopes of its equations.
     """
     calls: list[Call] = []
     with intercept_methods(recorder(calls, run)):

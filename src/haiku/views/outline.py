@@ -1,22 +1,29 @@
-"""`Outline`: a model as a tree of its modules, with their arrays and costs."""
+"""`outline`: a model as a tree of its modules, with their arrays and costs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
+
 from haiku import _treescope
+from haiku._bound import Bound
 from haiku._packed import unpacked
 from haiku._text import count_text, seconds_text, titled
 from haiku.data_structures import merge
+from haiku.views.arrays import ArraySpec
+from haiku.views.calls import Call
 from haiku.views.comparison import Comparison, compared
+from haiku.views.costs import costs_of
+from haiku.views.inspection import Inspection, function_of, inspect, name_of
 from haiku.views.outline_page import outline_page
 from haiku.views.page import frame
 from haiku.views.text_table import plain
 from haiku.views.values import ArrayOutline
 
-__all__ = ["Outline"]
+__all__ = ["Outline", "outline"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -98,8 +105,8 @@ class Outline:
                 path=path,
                 name=path.rpartition("/")[2] or "params",
                 kind="",
-                params={k: ArrayOutline.of(x) for k, x in params.get(path, {}).items()},
-                state={k: ArrayOutline.of(x) for k, x in state.get(path, {}).items()},
+                params=_outlines(params.get(path, {})),
+                state=_outlines(state.get(path, {})),
                 parts=tuple(outline(*item) for item in inside.items()),
             )
 
@@ -197,6 +204,132 @@ class Outline:
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
         return _rendered(self, 0).drawn(path, subtree_renderer)
+
+
+def outline(
+    f: Callable[..., Any] | Any,
+    params: Any = None,
+    state: Any = None,
+    *,
+    time: bool = False,
+) -> Callable[..., Outline]:
+    """Makes a function that outlines a model, module by module.
+
+    Args:
+      f: A function that uses modules, before or after `hk.transform`; an
+        `hk.Blueprint`; or a bound model, whose parameters and state are taken. For
+        `hk.multi_transform` it outlines the function that `init` runs.
+      params: Its parameters. With them, arrays have statistics and a histogram.
+      state: Its state, for the same.
+      time: Whether to run the model and time each call of a module, compiled alone;
+        otherwise nothing is computed. Default False.
+
+    Returns:
+      A function of the arguments of `f` as it was before `hk.transform` that returns
+      an `Outline`: text with `print`, a web page with `.as_html()`, foldable in
+      notebooks and in treescope. Arguments are arrays or `jax.ShapeDtypeStruct`s;
+      others, such as `True`, are passed on unchanged.
+
+    Example:
+      >>> f = lambda x: hk.nets.MLP([300, 10], name="net")(x)
+      >>> hk.views.outline(f)(jnp.ones([8, 28]))
+      module                 output        params    flops
+      <lambda>               f32[8,10]     11,710  187.3 k
+        net (MLP)            f32[8,10]     11,710  187.3 k
+          linear_0 (Linear)  f32[8,300]     8,700  136.8 k
+          linear_1 (Linear)  f32[8,10]      3,010  48.08 k
+    """
+    if isinstance(f, Bound):
+        params, state = f.params, f.state
+    params = unpacked(params)
+    function = function_of(f)
+
+    def outlined(*args: Any, **kwargs: Any) -> Outline:
+        seen = inspect(function, args, kwargs, params, state)
+        costs = costs_of(seen, time, params, state)
+        own_params, params_left = _owned(seen, "params", params)
+        own_state, state_left = _owned(seen, "state", state)
+        inside: dict[int, list[Call]] = {}  # The calls right inside each call.
+        for call in seen.calls:
+            inside.setdefault(call.parent, []).append(call)
+
+        def with_parts(numbers: list[int], **facts: Any) -> Outline:
+            for what in ("flops", "own_flops", "seconds", "own_seconds"):
+                each = [getattr(costs[number], what) for number in numbers]
+                facts[what] = None if None in each else sum(each)
+            groups: dict[tuple[str, str], list[Call]] = {}
+            for number in numbers:
+                for call in inside.get(number, ()):
+                    groups.setdefault(call.key, []).append(call)
+            return Outline(parts=tuple(map(module, groups.values())), **facts)
+
+        def module(calls: list[Call]) -> Outline:
+            first, path = calls[0], calls[0].key[0]
+            return with_parts(
+                [call.number for call in calls],
+                path=path,
+                name=path.rpartition("/")[2],
+                kind=first.kind,
+                config=repr(first.context.module),
+                inputs=first.input_text,
+                output=str(first.output_spec),
+                calls=len(calls),
+                params=own_params.pop(path, {}),
+                state=own_state.pop(path, {}),
+                activation_bytes=sum(call.activation_bytes for call in calls),
+            )
+
+        return with_parts(
+            [-1],
+            path="",
+            name=name_of(getattr(function, "module_class", function)),
+            kind="",
+            output=str(jax.tree.map(ArraySpec.from_array, seen.output)),
+            params=params_left,
+            state=state_left,
+            activation_bytes=sum(call.activation_bytes for call in inside.get(-1, ())),
+        )
+
+    return outlined
+
+
+Arrays = dict[str, ArrayOutline]
+
+
+def _owned(
+    seen: Inspection, kind: str, values: Any
+) -> tuple[dict[str, Arrays], Arrays]:
+    """The arrays of each called module by its path; and the rest by full name.
+
+    Args:
+      seen: The model.
+      kind: `params` or `state`.
+      values: Parameters or state, if they are known.
+    """
+    left = merge((getattr(seen, kind) if values is None else values) or {})
+    called = {call.key[0] for call in seen.calls}
+    owned: dict[str, Arrays] = {}
+    for call in seen.calls:
+        path = call.key[0]
+        if path in owned:
+            continue
+        own = left.pop(path, None)
+        if own is None:
+            # Inside `layer_stack` and `lift` modules know only the end of their path.
+            longer = [p for p in left.keys() - called if p.endswith(f"/{path}")]
+            own = left.pop(longer[0]) if len(longer) == 1 else None
+        if own is None:
+            # In a function that was transformed by itself, only shapes are known.
+            specs = getattr(call.details, kind).items()
+            names = {name.rpartition("/")[::2]: x for name, x in specs}
+            own = {name: x for (p, name), x in names.items() if p == path}
+        owned[path] = _outlines(own)
+    rest = {f"{path}/{name}": x for path, xs in left.items() for name, x in xs.items()}
+    return owned, _outlines(rest)
+
+
+def _outlines(arrays: Mapping[str, Any]) -> Arrays:
+    return {name: ArrayOutline.of(array) for name, array in arrays.items()}
 
 
 def _rendered(it: Outline, depth: int) -> _treescope.Node:

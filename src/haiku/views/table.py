@@ -17,15 +17,82 @@ from haiku.views.text_table import written
 
 __all__ = ["eval_summary", "tabulate"]
 
-_DEFAULT = (
-    "module",
-    "config",
-    "owned_params",
-    "input",
-    "output",
-    "params_size",
-    "params_bytes",
-)
+
+class _Row(NamedTuple):
+    """A call, its cost and its dtypes; None if no column shows them."""
+
+    call: Call
+    cost: Cost | None = None
+    dtypes: CallDtypes | None = None
+
+
+class _Column(NamedTuple):
+    """A column of the table."""
+
+    header: str
+    text: Callable[[Any], str]  # Writes the cell of a row.
+    side: str = "left"
+    shows: str = "call"  # The part of a row that must be known.
+
+
+def _owned_params(row: _Row) -> str:
+    prefix = f"{row.call.key[0]}/"
+    owned = {
+        name.removeprefix(prefix): spec
+        for name, spec in row.call.details.params.items()
+        if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
+    }
+    order = sorted(owned, key=lambda name: (-owned[name].size, name))
+    return "\n".join(f"{name}: {owned[name]}" for name in order)
+
+
+def _module(row: _Row) -> str:
+    titles = (titled(it.key[0], it.kind) for it in (row.call, *row.call.around))
+    return "\n └ ".join(titles)
+
+
+def _params(row: _Row) -> dict[str, Any]:
+    return dict(row.call.details.params)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else seconds_text(value)
+
+
+_COLUMNS = {
+    "module": _Column("Module", _module),
+    "config": _Column("Config", lambda row: repr(row.call.context.module)),
+    "owned_params": _Column("Module params", _owned_params),
+    "input": _Column("Input", lambda row: row.call.input_text),
+    "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
+    "params_size": _Column(
+        "Param count", lambda row: f"{tree_size(_params(row)):,}", "right"
+    ),
+    "params_bytes": _Column(
+        "Param bytes", lambda row: bytes_text(tree_bytes(_params(row))), "right"
+    ),
+    "flops": _Column("FLOPs", lambda row: f"{row.cost.flops:,}", "right", "cost"),
+    "own_flops": _Column(
+        "Own FLOPs", lambda row: f"{row.cost.own_flops:,}", "right", "cost"
+    ),
+    "activation_bytes": _Column(
+        "Activation bytes",
+        lambda row: bytes_text(row.call.activation_bytes),
+        "right",
+        "cost",
+    ),
+    "time": _Column("Time", lambda row: _seconds(row.cost.seconds), "right", "cost"),
+    "own_time": _Column(
+        "Own time", lambda row: _seconds(row.cost.own_seconds), "right", "cost"
+    ),
+    "dtypes": _Column("Dtypes", lambda row: str(row.dtypes), shows="dtypes"),
+}
+_DEFAULT = tuple(name for name, column in _COLUMNS.items() if column.shows == "call")
+
+_FILTERS: dict[str, Callable[[Call], bool]] = {
+    "has_output": lambda call: call.output_spec is not None,
+    "has_params": lambda call: bool(call.details.params),
+}
 
 
 def tabulate(
@@ -97,14 +164,6 @@ def tabulate(
         return written(cells, headers, sides, tabulate_kwargs)
 
     return table
-
-
-class _Row(NamedTuple):
-    """A call, its cost and its dtypes; None if no column shows them."""
-
-    call: Call
-    cost: Cost | None = None
-    dtypes: CallDtypes | None = None
 
 
 def _rows(
@@ -188,79 +247,3 @@ def _known(
             f"Invalid {kind}(s) {unknown}, valid {kind}s are {list(known)}."
         )
     return tuple(names)
-
-
-def _module(call: Call) -> str:
-    titles = (titled(it.key[0], it.kind) for it in (call, *call.around))
-    return "\n └ ".join(titles)
-
-
-def _owned_params(call: Call) -> str:
-    prefix = call.details.module.module_name + "/"
-    params = call.details.params
-    owned = {
-        name.removeprefix(prefix): spec
-        for name, spec in params.items()
-        if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
-    }
-    order = sorted(owned, key=lambda name: (-owned[name].size, name))
-    return "\n".join(f"{name}: {owned[name]}" for name in order)
-
-
-def _params(row: _Row) -> dict[str, Any]:
-    return dict(row.call.details.params)
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else seconds_text(value)
-
-
-class _Column(NamedTuple):
-    """A column.
-
-    Attributes:
-      header: The text above it.
-      text: Writes a row's cell.
-      side: How its text is aligned.
-      shows: What must be known of each call: `call`, `cost` or `dtypes`.
-    """
-
-    header: str
-    text: Callable[[Any], str]
-    side: str = "left"
-    shows: str = "call"
-
-
-_COLUMNS = {
-    "module": _Column("Module", lambda row: _module(row.call)),
-    "config": _Column("Config", lambda row: repr(row.call.details.module)),
-    "owned_params": _Column("Module params", lambda row: _owned_params(row.call)),
-    "input": _Column("Input", lambda row: row.call.input_text),
-    "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
-    "params_size": _Column(
-        "Param count", lambda row: f"{tree_size(_params(row)):,}", "right"
-    ),
-    "params_bytes": _Column(
-        "Param bytes", lambda row: bytes_text(tree_bytes(_params(row))), "right"
-    ),
-    "flops": _Column("FLOPs", lambda row: f"{row.cost.flops:,}", "right", "cost"),
-    "own_flops": _Column(
-        "Own FLOPs", lambda row: f"{row.cost.own_flops:,}", "right", "cost"
-    ),
-    "activation_bytes": _Column(
-        "Activation bytes",
-        lambda row: bytes_text(row.call.activation_bytes),
-        "right",
-        "cost",
-    ),
-    "time": _Column("Time", lambda row: _seconds(row.cost.seconds), "right", "cost"),
-    "own_time": _Column(
-        "Own time", lambda row: _seconds(row.cost.own_seconds), "right", "cost"
-    ),
-    "dtypes": _Column("Dtypes", lambda row: str(row.dtypes), shows="dtypes"),
-}
-
-_FILTERS: dict[str, Callable[[Call], bool]] = {
-    "has_output": lambda call: call.output_spec is not None,
-    "has_params": lambda call: bool(call.details.params),
-}

@@ -8,20 +8,19 @@ from typing import Any
 __all__ = ["grid", "plain", "written"]
 
 
+Rows = Sequence[Sequence[str]]  # Cells of text, which may have several lines.
+
+
 def written(
-    rows: Sequence[Sequence[str]],
+    rows: Rows,
     headers: Sequence[str],
     sides: Sequence[str],
     options: Mapping[str, Any],
 ) -> str:
-    """Writes a table.
+    """Writes a table with the options of `tabulate.tabulate`.
 
-    Args:
-      rows: Cells as text, which may have several lines.
-      headers: Text above each column.
-      sides: `left` or `right` for each column.
-      options: Options of `tabulate.tabulate`. Without that package, only `tablefmt`:
-        `grid` or `plain`.
+    Each column is aligned to its side, `left` or `right`. Without the package there is
+    only the option `tablefmt`, `grid` or `plain`.
     """
     if not isinstance(options, Mapping):
         raise TypeError(
@@ -45,9 +44,7 @@ def written(
     return tabulate(rows, **{"headers": headers, "colalign": sides, **options})
 
 
-def grid(
-    rows: Sequence[Sequence[str]], headers: Sequence[str], sides: Sequence[str]
-) -> str:
+def grid(rows: Rows, headers: Sequence[str], sides: Sequence[str]) -> str:
     """Writes a table with a line around each cell, as the `tabulate` package does."""
     widths, (header, *body) = _aligned(rows, headers, sides)
 
@@ -63,9 +60,7 @@ def grid(
     return "\n".join(out)
 
 
-def plain(
-    rows: Sequence[Sequence[str]], headers: Sequence[str], sides: Sequence[str]
-) -> str:
+def plain(rows: Rows, headers: Sequence[str], sides: Sequence[str]) -> str:
     """Writes a table without lines, as the `tabulate` package does."""
     _, lines = _aligned(rows, headers, sides)
     return "\n".join("  ".join(line).rstrip() for row in lines for line in row)
@@ -75,7 +70,7 @@ _WRITERS = {"grid": grid, "plain": plain}
 
 
 def _aligned(
-    rows: Sequence[Sequence[str]], headers: Sequence[str], sides: Sequence[str]
+    rows: Rows, headers: Sequence[str], sides: Sequence[str]
 ) -> tuple[list[int], list[list[tuple[str, ...]]]]:
     """The width of each column; and the lines of each row, the headers first."""
     cells = [[str(cell).split("\n") for cell in row] for row in (headers, *rows)]
@@ -85,18 +80,14 @@ def _aligned(
         for column in zip(*cells)
     ]
 
-    def padded(cell: list[str], height: int, width: int, side: str) -> list[str]:
-        lines = cell + [""] * (height - len(cell))
-        return [x.rjust(width) if side == "right" else x.ljust(width) for x in lines]
+    def line(cell: list[str], number: int, width: int, side: str) -> str:
+        text = cell[number] if number < len(cell) else ""
+        return text.rjust(width) if side == "right" else text.ljust(width)
 
     return widths, [
-        list(
-            zip(
-                *(
-                    padded(cell, max(map(len, row)), width, side)
-                    for cell, width, side in zip(row, widths, sides)
-                )
-            )
-        )
+        [
+            tuple(line(cell, i, *rest) for cell, *rest in zip(row, widths, sides))
+            for i in range(max(map(len, row)))
+        ]
         for row in cells
     ]

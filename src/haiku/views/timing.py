@@ -26,13 +26,9 @@ _RUNS, _SECONDS = 5, 0.02
 def time_calls(seen: Inspection, params: Any, state: Any) -> list[float | None]:
     """The time of each call, and behind them that of the whole function.
 
-    A call has no time if it did not run, as in a branch that was not taken, or if it
-    ran inside a transformation of JAX's, such as `jax.vmap`, without arrays to run on.
-
-    Args:
-      seen: The inspected model.
-      params: Its parameters; None to make new ones.
-      state: Its state; None to make a new one.
+    None in the place of parameters or state makes new ones. A call has no time if it
+    did not run, as in a branch that was not taken, or if it ran inside a transformation
+    of JAX's, such as `jax.vmap`, without arrays to run on.
     """
     model = seen.model
     arrays = [_example(x) for x in model.arrays]
@@ -40,13 +36,10 @@ def time_calls(seen: Inspection, params: Any, state: Any) -> list[float | None]:
         params, made = jax.jit(model.init)(model.key, arrays)
         state = made if state is None else state
     values = params, state or {}, model.key, arrays
-    watch = _Stopwatch()
-    with jax.disable_jit(), intercept_methods(watch.interceptor()):
-        model.apply(*values)
-    # A loop may have run its body more often than when it was inspected: calls are the
-    # same if they are the n-th of a method in both runs.
-    rest = {key: iter(seconds) for key, seconds in watch.seconds.items()}
-    times = [next(rest.get(call.key, iter(())), None) for call in seen.calls]
+    # A loop may run its body more often than when it was inspected: calls are the same
+    # if they are the n-th of a method in both runs.
+    seconds = {key: iter(times) for key, times in _seconds(model.apply, values).items()}
+    times = [next(seconds.get(call.key, iter(())), None) for call in seen.calls]
     whole = jax.jit(lambda *values: split_arrays(model.apply(*values))[0])
     return [*times, _quickest(whole.lower(*values).compile(), *values)]
 
@@ -63,57 +56,62 @@ def _example(x: Any) -> Any:
     return jax.numpy.zeros(x.shape, x.dtype)
 
 
-class _Stopwatch:
-    """Times every method call on real arrays; `seconds` has the times by method.
+def _seconds(
+    apply: Callable[..., Any], values: tuple[Any, ...]
+) -> dict[tuple[str, str], list[float | None]]:
+    """The times of calls on real arrays, by module and method."""
+    seconds: dict[tuple[str, str], list[float | None]] = {}
+    known: dict[str, float] = {}  # Calls with the same program are timed once.
+    outside = trace_state()
+    is_timing = False
 
-    Calls whose compiled programs are the same are timed once.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[tuple[str, str], list[float | None]] = {}
-        self._known: dict[str, float] = {}
-        self._timing = False
-        self._outside: Any = None
-
-    def interceptor(self) -> Callable[..., Any]:
-        record = recorder([], self._run)
-        self._outside = trace_state()
-
-        def intercept(next_f, args, kwargs, context):
-            # Runs for the clock are not calls of the model.
-            if self._timing:
-                return next_f(*args, **kwargs)
-            return record(next_f, args, kwargs, context)
-
-        return intercept
-
-    def _run(self, call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        nonlocal is_timing
         contents = current_frame("a timed call").snapshot()
-        times = self.seconds.setdefault(call.key, [])
+        times = seconds.setdefault(call.key, [])
+        place = len(times)
         times.append(None)
-        place = len(times) - 1
-        if trace_state() == self._outside:
-            self._timing = True
+        if trace_state() == outside:
+            is_timing = True
             try:
                 with jax.disable_jit(False):
-                    times[place] = self._time(f, contents, args, kwargs)
+                    times[place] = _time(known, f, contents, args, kwargs)
             finally:
-                self._timing = False
+                is_timing = False
         return f(*args, **kwargs)
 
-    def _time(self, f: Callable[..., Any], contents: Any, args: Any, kwargs: Any):
-        arrays, join = split_arrays((args, kwargs))
+    record = recorder([], run)
 
-        def arrays_only(contents, arrays):
-            args, kwargs = join(arrays)
-            out, after = pure(f)(contents, *args, **kwargs)
-            return split_arrays((out, changes(contents, after)))[0]
+    def intercept(next_f, args, kwargs, context):
+        # Runs for the clock are not calls of the model.
+        if is_timing:
+            return next_f(*args, **kwargs)
+        return record(next_f, args, kwargs, context)
 
-        lowered = jax.jit(arrays_only).lower(contents, arrays)
-        text = lowered.as_text()
-        if text not in self._known:
-            self._known[text] = _quickest(lowered.compile(), contents, arrays)
-        return self._known[text]
+    with jax.disable_jit(), intercept_methods(intercept):
+        apply(*values)
+    return seconds
+
+
+def _time(
+    known: dict[str, float],
+    f: Callable[..., Any],
+    contents: Any,
+    args: Any,
+    kwargs: Any,
+) -> float:
+    arrays, join = split_arrays((args, kwargs))
+
+    def arrays_only(contents, arrays):
+        args, kwargs = join(arrays)
+        out, after = pure(f)(contents, *args, **kwargs)
+        return split_arrays((out, changes(contents, after)))[0]
+
+    lowered = jax.jit(arrays_only).lower(contents, arrays)
+    text = lowered.as_text()
+    if text not in known:
+        known[text] = _quickest(lowered.compile(), contents, arrays)
+    return known[text]
 
 
 def _quickest(compiled: Callable[..., Any], *args: Any) -> float:

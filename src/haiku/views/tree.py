@@ -18,6 +18,7 @@ from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, recorder
 from haiku.views.inspection import Model, function_of
+from haiku.views.page import frame, group, page
 
 __all__ = ["ModuleNode", "ModuleTree", "module_tree"]
 
@@ -91,9 +92,8 @@ class ModuleTree:
         return "\n".join([*lines, self._total()])
 
     def _repr_html_(self) -> str:
-        nodes = "".join(_html(node) for node in self.roots)
-        total = html.escape(self._total())
-        return f"<div style='font-family: monospace'>{nodes}<div>{total}</div></div>"
+        nodes = "".join(_html(node, 0) for node in self.roots)
+        return frame(page("modules", nodes, f"<p>{html.escape(self._total())}</p>"))
 
     def _total(self) -> str:
         total = f"{_parameters(tree_size(self.params))}, "
@@ -236,13 +236,7 @@ def _draw(node: ModuleNode, first: str, rest: str, lines: list[str]) -> None:
         _draw(child, rest + branch, rest + below, lines)
 
 
-def _html(node: ModuleNode) -> str:
-    rows = "".join(f"<div>{html.escape(row)}</div>" for row in _rows(node))
-    inside = rows + "".join(_html(child) for child in node.children)
-    head = html.escape(_head(node))
-    if not inside:
-        return f"<div style='margin-left: 1em'>{head}</div>"
-    return (
-        f"<details open style='margin-left: 1em'><summary>{head}</summary>"
-        f"<div style='margin-left: 1.5em'>{inside}</div></details>"
-    )
+def _html(node: ModuleNode, depth: int) -> str:
+    inside = "".join(_html(child, depth + 1) for child in node.children)
+    rows = "".join(f"<code>{html.escape(row)}</code>" for row in _rows(node))
+    return group(html.escape(_head(node)), inside, about=rows, unfolded=depth < 2)

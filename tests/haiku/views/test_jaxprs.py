@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from haiku.views import jaxprs, scopes
+from haiku.views import jaxprs
 
 X = jnp.ones([2, 3])
 
@@ -88,12 +88,12 @@ def test_scopes_and_groups():
         return jnp.exp(x).sum()
 
     eqns = equations(f, X)
-    assert [scopes.scopes(e) for e in eqns][:3] == [["a", "b"], ["a"], ["a"]]
-    group, *rest = scopes.grouped(jaxprs.open_jaxpr(jax.make_jaxpr(f)(X)))
+    assert [jaxprs.scopes(e) for e in eqns][:3] == [["a", "b"], ["a"], ["a"]]
+    group, *rest = jaxprs.grouped(jaxprs.open_jaxpr(jax.make_jaxpr(f)(X)))
     assert (group.name, group.path, len(group.items)) == ("a", ("a",), 3)
     assert (group.items[0].name, group.items[0].path) == ("b", ("a", "b"))
     assert len(rest) == 2
-    names = {name for e in equations(jax.grad(f), X) for name in scopes.scopes(e)}
+    names = {name for e in equations(jax.grad(f), X) for name in jaxprs.scopes(e)}
     assert {"jvp(a)", "transpose(jvp(a))"} <= names
 
 

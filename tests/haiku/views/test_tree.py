@@ -1,6 +1,7 @@
 """The tree of a model before it is run."""
 
 import html.parser
+import re
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +153,7 @@ def test_page():
         open, text = [], ""
 
         def handle_starttag(self, tag, attrs):
-            self.open.append(tag)
+            self.open += [tag] if tag not in ("meta", "input") else []
 
         def handle_endtag(self, tag):
             assert self.open.pop() == tag
@@ -162,7 +163,7 @@ def test_page():
 
     tree = hk.module_tree(lambda x: hk.Sequential([Net("<b>"[1]), jnp.tanh])(x))(X)
     page = Tags()
-    page.feed(tree._repr_html_())
+    page.feed(html.unescape(re.search('srcdoc="(.*?)"', tree._repr_html_(), re.S)[1]))
     assert not page.open
     assert "b (Net)  f32[2,4] -> f32[2,3]  16 parameters" in page.text
     assert "16 parameters, 64.00 B" in page.text
