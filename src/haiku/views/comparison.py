@@ -162,7 +162,7 @@ Pair = tuple[Outline | None, Outline | None]
 
 def _matched(before: Sequence[Outline], after: Sequence[Outline]) -> list[Pair]:
     """Pairs of modules, in the order of `after`; removed ones stay where they were."""
-    left = {id(part): part for part in before}
+    left = {id(a): a for a in before}
     partner: dict[int, Outline] = {}
     for same in (_is_same_name, _is_same_but_for_name):
         for b in after:
@@ -170,13 +170,11 @@ def _matched(before: Sequence[Outline], after: Sequence[Outline]) -> list[Pair]:
             if id(b) not in partner and found is not None:
                 partner[id(b)] = left.pop(id(found))
     pairs: list[Pair] = [(partner.get(id(b)), b) for b in after]
-    order = {id(part): i for i, part in enumerate(before)}
-    for gone in left.values():
-        earlier = (a is not None and order[id(a)] < order[id(gone)] for a, _ in pairs)
-        place = max(
-            (i + 1 for i, is_earlier in enumerate(earlier) if is_earlier), default=0
-        )
-        pairs.insert(place, (gone, None))
+    place = 0  # Behind all that came before in the first model.
+    for a in before:
+        if id(a) in left:
+            pairs.insert(place, (a, None))
+        place = max(place, 1 + next(i for i, pair in enumerate(pairs) if pair[0] is a))
     return pairs
 
 

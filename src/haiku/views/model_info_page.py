@@ -6,7 +6,7 @@ import html
 
 from haiku._text import count_text
 from haiku.views.model_info import Expression, Module
-from haiku.views.page import SCRIPT, STYLE, array_table, bar, group, line, page
+from haiku.views.page import SCRIPT, STYLE, array_table, bar, item, page
 
 __all__ = ["as_html", "as_html_page", "css", "js"]
 
@@ -52,8 +52,8 @@ def as_html(
       >>> group = info.as_html(info.make_model_info(jnp.sin)(jnp.ones(2)))
       >>> page = f"<style>{info.css()}</style>{group}"
     """
-    total = module.flops or 0
     classes = "hk-last" if last else ""
+    total = module.flops or 0
     return _group(module, min_flop, outvars, total, classes, unfolded=True)
 
 
@@ -62,39 +62,39 @@ def _group(
     min_flop: int,
     outvars: str,
     total: int,
-    classes: str = "",
-    unfolded: bool = False,
+    classes: str,
+    unfolded: bool,
 ) -> str:
     shown = [e for e in module.expressions if not _is_small(e, min_flop)]
     inside = "".join(
         _line(e, total)
         if e.submodule is None
-        else _group(e.submodule, min_flop, e.outvars, total)
+        else _group(e.submodule, min_flop, e.outvars, total, "", False)
         for e in shown
     )
     if hidden := len(module.expressions) - len(shown):
         noun = "operation" if hidden == 1 else "operations"
         inside += f'<div class="hk-more">{hidden} smaller {noun}</div>\n'
     sizes = ((module.total_param_size, "params"), (module.total_state_size, "state"))
-    return group(
+    bars = [bar(count_text(size), unit) for size, unit in sizes if size]
+    arrays = (("parameters", module.param_info), ("state", module.state_info))
+    return item(
         f"{_names(outvars)}<b>{html.escape(module.name)}</b>",
-        inside,
-        bars=[bar(count_text(size), unit) for size, unit in sizes if size]
-        + _flops(module.flops, total),
-        about=_arrays("parameters", module.param_info)
-        + _arrays("state", module.state_info),
+        bars=bars + _flops(module.flops, total),
+        inside=inside,
+        about="".join(_arrays(title, info) for title, info in arrays),
         classes=classes,
         unfolded=unfolded,
     )
 
 
 def _line(expression: Expression, total: int) -> str:
-    return line(
+    return item(
         f"{_names(expression.outvars)}<code>{html.escape(expression.primitive)}</code> "
         f"{_names(expression.invars)}",
         expression.details,
         _flops(expression.flops, total),
-        ", ".join(f"{k}={v}" for k, v in expression.params.items()),
+        tooltip=", ".join(f"{k}={v}" for k, v in expression.params.items()),
     )
 
 

@@ -7,20 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from haiku._text import bytes_text, count_text, seconds_text
-from haiku.views.page import array_table, bar, group, page
+from haiku.views.page import array_table, bar, item, page
 from haiku.views.values import ArrayOutline, ValueSummary
 
 __all__ = ["outline_page"]
 
 
 def outline_page(compared: Any, title: str, lead: str = "") -> str:
-    """The page of a `Comparison`; of one model if it is compared with itself.
-
-    Args:
-      compared: The comparison, with the modules inside it.
-      title: The page's title.
-      lead: A sentence above the tree.
-    """
+    """The page of a `Comparison`; of one model if it is compared with itself."""
     whole = compared.there
     facts = [
         (f"{whole.param_count:,}", "parameters"),
@@ -48,12 +42,12 @@ def _module(compared: Any, whole: Any, depth: int) -> str:
     if whole.seconds is not None:
         text = "not timed" if it.seconds is None else seconds_text(it.seconds)
         bars.append(bar(text, "time", it.seconds or 0, whole.seconds))
-    return group(
+    return item(
         f"{marked}<b>{_text(it.name)}</b> "
         f'<span class="hk-kind">{_text(it.kind)}</span>{calls}',
-        "".join(_module(part, whole, depth + 1) for part in compared.parts),
         it.output,
         bars,
+        "".join(_module(part, whole, depth + 1) for part in compared.parts),
         _about(it, compared.notes),
         classes=status,
         # A small model starts unfolded, a large one down to its stages.
@@ -80,13 +74,8 @@ def _about(it: Any, notes: list[str]) -> str:
 
 def _arrays(title: str, arrays: Mapping[str, ArrayOutline]) -> str:
     rows = (
-        (
-            _text(name),
-            _text(str(array.spec)),
-            bytes_text(array.bytes),
-            _values(array.values),
-        )
-        for name, array in arrays.items()
+        (_text(name), str(it.spec), bytes_text(it.bytes), _values(it.values))
+        for name, it in arrays.items()
     )
     return array_table(title, rows, unfolded=True)
 

@@ -9,17 +9,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-__all__ = ["SCRIPT", "STYLE", "array_table", "bar", "frame", "group", "line", "page"]
+__all__ = ["SCRIPT", "STYLE", "array_table", "bar", "frame", "item", "page"]
 
 
 def page(title: str, body: str, above: str = "") -> str:
-    """A whole page.
-
-    Args:
-      title: Its title, as text.
-      body: Groups and lines, as HTML.
-      above: What stands above the search field, as HTML.
-    """
+    """A whole page: a title (text), items, and HTML above the search field."""
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -45,48 +39,34 @@ def frame(whole_page: str) -> str:
     )
 
 
-def group(
+def item(
     name: str,
-    inside: str,
     shape: str = "",
     bars: Iterable[str] = (),
+    inside: str | None = None,
     about: str = "",
     classes: str = "",
     unfolded: bool = False,
+    tooltip: str = "",
 ) -> str:
-    """An element that folds.
+    """A line with a name (HTML), a shape (text) and bars.
 
-    Args:
-      name: HTML at the left of its line.
-      inside: HTML of the groups and lines in it.
-      shape: Text in the middle of its line.
-      bars: Each a `bar`, at the right of its line.
-      about: HTML between its line and what is inside.
-      classes: CSS classes.
-      unfolded: Whether it starts unfolded. Default False.
+    If there is something inside (HTML), it folds; `about` (HTML) comes before that.
     """
-    about = about and f'<div class="hk-about">{about}</div>\n'
-    return (
-        f'<details class="{f"hk-group {classes}".strip()}"'
-        f"{' open' if unfolded else ''}>"
-        f"<summary>{_columns(name, shape, bars)}</summary>\n"
-        f'<div class="hk-inside">{about}{inside}</div></details>\n'
-    )
-
-
-def line(name: str, shape: str, bars: Iterable[str], tooltip: str) -> str:
-    """An element that doesn't fold; its arguments as in `group`."""
-    return (
-        f'<div class="hk-line" title="{html.escape(tooltip)}">'
-        f"{_columns(name, shape, bars)}</div>\n"
-    )
-
-
-def _columns(name: str, shape: str, bars: Iterable[str]) -> str:
-    return (
+    columns = (
         f'<span class="hk-name">{name}</span>'
         f'<span class="hk-shape">{html.escape(shape)}</span>'
         f'<span class="hk-bars">{"".join(bars)}</span>'
+    )
+    if inside is None:
+        tip = html.escape(tooltip)
+        return f'<div class="hk-line" title="{tip}">{columns}</div>\n'
+    about = about and f'<div class="hk-about">{about}</div>\n'
+    classes = f"hk-group {classes}".strip()
+    return (
+        f'<details class="{classes}"{" open" if unfolded else ""}>'
+        f"<summary>{columns}</summary>\n"
+        f'<div class="hk-inside">{about}{inside}</div></details>\n'
     )
 
 

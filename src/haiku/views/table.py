@@ -173,7 +173,7 @@ def _rows(
     if shown <= {"call"}:
         return [_Row(call) for call in _calls(f, args, kwargs)]
     seen = inspect(f, args, kwargs, received="dtypes" in shown)
-    costs = costs_of(seen, time="time" in columns or "own_time" in columns)
+    costs = costs_of(seen, "time" in columns or "own_time" in columns)
     dtypes = dtypes_of_calls(seen) if "dtypes" in shown else [None] * len(seen.calls)
     return [_Row(*row) for row in zip(seen.calls, costs, dtypes)]
 

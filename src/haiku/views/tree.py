@@ -18,7 +18,7 @@ from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, recorder
 from haiku.views.inspection import Model, function_of
-from haiku.views.page import frame, group, page
+from haiku.views.page import frame, item, page
 
 __all__ = ["ModuleNode", "ModuleTree", "module_tree"]
 
@@ -239,4 +239,4 @@ def _draw(node: ModuleNode, first: str, rest: str, lines: list[str]) -> None:
 def _html(node: ModuleNode, depth: int) -> str:
     inside = "".join(_html(child, depth + 1) for child in node.children)
     rows = "".join(f"<code>{html.escape(row)}</code>" for row in _rows(node))
-    return group(html.escape(_head(node)), inside, about=rows, unfolded=depth < 2)
+    return item(html.escape(_head(node)), "", (), inside, rows, unfolded=depth < 2)
