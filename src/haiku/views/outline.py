@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from haiku.views.page import frame
 from haiku.views.text_table import plain
 from haiku.views.values import ArrayOutline
 
-__all__ = ["Outline", "outline"]
+__all__ = ["Outline", "nested", "outline", "summaries"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -41,6 +41,8 @@ class Outline:
       inputs: Shapes and dtypes of the arguments of its first call.
       output: Shapes and dtypes that this call returned.
       calls: How many calls there were.
+      signatures: In an `hk.module_tree`, its calls that differ, those of methods other
+        than `__call__` with their name: `f32[8,4] -> f32[8,3]`.
       params: The parameters that it owns itself, by name. Parameters of modules that
         were not called are with the function, by path.
       state: Its state, in the same way.
@@ -64,6 +66,7 @@ class Outline:
     inputs: str = ""
     output: str = ""
     calls: int = 1
+    signatures: Sequence[str] = ()
     params: Mapping[str, ArrayOutline] = dataclasses.field(default_factory=dict)
     state: Mapping[str, ArrayOutline] = dataclasses.field(default_factory=dict)
     flops: int = 0
@@ -92,25 +95,15 @@ class Outline:
             mlp            6
               out          6
         """
-        params, state = (merge(unpacked(values) or {}) for values in (params, state))
-        tree: dict[str, Any] = {}
-        for path in (*params, *state):
-            at, names = tree, path.split("/")
-            for i, name in enumerate(names):
-                if name != "~" or i == len(names) - 1:
-                    at = at.setdefault("/".join(names[: i + 1]), {})
-
-        def outline(path: str, inside: dict[str, Any]) -> Outline:
-            return cls(
-                path=path,
-                name=path.rpartition("/")[2] or "params",
-                kind="",
-                params=_outlines(params.get(path, {})),
-                state=_outlines(state.get(path, {})),
-                parts=tuple(outline(*item) for item in inside.items()),
-            )
-
-        return outline("", tree)
+        modules: dict[str, dict[str, Any]] = {}
+        for kind, values in (("params", params), ("state", state)):
+            for path, arrays in merge(unpacked(values) or {}).items():
+                names = path.split("/")
+                for i, name in enumerate(names[:-1], 1):
+                    if name != "~":
+                        modules.setdefault("/".join(names[:i]), {})
+                modules.setdefault(path, {})[kind] = summaries(arrays)
+        return cls("", "params", "", parts=nested(modules))
 
     @property
     def param_count(self) -> int:
@@ -323,13 +316,31 @@ def _owned(
             specs = getattr(call.details, kind).items()
             names = {name.rpartition("/")[::2]: x for name, x in specs}
             own = {name: x for (p, name), x in names.items() if p == path}
-        owned[path] = _outlines(own)
+        owned[path] = summaries(own)
     rest = {f"{path}/{name}": x for path, xs in left.items() for name, x in xs.items()}
-    return owned, _outlines(rest)
+    return owned, summaries(rest)
 
 
-def _outlines(arrays: Mapping[str, Any]) -> Arrays:
+def summaries(arrays: Mapping[str, Any]) -> Arrays:
+    """The arrays of an outline."""
     return {name: ArrayOutline.of(array) for name, array in arrays.items()}
+
+
+def nested(modules: Mapping[str, Mapping[str, Any]]) -> tuple[Outline, ...]:
+    """Outlines of modules by path, each inside the nearest around it."""
+    inside: dict[str, list[str]] = {}
+    for path in modules:
+        around = path.rpartition("/")[0]
+        while around and around not in modules:
+            around = around.rpartition("/")[0]
+        inside.setdefault(around, []).append(path)
+
+    def outline(path: str) -> Outline:
+        parts = tuple(map(outline, inside.get(path, ())))
+        facts = {"kind": "", **modules[path]}
+        return Outline(path, path.rpartition("/")[2], parts=parts, **facts)
+
+    return tuple(map(outline, inside.get("", ())))
 
 
 def _rendered(it: Outline, depth: int) -> _treescope.Node:

@@ -19,9 +19,10 @@ def outline_page(compared: Any, title: str, lead: str = "") -> str:
     facts = [
         (f"{whole.param_count:,}", "parameters"),
         (bytes_text(whole.param_bytes), "of parameters"),
-        (count_text(whole.flops), "FLOPs"),
-        (bytes_text(whole.activation_bytes), "of activations"),
     ]
+    if whole.flops:
+        facts.append((count_text(whole.flops), "FLOPs"))
+        facts.append((bytes_text(whole.activation_bytes), "of activations"))
     if whole.seconds is not None:
         facts.append((seconds_text(whole.seconds), "measured"))
     cards = "".join(f"<div><b>{_text(n)}</b> {what}</div>" for n, what in facts)
@@ -35,10 +36,9 @@ def _module(compared: Any, whole: Any, depth: int) -> str:
     mark = {"added": "+", "removed": "−", "changed": "~"}.get(status, "")
     marked = f'<i class="hk-mark" title="{status}">{mark}</i> ' if mark else ""
     calls = f' <span class="hk-soft">{it.calls} calls</span>' if it.calls > 1 else ""
-    bars = [
-        bar(f"{it.param_count:,}", "params", it.param_count, whole.param_count),
-        bar(count_text(it.flops), "FLOPs", it.flops, whole.flops),
-    ]
+    bars = [bar(f"{it.param_count:,}", "params", it.param_count, whole.param_count)]
+    if whole.flops:
+        bars.append(bar(count_text(it.flops), "FLOPs", it.flops, whole.flops))
     if whole.seconds is not None:
         text = "not timed" if it.seconds is None else seconds_text(it.seconds)
         bars.append(bar(text, "time", it.seconds or 0, whole.seconds))
@@ -59,15 +59,15 @@ def _about(it: Any, notes: list[str]) -> str:
     lines = [f'<div class="hk-note">{_text(note)}</div>' for note in notes]
     if it.config:
         lines.append(f"<code>{_text(it.config)}</code>")
-    soft = []
-    if it.path:
+    soft = [it.path, *it.signatures]
+    if it.inputs:
         size = bytes_text(it.activation_bytes)
-        soft.append(f"{it.path}: takes {it.inputs}; {size} of activations")
-    if it.parts:
+        soft[0] += f": takes {it.inputs}; {size} of activations"
+    if it.parts and it.flops:
         own = [count_text(it.own_flops, "FLOPs")]
         own += [] if it.own_seconds is None else [seconds_text(it.own_seconds)]
         soft.append(f"own: {', '.join(own)}")
-    lines += [f'<div class="hk-soft">{_text(line)}</div>' for line in soft]
+    lines += [f'<div class="hk-soft">{_text(line)}</div>' for line in soft if line]
     lines += [_arrays("parameters", it.params), _arrays("state", it.state)]
     return "".join(lines)
 

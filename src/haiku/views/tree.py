@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,93 +13,52 @@ from haiku._core.modules.name_scope import NameScopeModule
 from haiku._core.runs.frame import frames
 from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
-from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, recorder
-from haiku.views.inspection import Model, function_of
-from haiku.views.page import frame, item, page
+from haiku.views.inspection import Model, function_of, name_of
+from haiku.views.outline import Outline, nested, summaries
 
-__all__ = ["ModuleNode", "ModuleTree", "module_tree"]
-
-
-@dataclasses.dataclass
-class ModuleNode:
-    """One module.
-
-    Attributes:
-      path: Its path; `~` is outside all modules.
-      label: The part of its path behind that of the module around it.
-      class_name: Its class; None if only parameters of that path are known.
-      calls: Its methods as they ran: `f32[8,4] -> f32[8,3]`, those other than
-        `__call__` with their name.
-      params: Its own parameters by name, as `jax.ShapeDtypeStruct`.
-      state: Its own state by name, as `jax.ShapeDtypeStruct`.
-      children: The modules inside.
-    """
-
-    path: str
-    label: str
-    class_name: str | None = None
-    calls: list[str] = dataclasses.field(default_factory=list)
-    params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    state: dict[str, Any] = dataclasses.field(default_factory=dict)
-    children: list[ModuleNode] = dataclasses.field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """How many numbers its parameters hold, those of modules inside included."""
-        return tree_size(self.params) + sum(child.size for child in self.children)
+__all__ = ["ModuleTree", "module_tree"]
 
 
-@dataclasses.dataclass(repr=False)
-class ModuleTree:
-    """The modules of a model, nested by path; its text is the drawn tree.
+class ModuleTree(Outline):
+    """Modules nested by path, as `init` makes them; its text is the drawn tree.
 
-    Attributes:
-      roots: The outermost modules, in the order in which they were built.
-      params: The parameters of `init`, as `jax.ShapeDtypeStruct`.
-      state: The state of `init`, as `jax.ShapeDtypeStruct`.
+    Parameters and state outside all modules are at the path `~`.
 
     Example:
       >>> tree = hk.module_tree(lambda x: hk.nets.MLP([5, 3])(x))(jnp.ones([2, 4]))
-      >>> tree["mlp/~/linear_0"].calls, [node.path for node in tree.roots]
-      (['f32[2,4] -> f32[2,5]'], ['mlp'])
+      >>> tree["mlp/~/linear_0"].signatures, [node.path for node in tree]
+      (['f32[2,4] -> f32[2,5]'], ['mlp', 'mlp/~/linear_0', 'mlp/~/linear_1'])
     """
 
-    roots: list[ModuleNode]
-    params: Mapping[str, Mapping[str, Any]]
-    state: Mapping[str, Mapping[str, Any]]
+    def __iter__(self) -> Iterator[Outline]:
+        return (node for _, node in self.walk() if node is not self)
 
-    def __iter__(self) -> Iterator[ModuleNode]:
-        waiting = list(self.roots)
-        while waiting:
-            node = waiting.pop(0)
-            yield node
-            waiting = node.children + waiting
-
-    def __getitem__(self, path: str) -> ModuleNode:
+    def __getitem__(self, path: str) -> Outline:
         for node in self:
             if node.path == path:
                 return node
         near = nearest(path, (node.path for node in self)) or "none"
         raise KeyError(f"There is no module {path!r}: the nearest are {near}.")
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         lines: list[str] = []
-        for node in self.roots:
-            _draw(node, "", "", lines)
+        for node in self.parts:
+            _draw(node, node.path, "", "", lines)
         return "\n".join([*lines, self._total()])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        nodes = "".join(_html(node, 0) for node in self.roots)
-        return frame(page("modules", nodes, f"<p>{html.escape(self._total())}</p>"))
+        nodes = "".join(_html(node, node.path) for node in self.parts)
+        total = html.escape(self._total())
+        return f"<div style='font-family: monospace'>{nodes}<div>{total}</div></div>"
 
     def _total(self) -> str:
-        total = f"{_parameters(tree_size(self.params))}, "
-        total += bytes_text(tree_bytes(self.params))
-        if self.state:
-            total += f"; state {bytes_text(tree_bytes(self.state))}"
-        return total
+        total = f"{_parameters(self.param_count)}, {bytes_text(self.param_bytes)}"
+        state = [array.bytes for node in self for array in node.state.values()]
+        return total + (f"; state {bytes_text(sum(state))}" if state else "")
 
 
 def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
@@ -115,8 +73,8 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
     Returns:
       A function of the arguments of `f` (of `init` for `hk.multi_transform`), arrays or
       `jax.ShapeDtypeStruct`s; others, such as `True`, are passed on unchanged. It
-      returns a `ModuleTree`, which prints itself, in notebooks too, has its nodes by
-      path, and the shapes of parameters and state.
+      returns an `hk.views.Outline` by path that prints the tree, in notebooks too, and
+      has its modules by path: `tree["mlp/~/linear_0"].params`.
 
     Raises:
       TypeError: `f` is something else.
@@ -136,21 +94,22 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
 
     def tree(*args: Any, **kwargs: Any) -> ModuleTree:
         model = Model(function, args, kwargs)
-        nodes: dict[str, ModuleNode] = {}
-        run = _noting(nodes, len(frames.get()) + 1)
+        modules: dict[str, dict[str, Any]] = {}
+        run = _noting(modules, len(frames.get()) + 1)
         with intercept_methods(recorder([], run, constructors=True)):
             params, state = jax.eval_shape(model.init, model.key, model.arrays)
         for kind, values in (("params", params), ("state", state)):
             for path, named in values.items():
-                node = nodes.setdefault(path, ModuleNode(path, path))
-                setattr(node, kind, {name: named[name] for name in sorted(named)})
-        return ModuleTree(_nested(nodes), params, state)
+                arrays = {name: named[name] for name in sorted(named)}
+                modules.setdefault(path, {})[kind] = summaries(arrays)
+        name = name_of(getattr(function, "module_class", function))
+        return ModuleTree("", name, "", parts=nested(modules))
 
     return tree
 
 
-def _noting(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
-    """Runs calls, and notes them with their module, by its path in the parameters."""
+def _noting(modules: dict[str, dict[str, Any]], depth: int) -> Callable[..., Any]:
+    """Runs calls, and notes them by the path of their module in the parameters."""
 
     def run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         out = f(*args, **kwargs)
@@ -159,38 +118,23 @@ def _noting(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
         if len(frames.get()) > depth and frame.lifted_prefix is None:
             return out
         module, method, *_ = call.context
-        path = (frame.lifted_prefix or "") + module.module_name
-        node = nodes.setdefault(path, ModuleNode(path, path))
         kind = type(module)
-        node.class_name = "name scope" if kind is NameScopeModule else kind.__name__
-        if kind.__module__.startswith("haiku.") and kind.__name__[0] == "_":
-            node.class_name = None
+        is_ours = kind.__module__.startswith("haiku.") and kind.__name__[0] == "_"
+        path = (frame.lifted_prefix or "") + module.module_name
+        facts = modules.setdefault(path, {"signatures": []})
+        facts["kind"] = "name scope" if kind is NameScopeModule else kind.__name__
+        if is_ours:
+            facts["kind"] = ""
         elif method != "__init__":
             given = [_shown(x) for x in args]
             given += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
             text = "" if method == "__call__" else f".{method} "
             text += f"{', '.join(given) or '()'} -> {_shown(out)}"
-            if text not in node.calls:
-                node.calls.append(text)
+            if text not in facts["signatures"]:
+                facts["signatures"].append(text)
         return out
 
     return run
-
-
-def _nested(nodes: dict[str, ModuleNode]) -> list[ModuleNode]:
-    """The outermost nodes; the others become children of the nearest around them."""
-    roots = []
-    for path, node in nodes.items():
-        around = path
-        while "/" in around:
-            around = around.rpartition("/")[0]
-            if around in nodes:
-                node.label = path[len(around) + 1 :]
-                nodes[around].children.append(node)
-                break
-        else:
-            roots.append(node)
-    return roots
 
 
 def _shown(value: Any) -> str:
@@ -212,31 +156,42 @@ def _parameters(count: int) -> str:
     return f"{count:,} parameter{'' if count == 1 else 's'}"
 
 
-def _head(node: ModuleNode) -> str:
-    call = f"  {node.calls[0]}" if len(node.calls) == 1 else ""
-    size = f"  {_parameters(node.size)}" if node.size else ""
-    return titled(node.label, node.class_name) + call + size
+def _head(node: Outline, label: str) -> str:
+    call = f"  {node.signatures[0]}" if len(node.signatures) == 1 else ""
+    size = f"  {_parameters(node.param_count)}" if node.param_count else ""
+    return titled(label, node.kind) + call + size
 
 
-def _rows(node: ModuleNode) -> list[str]:
-    rows = list(node.calls) if len(node.calls) > 1 else []
-    named = [(name, _shown(value), "") for name, value in node.params.items()]
-    named += [(name, _shown(value), "  state") for name, value in node.state.items()]
+def _rows(node: Outline) -> list[str]:
+    rows = list(node.signatures) if len(node.signatures) > 1 else []
+    named = [(name, array, "") for name, array in node.params.items()]
+    named += [(name, array, "  state") for name, array in node.state.items()]
     width = max((len(name) for name, _, _ in named), default=0)
-    return rows + [f"{name:{width}}  {shown}{kind}" for name, shown, kind in named]
+    return rows + [f"{name:{width}}  {array}{kind}" for name, array, kind in named]
 
 
-def _draw(node: ModuleNode, first: str, rest: str, lines: list[str]) -> None:
-    lines.append(first + _head(node))
-    bar = "│ " if node.children else "  "
+def _labels(node: Outline) -> list[tuple[Outline, str]]:
+    """The modules inside, with their path from here."""
+    return [(part, part.path[len(node.path) + 1 :]) for part in node.parts]
+
+
+def _draw(node: Outline, label: str, first: str, rest: str, lines: list[str]) -> None:
+    lines.append(first + _head(node, label))
+    bar = "│ " if node.parts else "  "
     lines.extend(rest + bar + row for row in _rows(node))
-    for i, child in enumerate(node.children):
-        last = i == len(node.children) - 1
+    for part, inner in _labels(node):
+        last = part is node.parts[-1]
         branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        _draw(child, rest + branch, rest + below, lines)
+        _draw(part, inner, rest + branch, rest + below, lines)
 
 
-def _html(node: ModuleNode, depth: int) -> str:
-    inside = "".join(_html(child, depth + 1) for child in node.children)
-    rows = "".join(f"<code>{html.escape(row)}</code>" for row in _rows(node))
-    return item(html.escape(_head(node)), "", (), inside, rows, unfolded=depth < 2)
+def _html(node: Outline, label: str) -> str:
+    inside = "".join(f"<div>{html.escape(row)}</div>" for row in _rows(node))
+    inside += "".join(_html(part, inner) for part, inner in _labels(node))
+    head = html.escape(_head(node, label))
+    if not inside:
+        return f"<div style='margin-left: 1em'>{head}</div>"
+    return (
+        f"<details open style='margin-left: 1em'><summary>{head}</summary>"
+        f"<div style='margin-left: 1.5em'>{inside}</div></details>"
+    )

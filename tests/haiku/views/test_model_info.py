@@ -139,7 +139,9 @@ def test_calls_have_names():
     ],
 )
 def test_flop_counts(f, args, expected):
-    assert (info.make_model_info(f, compute_flops=hk.views.flops)(*args).flops) == expected
+    assert (
+        info.make_model_info(f, compute_flops=hk.views.flops)(*args).flops
+    ) == expected
 
 
 def test_flops_of_a_convolution():
