@@ -11,8 +11,6 @@ import jax
 
 from haiku._text import array_text
 
-__all__ = ["ArraySpec", "is_array", "split_arrays"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ArraySpec:
@@ -32,16 +30,10 @@ class ArraySpec:
 
     @classmethod
     def from_array(cls, array: Any) -> ArraySpec:
-        """The spec of an array.
-
-        Args:
-          array: Anything that has a shape and a dtype.
-
-        Returns:
-          Its spec.
+        """The spec of anything that has a shape and a dtype.
 
         Raises:
-          AttributeError: `array` has no shape or no dtype.
+          AttributeError: `array` has none.
         """
         if not is_array(array):
             # An AttributeError, since that is what programs may catch here.

@@ -13,8 +13,6 @@ from haiku._core import MethodContext, Module
 from haiku.data_structures import tree_bytes
 from haiku.views.arrays import ArraySpec
 
-__all__ = ["Call", "MethodInvocation", "ModuleDetails", "recorder", "spec"]
-
 
 @dataclasses.dataclass(frozen=True)
 class ModuleDetails:
@@ -40,15 +38,7 @@ class ModuleDetails:
 
     @classmethod
     def of(cls, module: Module, method_name: str) -> ModuleDetails:
-        """The details of a module as it is now, inside a transformed function.
-
-        Args:
-          module: The module.
-          method_name: The method that runs.
-
-        Returns:
-          The details, with the parameters and state that the module has by now.
-        """
+        """The details of a module as it is now, inside a transformed function."""
         params, state = module.params_dict(), module.state_dict()
         return cls(module, method_name, _sorted_specs(params), _sorted_specs(state))
 

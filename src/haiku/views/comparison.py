@@ -11,8 +11,6 @@ from haiku._text import count_text, titled
 from haiku.views.outline_page import outline_page
 from haiku.views.values import ArrayOutline
 
-__all__ = ["Comparison", "compared"]
-
 Outline = Any  # It imports this file.
 
 
@@ -75,11 +73,7 @@ class Comparison:
         return [path for path in found if path]  # The function itself has no path.
 
     def walk(self) -> Iterator[Comparison]:
-        """Goes through it and everything inside, outermost first.
-
-        Yields:
-          A `Comparison` each.
-        """
+        """It and everything inside, outermost first."""
         yield self
         for part in self.parts:
             yield from part.walk()
@@ -88,11 +82,7 @@ class Comparison:
         return any(part.status for part in self.walk())
 
     def as_html(self) -> str:
-        """Writes a web page: both models in one tree, with marks where they differ.
-
-        Returns:
-          HTML that loads nothing.
-        """
+        """A web page of one file: both models in one tree, marked where they differ."""
         names = (it.name if it else None for it in (self.before, self.after))
         return outline_page(self, " → ".join(map(str, names)), self.totals())
 

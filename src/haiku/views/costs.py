@@ -21,8 +21,6 @@ from haiku.views.flops import flops, is_move
 from haiku.views.inspection import Inspection
 from haiku.views.jaxprs import branches, called, calls_around
 
-__all__ = ["CallDtypes", "Cost", "costs_of", "dtypes_of_calls"]
-
 
 @dataclasses.dataclass
 class Cost:

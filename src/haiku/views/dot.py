@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 
-__all__ = ["Box", "Graph", "Node"]
-
 _FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
 _COLORS = {  # Fill and border of a node by its kind.
     "operation": ("#FFFFFF", "#5B6B7A"),

@@ -7,8 +7,6 @@ from typing import Any
 
 import jax
 
-__all__ = ["flops", "is_move"]
-
 
 def flops(eqn: Any, expression: Any = None) -> int:
     """Counts an equation's floating point operations, for `compute_flops`.

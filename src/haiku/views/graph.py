@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from haiku._core import Module
+from haiku.views.calls import Call
 from haiku.views.dot import Box, Graph, Node
 from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import (
@@ -25,8 +26,6 @@ from haiku.views.jaxprs import (
     is_literal,
     scopes,
 )
-
-__all__ = ["abstract_to_dot", "to_dot"]
 
 
 def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
@@ -52,9 +51,7 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        program, out, calls = traced(
-            fun, args, kwargs, lambda _, f, args, kwargs: f(*args, **kwargs)
-        )
+        program, out, calls = traced(fun, args, kwargs, _run)
         drawing = _Drawing({path: it.context.module for path, it in calls.items()})
         drawing.draw(program, _input_titles(fun, args, kwargs), out)
         return drawing.graph.text(name_of(fun))
@@ -63,19 +60,13 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
 
 
 def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
-    """Makes a function that draws what a function computes, given shapes alone.
-
-    It is `hk.to_dot`, which computes nothing either.
+    """Is `hk.to_dot`, which computes nothing either: shapes are enough.
 
     Args:
       fun: A function of arrays.
 
     Returns:
-      A function of `jax.ShapeDtypeStruct`s or arrays that returns text in Graphviz's
-      language.
-
-    Raises:
-      TypeError: `fun` can't be called.
+      A function of arrays or `jax.ShapeDtypeStruct`s that returns the graph as text.
 
     Example:
       >>> dot = hk.experimental.abstract_to_dot(jnp.sin)
@@ -83,6 +74,10 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       'digraph'
     """
     return to_dot(fun)
+
+
+def _run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    return f(*args, **kwargs)
 
 
 def _input_titles(

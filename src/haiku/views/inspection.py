@@ -24,16 +24,6 @@ from haiku.views.arrays import split_arrays
 from haiku.views.calls import Call, recorder, spec
 from haiku.views.jaxprs import call_scope, open_jaxpr
 
-__all__ = [
-    "Inspection",
-    "Model",
-    "check_callable",
-    "function_of",
-    "inspect",
-    "name_of",
-    "traced",
-]
-
 
 class Model:
     """A model with its arguments, as JAX can trace it.
@@ -113,9 +103,8 @@ def _receiver(calls: list[Call]) -> Callable[..., Any]:
         first = len(calls)
         out = next_f(*args, **kwargs)
         # Another interceptor may have called other modules before this method.
-        same = (c for c in calls[first:] if c.context.module is context.module)
-        for call in same:
-            if call.context.method_name == context.method_name:
+        for call in calls[first:]:
+            if call.context.orig_method == context.orig_method:
                 call.received_spec = spec(out)
                 break
         return out
@@ -135,7 +124,8 @@ def function_of(model: Any) -> Any:
 
 
 def name_of(f: Callable[..., Any]) -> str:
-    """The name of a function, or of what a `functools.partial` calls."""
+    """The name of a function, a blueprint's class, or what a partial calls."""
+    f = getattr(f, "module_class", f)
     while not hasattr(f, "__name__") and hasattr(f, "func"):
         f = f.func
     return getattr(f, "__name__", type(f).__name__)

@@ -9,21 +9,6 @@ from typing import Any
 
 import jax
 
-__all__ = [
-    "Group",
-    "Inner",
-    "Letters",
-    "aval_text",
-    "branches",
-    "call_scope",
-    "called",
-    "calls_around",
-    "grouped",
-    "is_literal",
-    "open_jaxpr",
-    "scopes",
-]
-
 # Primitives that run an inner program, with the name that a reader knows.
 _CALLS = {
     "closed_call": "call",

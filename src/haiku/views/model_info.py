@@ -12,8 +12,6 @@ from haiku.views.calls import Call
 from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import Group, Letters, aval_text, called, grouped, scopes
 
-__all__ = ["Expression", "Module", "format_module", "make_model_info"]
-
 
 @dataclasses.dataclass
 class Expression:

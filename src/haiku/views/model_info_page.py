@@ -8,8 +8,6 @@ from haiku._text import count_text
 from haiku.views.model_info import Expression, Module
 from haiku.views.page import SCRIPT, STYLE, array_table, bar, item, page
 
-__all__ = ["as_html", "as_html_page", "css", "js"]
-
 
 def as_html_page(module: Module, min_flop: int = 1000) -> str:
     """Writes a whole web page of a model.
@@ -117,10 +115,7 @@ def _arrays(title: str, info: dict[str, str]) -> str:
 
 
 def css() -> str:
-    """The style sheet of `as_html`'s elements.
-
-    Returns:
-      CSS, to be put into a `<style>` element.
+    """The style sheet of `as_html`'s elements, for a `<style>` element.
 
     Example:
       >>> info = hk.experimental.jaxpr_info
@@ -132,10 +127,7 @@ def css() -> str:
 
 
 def js() -> str:
-    """The script of `as_html_page`'s buttons and search field.
-
-    Returns:
-      JavaScript, to be put into a `<script>` element after the page's body.
+    """The script of `as_html_page`, for a `<script>` element at the page's end.
 
     Example:
       >>> info = hk.experimental.jaxpr_info

@@ -23,8 +23,6 @@ from haiku.views.page import frame
 from haiku.views.text_table import plain
 from haiku.views.values import ArrayOutline
 
-__all__ = ["Outline", "nested", "outline", "summaries"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Outline:
@@ -118,14 +116,7 @@ class Outline:
         return own + sum(part.param_bytes for part in self.parts)
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Outline]]:
-        """Goes through it and everything inside, outermost first.
-
-        Args:
-          depth: The depth of the outline itself. Default 0.
-
-        Yields:
-          Pairs `(depth, outline)`.
-        """
+        """Pairs `(depth, outline)` of it and everything inside, outermost first."""
         yield depth, self
         for part in self.parts:
             yield from part.walk(depth + 1)
@@ -164,11 +155,7 @@ class Outline:
         return compared(self, after)
 
     def as_html(self) -> str:
-        """Writes a web page: modules that fold, with their arrays, costs and values.
-
-        Returns:
-          HTML that loads nothing, to be written to a file or shown in a notebook.
-        """
+        """A web page of one file: modules that fold, their arrays, costs and values."""
         return outline_page(compared(self, self), self.name)
 
     def __str__(self) -> str:
@@ -275,7 +262,7 @@ def outline(
         return with_parts(
             [-1],
             path="",
-            name=name_of(getattr(function, "module_class", function)),
+            name=name_of(function),
             kind="",
             output=str(jax.tree.map(ArraySpec.from_array, seen.output)),
             params=params_left,
@@ -292,13 +279,7 @@ Arrays = dict[str, ArrayOutline]
 def _owned(
     seen: Inspection, kind: str, values: Any
 ) -> tuple[dict[str, Arrays], Arrays]:
-    """The arrays of each called module by its path; and the rest by full name.
-
-    Args:
-      seen: The model.
-      kind: `params` or `state`.
-      values: Parameters or state, if they are known.
-    """
+    """The arrays of each called module by its path; and the rest by full name."""
     left = merge((getattr(seen, kind) if values is None else values) or {})
     called = {call.key[0] for call in seen.calls}
     owned: dict[str, Arrays] = {}

@@ -10,8 +10,6 @@ from haiku._text import bytes_text, count_text, seconds_text
 from haiku.views.page import array_table, bar, item, page
 from haiku.views.values import ArrayOutline, ValueSummary
 
-__all__ = ["outline_page"]
-
 
 def outline_page(compared: Any, title: str, lead: str = "") -> str:
     """The page of a `Comparison`; of one model if it is compared with itself."""

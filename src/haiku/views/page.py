@@ -9,8 +9,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-__all__ = ["SCRIPT", "STYLE", "array_table", "bar", "frame", "item", "page"]
-
 
 def page(title: str, body: str, above: str = "") -> str:
     """A whole page: a title (text), items, and HTML above the search field."""

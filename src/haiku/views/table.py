@@ -15,8 +15,6 @@ from haiku.views.costs import CallDtypes, Cost, costs_of, dtypes_of_calls
 from haiku.views.inspection import function_of, inspect
 from haiku.views.text_table import written
 
-__all__ = ["eval_summary", "tabulate"]
-
 
 class _Row(NamedTuple):
     """A call, its cost and its dtypes; None if no column shows them."""
@@ -51,8 +49,12 @@ def _module(row: _Row) -> str:
     return "\n └ ".join(titles)
 
 
-def _params(row: _Row) -> dict[str, Any]:
-    return dict(row.call.details.params)
+def _param_count(row: _Row) -> str:
+    return f"{tree_size(dict(row.call.details.params)):,}"
+
+
+def _param_bytes(row: _Row) -> str:
+    return bytes_text(tree_bytes(dict(row.call.details.params)))
 
 
 def _seconds(value: float | None) -> str:
@@ -65,12 +67,8 @@ _COLUMNS = {
     "owned_params": _Column("Module params", _owned_params),
     "input": _Column("Input", lambda row: row.call.input_text),
     "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
-    "params_size": _Column(
-        "Param count", lambda row: f"{tree_size(_params(row)):,}", "right"
-    ),
-    "params_bytes": _Column(
-        "Param bytes", lambda row: bytes_text(tree_bytes(_params(row))), "right"
-    ),
+    "params_size": _Column("Param count", _param_count, "right"),
+    "params_bytes": _Column("Param bytes", _param_bytes, "right"),
     "flops": _Column("FLOPs", lambda row: f"{row.cost.flops:,}", "right", "cost"),
     "own_flops": _Column(
         "Own FLOPs", lambda row: f"{row.cost.own_flops:,}", "right", "cost"
@@ -145,8 +143,8 @@ def tabulate(
       |  └ mlp (MLP)            |          |
       +-------------------------+----------+
     """
-    columns = _known("column", columns, _COLUMNS, default=_DEFAULT)
-    filters = _known("filter", filters, _FILTERS, default=("has_output",))
+    columns = _known("column", _DEFAULT if columns is None else columns, _COLUMNS)
+    filters = _known("filter", ["has_output"] if filters is None else filters, _FILTERS)
     if tabulate_kwargs is None:
         tabulate_kwargs = {"tablefmt": "grid"}
     shown = [_COLUMNS[name] for name in columns]
@@ -211,14 +209,10 @@ def eval_summary(
     def summary(*args: Any, **kwargs: Any) -> Sequence[MethodInvocation]:
         return [
             MethodInvocation(
-                module_details=call.details,
-                args_spec=call.args_spec,
-                kwargs_spec=call.kwargs_spec,
-                output_spec=call.output_spec,
-                context=call.context,
-                call_stack=tuple(it.details for it in (call, *call.around)),
+                *(it.details, it.args_spec, it.kwargs_spec, it.output_spec, it.context),
+                call_stack=tuple(call.details for call in (it, *it.around)),
             )
-            for call in _calls(f, args, kwargs)
+            for it in _calls(f, args, kwargs)
         ]
 
     return summary
@@ -230,15 +224,8 @@ def _calls(f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
     return inspect(f, args, kwargs).calls
 
 
-def _known(
-    kind: str,
-    names: Sequence[str] | None,
-    known: Mapping[str, Any],
-    default: tuple[str, ...],
-) -> tuple[str, ...]:
-    """The names that are given; ValueError if one of them is not known."""
-    if names is None:
-        return default
+def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:
+    """The names; ValueError if one of them is not known."""
     if isinstance(names, str):
         raise ValueError(f"{kind}s are a list of names, got {names!r}: [{names!r}].")
     unknown = [name for name in names if name not in known]
@@ -246,4 +233,4 @@ def _known(
         raise ValueError(
             f"Invalid {kind}(s) {unknown}, valid {kind}s are {list(known)}."
         )
-    return tuple(names)
+    return names

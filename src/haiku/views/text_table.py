@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["grid", "plain", "written"]
-
-
 Rows = Sequence[Sequence[str]]  # Cells of text, which may have several lines.
 
 
@@ -40,7 +37,7 @@ def written(
         return _WRITERS[options["tablefmt"]](rows, headers, sides)
     if options.get("showindex", "default") not in ("default", "never", False):
         sides = ["right", *sides]
-    # Without `colalign` the texts `1,000` and `12` would be numbers.
+    # Without sides, tabulate would align texts such as `1,000` as numbers.
     return tabulate(rows, **{"headers": headers, "colalign": sides, **options})
 
 

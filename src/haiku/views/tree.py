@@ -18,8 +18,6 @@ from haiku.views.calls import Call, recorder
 from haiku.views.inspection import Model, function_of, name_of
 from haiku.views.outline import Outline, nested, summaries
 
-__all__ = ["ModuleTree", "module_tree"]
-
 
 class ModuleTree(Outline):
     """Modules nested by path, as `init` makes them; its text is the drawn tree.
@@ -102,8 +100,7 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
             for path, named in values.items():
                 arrays = {name: named[name] for name in sorted(named)}
                 modules.setdefault(path, {})[kind] = summaries(arrays)
-        name = name_of(getattr(function, "module_class", function))
-        return ModuleTree("", name, "", parts=nested(modules))
+        return ModuleTree("", name_of(function), "", parts=nested(modules))
 
     return tree
 

@@ -14,8 +14,6 @@ from haiku import _treescope
 from haiku.data_structures import tree_bytes
 from haiku.views.arrays import ArraySpec
 
-__all__ = ["ArrayOutline", "ValueSummary"]
-
 _BINS = 24
 
 
