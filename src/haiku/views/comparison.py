@@ -90,7 +90,7 @@ class Comparison:
         """How many modules differ, and the size and cost of both models."""
         count = [len(self.added), len(self.removed), len(self.changed)]
         words = [f"{n} {what}" for n, what in zip(count, _MARKS) if n]
-        (old_params, old_flops), (params, flops) = _sizes(self)
+        (old_params, params), (old_flops, flops) = _sizes(self)
         sizes = [f"{params:,} parameters", count_text(flops, "FLOPs")]
         if old_params != params:
             sizes[0] = f"{old_params:,} -> {sizes[0]}"
@@ -101,14 +101,13 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """A line for each change of the module itself."""
-        notes = [f"{what}: {a} -> {b}" for what, (a, b) in self.changes.items()]
-        if self.changes:
-            (old_params, old_flops), (params, flops) = _sizes(self)
-            if old_params != params:
-                notes.append(f"params: {old_params:,} -> {params:,}")
-            if old_flops != flops:
-                notes.append(f"flops: {count_text(old_flops)} -> {count_text(flops)}")
-        return notes
+        (old_params, params), (old_flops, flops) = _sizes(self)
+        pairs = {**self.changes}
+        if pairs and old_params != params:
+            pairs["params"] = f"{old_params:,}", f"{params:,}"
+        if pairs and old_flops != flops:
+            pairs["flops"] = count_text(old_flops), count_text(flops)
+        return [f"{what}: {a} -> {b}" for what, (a, b) in pairs.items()]
 
     def __str__(self) -> str:
         lines = [self.totals()]
@@ -131,8 +130,9 @@ _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def _sizes(it: Comparison) -> list[tuple[int, int]]:
+    """The parameters before and after, and the operations."""
     both = (it.before, it.after)
-    return [(one.param_count, one.flops) if one else (0, 0) for one in both]
+    return [*zip(*((x.param_count, x.flops) if x else (0, 0) for x in both))]
 
 
 def compared(before: Outline | None, after: Outline | None) -> Comparison:

@@ -104,8 +104,6 @@ def _is_float8(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits <= 8
 
 
-# ---- Time -------------------------------------------------------------------------
-
 # A call runs at least so often, until so many seconds are over. The quickest run
 # counts, since whatever else the machine does only adds to it.
 _RUNS, _SECONDS = 5, 0.02
@@ -210,9 +208,6 @@ def _quickest(compiled: Callable[..., Any], *args: Any) -> float:
         jax.block_until_ready(compiled(*args))
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-# ---- Dtypes -----------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,23 +37,13 @@ class Node:
 
 @dataclasses.dataclass(eq=False)
 class Box:
-    """A frame around nodes and further boxes.
-
-    Attributes:
-      title: Its title.
-      prefix: The start of the paths of a module's parameters; empty for other boxes.
-      kind: The module's class.
-      around: The boxes around it, outermost first.
-      number: The places of these boxes and of this one: `_0_2`.
-      nodes: The names of the nodes in it, outside the boxes inside.
-      boxes: The boxes inside.
-    """
+    """A frame around nodes, by name, and further boxes."""
 
     title: str
-    prefix: str = ""
-    kind: str = ""
-    around: tuple[Box, ...] = ()
-    number: str = ""
+    prefix: str = ""  # The start of the paths of a module's parameters.
+    kind: str = ""  # The module's class.
+    around: tuple[Box, ...] = ()  # Outermost first.
+    number: str = ""  # The places of these boxes and of this one: `_0_2`.
     nodes: list[str] = dataclasses.field(default_factory=list)
     boxes: list[Box] = dataclasses.field(default_factory=list)
 

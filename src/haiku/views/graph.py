@@ -164,7 +164,7 @@ class _Drawing:
                 names = (
                     [f"{module.module_name}/", type(module).__name__] if module else []
                 )
-                box = at.box.box(item.name, *names)
+                box = at.box.box(item.path[-1], *names)
                 self._items(item.items, at._replace(box=box))
             else:
                 self._equation(item, at)
@@ -231,7 +231,7 @@ def _is_drawn_in_place(inner: Inner) -> bool:
 
 def _is_simple(inner: Inner, eqn: Any) -> bool:
     """Whether a jitted function is one operation under a name: `relu`."""
-    if eqn.primitive.name not in ("jit", "pjit") or len(inner.jaxpr.eqns) > 1:
+    if eqn.primitive.name != "jit" or len(inner.jaxpr.eqns) > 1:
         return False
     kernels = (called(step) for step in inner.jaxpr.eqns)
     return all(k is None or not k.is_kernel or _is_simple(k, eqn) for k in kernels)

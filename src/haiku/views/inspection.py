@@ -131,9 +131,6 @@ def name_of(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-# ---- Any function, as it is --------------------------------------------------------
-
-
 def check_callable(what: str, f: Any) -> None:
     """Raises TypeError unless `f` is a function that can be traced."""
     if not callable(f):

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 # Primitives that run an inner program, with the name that a reader knows.
 _CALLS = {
+    "call": "call",
     "closed_call": "call",
-    "core_call": "call",
+    "eval_jaxpr": "call",
     "custom_jvp_call": "custom_jvp",
     "custom_vjp_call": "custom_vjp",
-    "custom_vjp_call_jaxpr": "custom_vjp",
-    "checkpoint": "remat",
-    "remat": "remat",
     "remat2": "remat",
     "shard_map": "shard_map",
 }
-
 _KERNEL = "haiku_"  # The names of layers' compiled arithmetic begin so.
 
 
-@dataclasses.dataclass(frozen=True)
-class Inner:
-    """A program inside an equation.
+class Inner(NamedTuple):
+    """A program inside an equation."""
 
-    Attributes:
-      title: Its name for a reader: that of a jitted function, `scan length=3 unroll=1`.
-      jaxpr: The inner program.
-      invars: The inputs of the equation that become its own, one for one.
-      times: How often it runs, if that is known.
-    """
-
-    title: str
+    title: str  # For readers: a jitted function's name, `scan length=3 unroll=1`.
     jaxpr: Any
-    invars: Sequence[Any]
-    times: int = 1
+    invars: Sequence[Any]  # The equation's inputs that become its own, one for one.
+    times: int = 1  # How often it runs, if that is known.
 
     @property
     def is_kernel(self) -> bool:
@@ -59,16 +47,14 @@ def called(eqn: Any) -> Inner | None:
     if name == "while":
         return _inner("while", params["body_jaxpr"], eqn)
     if name == "scan":
-        length = params["length"]
-        title = f"scan length={length} unroll={params['unroll']}"
-        return _inner(title, params["jaxpr"], eqn, length)
-    if name in ("jit", "pjit", "xla_pmap"):
-        jaxpr = params.get("jaxpr", params.get("call_jaxpr"))
-        inner = _inner(str(params.get("name", name)), jaxpr, eqn)
+        title = f"scan length={params['length']} unroll={params['unroll']}"
+        return _inner(title, params["jaxpr"], eqn, params["length"])
+    if name == "jit":
+        inner = _inner(params["name"], params["jaxpr"], eqn)
         return inner and _without_repetition(inner)
     if name in _CALLS:
-        jaxpr = next((v for v in params.values() if _is_jaxpr(v)), None)
-        return _inner(_CALLS[name], jaxpr, eqn)
+        programs = (v for v in params.values() if hasattr(open_jaxpr(v), "eqns"))
+        return _inner(_CALLS[name], next(programs, None), eqn)
     return None
 
 
@@ -83,25 +69,21 @@ def _without_repetition(inner: Inner) -> Inner:
     invars = [v if is_literal(v) else outside[v] for v in middle.invars]
     # Layers' elementwise arithmetic is computed again for the gradient.
     if inner.is_kernel and middle.title == "remat":
-        return dataclasses.replace(middle, title=inner.title, invars=invars)
+        return middle._replace(title=inner.title, invars=invars)
     # `relu` is only `custom_jvp` that is only `relu`: Haiku's layers jit JAX's
     # activations, which are jitted already.
     if middle.title == "custom_jvp" and len(middle.jaxpr.eqns) == 1:
         last = called(middle.jaxpr.eqns[0])
         if last and last.title == inner.title:
-            return dataclasses.replace(middle, invars=invars)
+            return middle._replace(invars=invars)
     return inner
 
 
 def branches(eqn: Any) -> list[Inner]:
     """The programs that an equation chooses between: those of `cond` and `switch`."""
-    if eqn.primitive.name != "cond":
-        return []
-    inner = (
-        _inner(f"branch {i}", jaxpr, eqn)
-        for i, jaxpr in enumerate(eqn.params["branches"])
-    )
-    return [b for b in inner if b is not None]
+    programs = eqn.params["branches"] if eqn.primitive.name == "cond" else ()
+    inner = (_inner(f"branch {i}", jaxpr, eqn) for i, jaxpr in enumerate(programs))
+    return [branch for branch in inner if branch is not None]
 
 
 def _inner(title: str, jaxpr: Any, eqn: Any, times: int = 1) -> Inner | None:
@@ -114,10 +96,6 @@ def _inner(title: str, jaxpr: Any, eqn: Any, times: int = 1) -> Inner | None:
     if first < 0 or len(jaxpr.outvars) != len(eqn.outvars):
         return None
     return Inner(title, jaxpr, eqn.invars[first:], times)
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(open_jaxpr(value), "eqns")
 
 
 def is_literal(variable: Any) -> bool:
@@ -164,20 +142,15 @@ def _letters(number: int) -> str:
     return _letters(number // 26) + letters if number >= 26 else letters
 
 
-# ---- Named scopes -------------------------------------------------------------------
-
-_CALL = "haiku_call_"
-_NUMBER = re.compile(_CALL + r"(\d+)")
-
-
 def call_scope(number: int) -> Any:
     """A `with` block whose equations belong to the call of that number."""
-    return jax.named_scope(f"{_CALL}{number}")
+    return jax.named_scope(f"haiku_call_{number}")
 
 
 def calls_around(eqn: Any) -> list[int]:
     """The numbers of the calls that an equation belongs to, the outermost first."""
-    return [int(n) for n in _NUMBER.findall(str(eqn.source_info.name_stack))]
+    names = str(eqn.source_info.name_stack)
+    return [int(n) for n in re.findall(r"haiku_call_(\d+)", names)]
 
 
 def scopes(eqn: Any) -> list[str]:
@@ -193,24 +166,16 @@ def scopes(eqn: Any) -> list[str]:
     return [n for n in names if n]
 
 
-@dataclasses.dataclass
-class Group:
-    """Equations in a row that share a named scope.
+class Group(NamedTuple):
+    """Equations in a row that share a named scope."""
 
-    Attributes:
-      name: The scope's name.
-      path: The names of the scopes around it, and its own, outermost first.
-      items: Equations, and groups of those in a further scope.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    items: list[Any] = dataclasses.field(default_factory=list)
+    path: tuple[str, ...]  # The names of the scopes, outermost first.
+    items: list[Any]  # Equations, and groups of those in a further scope.
 
 
 def grouped(jaxpr: Any) -> list[Any]:
     """A program's equations, with those in named scopes put into `Group`s."""
-    root = Group("", ())
+    root = Group((), [])
     open_groups = [root]  # Outermost first.
     for eqn in jaxpr.eqns:
         if not eqn.outvars and str(eqn.params.get("name")).startswith(_KERNEL):
@@ -220,7 +185,7 @@ def grouped(jaxpr: Any) -> list[Any]:
         while open_groups[-1].path != path[: len(open_groups[-1].path)]:
             open_groups.pop()
         for depth in range(len(open_groups[-1].path), len(path)):
-            group = Group(path[depth], path[: depth + 1])
+            group = Group(path[: depth + 1], [])
             open_groups[-1].items.append(group)
             open_groups.append(group)
         open_groups[-1].items.append(eqn)

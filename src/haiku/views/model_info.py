@@ -171,12 +171,7 @@ def format_module(module: Module, depth: int = 0) -> str:
 
 
 class _Reader:
-    """Turns programs into `Module`s.
-
-    Args:
-      calls: The call of each module, by the named scopes around its equations.
-      compute_flops: Counts an equation's operations; None if they aren't counted.
-    """
+    """Turns programs into `Module`s."""
 
     def __init__(
         self, calls: dict[tuple[str, ...], Call], compute_flops: ComputeFlops | None
@@ -199,7 +194,7 @@ class _Reader:
     ) -> Module:
         for item in items:
             if isinstance(item, Group):
-                group = Module(item.name, **self._info((*around, *item.path)))
+                group = Module(item.path[-1], **self._info((*around, *item.path)))
                 self._filled(group, item.items, around, letters)
                 expression = Expression("name_scope", "", "", group.flops)
                 expression.submodule = group

@@ -91,16 +91,12 @@ def array_table(title: str, rows: Iterable[Iterable[str]], unfolded: bool) -> st
 
 STYLE = """\
 :root {
-  color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #5f6772;
-  --line: #d8dde3; --fill: #2a6fdb2e; --hover: #f2f5f8; --accent: #1d5fc4;
-  --added: #17803d; --removed: #b3261e; --changed: #93640a;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4b0; --line: #333a43;
-    --fill: #5b9bff3d; --hover: #1d2228; --accent: #7fb2ff;
-    --added: #5ccf86; --removed: #ff8f86; --changed: #e3b45c;
-  }
+  color-scheme: light dark;
+  --paper: light-dark(#fff, #14171b); --ink: light-dark(#1b1f24, #e6e9ed);
+  --soft: light-dark(#5f6772, #9aa4b0); --line: light-dark(#d8dde3, #333a43);
+  --fill: light-dark(#2a6fdb2e, #5b9bff3d); --hover: light-dark(#f2f5f8, #1d2228);
+  --accent: light-dark(#1d5fc4, #7fb2ff); --added: light-dark(#17803d, #5ccf86);
+  --removed: light-dark(#b3261e, #ff8f86); --changed: light-dark(#93640a, #e3b45c);
 }
 body {
   font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);

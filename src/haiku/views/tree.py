@@ -146,9 +146,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 20 and "\n" not in text else type(value).__name__
 
 
-# ---- Drawing ----------------------------------------------------------------------
-
-
 def _parameters(count: int) -> str:
     return f"{count:,} parameter{'' if count == 1 else 's'}"
 

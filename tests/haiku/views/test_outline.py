@@ -280,7 +280,7 @@ def test_page():
 def test_the_page_stands_alone():
     told = outline(model)(X, True).as_html()
     assert not re.search(r"https?:|src=|href=|@import|url\(|fetch\(|XMLHttp", told)
-    assert "prefers-color-scheme: dark" in STYLE and "max-width: 45rem" in STYLE
+    assert "light-dark(" in STYLE and "max-width: 45rem" in STYLE
     meta = [attrs for tag, attrs in Page(told).tags if tag == "meta"]
     assert any(attrs.get("name") == "viewport" for attrs in meta)
     # What the script looks for is there.
