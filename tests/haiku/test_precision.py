@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import jmp
 import numpy as np
 import pytest
+from call_dtypes import dtypes_of_calls
 
 import haiku as hk
 from haiku.mixed_precision.float8 import rounded, saturated
-from haiku.views.costs import dtypes_of_calls
-from haiku.views.inspection import inspect
 
 mp = hk.mixed_precision
 BF16, F16, F32 = (jnp.dtype(d) for d in ("bfloat16", "float16", "float32"))
@@ -73,7 +72,7 @@ def test_some_layers_by_name():
     ):
         params = jax.jit(net.init)(KEY, X)
         grads = jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, X) ** 2)))(params)
-        body, *inside, logits = dtypes_of_calls(inspect(net, (X,), {}, received=True))
+        body, *inside, logits = dtypes_of_calls(net, X)
     assert {call.compute for call in (body, *inside)} == {("bf16",)}
     assert logits.compute == logits.output == ("f32",)
     assert {leaf.dtype for leaf in jax.tree.leaves((params, grads))} == {F32}

@@ -82,6 +82,7 @@ class Call:
     kwargs_spec: Any = None
     output_spec: Any = None
     received_spec: Any = None  # The caller's output: a precision policy may cast it.
+    cost: Any = None  # See `costs`.
     # Bytes of each array that this call or one inside it returned, by id. While it
     # lives, no other has its id: the outermost call keeps all alive.
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -136,8 +137,12 @@ class Call:
         return out
 
 
+def _run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    return f(*args, **kwargs)
+
+
 def recorder(
-    calls: list[Call], run: Callable[..., Any] = Call.run, constructors: bool = False
+    calls: list[Call], run: Callable[..., Any] = _run, constructors: bool = False
 ) -> Callable[..., Any]:
     """An interceptor that appends every method call to a list, and runs it.
 

@@ -37,7 +37,7 @@ class Cost:
 def costs_of(
     seen: Inspection, timed: bool = False, params: Any = None, state: Any = None
 ) -> list[Cost]:
-    """The cost of each call, and behind them, at -1, that of the whole function.
+    """Sets the cost of each call; returns all, and at -1 that of the whole function.
 
     Only if `timed` is anything computed, with these parameters and state or new ones.
     """
@@ -49,7 +49,8 @@ def costs_of(
         for cost, seconds in zip(costs, _times(seen, params, state)):
             cost.seconds = cost.own_seconds = seconds
     for call in reversed(seen.calls):  # Calls inside come before those around them.
-        cost, around = costs[call.number], costs[call.parent]
+        call.cost = cost = costs[call.number]
+        around = costs[call.parent]
         around.flops += cost.flops
         if around.own_seconds is not None:
             # Each was measured alone, so their sum may be more than the whole.
@@ -218,25 +219,19 @@ class CallDtypes:
     compute: tuple[str, ...]  # Of the numbers that operations took, as in `Cost`.
     output: tuple[str, ...]  # That the caller got.
 
+    @classmethod
+    def of(cls, call: Call) -> CallDtypes:
+        """The dtypes of a call that has its `cost` and `received_spec`."""
+        trees = (dict(call.details.params), call.received_spec)
+        params, output = (
+            _floats(x.dtype for x in jax.tree.leaves(tree) if is_array(x))
+            for tree in trees
+        )
+        return cls(params, _floats(call.cost.dtypes), output)
+
     def __str__(self) -> str:
         kinds = dataclasses.asdict(self).items()
         return "\n".join(f"{kind} {', '.join(d)}" for kind, d in kinds if d)
-
-
-def dtypes_of_calls(seen: Inspection) -> list[CallDtypes]:
-    """The dtypes of each call of a model that was inspected with `received=True`."""
-    return [
-        CallDtypes(
-            params=_floats(_dtypes_in(dict(call.details.params))),
-            compute=_floats(cost.dtypes),
-            output=_floats(_dtypes_in(call.received_spec)),
-        )
-        for call, cost in zip(seen.calls, costs_of(seen))
-    ]
-
-
-def _dtypes_in(tree: Any) -> Iterable[Any]:
-    return (x.dtype for x in jax.tree.leaves(tree) if is_array(x))
 
 
 def _floats(dtypes: Iterable[Any]) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 
 from haiku._core import Module
-from haiku.views.calls import Call
 from haiku.views.dot import Box, Graph, Node
 from haiku.views.inspection import check_callable, name_of, traced
 from haiku.views.jaxprs import (
@@ -51,7 +50,7 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
     check_callable("hk.to_dot", fun)
 
     def dot(*args: Any, **kwargs: Any) -> str:
-        program, out, calls = traced(fun, args, kwargs, _run)
+        program, out, calls = traced(fun, args, kwargs)
         drawing = _Drawing({path: it.context.module for path, it in calls.items()})
         drawing.draw(program, _input_titles(fun, args, kwargs), out)
         return drawing.graph.text(name_of(fun))
@@ -74,10 +73,6 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
       'digraph'
     """
     return to_dot(fun)
-
-
-def _run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    return f(*args, **kwargs)
 
 
 def _input_titles(

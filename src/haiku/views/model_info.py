@@ -128,7 +128,7 @@ def make_model_info(
     check_callable("make_model_info", f)
 
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        program, _, calls = traced(f, args, kwargs, Call.run, axis_env)
+        program, _, calls = traced(f, args, kwargs, axis_env, Call.run)
         reader = _Reader(calls if include_module_info else {}, compute_flops)
         return reader.program(name or name_of(f), program, ())
 

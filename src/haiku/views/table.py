@@ -11,81 +11,74 @@ import jax
 from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.calls import Call, MethodInvocation
-from haiku.views.costs import CallDtypes, Cost, costs_of, dtypes_of_calls
+from haiku.views.costs import CallDtypes, costs_of
 from haiku.views.inspection import function_of, inspect
 from haiku.views.text_table import written
-
-
-class _Row(NamedTuple):
-    """A call, its cost and its dtypes; None if no column shows them."""
-
-    call: Call
-    cost: Cost | None = None
-    dtypes: CallDtypes | None = None
 
 
 class _Column(NamedTuple):
     """A column of the table."""
 
     header: str
-    text: Callable[[Any], str]  # Writes the cell of a row.
+    text: Callable[[Call], str]  # Writes the cell of a call.
     side: str = "left"
-    shows: str = "call"  # The part of a row that must be known.
+    is_cost: bool = False  # Whether it needs the call's cost.
 
 
-def _owned_params(row: _Row) -> str:
-    prefix = f"{row.call.key[0]}/"
+def _module(call: Call) -> str:
+    titles = (titled(it.key[0], it.kind) for it in (call, *call.around))
+    return "\n └ ".join(titles)
+
+
+def _owned_params(call: Call) -> str:
+    prefix = f"{call.key[0]}/"
     owned = {
         name.removeprefix(prefix): spec
-        for name, spec in row.call.details.params.items()
+        for name, spec in call.details.params.items()
         if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
     }
     order = sorted(owned, key=lambda name: (-owned[name].size, name))
     return "\n".join(f"{name}: {owned[name]}" for name in order)
 
 
-def _module(row: _Row) -> str:
-    titles = (titled(it.key[0], it.kind) for it in (row.call, *row.call.around))
-    return "\n └ ".join(titles)
+def _param_count(call: Call) -> str:
+    return f"{tree_size(dict(call.details.params)):,}"
 
 
-def _param_count(row: _Row) -> str:
-    return f"{tree_size(dict(row.call.details.params)):,}"
+def _param_bytes(call: Call) -> str:
+    return bytes_text(tree_bytes(dict(call.details.params)))
 
 
-def _param_bytes(row: _Row) -> str:
-    return bytes_text(tree_bytes(dict(row.call.details.params)))
+def _activation_bytes(call: Call) -> str:
+    return bytes_text(call.activation_bytes)
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else seconds_text(value)
+def _cost(name: str) -> Callable[[Call], str]:
+    def text(call: Call) -> str:
+        value = getattr(call.cost, name)
+        if "seconds" in name:
+            return "-" if value is None else seconds_text(value)
+        return f"{value:,}"
+
+    return text
 
 
 _COLUMNS = {
     "module": _Column("Module", _module),
-    "config": _Column("Config", lambda row: repr(row.call.context.module)),
+    "config": _Column("Config", lambda call: repr(call.context.module)),
     "owned_params": _Column("Module params", _owned_params),
-    "input": _Column("Input", lambda row: row.call.input_text),
-    "output": _Column("Output", lambda row: pprint.pformat(row.call.output_spec)),
+    "input": _Column("Input", lambda call: call.input_text),
+    "output": _Column("Output", lambda call: pprint.pformat(call.output_spec)),
     "params_size": _Column("Param count", _param_count, "right"),
     "params_bytes": _Column("Param bytes", _param_bytes, "right"),
-    "flops": _Column("FLOPs", lambda row: f"{row.cost.flops:,}", "right", "cost"),
-    "own_flops": _Column(
-        "Own FLOPs", lambda row: f"{row.cost.own_flops:,}", "right", "cost"
-    ),
-    "activation_bytes": _Column(
-        "Activation bytes",
-        lambda row: bytes_text(row.call.activation_bytes),
-        "right",
-        "cost",
-    ),
-    "time": _Column("Time", lambda row: _seconds(row.cost.seconds), "right", "cost"),
-    "own_time": _Column(
-        "Own time", lambda row: _seconds(row.cost.own_seconds), "right", "cost"
-    ),
-    "dtypes": _Column("Dtypes", lambda row: str(row.dtypes), shows="dtypes"),
+    "flops": _Column("FLOPs", _cost("flops"), "right", True),
+    "own_flops": _Column("Own FLOPs", _cost("own_flops"), "right", True),
+    "activation_bytes": _Column("Activation bytes", _activation_bytes, "right", True),
+    "time": _Column("Time", _cost("seconds"), "right", True),
+    "own_time": _Column("Own time", _cost("own_seconds"), "right", True),
+    "dtypes": _Column("Dtypes", lambda call: str(CallDtypes.of(call)), is_cost=True),
 }
-_DEFAULT = tuple(name for name, column in _COLUMNS.items() if column.shows == "call")
+_DEFAULT = tuple(name for name, column in _COLUMNS.items() if not column.is_cost)
 
 _FILTERS: dict[str, Callable[[Call], bool]] = {
     "has_output": lambda call: call.output_spec is not None,
@@ -150,30 +143,31 @@ def tabulate(
     shown = [_COLUMNS[name] for name in columns]
 
     def table(*args: Any, **kwargs: Any) -> str:
-        rows = [
-            row
-            for row in _rows(f, columns, args, kwargs)
-            if all(_FILTERS[name](row.call) for name in filters)
+        calls = [
+            call
+            for call in _calls(f, columns, args, kwargs)
+            if all(_FILTERS[name](call) for name in filters)
         ]
-        if not rows:
+        if not calls:
             return "No modules matching filters."
-        cells = [[column.text(row) for column in shown] for row in rows]
+        cells = [[column.text(call) for column in shown] for call in calls]
         headers, sides = [c.header for c in shown], [c.side for c in shown]
         return written(cells, headers, sides, tabulate_kwargs)
 
     return table
 
 
-def _rows(
+def _calls(
     f: Any, columns: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[_Row]:
-    shown = {_COLUMNS[name].shows for name in columns}
-    if shown <= {"call"}:
-        return [_Row(call) for call in _calls(f, args, kwargs)]
-    seen = inspect(f, args, kwargs, received="dtypes" in shown)
-    costs = costs_of(seen, "time" in columns or "own_time" in columns)
-    dtypes = dtypes_of_calls(seen) if "dtypes" in shown else [None] * len(seen.calls)
-    return [_Row(*row) for row in zip(seen.calls, costs, dtypes)]
+) -> list[Call]:
+    """The calls of a model, with all that the columns show."""
+    is_cost = any(_COLUMNS[name].is_cost for name in columns)
+    if not is_cost:  # Numbers are traced too, as the reference library does.
+        args, kwargs = jax.eval_shape(lambda *args, **kw: (args, kw), *args, **kwargs)
+    seen = inspect(f, args, kwargs, received="dtypes" in columns)
+    if is_cost:
+        costs_of(seen, timed="time" in columns or "own_time" in columns)
+    return seen.calls
 
 
 def eval_summary(
@@ -212,16 +206,10 @@ def eval_summary(
                 *(it.details, it.args_spec, it.kwargs_spec, it.output_spec, it.context),
                 call_stack=tuple(call.details for call in (it, *it.around)),
             )
-            for it in _calls(f, args, kwargs)
+            for it in _calls(f, (), args, kwargs)
         ]
 
     return summary
-
-
-def _calls(f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
-    # Numbers are traced too, as the reference library does.
-    args, kwargs = jax.eval_shape(lambda *args, **kw: (args, kw), *args, **kwargs)
-    return inspect(f, args, kwargs).calls
 
 
 def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:

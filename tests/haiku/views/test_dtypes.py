@@ -3,25 +3,20 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from call_dtypes import dtypes_of_calls
 
 import haiku as hk
 from haiku._core.variables.hooks import interceptors
-from haiku.views import costs
 from haiku.views.costs import CallDtypes
-from haiku.views.inspection import inspect
 
 mp = hk.mixed_precision
 X = jnp.ones([4, 8])
 
 
-def dtypes_of_calls(f, args, kwargs):
-    return costs.dtypes_of_calls(inspect(f, args, kwargs, received=True))
-
-
 def rows(f, *args):
     calls = hk.experimental.eval_summary(f)(*args)
     paths = [call.module_details.module.module_name for call in calls]
-    return dict(zip(paths, dtypes_of_calls(f, args, {}), strict=True))
+    return dict(zip(paths, dtypes_of_calls(f, *args), strict=True))
 
 
 def net(x):
@@ -78,7 +73,7 @@ def test_inside_transformations(loop):
         return hk.remat(body)(x)
 
     with mp.push_policy(hk.Linear, "params=f32,compute=bf16,output=f32"):
-        found = dtypes_of_calls(f, (X,), {})
+        found = dtypes_of_calls(f, X)
     inner = CallDtypes(("f32",), ("bf16",), ("f32",))
     assert inner in found
     assert all("bf16" in row.compute for row in found)
@@ -94,14 +89,14 @@ def test_shapes_options_and_integers():
     assert found["embed"].params == found["embed"].output == ("f32",)
     assert found["batch_norm"] == CallDtypes(("f32",), ("f32",), ("f32",))
     # What is no array stays as it is.
-    assert found["embed"] == dtypes_of_calls(f, (tokens, True), {})[0]
-    assert dtypes_of_calls(hk.transform(lambda: None), (), {}) == []
+    assert found["embed"] == dtypes_of_calls(f, tokens, True)[0]
+    assert dtypes_of_calls(hk.transform(lambda: None)) == []
 
 
 def test_nothing_stays_behind():
     before = interceptors.get()
     with pytest.raises(KeyError):
-        dtypes_of_calls(lambda x: hk.Linear(2)(x["a"]), ({},), {})
+        dtypes_of_calls(lambda x: hk.Linear(2)(x["a"]), {})
     assert interceptors.get() == before
 
 
