@@ -180,10 +180,25 @@ class Outline:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return frame(self.as_html())
+        return frame(self.as_html(), len([*self.walk()]))
 
     def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
-        return _rendered(self, 0).drawn(path, subtree_renderer)
+        return self._node(0).drawn(path, subtree_renderer)
+
+    def _node(self, depth: int) -> _treescope.Node:
+        items: list[tuple[str, Any, str | None]] = [
+            (f"{name}: ", array, f".{kind}[{name!r}]")
+            for kind in ("params", "state")
+            for name, array in getattr(self, kind).items()
+        ]
+        for i, part in enumerate(self.parts):
+            items.append(("", part._node(depth + 1), f".parts[{i}]"))
+        words = [titled(self.name, self.kind)]
+        words += [self.output, f"{self.param_count:,} params"] if self.output else []
+        words += [count_text(self.flops, "flops")] if self.flops else []
+        words += [] if self.seconds is None else [seconds_text(self.seconds)]
+        title = f"{'  '.join(words)} {{"
+        return _treescope.Node(title, items, "}", unfolded=depth < 2)
 
 
 def outline(
@@ -322,20 +337,3 @@ def nested(modules: Mapping[str, Mapping[str, Any]]) -> tuple[Outline, ...]:
         return Outline(path, path.rpartition("/")[2], parts=parts, **facts)
 
     return tuple(map(outline, inside.get("", ())))
-
-
-def _rendered(it: Outline, depth: int) -> _treescope.Node:
-    items: list[tuple[str, Any, str | None]] = []
-    for kind, arrays in (("params", it.params), ("state", it.state)):
-        items += [
-            (f"{name}: ", array, f".{kind}[{name!r}]") for name, array in arrays.items()
-        ]
-    items += [
-        ("", _rendered(part, depth + 1), f".parts[{i}]")
-        for i, part in enumerate(it.parts)
-    ]
-    words = [it.output, f"{it.param_count:,} params"] if it.output else []
-    words += [count_text(it.flops, "flops")] if it.flops else []
-    words += [seconds_text(it.seconds)] if it.seconds is not None else []
-    title = "  ".join([titled(it.name, it.kind), *words])
-    return _treescope.Node(f"{title} {{", items, "}", unfolded=depth < 2)

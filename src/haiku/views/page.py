@@ -29,12 +29,11 @@ def page(title: str, body: str, above: str = "") -> str:
     )
 
 
-def frame(whole_page: str) -> str:
-    """The page inside a notebook, where its styles must not reach the notebook's."""
-    return (
-        f'<iframe srcdoc="{html.escape(whole_page)}" '
-        'style="width:100%;height:32em;border:0" title="model"></iframe>'
-    )
+def frame(whole_page: str, items: int) -> str:
+    """A page in a notebook: in a frame, which keeps its styles from the notebook's."""
+    style = f"width:100%;height:{min(16 + 2 * items, 40)}em;border:0"
+    text = html.escape(whole_page)
+    return f'<iframe srcdoc="{text}" style="{style}" title="model"></iframe>'
 
 
 def item(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -47,11 +46,6 @@ class ModuleTree(Outline):
         return "\n".join([*lines, self._total()])
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        nodes = "".join(_html(node, node.path) for node in self.parts)
-        total = html.escape(self._total())
-        return f"<div style='font-family: monospace'>{nodes}<div>{total}</div></div>"
 
     def _total(self) -> str:
         total = f"{_parameters(self.param_count)}, {bytes_text(self.param_bytes)}"
@@ -164,28 +158,12 @@ def _rows(node: Outline) -> list[str]:
     return rows + [f"{name:{width}}  {array}{kind}" for name, array, kind in named]
 
 
-def _labels(node: Outline) -> list[tuple[Outline, str]]:
-    """The modules inside, with their path from here."""
-    return [(part, part.path[len(node.path) + 1 :]) for part in node.parts]
-
-
 def _draw(node: Outline, label: str, first: str, rest: str, lines: list[str]) -> None:
     lines.append(first + _head(node, label))
     bar = "│ " if node.parts else "  "
     lines.extend(rest + bar + row for row in _rows(node))
-    for part, inner in _labels(node):
+    for part in node.parts:
         last = part is node.parts[-1]
         branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        _draw(part, inner, rest + branch, rest + below, lines)
-
-
-def _html(node: Outline, label: str) -> str:
-    inside = "".join(f"<div>{html.escape(row)}</div>" for row in _rows(node))
-    inside += "".join(_html(part, inner) for part, inner in _labels(node))
-    head = html.escape(_head(node, label))
-    if not inside:
-        return f"<div style='margin-left: 1em'>{head}</div>"
-    return (
-        f"<details open style='margin-left: 1em'><summary>{head}</summary>"
-        f"<div style='margin-left: 1.5em'>{inside}</div></details>"
-    )
+        label = part.path[len(node.path) + 1 :]
+        _draw(part, label, rest + branch, rest + below, lines)
