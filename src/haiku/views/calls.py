@@ -137,12 +137,8 @@ class Call:
         return out
 
 
-def _run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    return f(*args, **kwargs)
-
-
 def recorder(
-    calls: list[Call], run: Callable[..., Any] = _run, constructors: bool = False
+    calls: list[Call], run: Callable[..., Any] | None = None, constructors: bool = False
 ) -> Callable[..., Any]:
     """An interceptor that appends every method call to a list, and runs it.
 
@@ -158,6 +154,8 @@ def recorder(
         calls.append(call)
         running.insert(0, call)
         try:
+            if run is None:
+                return next_f(*args, **kwargs)
             return run(call, next_f, args, kwargs)
         finally:
             running.remove(call)

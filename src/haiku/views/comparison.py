@@ -135,22 +135,21 @@ def _sizes(it: Comparison) -> list[tuple[int, int]]:
     return [*zip(*((x.param_count, x.flops) if x else (0, 0) for x in both))]
 
 
-def compared(before: Outline | None, after: Outline | None) -> Comparison:
+def compared(before: Outline, after: Outline) -> Comparison:
     """Compares two outlines; None in the place of one that isn't there."""
-    if before is not None and after is not None:
+    if before is None or after is None:
+        changes = {}
+        pairs = [(part, None) for part in before.parts] if before else []
+        pairs += [(None, part) for part in after.parts] if after else []
+    else:
         pairs = _matched(before.parts, after.parts)
         changes = {} if before is after else _changes(before, after)
-    elif before is not None:
-        pairs, changes = [(part, None) for part in before.parts], {}
-    else:
-        pairs, changes = [(None, part) for part in after.parts], {}
     return Comparison(before, after, changes, tuple(compared(*pair) for pair in pairs))
 
 
-Pair = tuple[Outline | None, Outline | None]
-
-
-def _matched(before: Sequence[Outline], after: Sequence[Outline]) -> list[Pair]:
+def _matched(
+    before: Sequence[Outline], after: Sequence[Outline]
+) -> list[tuple[Outline, Outline]]:
     """Pairs of modules, in the order of `after`; removed ones stay where they were."""
     left = {id(a): a for a in before}
     partner: dict[int, Outline] = {}
@@ -159,7 +158,7 @@ def _matched(before: Sequence[Outline], after: Sequence[Outline]) -> list[Pair]:
             found = next((a for a in left.values() if same(a, b)), None)
             if id(b) not in partner and found is not None:
                 partner[id(b)] = left.pop(id(found))
-    pairs: list[Pair] = [(partner.get(id(b)), b) for b in after]
+    pairs = [(partner.get(id(b)), b) for b in after]
     place = 0  # Behind all that came before in the first model.
     for a in before:
         if id(a) in left:

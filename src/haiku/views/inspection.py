@@ -145,7 +145,7 @@ def traced(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     axis_env: Sequence[tuple[Any, int]] | None = None,
-    *run: Callable[..., Any],
+    run: Callable[..., Any] | None = None,
 ) -> tuple[Any, Any, dict[tuple[str, ...], Call]]:
     """Traces a function of arrays, `apply` or a gradient, and keeps none of its state.
 
@@ -153,7 +153,7 @@ def traced(
     the output, and the last call of each module by the named scopes of its equations.
     """
     calls: list[Call] = []
-    with intercept_methods(recorder(calls, *run)):
+    with intercept_methods(recorder(calls, run)):
         if isinstance(f, jax.stages.Wrapped):
             # JAX may have traced it before, and then would not run its modules.
             unjitted = _fresh(getattr(f, "__wrapped__", f))

@@ -77,14 +77,11 @@ def _aligned(
         for column in zip(*cells)
     ]
 
-    def line(cell: list[str], number: int, width: int, side: str) -> str:
-        text = cell[number] if number < len(cell) else ""
-        return text.rjust(width) if side == "right" else text.ljust(width)
+    def line(row: list[list[str]], number: int) -> tuple[str, ...]:
+        texts = (cell[number] if number < len(cell) else "" for cell in row)
+        return tuple(
+            text.rjust(width) if side == "right" else text.ljust(width)
+            for text, width, side in zip(texts, widths, sides)
+        )
 
-    return widths, [
-        [
-            tuple(line(cell, i, *rest) for cell, *rest in zip(row, widths, sides))
-            for i in range(max(map(len, row)))
-        ]
-        for row in cells
-    ]
+    return widths, [[line(row, i) for i in range(max(map(len, row)))] for row in cells]
