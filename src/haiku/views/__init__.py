@@ -14,7 +14,7 @@ with `comparison` and `outline_page`, and the `tree` of `init`; the `graph` and
 """
 
 from haiku.views.comparison import Comparison
-from haiku.views.flops import flops
+from haiku.views.costs import flops
 from haiku.views.outline import Outline, outline
 
 __all__ = ["Comparison", "Outline", "flops", "outline"]

@@ -12,8 +12,6 @@ import numpy as np
 from haiku._bound import Binding, Bound
 from haiku._core import (
     MethodContext,
-    MultiTransformed,
-    MultiTransformedWithState,
     intercept_methods,
     original_function,
     transform_with_state,
@@ -116,8 +114,8 @@ def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model."""
     if isinstance(model, (Bound, Binding)):
         model = model.net
-    if isinstance(model, (MultiTransformed, MultiTransformedWithState)):
-        model = model.init  # It runs everything that has parameters.
+    if isinstance(model, tuple):  # What `hk.transform` or its kin returned.
+        model = model[0]  # `init` runs everything that has parameters.
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function

@@ -63,7 +63,7 @@ def _group(
     classes: str,
     unfolded: bool,
 ) -> str:
-    shown = [e for e in module.expressions if not _is_small(e, min_flop)]
+    shown = [e for e in module.expressions if e.flops is None or e.flops >= min_flop]
     inside = "".join(
         _line(e, total)
         if e.submodule is None
@@ -94,10 +94,6 @@ def _line(expression: Expression, total: int) -> str:
         _flops(expression.flops, total),
         tooltip=", ".join(f"{k}={v}" for k, v in expression.params.items()),
     )
-
-
-def _is_small(expression: Expression, min_flop: int) -> bool:
-    return expression.flops is not None and expression.flops < min_flop
 
 
 def _names(names: str) -> str:

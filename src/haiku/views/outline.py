@@ -20,7 +20,7 @@ from haiku.views.costs import costs_of
 from haiku.views.inspection import Inspection, function_of, inspect, name_of
 from haiku.views.outline_page import outline_page
 from haiku.views.page import frame
-from haiku.views.text_table import plain
+from haiku.views.table import plain
 from haiku.views.values import ArrayOutline
 
 

@@ -10,7 +10,7 @@ import pytest
 import tabulate as tabulate_package
 
 import haiku as hk
-from haiku.views import text_table
+from haiku.views import table
 
 ex = hk.experimental
 
@@ -260,7 +260,7 @@ ROWS = [["a", "1,000"], ["long\n and longer", "2"]]
 
 @pytest.mark.parametrize("tablefmt", ["grid", "plain"])
 def test_same_text_without_the_package(tablefmt):
-    ours = {"grid": text_table.grid, "plain": text_table.plain}[tablefmt]
+    ours = {"grid": table.grid, "plain": table.plain}[tablefmt]
     theirs = tabulate_package.tabulate(
         ROWS, headers=["H", "Header"], tablefmt=tablefmt, colalign=("left", "right")
     )
