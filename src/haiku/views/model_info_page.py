@@ -72,7 +72,7 @@ def _group(
     )
     if hidden := len(module.expressions) - len(shown):
         noun = "operation" if hidden == 1 else "operations"
-        inside += f'<div class="hk-more">{hidden} smaller {noun}</div>\n'
+        inside += f'<div class="hk-soft">{hidden} smaller {noun}</div>\n'
     sizes = ((module.total_param_size, "params"), (module.total_state_size, "state"))
     bars = [bar(count_text(size), unit) for size, unit in sizes if size]
     arrays = (("parameters", module.param_info), ("state", module.state_info))

@@ -94,8 +94,7 @@ STYLE = """\
   --paper: light-dark(#fff, #14171b); --ink: light-dark(#1b1f24, #e6e9ed);
   --soft: light-dark(#5f6772, #9aa4b0); --line: light-dark(#d8dde3, #333a43);
   --fill: light-dark(#2a6fdb2e, #5b9bff3d); --hover: light-dark(#f2f5f8, #1d2228);
-  --accent: light-dark(#1d5fc4, #7fb2ff); --added: light-dark(#17803d, #5ccf86);
-  --removed: light-dark(#b3261e, #ff8f86); --changed: light-dark(#93640a, #e3b45c);
+  --accent: light-dark(#1d5fc4, #7fb2ff);
 }
 body {
   font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
@@ -103,7 +102,6 @@ body {
 }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .hk-facts { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; margin-bottom: 1rem; }
-.hk-facts b { font-size: 1.1rem; }
 .hk-tools {
   position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .5rem;
   align-items: center; padding: .5rem 0; background: var(--paper);
@@ -117,7 +115,6 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
   display: flex; flex-wrap: wrap; gap: .1rem .8rem; align-items: baseline;
   padding: .25rem .4rem; border-radius: 6px; list-style: none;
 }
-.hk-group > summary { cursor: pointer; }
 .hk-group > summary::-webkit-details-marker { display: none; }
 .hk-group > summary:hover, .hk-line:hover { background: var(--hover); }
 .hk-group > summary .hk-name::before {
@@ -126,9 +123,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .hk-group[open] > summary .hk-name::before { content: "\\25BE"; }
 .hk-name { flex: 1 1 auto; overflow-wrap: anywhere; }
 .hk-kind, .hk-line code { color: var(--accent); }
-.hk-soft, .hk-more, .hk-arrays > summary, .hk-bar small {
-  color: var(--soft); font-size: .85rem;
-}
+.hk-soft, .hk-arrays > summary, small { color: var(--soft); font-size: .85rem; }
 .hk-shape, .hk-group code, .hk-group td { font: .8rem/1.5 ui-monospace, monospace; }
 .hk-shape { overflow-wrap: anywhere; max-width: 24rem; }
 .hk-about > code { display: block; overflow-wrap: anywhere; white-space: pre-wrap; }
@@ -146,14 +141,12 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .hk-about { padding: .2rem .4rem .5rem; }
 .hk-arrays table { border-collapse: collapse; display: block; overflow-x: auto; }
 .hk-arrays td { padding: .1rem 1.2rem .1rem 0; white-space: nowrap; }
-.hk-arrays svg {
-  width: 6rem; height: 1.5rem; fill: var(--accent); vertical-align: middle;
-}
-.hk-mark { font-style: normal; font-weight: bold; }
-.added > summary .hk-mark, .added > summary b { color: var(--added); }
-.removed > summary .hk-mark, .removed > summary b { color: var(--removed); }
+.hk-arrays svg { width: 6rem; height: 1.5rem; fill: var(--accent); }
+.added > summary { --mark: light-dark(#17803d, #5ccf86); }
+.removed > summary { --mark: light-dark(#b3261e, #ff8f86); }
+.changed > summary, .hk-note { --mark: light-dark(#93640a, #e3b45c); }
+.hk-mark, .hk-mark + b, .hk-note { color: var(--mark); font-style: normal; }
 .removed > summary b { text-decoration: line-through; }
-.changed > summary .hk-mark, .hk-note { color: var(--changed); }
 .hk-missed { display: none; }
 @media (max-width: 45rem) {
   body { font-size: 14px; padding: .6rem; }
@@ -163,40 +156,34 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 }
 """
 
-# A search shows the groups and lines that have all words, and the groups around and
-# inside them.
+# A search shows the groups and lines that have all words, what is inside them, and the
+# groups around them, unfolded.
 SCRIPT = """\
 (() => {
-  const groups = [...document.querySelectorAll(".hk-group")];
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const [any, about] = [".hk-group, .hk-line", ":scope > .hk-inside > .hk-about"];
+  const [groups, items] = [all(".hk-group"), all(any)];
   const start = groups.map((group) => group.open);
   const fold = (open) => groups.forEach((group) => { group.open = open; });
   document.getElementById("hk-open").onclick = () => fold(true);
   document.getElementById("hk-close").onclick = () => fold(false);
-  const items = [...document.querySelectorAll(".hk-group, .hk-line")];
-  const own = (item) => (item.matches(".hk-line") ? [item]
-    : [...item.querySelectorAll(":scope > summary, :scope > .hk-inside > .hk-about")])
-    .map((part) => part.textContent.toLowerCase()).join(" ");
-  const texts = items.map(own);
+  const parts = (item) => (
+    item.matches(".hk-line") ? [item] : all(`:scope > summary, ${about}`, item));
+  const texts = items.map(
+    (item) => parts(item).map((part) => part.textContent).join(" ").toLowerCase());
   document.getElementById("hk-find").oninput = (event) => {
     const words = event.target.value.toLowerCase().split(/\\s+/).filter(Boolean);
-    const found = document.getElementById("hk-found");
-    if (!words.length) {
-      found.textContent = "";
-      items.forEach((item) => item.classList.remove("hk-missed"));
-      groups.forEach((group, i) => { group.open = start[i]; });
-      return;
-    }
     const hits = items.filter((_, i) => words.every((w) => texts[i].includes(w)));
-    const shown = new Set();
-    hits.forEach((hit) => {
-      for (let at = hit; at; at = at.parentElement.closest(".hk-group")) {
-        if (at !== hit) at.open = true;
-        shown.add(at);
-      }
-      hit.querySelectorAll(".hk-group, .hk-line").forEach((it) => shown.add(it));
+    const shown = new Set(hits.flatMap((hit) => [hit, ...all(any, hit)]));
+    groups.forEach((group, i) => {
+      const isAround = words.length > 0 && hits.some(
+        (hit) => hit !== group && group.contains(hit));
+      if (isAround) shown.add(group);
+      group.open = isAround || (words.length > 0 ? group.open : start[i]);
     });
     items.forEach((item) => item.classList.toggle("hk-missed", !shown.has(item)));
-    found.textContent = `${hits.length} of ${items.length}`;
+    const count = words.length > 0 ? `${hits.length} of ${items.length}` : "";
+    document.getElementById("hk-found").textContent = count;
   };
 })();
 """
