@@ -8,9 +8,8 @@
 of them; only measuring times computes anything.
 
 `inspection` runs a model on shapes and records its `calls` with JAX's program; `costs`
-counts there, and `timing` runs the calls. The rest are renderings: `table`, `outline`
-with `comparison` and `outline_page`, and the `tree` of `init`; the `graph` and
-`model_info` read the program of any function, through `jaxprs`.
+counts there. The rest are renderings: `table`, `outline`, its `tree`, `comparison` and
+page; `graph` and `model_info` draw the program of any function.
 """
 
 from haiku.views.comparison import Comparison

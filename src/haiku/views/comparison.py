@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from haiku._text import count_text, titled
+from haiku.views.arrays import ArrayOutline
 from haiku.views.outline_page import outline_page
-from haiku.views.values import ArrayOutline
 
 Outline = Any  # It imports this file.
 

@@ -68,8 +68,9 @@ def _count(
         # A policy rounds to a float8 in a scope of this name.
         rounds = rounding or "haiku_rounding" in str(eqn.source_info.name_stack)
         if (inner := called(eqn)) is not None:
-            repeated = times * inner.times * _replicas(eqn)
-            _count(inner.jaxpr, inside, repeated, rounds, costs)
+            # Each device of a `shard_map` runs a part.
+            devices = getattr(eqn.params.get("mesh"), "size", 1)
+            _count(inner.jaxpr, inside, times * inner.times * devices, rounds, costs)
             continue
         counted = []
         for choice in branches(eqn):
@@ -83,12 +84,6 @@ def _count(
             costs[inside[-1]].own_flops += times * flops(eqn)
         for call in inside:
             costs[call].dtypes.update(dict.fromkeys(_dtypes(eqn, rounds)))
-
-
-def _replicas(eqn: Any) -> int:
-    """On how many devices an equation's inner program runs, each on a part."""
-    mesh = eqn.params.get("mesh") if eqn.primitive.name == "shard_map" else None
-    return getattr(mesh, "size", 1)
 
 
 def _dtypes(eqn: Any, rounding: bool) -> list[Any]:
@@ -269,27 +264,18 @@ def _quickest(compiled: Callable[..., Any], *args: Any) -> float:
     return min(seconds)
 
 
-@dataclasses.dataclass(frozen=True)
-class CallDtypes:
-    """The dtypes of one call, `("f32",)`; its text has a line for each kind."""
+def dtypes_of(call: Call) -> dict[str, tuple[str, ...]]:
+    """The dtypes of a call with `cost` and `received_spec`, `{"params": ("f32",)}`.
 
-    params: tuple[str, ...]  # Of the module and the modules inside.
-    compute: tuple[str, ...]  # Of the numbers that operations took, as in `Cost`.
-    output: tuple[str, ...]  # That the caller got.
-
-    @classmethod
-    def of(cls, call: Call) -> CallDtypes:
-        """The dtypes of a call that has its `cost` and `received_spec`."""
-        trees = (dict(call.details.params), call.received_spec)
-        params, output = (
-            _floats(x.dtype for x in jax.tree.leaves(tree) if is_array(x))
-            for tree in trees
-        )
-        return cls(params, _floats(call.cost.dtypes), output)
-
-    def __str__(self) -> str:
-        kinds = dataclasses.asdict(self).items()
-        return "\n".join(f"{kind} {', '.join(d)}" for kind, d in kinds if d)
+    Of the parameters of the module and the modules inside, of the numbers that
+    operations took, and of the arrays that the caller got.
+    """
+    params, output = call.details.params, call.received_spec
+    return {
+        "params": _floats(x.dtype for x in params.values()),
+        "compute": _floats(call.cost.dtypes),
+        "output": _floats(x.dtype for x in jax.tree.leaves(output) if is_array(x)),
+    }
 
 
 def _floats(dtypes: Iterable[Any]) -> tuple[str, ...]:

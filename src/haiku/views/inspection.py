@@ -75,18 +75,16 @@ def inspect(
     # A jitted function that has run before would not run its modules again.
     with jax.disable_jit(), contextlib.ExitStack() as hooks:
         made = jax.eval_shape(model.init, model.key, model.arrays)
-        params = made[0] if params is None else _shapes(params)
-        state = made[1] if state is None else _shapes(state)
+        given = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), (params, state)
+        )
+        params, state = (m if g is None else g for g, m in zip(given, made))
         if received:
             hooks.enter_context(interceptors.push_below(_receiver(calls)))
         hooks.enter_context(intercept_methods(recorder(calls, _run_in_scope)))
         trace = jax.make_jaxpr(model.apply, return_shape=True)
         program, (out, _) = trace(params, state, model.key, model.arrays)
     return Inspection(model, calls, open_jaxpr(program), params, state, out)
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
 
 def _run_in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:

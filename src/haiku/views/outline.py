@@ -13,7 +13,7 @@ from haiku._bound import Bound
 from haiku._packed import unpacked
 from haiku._text import count_text, seconds_text, titled
 from haiku.data_structures import merge
-from haiku.views.arrays import ArraySpec
+from haiku.views.arrays import ArrayOutline, ArraySpec
 from haiku.views.calls import Call
 from haiku.views.comparison import Comparison, compared
 from haiku.views.costs import costs_of
@@ -21,7 +21,6 @@ from haiku.views.inspection import Inspection, function_of, inspect, name_of
 from haiku.views.outline_page import outline_page
 from haiku.views.page import frame
 from haiku.views.table import plain
-from haiku.views.values import ArrayOutline
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -132,8 +131,7 @@ class Outline:
           after: The outline of the other model.
 
         Returns:
-          A `Comparison`: false if nothing differs, text with `print`, a web page with
-          `.as_html()`.
+          A `Comparison`, which is false if nothing differs.
 
         Raises:
           TypeError: `after` isn't an outline.
@@ -159,20 +157,14 @@ class Outline:
         return outline_page(compared(self, self), self.name)
 
     def __str__(self) -> str:
-        rows = [
-            (
-                "  " * depth
-                + titled(it.name, it.kind)
-                + (f" x{it.calls}" if it.calls > 1 else ""),
-                it.output,
-                f"{it.param_count:,}",
-                count_text(it.flops),
-                "-" if it.seconds is None else seconds_text(it.seconds),
-            )
-            for depth, it in self.walk()
-        ]
-        columns = zip(("module", "output", "params", "flops", "time"), *rows)
-        shown = [column for column in columns if {*column[1:]} - {"", "0", "-"}]
+        rows = [("module", "output", "params", "flops", "time")]
+        for depth, it in self.walk():
+            times = f" x{it.calls}" if it.calls > 1 else ""
+            name = "  " * depth + titled(it.name, it.kind) + times
+            time = "-" if it.seconds is None else seconds_text(it.seconds)
+            sizes = f"{it.param_count:,}", count_text(it.flops)
+            rows.append((name, it.output, *sizes, time))
+        shown = [column for column in zip(*rows) if {*column[1:]} - {"", "0", "-"}]
         sides = ["left" if c[0] in ("module", "output") else "right" for c in shown]
         headers, *cells = zip(*shown)
         return plain(cells, headers, sides)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from haiku._text import bytes_text, count_text, seconds_text
+from haiku.views.arrays import ArrayOutline, ValueSummary
 from haiku.views.page import array_table, bar, item, page
-from haiku.views.values import ArrayOutline, ValueSummary
 
 
 def outline_page(compared: Any, title: str, lead: str = "") -> str:

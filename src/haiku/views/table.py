@@ -11,7 +11,7 @@ import jax
 from haiku._text import bytes_text, seconds_text, titled
 from haiku.data_structures import tree_bytes, tree_size
 from haiku.views.calls import Call, MethodInvocation
-from haiku.views.costs import CallDtypes, costs_of
+from haiku.views.costs import costs_of, dtypes_of
 from haiku.views.inspection import function_of, inspect
 
 
@@ -52,6 +52,11 @@ def _activation_bytes(call: Call) -> str:
     return bytes_text(call.activation_bytes)
 
 
+def _dtypes(call: Call) -> str:
+    kinds = dtypes_of(call).items()
+    return "\n".join(f"{kind} {', '.join(dtypes)}" for kind, dtypes in kinds if dtypes)
+
+
 def _cost(name: str) -> Callable[[Call], str]:
     def text(call: Call) -> str:
         value = getattr(call.cost, name)
@@ -75,7 +80,7 @@ _COLUMNS = {
     "activation_bytes": _Column("Activation bytes", _activation_bytes, "right", True),
     "time": _Column("Time", _cost("seconds"), "right", True),
     "own_time": _Column("Own time", _cost("own_seconds"), "right", True),
-    "dtypes": _Column("Dtypes", lambda call: str(CallDtypes.of(call)), is_cost=True),
+    "dtypes": _Column("Dtypes", _dtypes, is_cost=True),
 }
 _DEFAULT = tuple(name for name, column in _COLUMNS.items() if not column.is_cost)
 

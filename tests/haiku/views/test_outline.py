@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import haiku as hk
+from haiku.views.arrays import ValueSummary
 from haiku.views.page import SCRIPT, STYLE
-from haiku.views.values import ValueSummary
 
 X = jnp.ones([8, 28])
 outline = hk.views.outline
