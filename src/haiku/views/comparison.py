@@ -191,6 +191,7 @@ def _changes(a: Outline, b: Outline) -> dict[str, tuple[str, str]]:
         "input": (a.inputs, b.inputs),
         "output": (a.output, b.output),
         "calls": (str(a.calls), str(b.calls)),
+        "signatures": ("; ".join(a.signatures), "; ".join(b.signatures)),
     }
     if a.path:  # The names of the functions themselves don't matter.
         fields = {"name": (a.name, b.name)} | fields

@@ -206,6 +206,8 @@ def _seconds(
 
     def run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         nonlocal is_timing
+        if is_timing:  # Runs for the clock are not calls of the model.
+            return f(*args, **kwargs)
         contents = current_frame("a timed call").snapshot()
         times = seconds.setdefault(call.key, [])
         place = len(times)
@@ -219,27 +221,13 @@ def _seconds(
                 is_timing = False
         return f(*args, **kwargs)
 
-    record = recorder([], run)
-
-    def intercept(next_f, args, kwargs, context):
-        # Runs for the clock are not calls of the model.
-        if is_timing:
-            return next_f(*args, **kwargs)
-        return record(next_f, args, kwargs, context)
-
-    with jax.disable_jit(), intercept_methods(intercept):
+    with jax.disable_jit(), intercept_methods(recorder([], run)):
         apply(*values)
     return seconds
 
 
-def _time(
-    known: dict[str, float],
-    f: Callable[..., Any],
-    contents: Any,
-    args: Any,
-    kwargs: Any,
-) -> float:
-    arrays, join = split_arrays((args, kwargs))
+def _time(known: dict[str, float], f: Any, contents: Any, *arguments: Any) -> float:
+    arrays, join = split_arrays(arguments)
 
     def arrays_only(contents, arrays):
         args, kwargs = join(arrays)

@@ -242,8 +242,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# ---- Graphviz's language ------------------------------------------------------------
-
 _FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
 _COLORS = {  # Fill and border of a node by its kind.
     "operation": ("#FFFFFF", "#5B6B7A"),

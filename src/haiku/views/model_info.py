@@ -183,19 +183,15 @@ class _Reader:
         letters = Letters()
         for variable in (*jaxpr.constvars, *jaxpr.invars):
             letters(variable)
-        return self._filled(Module(name), grouped(jaxpr), around, letters)
+        module = Module(name)
+        self._fill(module, grouped(jaxpr), around, letters)
+        return module
 
-    def _filled(
-        self,
-        module: Module,
-        items: list[Any],
-        around: tuple[str, ...],
-        letters: Letters,
-    ) -> Module:
+    def _fill(self, module: Module, items: Any, around: Any, letters: Letters) -> None:
         for item in items:
             if isinstance(item, Group):
                 group = Module(item.path[-1], **self._info((*around, *item.path)))
-                self._filled(group, item.items, around, letters)
+                self._fill(group, item.items, around, letters)
                 expression = Expression("name_scope", "", "", group.flops)
                 expression.submodule = group
                 module.expressions.append(expression)
@@ -204,7 +200,6 @@ class _Reader:
                 module.expressions += self._expressions(item, stack, around, letters)
         if self._compute_flops is not None:
             module.flops = sum(e.flops or 0 for e in module.expressions)
-        return module
 
     def _expressions(
         self, eqn: Any, stack: list[str], around: tuple[str, ...], letters: Letters

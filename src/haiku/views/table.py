@@ -228,8 +228,6 @@ def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Sequenc
     return names
 
 
-# ---- Text ---------------------------------------------------------------------------
-
 Rows = Sequence[Sequence[str]]  # Cells of text, which may have several lines.
 
 
