@@ -9,7 +9,7 @@ from typing import Any
 
 from haiku._text import count_text, titled
 from haiku.views.arrays import ArrayOutline
-from haiku.views.outline_page import outline_page
+from haiku.views.page import outline_page
 
 Outline = Any  # It imports this file.
 

@@ -78,27 +78,24 @@ def abstract_to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
 
 def _input_titles(
     fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[tuple[str, bool]]:
-    """A title for each array among the arguments, and whether it is a parameter."""
+) -> list[tuple[str, str]]:
+    """A title for each array among the arguments, and its kind of node."""
     try:
         parameters = inspect.signature(fun).parameters.values()
     except (TypeError, ValueError):
         parameters = ()
-    names = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    others = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+    names = [p.name for p in parameters if p.kind not in others]
     titles = []
     for path, _ in jax.tree_util.tree_leaves_with_path((args, kwargs)):
         _, first, *rest = [jax.tree_util.keystr((key,), simple=True) for key in path]
         if path[0].idx == 0:
             first = names[int(first)] if int(first) < len(names) else f"args[{first}]"
-        inside, is_parameter = "/".join(rest), len(rest) > 1
+        title = ": ".join([first, "/".join(rest)] if rest else [first])
+        is_parameter = len(rest) > 1
         if is_parameter and first == "params":
-            titles.append((inside, True))
-        else:
-            titles.append((f"{first}: {inside}" if rest else first, is_parameter))
+            title = "/".join(rest)
+        titles.append((title, "parameter" if is_parameter else "input"))
     return titles
 
 
@@ -117,11 +114,10 @@ class _Drawing:
         self._modules = modules
         self.graph = Graph()
 
-    def draw(self, jaxpr: Any, inputs: list[tuple[str, bool]], out: Any) -> None:
+    def draw(self, jaxpr: Any, inputs: list[tuple[str, str]], out: Any) -> None:
         """Draws a whole program, from its inputs to its outputs."""
         at = _At(self.graph.root, (), {})
-        for variable, (title, is_parameter) in zip(jaxpr.invars, inputs):
-            kind = "parameter" if is_parameter else "input"
+        for variable, (title, kind) in zip(jaxpr.invars, inputs):
             at.sources[variable] = self.graph.node(_node(title, variable, kind))
         for variable in jaxpr.constvars:
             node = _node("constant", variable, "constant")
@@ -157,10 +153,9 @@ class _Drawing:
         for item in items:
             if isinstance(item, Group):
                 module = self._modules.get((*at.scope, *item.path))
-                names = (
-                    [f"{module.module_name}/", type(module).__name__] if module else []
-                )
-                box = at.box.box(item.path[-1], *names)
+                prefix = f"{module.module_name}/" if module else ""
+                kind = type(module).__name__ if module else ""
+                box = at.box.box(item.path[-1], prefix, kind)
                 self._items(item.items, at._replace(box=box))
             else:
                 self._equation(item, at)
@@ -234,12 +229,8 @@ def _is_simple(inner: Inner, eqn: Any) -> bool:
 
 
 def _options(eqn: Any) -> str:
-    return ", ".join(f"{k}={_short(v)}" for k, v in eqn.params.items())
-
-
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+    texts = ((k, " ".join(str(v).split())) for k, v in eqn.params.items())
+    return ", ".join(f"{k}={t if len(t) <= 80 else t[:77] + '...'}" for k, t in texts)
 
 
 _FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...

@@ -18,8 +18,7 @@ from haiku.views.calls import Call
 from haiku.views.comparison import Comparison, compared
 from haiku.views.costs import costs_of
 from haiku.views.inspection import Inspection, function_of, inspect, name_of
-from haiku.views.outline_page import outline_page
-from haiku.views.page import frame
+from haiku.views.page import frame, outline_page
 from haiku.views.table import plain
 
 

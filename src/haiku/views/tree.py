@@ -109,12 +109,11 @@ def _noting(modules: dict[str, dict[str, Any]], depth: int) -> Callable[..., Any
         if len(frames.get()) > depth and frame.lifted_prefix is None:
             return out
         module, method, *_ = call.context
-        kind = type(module)
-        is_ours = kind.__module__.startswith("haiku.") and kind.__name__[0] == "_"
         path = (frame.lifted_prefix or "") + module.module_name
         facts = modules.setdefault(path, {"signatures": []})
+        kind = type(module)
         facts["kind"] = "name scope" if kind is NameScopeModule else kind.__name__
-        if is_ours:
+        if kind.__module__.startswith("haiku.") and kind.__name__[0] == "_":
             facts["kind"] = ""
         elif method != "__init__":
             given = [_shown(x) for x in args]
