@@ -154,9 +154,9 @@ def recorder(
         calls.append(call)
         running.insert(0, call)
         try:
-            if run is None:
-                return next_f(*args, **kwargs)
-            return run(call, next_f, args, kwargs)
+            if run is not None:
+                return run(call, next_f, args, kwargs)
+            return next_f(*args, **kwargs)
         finally:
             running.remove(call)
 

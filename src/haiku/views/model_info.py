@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from haiku._text import count_text
@@ -90,13 +90,13 @@ def make_model_info(
     compute_flops: ComputeFlops | None = None,
     axis_env: Sequence[tuple[Any, int]] | None = None,
 ) -> Callable[..., Module]:
-    """Makes a function that says what a function computes, module by module.
+    """Makes a function that lists what a function computes, module by module.
 
     Args:
       f: A function of arrays: `apply` of what `hk.transform` returned, a loss, a
         gradient, jitted or not.
       name: What to call it. Default: its own name.
-      include_module_info: Whether to tell each module's parameters and state. Default
+      include_module_info: Whether to add each module's parameters and state. Default
         True.
       compute_flops: Takes a JAX equation (`jax.extend.core.JaxprEqn`) and its
         `Expression`, returns how many floating point operations it takes:
@@ -139,7 +139,7 @@ def format_module(module: Module, depth: int = 0) -> str:
     """Writes a `Module` as indented text, one line per operation.
 
     Args:
-      module: What `make_model_info` gave.
+      module: The result of `make_model_info`.
       depth: How far to indent, in steps of two spaces. Default 0.
 
     Returns:
@@ -192,9 +192,9 @@ class _Reader:
             if isinstance(item, Group):
                 group = Module(item.path[-1], **self._info((*around, *item.path)))
                 self._fill(group, item.items, around, letters)
-                expression = Expression("name_scope", "", "", group.flops)
-                expression.submodule = group
-                module.expressions.append(expression)
+                module.expressions.append(
+                    Expression("name_scope", "", "", group.flops, submodule=group)
+                )
             else:
                 stack = scopes(item)
                 module.expressions += self._expressions(item, stack, around, letters)
@@ -203,16 +203,14 @@ class _Reader:
 
     def _expressions(
         self, eqn: Any, stack: list[str], around: tuple[str, ...], letters: Letters
-    ) -> list[Expression]:
+    ) -> Iterator[Expression]:
         """The equation; in the place of a kernel, those in it."""
         inner = called(eqn)
         if inner is not None and inner.is_kernel:
             letters.inside(inner, eqn)
-            steps = (
-                self._expressions(step, stack, around, letters)
-                for step in inner.jaxpr.eqns
-            )
-            return [expression for step in steps for expression in step]
+            for step in inner.jaxpr.eqns:
+                yield from self._expressions(step, stack, around, letters)
+            return
         ins, outs = [letters(v) for v in eqn.invars], [letters(v) for v in eqn.outvars]
         expression = Expression(
             primitive=eqn.primitive.name,
@@ -226,7 +224,8 @@ class _Reader:
             expression.submodule = program
             if program.flops is not None:
                 expression.flops = program.flops * inner.times
-            return [expression]
+            yield expression
+            return
         expression.details = ", ".join(
             f"{word} {', '.join(aval_text(v) for v in variables)}"
             for word, variables in (("in", eqn.invars), ("out", eqn.outvars))
@@ -235,7 +234,7 @@ class _Reader:
         expression.params = dict(eqn.params)
         if self._compute_flops is not None:
             expression.flops = self._compute_flops(eqn, expression) or 0
-        return [expression]
+        yield expression
 
     def _info(self, path: tuple[str, ...]) -> dict[str, Any]:
         call = self._calls.get(path)

@@ -9,6 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from haiku._text import bytes_text, count_text, seconds_text
 from haiku.views.arrays import ArrayOutline, ValueSummary
 
 
