@@ -127,13 +127,9 @@ class ValueSummary:
         )
 
     def __str__(self) -> str:
-        text = (
-            f"mean {self.mean:.3g}, std {self.std:.3g}, "
-            f"from {self.low:.3g} to {self.high:.3g}"
-        )
-        if self.not_finite:
-            text += f", {self.not_finite:,} not finite"
-        return text
+        other = f", {self.not_finite:,} not finite" if self.not_finite else ""
+        text = f"mean {self.mean:.3g}, std {self.std:.3g}, "
+        return f"{text}from {self.low:.3g} to {self.high:.3g}{other}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,10 +113,8 @@ class Call:
     def input_text(self) -> str:
         """The arguments, keywords on a line below."""
         keywords = sorted(self.kwargs_spec.items())
-        lines = (
-            ", ".join(pprint.pformat(value) for value in self.args_spec),
-            ", ".join(f"{name}={pprint.pformat(value)}" for name, value in keywords),
-        )
+        named = (f"{name}={pprint.pformat(value)}" for name, value in keywords)
+        lines = ", ".join(map(pprint.pformat, self.args_spec)), ", ".join(named)
         return "\n".join(line for line in lines if line)
 
     def run(self, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -130,10 +128,9 @@ class Call:
         sizes = {id(x): tree_bytes(x) for x in arrays}
         for call in (self, *self.around):
             call.returned.update(sizes)
-        outermost = (self, *self.around)[-1]
-        outermost._alive.extend(arrays)
-        if outermost is self:
-            self._alive.clear()
+        if self.around:
+            self.around[-1]._alive.extend(arrays)
+        self._alive.clear()  # Those inside are over.
         return out
 
 

@@ -169,17 +169,16 @@ def _times(seen: Inspection, params: Any, state: Any) -> list[float | None]:
     A call has no time if it did not run, as in a branch that was not taken, or ran
     inside a transformation of JAX's, such as `jax.vmap`, without arrays to run on.
     """
-    model = seen.model
-    arrays = [_example(x) for x in model.arrays]
+    arrays = [_example(x) for x in seen.arrays]
     if params is None:
-        params, made = jax.jit(model.init)(model.key, arrays)
+        params, made = jax.jit(seen.init)(seen.key, arrays)
         state = made if state is None else state
-    values = params, state or {}, model.key, arrays
+    values = params, state or {}, seen.key, arrays
     # A loop may run its body more often than when it was inspected: calls are the same
     # if they are the n-th of a method in both runs.
-    seconds = {key: iter(times) for key, times in _seconds(model.apply, values).items()}
+    seconds = {key: iter(times) for key, times in _seconds(seen.apply, values).items()}
     times = [next(seconds.get(call.key, iter(())), None) for call in seen.calls]
-    whole = jax.jit(lambda *values: split_arrays(model.apply(*values))[0])
+    whole = jax.jit(lambda *values: split_arrays(seen.apply(*values))[0])
     return [*times, _quickest(whole.lower(*values).compile(), *values)]
 
 

@@ -54,7 +54,7 @@ def to_dot(fun: Callable[..., Any]) -> Callable[..., str]:
         program, out, calls = traced(fun, args, kwargs)
         drawing = _Drawing({path: it.context.module for path, it in calls.items()})
         drawing.draw(program, _input_titles(fun, args, kwargs), out)
-        return drawing.graph.text(name_of(fun))
+        return drawing.text(name_of(fun))
 
     return dot
 
@@ -97,140 +97,6 @@ def _input_titles(
             title = "/".join(rest)
         titles.append((title, "parameter" if is_parameter else "input"))
     return titles
-
-
-class _At(NamedTuple):
-    """The place where a program is drawn."""
-
-    box: Box
-    scope: tuple[str, ...]  # The named scopes around.
-    sources: dict[Any, str]  # The node that each variable comes from; grows.
-
-
-class _Drawing:
-    """A graph as it grows, program by program."""
-
-    def __init__(self, modules: dict[tuple[str, ...], Module]):
-        self._modules = modules
-        self.graph = Graph()
-
-    def draw(self, jaxpr: Any, inputs: list[tuple[str, str]], out: Any) -> None:
-        """Draws a whole program, from its inputs to its outputs."""
-        at = _At(self.graph.root, (), {})
-        for variable, (title, kind) in zip(jaxpr.invars, inputs):
-            at.sources[variable] = self.graph.node(_node(title, variable, kind))
-        for variable in jaxpr.constvars:
-            node = _node("constant", variable, "constant")
-            at.sources[variable] = self.graph.node(node)
-        given = list(self.graph.nodes)
-        self._items(grouped(jaxpr), at)
-        paths = jax.tree_util.tree_leaves_with_path(out)
-        for variable, (path, _) in zip(jaxpr.outvars, paths):
-            title = "output" + jax.tree_util.keystr(path)
-            node = self.graph.node(_node(title, variable, "output"), at.box)
-            self._arrow(variable, node, at)
-        for name in given:
-            self._place(name)
-
-    def _place(self, name: str) -> None:
-        """Puts a parameter into the innermost box around all of its users."""
-        boxes, node = self.graph.around_users(name), self.graph.nodes[name]
-        if node.kind == "input":
-            boxes = boxes[:1]
-        # The boxes around it show where it belongs.
-        prefixes = [box.prefix for box in boxes if box.prefix]
-        if prefixes:
-            node.title = node.title.replace(prefixes[-1], "", 1)
-        if boxes:
-            boxes[-1].nodes.append(name)
-
-    def _arrow(self, variable: Any, to: str, at: _At) -> None:
-        source = None if is_literal(variable) else at.sources.get(variable)
-        if source is not None:
-            self.graph.arrow(source, to, at.box)
-
-    def _items(self, items: list[Any], at: _At) -> None:
-        for item in items:
-            if isinstance(item, Group):
-                module = self._modules.get((*at.scope, *item.path))
-                prefix = f"{module.module_name}/" if module else ""
-                kind = type(module).__name__ if module else ""
-                box = at.box.box(item.path[-1], prefix, kind)
-                self._items(item.items, at._replace(box=box))
-            else:
-                self._equation(item, at)
-
-    def _equation(self, eqn: Any, at: _At) -> None:
-        inner, choices = called(eqn), branches(eqn)
-        if inner is not None and _is_drawn_in_place(inner):
-            self._call(inner, eqn, at)
-        elif inner is not None and not _is_simple(inner, eqn):
-            self._call(inner, eqn, at._replace(box=at.box.box(inner.title)))
-        elif any(c.jaxpr.eqns for c in choices):
-            # Every branch, and a node that takes the result of one of them.
-            chosen = self._operation("", eqn, at)
-            self._arrow(eqn.invars[0], chosen, at)
-            for choice in choices:
-                box = at.box.box(choice.title)
-                own = self._program(choice, eqn, at._replace(box=box))
-                for variable in choice.jaxpr.outvars:
-                    self._arrow(variable, chosen, own)
-        else:
-            node = self._operation(inner.title if inner else "", eqn, at)
-            for variable in eqn.invars:
-                self._arrow(variable, node, at)
-
-    def _call(self, inner: Inner, eqn: Any, at: _At) -> None:
-        """Draws the program that an equation runs in the place of the equation."""
-        own = self._program(inner, eqn, at)
-        for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
-            if not is_literal(variable) and variable in own.sources:
-                at.sources[outer] = own.sources[variable]
-
-    def _program(self, inner: Inner, eqn: Any, at: _At) -> _At:
-        """Draws a program inside an equation; returns the place."""
-        own = {
-            variable: at.sources[outer]
-            for variable, outer in zip(inner.jaxpr.invars, inner.invars)
-            if not is_literal(outer) and outer in at.sources
-        }
-        for variable in inner.jaxpr.constvars:
-            node = _node("constant", variable, "constant")
-            own[variable] = self.graph.node(node, at.box)
-        inside = _At(at.box, (*at.scope, *scopes(eqn)), own)
-        steps = inner.jaxpr.eqns if inner.is_kernel else grouped(inner.jaxpr)
-        self._items(steps, inside)
-        return inside
-
-    def _operation(self, title: str, eqn: Any, at: _At) -> str:
-        shapes = [aval_text(v) for v in eqn.outvars]
-        options = "" if title else _options(eqn)
-        title = title or eqn.primitive.name
-        node = self.graph.node(Node(title, shapes, "operation", options), at.box)
-        at.sources.update(dict.fromkeys(eqn.outvars, node))
-        return node
-
-
-def _node(title: str, variable: Any, kind: str) -> Node:
-    return Node(title, [aval_text(variable)], kind)
-
-
-def _is_drawn_in_place(inner: Inner) -> bool:
-    """Whether a call only defines a derivative, or is a layer's arithmetic."""
-    return inner.is_kernel or inner.title in ("custom_jvp", "custom_vjp", "call")
-
-
-def _is_simple(inner: Inner, eqn: Any) -> bool:
-    """Whether a jitted function is one operation under a name: `relu`."""
-    if eqn.primitive.name != "jit" or len(inner.jaxpr.eqns) > 1:
-        return False
-    kernels = (called(step) for step in inner.jaxpr.eqns)
-    return all(k is None or not k.is_kernel or _is_simple(k, eqn) for k in kernels)
-
-
-def _options(eqn: Any) -> str:
-    texts = ((k, " ".join(str(v).split())) for k, v in eqn.params.items())
-    return ", ".join(f"{k}={t if len(t) <= 80 else t[:77] + '...'}" for k, t in texts)
 
 
 _FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
@@ -343,3 +209,137 @@ class Graph:
                 "}",
             ]
         return lines
+
+
+class _At(NamedTuple):
+    """The place where a program is drawn."""
+
+    box: Box
+    scope: tuple[str, ...]  # The named scopes around.
+    sources: dict[Any, str]  # The node that each variable comes from; grows.
+
+
+class _Drawing(Graph):
+    """A graph as it grows, program by program."""
+
+    def __init__(self, modules: dict[tuple[str, ...], Module]):
+        super().__init__()
+        self._modules = modules
+
+    def draw(self, jaxpr: Any, inputs: list[tuple[str, str]], out: Any) -> None:
+        """Draws a whole program, from its inputs to its outputs."""
+        at = _At(self.root, (), {})
+        for variable, (title, kind) in zip(jaxpr.invars, inputs):
+            at.sources[variable] = self.node(_node(title, variable, kind))
+        for variable in jaxpr.constvars:
+            node = _node("constant", variable, "constant")
+            at.sources[variable] = self.node(node)
+        given = list(self.nodes)
+        self._items(grouped(jaxpr), at)
+        paths = jax.tree_util.tree_leaves_with_path(out)
+        for variable, (path, _) in zip(jaxpr.outvars, paths):
+            title = "output" + jax.tree_util.keystr(path)
+            node = self.node(_node(title, variable, "output"), at.box)
+            self._arrow(variable, node, at)
+        for name in given:
+            self._place(name)
+
+    def _place(self, name: str) -> None:
+        """Puts a parameter into the innermost box around all of its users."""
+        boxes, node = self.around_users(name), self.nodes[name]
+        if node.kind == "input":
+            boxes = boxes[:1]
+        # The boxes around it show where it belongs.
+        prefixes = [box.prefix for box in boxes if box.prefix]
+        if prefixes:
+            node.title = node.title.replace(prefixes[-1], "", 1)
+        if boxes:
+            boxes[-1].nodes.append(name)
+
+    def _arrow(self, variable: Any, to: str, at: _At) -> None:
+        source = None if is_literal(variable) else at.sources.get(variable)
+        if source is not None:
+            self.arrow(source, to, at.box)
+
+    def _items(self, items: list[Any], at: _At) -> None:
+        for item in items:
+            if isinstance(item, Group):
+                module = self._modules.get((*at.scope, *item.path))
+                prefix = f"{module.module_name}/" if module else ""
+                kind = type(module).__name__ if module else ""
+                box = at.box.box(item.path[-1], prefix, kind)
+                self._items(item.items, at._replace(box=box))
+            else:
+                self._equation(item, at)
+
+    def _equation(self, eqn: Any, at: _At) -> None:
+        inner, choices = called(eqn), branches(eqn)
+        if inner is not None and _is_drawn_in_place(inner):
+            self._call(inner, eqn, at)
+        elif inner is not None and not _is_simple(inner, eqn):
+            self._call(inner, eqn, at._replace(box=at.box.box(inner.title)))
+        elif any(c.jaxpr.eqns for c in choices):
+            # Every branch, and a node that takes the result of one of them.
+            chosen = self._operation("", eqn, at)
+            self._arrow(eqn.invars[0], chosen, at)
+            for choice in choices:
+                box = at.box.box(choice.title)
+                own = self._program(choice, eqn, at._replace(box=box))
+                for variable in choice.jaxpr.outvars:
+                    self._arrow(variable, chosen, own)
+        else:
+            node = self._operation(inner.title if inner else "", eqn, at)
+            for variable in eqn.invars:
+                self._arrow(variable, node, at)
+
+    def _call(self, inner: Inner, eqn: Any, at: _At) -> None:
+        """Draws the program that an equation runs in the place of the equation."""
+        own = self._program(inner, eqn, at)
+        for outer, variable in zip(eqn.outvars, inner.jaxpr.outvars):
+            if not is_literal(variable) and variable in own.sources:
+                at.sources[outer] = own.sources[variable]
+
+    def _program(self, inner: Inner, eqn: Any, at: _At) -> _At:
+        """Draws a program inside an equation; returns the place."""
+        own = {
+            variable: at.sources[outer]
+            for variable, outer in zip(inner.jaxpr.invars, inner.invars)
+            if not is_literal(outer) and outer in at.sources
+        }
+        for variable in inner.jaxpr.constvars:
+            node = _node("constant", variable, "constant")
+            own[variable] = self.node(node, at.box)
+        inside = _At(at.box, (*at.scope, *scopes(eqn)), own)
+        steps = inner.jaxpr.eqns if inner.is_kernel else grouped(inner.jaxpr)
+        self._items(steps, inside)
+        return inside
+
+    def _operation(self, title: str, eqn: Any, at: _At) -> str:
+        shapes = [aval_text(v) for v in eqn.outvars]
+        options = "" if title else _options(eqn)
+        title = title or eqn.primitive.name
+        node = self.node(Node(title, shapes, "operation", options), at.box)
+        at.sources.update(dict.fromkeys(eqn.outvars, node))
+        return node
+
+
+def _node(title: str, variable: Any, kind: str) -> Node:
+    return Node(title, [aval_text(variable)], kind)
+
+
+def _is_drawn_in_place(inner: Inner) -> bool:
+    """Whether a call only defines a derivative, or is a layer's arithmetic."""
+    return inner.is_kernel or inner.title in ("custom_jvp", "custom_vjp", "call")
+
+
+def _is_simple(inner: Inner, eqn: Any) -> bool:
+    """Whether a jitted function is one operation under a name: `relu`."""
+    if eqn.primitive.name != "jit" or len(inner.jaxpr.eqns) > 1:
+        return False
+    kernels = (called(step) for step in inner.jaxpr.eqns)
+    return all(k is None or not k.is_kernel or _is_simple(k, eqn) for k in kernels)
+
+
+def _options(eqn: Any) -> str:
+    texts = ((k, " ".join(str(v).split())) for k, v in eqn.params.items())
+    return ", ".join(f"{k}={t if len(t) <= 80 else t[:77] + '...'}" for k, t in texts)

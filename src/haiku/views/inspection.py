@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,14 +23,20 @@ from haiku.views.calls import Call, recorder, spec
 from haiku.views.jaxprs import call_scope, open_jaxpr
 
 
-class Model:
-    """A model with its arguments, as JAX can trace it.
+class Inspection:
+    """A model with its arguments, and what is known once it was run on shapes.
 
     Arguments other than arrays and `jax.ShapeDtypeStruct`s, such as `True`, are passed
     on unchanged.
     """
 
+    program: Any  # What `apply` computes; `calls_around` knows the calls of equations.
+    params: Any  # Shapes and dtypes of all parameters,
+    state: Any  # of all state,
+    output: Any  # and of the output.
+
     def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.calls: list[Call] = []  # In the order they began, without constructors.
         self.key = jax.random.PRNGKey(42)
         self.arrays, self._join = split_arrays((args, kwargs))
         self._net = transform_with_state(function)
@@ -46,17 +52,6 @@ class Model:
         return self._net.apply(params, state, key, *args, **kwargs)
 
 
-class Inspection(NamedTuple):
-    """A model that was run on shapes."""
-
-    model: Model
-    calls: list[Call]  # Method calls in the order they began, without constructors.
-    program: Any  # What `apply` computes; `calls_around` knows the calls of equations.
-    params: Any  # Shapes and dtypes of all parameters,
-    state: Any  # of all state,
-    output: Any  # and of the output.
-
-
 def inspect(
     f: Any,
     args: tuple[Any, ...],
@@ -70,21 +65,25 @@ def inspect(
     Without parameters or state, those of `init` are taken. `received` fills in
     `received_spec` of each call.
     """
-    model = Model(function_of(f), args, kwargs)
-    calls: list[Call] = []
+    seen = Inspection(function_of(f), args, kwargs)
     # A jitted function that has run before would not run its modules again.
     with jax.disable_jit(), contextlib.ExitStack() as hooks:
-        made = jax.eval_shape(model.init, model.key, model.arrays)
-        given = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), (params, state)
+        made = jax.eval_shape(seen.init, seen.key, seen.arrays)
+        seen.params, seen.state = (
+            new if given is None else jax.tree.map(_shape, given)
+            for given, new in zip((params, state), made)
         )
-        params, state = (m if g is None else g for g, m in zip(given, made))
         if received:
-            hooks.enter_context(interceptors.push_below(_receiver(calls)))
-        hooks.enter_context(intercept_methods(recorder(calls, _run_in_scope)))
-        trace = jax.make_jaxpr(model.apply, return_shape=True)
-        program, (out, _) = trace(params, state, model.key, model.arrays)
-    return Inspection(model, calls, open_jaxpr(program), params, state, out)
+            hooks.enter_context(interceptors.push_below(_receiver(seen.calls)))
+        hooks.enter_context(intercept_methods(recorder(seen.calls, _run_in_scope)))
+        trace = jax.make_jaxpr(seen.apply, return_shape=True)
+        closed, out = trace(seen.params, seen.state, seen.key, seen.arrays)
+    seen.program, seen.output = open_jaxpr(closed), out[0]
+    return seen
+
+
+def _shape(array: Any) -> Any:
+    return jax.ShapeDtypeStruct(np.shape(array), array.dtype)
 
 
 def _run_in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:

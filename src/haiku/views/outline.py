@@ -146,8 +146,7 @@ class Outline:
         if not isinstance(after, Outline):
             raise TypeError(
                 f"Outline.compare takes an outline, got {type(after).__name__}: write "
-                "hk.views.outline(f)(x) of a function and an example of its inputs, or "
-                "hk.views.Outline.of_params(params)."
+                "hk.views.outline(f)(x), or hk.views.Outline.of_params(params)."
             )
         return compared(self, after)
 

@@ -194,10 +194,10 @@ STYLE = """\
 }
 body {
   font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 76rem; margin: 0 auto; padding: 1rem; box-sizing: border-box;
+  max-width: 76rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere;
 }
-h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-.hk-facts { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; margin-bottom: 1rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
+.hk-facts { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; }
 .hk-tools {
   position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .5rem;
   align-items: center; padding: .5rem 0; background: var(--paper);
@@ -217,12 +217,12 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
   content: "\\25B8"; color: var(--soft); margin-right: .4em;
 }
 .hk-group[open] > summary .hk-name::before { content: "\\25BE"; }
-.hk-name { flex: 1 1 auto; overflow-wrap: anywhere; }
+.hk-name { flex: 1 1 auto; }
 .hk-kind, .hk-line code { color: var(--accent); }
 .hk-soft, .hk-arrays > summary, small { color: var(--soft); font-size: .85rem; }
 .hk-shape, .hk-group code, .hk-group td { font: .8rem/1.5 ui-monospace, monospace; }
-.hk-shape { overflow-wrap: anywhere; max-width: 24rem; }
-.hk-about > code { display: block; overflow-wrap: anywhere; white-space: pre-wrap; }
+.hk-shape { max-width: 24rem; }
+.hk-about > code { display: block; white-space: pre-wrap; }
 .hk-bars { display: flex; gap: .4rem; }
 .hk-bar {
   position: relative; width: 9.5rem; padding: 0 .4rem; text-align: right;

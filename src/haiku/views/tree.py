@@ -14,7 +14,7 @@ from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, recorder
-from haiku.views.inspection import Model, function_of, name_of
+from haiku.views.inspection import Inspection, function_of, name_of
 from haiku.views.outline import Outline, nested, summaries
 
 
@@ -85,7 +85,7 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
     function = function_of(f)
 
     def tree(*args: Any, **kwargs: Any) -> ModuleTree:
-        model = Model(function, args, kwargs)
+        model = Inspection(function, args, kwargs)
         modules: dict[str, dict[str, Any]] = {}
         run = _noting(modules, len(frames.get()) + 1)
         with intercept_methods(recorder([], run, constructors=True)):
