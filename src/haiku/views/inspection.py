@@ -69,10 +69,8 @@ def inspect(
     # A jitted function that has run before would not run its modules again.
     with jax.disable_jit(), contextlib.ExitStack() as hooks:
         made = jax.eval_shape(seen.init, seen.key, seen.arrays)
-        seen.params, seen.state = (
-            new if given is None else jax.tree.map(_shape, given)
-            for given, new in zip((params, state), made)
-        )
+        seen.params = made[0] if params is None else _shapes(params)
+        seen.state = made[1] if state is None else _shapes(state)
         if received:
             hooks.enter_context(interceptors.push_below(_receiver(seen.calls)))
         hooks.enter_context(intercept_methods(recorder(seen.calls, _run_in_scope)))
@@ -82,8 +80,8 @@ def inspect(
     return seen
 
 
-def _shape(array: Any) -> Any:
-    return jax.ShapeDtypeStruct(np.shape(array), array.dtype)
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
 
 def _run_in_scope(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:

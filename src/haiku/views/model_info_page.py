@@ -6,7 +6,7 @@ import html
 
 from haiku._text import count_text
 from haiku.views.model_info import Expression, Module
-from haiku.views.page import SCRIPT, STYLE, array_table, bar, item, page
+from haiku.views.page import array_table, bar, item, page
 
 
 def as_html_page(module: Module, min_flop: int = 1000) -> str:
@@ -108,27 +108,3 @@ def _arrays(title: str, info: dict[str, str]) -> str:
     count = f"{len(info)} {'array' if len(info) == 1 else 'arrays'} of {title}"
     rows = (map(html.escape, item) for item in info.items())
     return array_table(count, rows, unfolded=False)
-
-
-def css() -> str:
-    """The style sheet of `as_html`'s elements, for a `<style>` element.
-
-    Example:
-      >>> info = hk.experimental.jaxpr_info
-      >>> page = f"<style>{info.css()}</style>"
-      >>> ".hk-group" in page  # the class of a module's element
-      True
-    """
-    return STYLE
-
-
-def js() -> str:
-    """The script of `as_html_page`, for a `<script>` element at the page's end.
-
-    Example:
-      >>> info = hk.experimental.jaxpr_info
-      >>> page = f"<script>{info.js()}</script>"
-      >>> "hk-open" in page  # the button that unfolds all
-      True
-    """
-    return SCRIPT
