@@ -187,16 +187,14 @@ def _example(x: Any) -> Any:
     if not isinstance(x, jax.ShapeDtypeStruct):
         return x
     key = jax.random.key(0)
-    if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.split(key, x.shape) if x.shape else key
-    if jax.numpy.issubdtype(x.dtype, jax.numpy.floating):
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.split(key, x.shape)
+    if jnp.issubdtype(x.dtype, jnp.floating):
         return jax.random.normal(key, x.shape, x.dtype)
-    return jax.numpy.zeros(x.shape, x.dtype)
+    return jnp.zeros(x.shape, x.dtype)
 
 
-def _seconds(
-    apply: Callable[..., Any], values: tuple[Any, ...]
-) -> dict[tuple[str, str], list[float | None]]:
+def _seconds(apply: Any, values: Any) -> dict[tuple[str, str], list[float | None]]:
     """The times of calls on real arrays, by module and method."""
     seconds: dict[tuple[str, str], list[float | None]] = {}
     known: dict[str, float] = {}  # Calls with the same program are timed once.

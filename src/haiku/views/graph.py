@@ -99,6 +99,7 @@ def _input_titles(
     return titles
 
 
+_IN_PLACE = ("custom_jvp", "custom_vjp", "call")  # Calls without a box.
 _FILLS = ("#F4F6F8", "#E9EDF1", "#DEE4EA")  # Of a box, of one inside it, ...
 _COLORS = {  # Fill and border of a node by its kind.
     "operation": ("#FFFFFF", "#5B6B7A"),
@@ -274,7 +275,7 @@ class _Drawing(Graph):
 
     def _equation(self, eqn: Any, at: _At) -> None:
         inner, choices = called(eqn), branches(eqn)
-        if inner is not None and _is_drawn_in_place(inner):
+        if inner is not None and (inner.is_kernel or inner.title in _IN_PLACE):
             self._call(inner, eqn, at)
         elif inner is not None and not _is_simple(inner, eqn):
             self._call(inner, eqn, at._replace(box=at.box.box(inner.title)))
@@ -325,11 +326,6 @@ class _Drawing(Graph):
 
 def _node(title: str, variable: Any, kind: str) -> Node:
     return Node(title, [aval_text(variable)], kind)
-
-
-def _is_drawn_in_place(inner: Inner) -> bool:
-    """Whether a call only defines a derivative, or is a layer's arithmetic."""
-    return inner.is_kernel or inner.title in ("custom_jvp", "custom_vjp", "call")
 
 
 def _is_simple(inner: Inner, eqn: Any) -> bool:

@@ -159,10 +159,9 @@ def traced(
 def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
     # JAX remembers what it traced by the function: a new one is traced again.
     def call(*args: Any, **kwargs: Any) -> Any:
-        running = frames.get()
-        if not running:
-            return function(*args, **kwargs)
-        with running[-1].holding(running[-1].snapshot()):
+        with contextlib.ExitStack() as stack:
+            if running := frames.get():
+                stack.enter_context(running[-1].holding(running[-1].snapshot()))
             return function(*args, **kwargs)
 
     return call

@@ -1,4 +1,4 @@
-"""The web page of `jaxpr_info`: a function's operations, with sizes and bars."""
+"""The web page of a function's operations, with sizes and bars."""
 
 from __future__ import annotations
 

@@ -213,9 +213,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
 }
 .hk-group > summary::-webkit-details-marker { display: none; }
 .hk-group > summary:hover, .hk-line:hover { background: var(--hover); }
-.hk-group > summary .hk-name::before {
-  content: "\\25B8"; color: var(--soft); margin-right: .4em;
-}
+.hk-group > summary .hk-name::before { content: "\\25B8"; margin-right: .4em; }
 .hk-group[open] > summary .hk-name::before { content: "\\25BE"; }
 .hk-name { flex: 1 1 auto; }
 .hk-kind, .hk-line code { color: var(--accent); }
@@ -228,9 +226,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
   position: relative; width: 9.5rem; padding: 0 .4rem; text-align: right;
   font-size: .85rem; border-radius: 4px; background: var(--hover); white-space: nowrap;
 }
-.hk-bar i {
-  position: absolute; inset: 0 auto 0 0; background: var(--fill); border-radius: 4px;
-}
+.hk-bar i { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
 .hk-inside {
   margin-left: .75rem; padding-left: .75rem; border-left: 1px solid var(--line);
 }
