@@ -81,7 +81,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_views(name):
+def test_every_view_shows_every_module(name):
     f, spec = MODULES[name]
     net = hk.transform_with_state(f)
     key = jax.random.key(0)

@@ -41,7 +41,7 @@ def texts(values):
     return jax.tree.map(lambda x: str(hk.experimental.ArraySpec.from_array(x)), values)
 
 
-def test_text():
+def test_text_has_calls_parameters_and_state():
     def f(x):
         net = Net()
         net(x)
@@ -86,7 +86,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("kind", SAME)
-def test_of_everything_that_can_be_run(kind):
+def test_everything_that_can_run_has_the_same_tree(kind):
     tree = hk.module_tree(SAME[kind])(X)
     assert paths(tree) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
     assert [node.param_count for node in tree] == [43, 25, 18]
@@ -94,7 +94,7 @@ def test_of_everything_that_can_be_run(kind):
     assert specs(tree, "params") == texts(wanted) and specs(tree, "state") == {}
 
 
-def test_every_parameter_and_state_is_in_it():
+def test_the_tree_has_every_parameter_and_state():
     def f(x, is_training):
         x = hk.layer_stack(3)(lambda x: hk.LayerNorm(-1, True, True)(x))(x)
         x, _ = hk.scan(lambda c, _: (hk.Linear(4)(c), None), x, None, length=2)
@@ -149,7 +149,7 @@ def test_nothing_is_computed():
     assert "4,000,000,000,000 parameters, 16.00 TB" in str(tree)
 
 
-def test_inside_a_transformed_function():
+def test_inside_a_transformed_function_nothing_is_kept():
     def f(x):
         trees.append(hk.module_tree(BLUEPRINT)(x))
         return hk.Linear(3)(x)
@@ -160,7 +160,7 @@ def test_inside_a_transformed_function():
     assert paths(trees[0]) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
 
 
-def test_page():
+def test_the_page_has_the_same_modules():
     tree = hk.module_tree(lambda x: hk.Sequential([Net("<b>"[1]), jnp.tanh])(x))(X)
     page = tree.as_html()
     assert page.count('class="hk-group"') == 1 + len(paths(tree))
@@ -170,6 +170,20 @@ def test_page():
     assert tree._repr_html_().startswith("<iframe")
 
 
-def test_errors():
+def test_a_number_has_no_tree():
     with pytest.raises(TypeError, match="takes a function"):
         hk.module_tree(3)
+
+
+def test_trees_compare_as_outlines_do():
+    def tree(size):
+        return hk.module_tree(lambda x: hk.nets.MLP([5, size])(x))(X)
+
+    assert not tree(3).compare(tree(3))
+    found = tree(3).compare(tree(4))
+    assert found.changed == ["mlp", "mlp/~/linear_1"]
+    assert found.parts[0].parts[1].changes == {
+        "signatures": ("f32[2,5] -> f32[2,3]", "f32[2,5] -> f32[2,4]"),
+        "param b": ("f32[3]", "f32[4]"),
+        "param w": ("f32[5,3]", "f32[5,4]"),
+    }
