@@ -36,13 +36,13 @@ WORDS = {
         "names of primitives: which multiply, and which move data. One with another "
         "name counts as elementwise."
     ),
-    "haiku/views/call_costs.py": (
+    "haiku/views/costs.py": (
         "`shard_map`, to count what each device does. Without it, costs are those of "
         "one device."
     ),
     "haiku/views/graph.py": (
-        "names of primitives, as titles; `jit` and `pjit` are drawn without a box. "
-        "With another name they have one."
+        "names of primitives, as titles; a `jit` of one operation is drawn without a "
+        "box. With another name it has one."
     ),
     "haiku/views/model_info.py": "names of primitives, as users see them in jaxprs.",
 }

@@ -17,7 +17,8 @@ What is here, by idea:
   `lift`, ...
 - Layers: `Linear`, `Conv2D`, `LayerNorm`, `MultiHeadAttention`, `LSTM`, ...
 - Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.mixed_precision`,
-  `hk.data_structures`, `hk.surgery`, `hk.testing`, `hk.config`, `hk.experimental`.
+  `hk.data_structures`, `hk.surgery`, `hk.views`, `hk.testing`, `hk.config`,
+  `hk.experimental`.
 """
 
 import importlib
@@ -183,6 +184,7 @@ if TYPE_CHECKING:
     from haiku import experimental as experimental
     from haiku import surgery as surgery
     from haiku import testing as testing
+    from haiku import views as views
     from haiku.views.graph import to_dot as to_dot
     from haiku.views.tree import module_tree as module_tree
 
@@ -195,6 +197,7 @@ _LAZY = {
     "module_tree": ("haiku.views.tree", "module_tree"),
     "testing": ("haiku.testing", None),
     "to_dot": ("haiku.views.graph", "to_dot"),
+    "views": ("haiku.views", None),
 }
 
 
@@ -212,7 +215,7 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    inside = {"Any", "TYPE_CHECKING", "importlib", "interop", "views"}
+    inside = {"Any", "TYPE_CHECKING", "importlib", "interop"}
     names = {*globals(), *_LAZY} - inside
     return sorted(name for name in names if not name.startswith("_"))
 

@@ -189,7 +189,7 @@ def _assert_attributes(module, listed):
             assert repr(value) == shown, name
 
 
-PUBLIC = sorted({*API, "haiku.surgery", "haiku.interop.flax"})
+PUBLIC = sorted({*API, "haiku.surgery", "haiku.views", "haiku.interop.flax"})
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -206,7 +206,9 @@ def test_completion_shows_only_public_names(name):
         assert ours or alias or value is jax.Array, (value, where)
 
 
-@pytest.mark.parametrize("module", [*API, "haiku.surgery", "haiku.interop"])
+@pytest.mark.parametrize(
+    "module", [*API, "haiku.surgery", "haiku.views", "haiku.interop"]
+)
 def test_every_public_module_lists_its_names(module):
     module = importlib.import_module(module)
     missing = [name for name in module.__all__ if not hasattr(module, name)]

@@ -41,14 +41,9 @@ from haiku.experimental import jaxpr_info as jaxpr_info
 from haiku.views.arrays import ArraySpec as ArraySpec
 from haiku.views.calls import MethodInvocation as MethodInvocation
 from haiku.views.calls import ModuleDetails as ModuleDetails
-from haiku.views.comparison import Comparison as Comparison
-from haiku.views.comparison import compare as compare
 from haiku.views.graph import abstract_to_dot as abstract_to_dot
 from haiku.views.graph import to_dot as to_dot
-from haiku.views.outline import Outline as Outline
-from haiku.views.outlining import outline as outline
-from haiku.views.outlining import outline_of_params as outline_of_params
-from haiku.views.summary import eval_summary as eval_summary
+from haiku.views.table import eval_summary as eval_summary
 from haiku.views.table import tabulate as tabulate
 
 ParamContext = GetterContext

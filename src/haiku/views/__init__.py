@@ -1,12 +1,23 @@
-"""Ways to look at a model: a table, a tree, a graph, a list of costs, a web page.
+"""Looking at a model: an outline of its modules with shapes, costs and values.
 
-All of them watch a model run on shapes alone, through hooks and through JAX's own
-record of what it traced; none keeps or changes anything, and no layer knows of them.
-`timing` alone computes, and only where times are asked for.
+    outline = hk.views.outline(f)(x)  # Print it, or write `outline.as_html()`.
+    outline.compare(other)  # What differs between two models.
 
-By path: `tree` shows what `init` builds. By call: `calls` records them, `summary` lists
-them, `call_costs` and `call_dtypes` say what each did, `table` shows these, `outlining`
-makes of them an `outline`, which `outline_page` draws and `comparison` compares. By
-equation: `graph` draws with `dot`, and `model_info` counts with `flops`, for
-`model_info_page`. What JAX traced is read in `jaxprs` and `scopes` alone.
+`hk.module_tree`, `hk.to_dot`, `hk.experimental.tabulate`, `eval_summary` and
+`jaxpr_info` look at the same models. Views keep and change nothing, and no layer knows
+of them; only measuring times computes anything.
+
+`inspection` runs a model on shapes and records its `calls` with JAX's program; `costs`
+counts there. The rest are renderings: `table`, `outline`, its `tree`, `comparison` and
+page; `graph` and `model_info` draw the program of any function.
 """
+
+from haiku.views.comparison import Comparison
+from haiku.views.costs import flops
+from haiku.views.outline import Outline, outline
+
+__all__ = ["Comparison", "Outline", "flops", "outline"]
+
+
+def __dir__() -> list[str]:
+    return __all__

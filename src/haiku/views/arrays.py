@@ -1,4 +1,4 @@
-"""Arrays as views see them: shape and dtype, apart from what else a call is given."""
+"""Arrays as views see them: shape and dtype, and statistics of their numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from haiku import _treescope
 from haiku._text import array_text
-
-__all__ = ["ArraySpec", "is_array", "specs_of", "split_arrays", "taking_arrays"]
+from haiku.data_structures import tree_bytes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -33,16 +35,10 @@ class ArraySpec:
 
     @classmethod
     def from_array(cls, array: Any) -> ArraySpec:
-        """The spec of an array.
-
-        Args:
-          array: Anything that has a shape and a dtype.
-
-        Returns:
-          Its spec.
+        """The spec of anything that has a shape and a dtype.
 
         Raises:
-          AttributeError: It has none.
+          AttributeError: `array` has none.
         """
         if not is_array(array):
             # An AttributeError, since that is what programs may catch here.
@@ -63,17 +59,12 @@ class ArraySpec:
 
 
 def is_array(x: Any) -> bool:
-    """Whether something has a shape and a dtype, as arrays and tracers do."""
+    """Whether `x` has a shape and a dtype, as arrays and tracers do."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
-def specs_of(tree: Any) -> Any:
-    """Shapes and dtypes of arrays, for JAX to trace with."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
-
-
 def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays of a tree, and how it is put together from such."""
+    """The arrays of a tree, and a function that puts others in their place."""
     leaves, treedef = jax.tree.flatten(tree)
     which = [is_array(leaf) for leaf in leaves]
 
@@ -85,22 +76,86 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     return [leaf for leaf, is_array in zip(leaves, which) if is_array], join
 
 
-def taking_arrays(
-    f: Callable[..., Any], join: Callable[[list[Any]], Any]
-) -> Callable[..., Any]:
-    """A function as JAX can trace it, whatever else than arrays its arguments are.
+@dataclasses.dataclass(frozen=True)
+class ValueSummary:
+    """Statistics of an array's finite numbers.
 
-    Args:
-      f: Called as `f(*before, *args, **kwargs)`.
-      join: From the arrays to `(args, kwargs)`, as `split_arrays` gave it.
-
-    Returns:
-      A function of `*before` and of the arrays.
+    Attributes:
+      mean: Their mean.
+      std: Their standard deviation.
+      low: The lowest.
+      high: The highest.
+      zeros: How many are zero.
+      not_finite: How many others are infinite or NaN.
+      histogram: How many lie in each of 24 equal parts of the range.
     """
 
-    def call(*given: Any) -> Any:
-        *before, arrays = given
-        args, kwargs = join(arrays)
-        return f(*before, *args, **kwargs)
+    mean: float
+    std: float
+    low: float
+    high: float
+    zeros: int
+    not_finite: int
+    histogram: tuple[int, ...]
 
-    return call
+    @classmethod
+    def of(cls, array: Any) -> ValueSummary | None:
+        """The statistics; None for keys, tracers, shapes, or no finite numbers."""
+        if isinstance(array, (Tracer, jax.ShapeDtypeStruct, ArraySpec)):
+            return None
+        dtype = array.dtype
+        if jnp.issubdtype(dtype, jax.dtypes.extended) or np.iscomplexobj(array):
+            return None
+        numbers = np.asarray(array).astype(np.float64).ravel()
+        finite = numbers[np.isfinite(numbers)]
+        if not finite.size:
+            return None
+        # A range may be too wide to subtract its ends, or too narrow to be cut.
+        scale = max(abs(finite.min()), abs(finite.max())) or 1.0
+        part = finite / scale
+        ends = (part.min(), part.max())
+        wide = ends[1] - ends[0] > 1e-9
+        counts = np.histogram(part, 24, ends if wide else (-1.5, 1.5))[0]
+        return cls(
+            mean=float(part.mean() * scale),
+            std=float(part.std() * scale),
+            low=float(finite.min()),
+            high=float(finite.max()),
+            zeros=int(np.sum(finite == 0)),
+            not_finite=int(numbers.size - finite.size),
+            histogram=tuple(int(n) for n in counts),
+        )
+
+    def __str__(self) -> str:
+        other = f", {self.not_finite:,} not finite" if self.not_finite else ""
+        text = f"mean {self.mean:.3g}, std {self.std:.3g}, "
+        return f"{text}from {self.low:.3g} to {self.high:.3g}{other}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayOutline:
+    """A parameter or a state.
+
+    Attributes:
+      spec: Its shape and dtype.
+      values: Statistics of its numbers; None if only its shape is known.
+    """
+
+    spec: ArraySpec
+    values: ValueSummary | None = None
+
+    @classmethod
+    def of(cls, array: Any) -> ArrayOutline:
+        """The outline of an array, or of a shape and dtype alone."""
+        return cls(ArraySpec.from_array(array), ValueSummary.of(array))
+
+    @property
+    def bytes(self) -> int:
+        """Its size in memory."""
+        return tree_bytes(self.spec)
+
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        return _treescope.Node(repr(self), [], "").drawn(path, subtree_renderer)
+
+    def __repr__(self) -> str:
+        return f"{self.spec}" + (f"  {self.values}" if self.values else "")

@@ -1,4 +1,4 @@
-"""Calls of modules: what is known of each, and how they are recorded as they run."""
+"""Calls of modules, and the interceptor that records them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ from haiku._core import MethodContext, Module
 from haiku.data_structures import tree_bytes
 from haiku.views.arrays import ArraySpec
 
-__all__ = [
-    "Call",
-    "MethodInvocation",
-    "ModuleDetails",
-    "input_text",
-    "kind_of",
-    "recorder",
-]
-
 
 @dataclasses.dataclass(frozen=True)
 class ModuleDetails:
-    """A module, one of its methods, and what the module and its submodules own.
+    """A module, one of its methods, and the arrays of the module and its submodules.
 
     Attributes:
       module: The module.
@@ -47,27 +38,9 @@ class ModuleDetails:
 
     @classmethod
     def of(cls, module: Module, method_name: str) -> ModuleDetails:
-        """The details of a module as it is now, inside a transformed function.
-
-        Args:
-          module: The module.
-          method_name: The method that runs.
-
-        Returns:
-          They, with the parameters and the state that it has by now.
-        """
-        return cls(
-            module=module,
-            method_name=method_name,
-            params=_specs(module.params_dict()),
-            state=_specs(module.state_dict()),
-        )
-
-
-def kind_of(details: ModuleDetails) -> str:
-    """A module's class, with its method unless that is `__call__`: `LSTM.unroll`."""
-    kind, method = type(details.module).__name__, details.method_name
-    return kind if method == "__call__" else f"{kind}.{method}"
+        """The details of a module as it is now, inside a transformed function."""
+        params, state = module.params_dict(), module.state_dict()
+        return cls(module, method_name, _sorted_specs(params), _sorted_specs(state))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +53,7 @@ class MethodInvocation:
       kwargs_spec: Keyword arguments, arrays as `ArraySpec`.
       output_spec: What the method returned, arrays as `ArraySpec`.
       context: What an interceptor of `hk.intercept_methods` got.
-      call_stack: Details of this method and of those that it ran inside of, innermost
-        first.
+      call_stack: Details of this method and of those around it, innermost first.
 
     Example:
       >>> f = lambda x: hk.nets.MLP([4, 2])(x)
@@ -98,110 +70,102 @@ class MethodInvocation:
     call_stack: Sequence[ModuleDetails]
 
 
-def input_text(call: MethodInvocation) -> str:
-    """What a call took, arrays as their shape and dtype."""
-    positional = ", ".join(pprint.pformat(a) for a in call.args_spec)
-    keywords = ", ".join(
-        f"{name}={pprint.pformat(call.kwargs_spec[name])}"
-        for name in sorted(call.kwargs_spec)
-    )
-    return "\n".join(text for text in (positional, keywords) if text)
-
-
 @dataclasses.dataclass(eq=False)
 class Call:
-    """A method call, as far as it is known while it runs.
+    """A recorded method call; specs have `ArraySpec` in the place of each array."""
 
-    Attributes:
-      number: Which one it is, from 0, in the order in which they begin.
-      context: What an interceptor got.
-      args_spec: Its positional arguments, arrays as `ArraySpec`.
-      kwargs_spec: Its keyword arguments, likewise.
-      around: The calls that it runs inside of, innermost first.
-      output_spec: What it returned, arrays as `ArraySpec`.
-      returned: Sizes in bytes of the arrays that it and the calls in it returned; each
-        once, by its identity while it lived.
-      invocation: What is shown of it; known once the outermost call around is over.
-    """
-
-    number: int
+    number: int  # Its place among the recorded calls, from 0, in the order they began.
     context: MethodContext
-    args_spec: Any
-    kwargs_spec: Any
-    around: tuple[Call, ...]
+    around: tuple[Call, ...]  # The calls around it, innermost first.
+    details: ModuleDetails = None  # type: ignore[assignment]  # As the call ended.
+    args_spec: Any = None
+    kwargs_spec: Any = None
     output_spec: Any = None
+    received_spec: Any = None  # The caller's output: a precision policy may cast it.
+    cost: Any = None  # See `costs`.
+    # Bytes of each array that this call or one inside it returned, by id. While it
+    # lives, no other has its id: the outermost call keeps all alive.
     returned: dict[int, int] = dataclasses.field(default_factory=dict)
-    invocation: MethodInvocation = None  # type: ignore[assignment]
+    _alive: list[Any] = dataclasses.field(default_factory=list)
 
     @property
-    def parent(self) -> int | None:
-        """The number of the call right around it, if there is one."""
-        return self.around[0].number if self.around else None
+    def parent(self) -> int:
+        """The number of the call right around this one; -1 if there is none."""
+        return self.around[0].number if self.around else -1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The module's path and the method's name."""
+        return self.context.module.module_name, self.context.method_name
+
+    @property
+    def kind(self) -> str:
+        """The class, with the method unless it is `__call__`: `LSTM.unroll`."""
+        kind, method = type(self.context.module).__name__, self.context.method_name
+        return kind if method == "__call__" else f"{kind}.{method}"
+
+    @property
+    def activation_bytes(self) -> int:
+        """Size of the arrays that the call and those inside it return, each once."""
+        return sum(self.returned.values())
+
+    @property
+    def input_text(self) -> str:
+        """The arguments, keywords on a line below."""
+        keywords = sorted(self.kwargs_spec.items())
+        named = (f"{name}={pprint.pformat(value)}" for name, value in keywords)
+        lines = ", ".join(map(pprint.pformat, self.args_spec)), ", ".join(named)
+        return "\n".join(line for line in lines if line)
+
+    def run(self, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Runs the method, and fills in everything but `received_spec`."""
+        self.args_spec, self.kwargs_spec = spec(args), spec(kwargs)
+        out = f(*args, **kwargs)
+        self.output_spec = spec(out)
+        # Now: inside `layer_stack` the module's frame is gone afterwards.
+        self.details = ModuleDetails.of(*self.context[:2])
+        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
+        sizes = {id(x): tree_bytes(x) for x in arrays}
+        for call in (self, *self.around):
+            call.returned.update(sizes)
+        if self.around:
+            self.around[-1]._alive.extend(arrays)
+        self._alive.clear()  # Those inside are over.
+        return out
 
 
 def recorder(
-    calls: list[Call],
-    runs: Callable[..., Any] = lambda call, f, args, kwargs: f(*args, **kwargs),
+    calls: list[Call], run: Callable[..., Any] | None = None, constructors: bool = False
 ) -> Callable[..., Any]:
-    """An interceptor that lists every method call but those of constructors.
+    """An interceptor that appends every method call to a list, and runs it.
 
-    Args:
-      calls: The list.
-      runs: `runs(call, f, args, kwargs)` returns what `f(*args, **kwargs)` returns, and
-        does what else a view wants around a call. Default: nothing.
-
-    Returns:
-      The interceptor.
+    `run(call, f, args, kwargs)` returns `f(*args, **kwargs)` and notes what a view
+    wants to know of the call.
     """
     running: list[Call] = []  # Innermost first.
-    alive: list[Any] = []  # Arrays: while they live, no other has their identity.
 
     def record(next_f, args, kwargs, context: MethodContext):
-        if context.method_name == "__init__":
+        if context.method_name == "__init__" and not constructors:
             return next_f(*args, **kwargs)
-        call = Call(len(calls), context, _spec(args), _spec(kwargs), tuple(running))
+        call = Call(len(calls), context, tuple(running))
         calls.append(call)
         running.insert(0, call)
         try:
-            out = runs(call, next_f, args, kwargs)
+            if run is not None:
+                return run(call, next_f, args, kwargs)
+            return next_f(*args, **kwargs)
         finally:
             running.remove(call)
-        call.output_spec = _spec(out)
-        arrays = [x for x in jax.tree.leaves(out) if isinstance(x, jax.Array)]
-        alive.extend(arrays)
-        sizes = {id(x): tree_bytes(x) for x in arrays}
-        for other in (call, *running):
-            other.returned.update(sizes)
-        # A module knows what it owns once the outermost call is over.
-        if not running:
-            _describe([c for c in calls if c.invocation is None])
-            alive.clear()
-        return out
 
     return record
 
 
-def _describe(calls: Sequence[Call]) -> None:
-    details = {
-        id(call): ModuleDetails.of(call.context.module, call.context.method_name)
-        for call in calls
-    }
-    for call in calls:
-        call.invocation = MethodInvocation(
-            module_details=details[id(call)],
-            args_spec=call.args_spec,
-            kwargs_spec=call.kwargs_spec,
-            output_spec=call.output_spec,
-            context=call.context,
-            call_stack=tuple(details[id(c)] for c in (call, *call.around)),
-        )
-
-
-def _spec(tree: Any) -> Any:
+def spec(tree: Any) -> Any:
+    """A tree with `ArraySpec` in the place of each array."""
     return jax.tree.map(
         lambda x: ArraySpec.from_array(x) if isinstance(x, jax.Array) else x, tree
     )
 
 
-def _specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
+def _sorted_specs(arrays: Mapping[str, Any]) -> Mapping[str, ArraySpec]:
     return {name: ArraySpec.from_array(arrays[name]) for name in sorted(arrays)}

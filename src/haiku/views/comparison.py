@@ -8,29 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from haiku._text import count_text, titled
-from haiku.views.outline import Outline
-from haiku.views.outline_page import Entry, page_of
-from haiku.views.outlining import outline_of_params
-from haiku.views.values import ArrayOutline
+from haiku.views.arrays import ArrayOutline
+from haiku.views.page import outline_page
 
-__all__ = ["Comparison", "compare"]
+Outline = Any  # It imports this file.
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A module in two models; true if anything in it differs, and a text for readers.
+    """A module in two models; true if anything in it differs, and text with `print`.
 
     Attributes:
-      before: The module in the first model; None if it has none.
-      after: The module in the second model; None if it has none.
+      before: The module's `Outline` in the first model; None if it isn't there.
+      after: Its `Outline` in the second model; None if it isn't there.
       changes: What differs in the module itself, `{what: (before, after)}`: `name`,
         `class`, `config`, `input`, `output`, `calls`, and `param w` or `state w` for
         each array.
       parts: The modules inside it, in the order of the second model.
 
     Example:
-      >>> before, after = {"a": {"w": jnp.ones(2)}}, {"b": {"w": jnp.ones(3)}}
-      >>> comparison = hk.experimental.compare(before, after)
+      >>> before = hk.views.Outline.of_params({"a": {"w": jnp.ones(2)}})
+      >>> after = hk.views.Outline.of_params({"b": {"w": jnp.ones(3)}})
+      >>> comparison = before.compare(after)
       >>> comparison.added, comparison.removed
       (['b'], ['a'])
     """
@@ -51,10 +50,8 @@ class Comparison:
 
     @property
     def there(self) -> Outline:
-        """The module: in the second model, or else in the first."""
-        found = self.before if self.after is None else self.after
-        assert found is not None
-        return found
+        """The module in the second model, or else in the first."""
+        return self.before if self.after is None else self.after
 
     @property
     def added(self) -> list[str]:
@@ -73,14 +70,10 @@ class Comparison:
 
     def _paths(self, status: str) -> list[str]:
         found = (part.there.path for part in self.walk() if part.status == status)
-        return [path for path in found if path]  # The function itself has none.
+        return [path for path in found if path]  # The function itself has no path.
 
     def walk(self) -> Iterator[Comparison]:
-        """Goes through it and everything inside, outermost first.
-
-        Yields:
-          A `Comparison` each.
-        """
+        """It and everything inside, outermost first."""
         yield self
         for part in self.parts:
             yield from part.walk()
@@ -89,25 +82,32 @@ class Comparison:
         return any(part.status for part in self.walk())
 
     def as_html(self) -> str:
-        """A whole web page: both models in one tree, with marks where they differ.
-
-        Returns:
-          HTML that loads nothing.
-        """
-        title = f"{self.before and self.before.name} → {self.after and self.after.name}"
-        return page_of(_entry(self), title, self.totals())
+        """A web page of one file: both models in one tree, marked where they differ."""
+        names = (it.name if it else None for it in (self.before, self.after))
+        return outline_page(self, " → ".join(map(str, names)), self.totals())
 
     def totals(self) -> str:
-        """How many modules differ, and what the models cost."""
+        """How many modules differ, and the size and cost of both models."""
         count = [len(self.added), len(self.removed), len(self.changed)]
-        words = [f"{n} {what}" for n, what in zip(count, _STATUS) if n]
-        a, b = self.before or _NONE, self.after or _NONE
-        params, flops = f"{b.param_count:,} parameters", count_text(b.flops, "FLOPs")
-        if a.param_count != b.param_count:
-            params = f"{a.param_count:,} -> {params}"
-        if a.flops != b.flops:
-            flops = f"{count_text(a.flops)} -> {flops}"
-        return f"{', '.join(words) or 'no module differs'}; {params}, {flops}"
+        words = [f"{n} {what}" for n, what in zip(count, _MARKS) if n]
+        (old_params, params), (old_flops, flops) = _sizes(self)
+        sizes = [f"{params:,} parameters", count_text(flops, "FLOPs")]
+        if old_params != params:
+            sizes[0] = f"{old_params:,} -> {sizes[0]}"
+        if old_flops != flops:
+            sizes[1] = f"{count_text(old_flops)} -> {sizes[1]}"
+        return f"{', '.join(words) or 'no module differs'}; {', '.join(sizes)}"
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each change of the module itself."""
+        (old_params, params), (old_flops, flops) = _sizes(self)
+        pairs = {**self.changes}
+        if pairs and old_params != params:
+            pairs["params"] = f"{old_params:,}", f"{params:,}"
+        if pairs and old_flops != flops:
+            pairs["flops"] = count_text(old_flops), count_text(flops)
+        return [f"{what}: {a} -> {b}" for what, (a, b) in pairs.items()]
 
     def __str__(self) -> str:
         lines = [self.totals()]
@@ -115,98 +115,55 @@ class Comparison:
             if not part.status:
                 continue
             it = part.there
-            mark = {"added": "+", "removed": "-", "changed": "~"}[part.status]
             size = "" if part.changes else f"  {it.param_count:,} params"
             if it.flops and not part.changes:
                 size += f", {count_text(it.flops, 'flops')}"
-            lines.append(f"{mark} {titled(it.path or it.name, it.kind)}{size}")
-            lines += [f"    {note}" for note in _notes(part)]
+            title = titled(it.path or it.name, it.kind)
+            lines.append(f"{_MARKS[part.status]} {title}{size}")
+            lines += [f"    {note}" for note in part.notes]
         return "\n".join(lines)
 
     __repr__ = __str__
 
 
-_STATUS = ("added", "removed", "changed")
-_NONE = Outline("", "", "")
+_MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def compare(before: Any, after: Any) -> Comparison:
-    """Compares two models: which modules they have, of what shapes, at what cost.
-
-    Modules are the same if they have the same name inside the same module. Of those
-    that are left over, two of the same class, arrays and output are one, renamed. For
-    the numbers of parameters there is `hk.surgery.diff`.
-
-    Args:
-      before: An `Outline`, from `hk.experimental.outline`; or parameters.
-      after: The other one.
-
-    Returns:
-      A `Comparison`: false if nothing differs, text with `print`, a web page with
-      `.as_html()`.
-
-    Raises:
-      TypeError: Something else is given.
-
-    Example:
-      >>> def outline(sizes):
-      ...     f = lambda x: hk.nets.MLP(sizes, name="net")(x)
-      ...     return hk.experimental.outline(f)(jnp.ones([8, 28]))
-      >>> hk.experimental.compare(outline([300, 10]), outline([300, 20, 5]))
-      1 added, 2 changed; 11,710 -> 14,825 parameters, 187.3 k -> 237.2 kFLOPs
-      ...
-    """
-    return _compare(_outline(before), _outline(after))
+def _sizes(it: Comparison) -> list[tuple[int, int]]:
+    """The parameters before and after, and the operations."""
+    both = (it.before, it.after)
+    return [*zip(*((x.param_count, x.flops) if x else (0, 0) for x in both))]
 
 
-def _outline(model: Any) -> Outline:
-    if isinstance(model, Outline):
-        return model
-    if isinstance(model, Mapping):
-        return outline_of_params(model)
-    raise TypeError(
-        "hk.experimental.compare takes outlines or parameters, got "
-        f"{type(model).__name__}: write hk.experimental.outline(f)(x) of a function "
-        "and an example of its inputs."
-    )
+def compared(before: Outline, after: Outline) -> Comparison:
+    """Compares two outlines; None in the place of one that isn't there."""
+    if before is None or after is None:
+        changes = {}
+        pairs = [(part, None) for part in before.parts] if before else []
+        pairs += [(None, part) for part in after.parts] if after else []
+    else:
+        pairs = _matched(before.parts, after.parts)
+        changes = {} if before is after else _changes(before, after)
+    return Comparison(before, after, changes, tuple(compared(*pair) for pair in pairs))
 
 
-def _compare(before: Outline, after: Outline) -> Comparison:
-    pairs = _matched(before.parts, after.parts)
-    parts = tuple(
-        _alone(a, b) if a is None or b is None else _compare(a, b) for a, b in pairs
-    )
-    return Comparison(before, after, _changes(before, after), parts)
-
-
-def _alone(before: Outline | None, after: Outline | None) -> Comparison:
-    it = after if before is None else before
-    assert it is not None
-    parts = (_alone(p, None) if after is None else _alone(None, p) for p in it.parts)
-    return Comparison(before, after, {}, tuple(parts))
-
-
-Pair = tuple[Outline | None, Outline | None]
-
-
-def _matched(before: Sequence[Outline], after: Sequence[Outline]) -> list[Pair]:
-    """Pairs of modules: in the order of `after`, each removed one where it was."""
-    left = list(before)
+def _matched(
+    before: Sequence[Outline], after: Sequence[Outline]
+) -> list[tuple[Outline, Outline]]:
+    """Pairs of modules, in the order of `after`; removed ones stay where they were."""
+    left = {id(a): a for a in before}
     partner: dict[int, Outline] = {}
     for same in (_is_same_name, _is_same_but_for_name):
         for b in after:
-            found = next((a for a in left if same(a, b)), None)
+            found = next((a for a in left.values() if same(a, b)), None)
             if id(b) not in partner and found is not None:
-                partner[id(b)] = found
-                left.remove(found)
-    pairs: list[Pair] = [(partner.get(id(b)), b) for b in after]
-    order = {id(part): i for i, part in enumerate(before)}
-    for gone in left:
-        earlier = (a and order[id(a)] < order[id(gone)] for a, _ in pairs)
-        at = max(
-            (i + 1 for i, is_earlier in enumerate(earlier) if is_earlier), default=0
-        )
-        pairs.insert(at, (gone, None))
+                partner[id(b)] = left.pop(id(found))
+    pairs = [(partner.get(id(b)), b) for b in after]
+    place = 0  # Behind all that came before in the first model.
+    for a in before:
+        if id(a) in left:
+            pairs.insert(place, (a, None))
+        place = max(place, 1 + next(i for i, pair in enumerate(pairs) if pair[0] is a))
     return pairs
 
 
@@ -234,8 +191,9 @@ def _changes(a: Outline, b: Outline) -> dict[str, tuple[str, str]]:
         "input": (a.inputs, b.inputs),
         "output": (a.output, b.output),
         "calls": (str(a.calls), str(b.calls)),
+        "signatures": ("; ".join(a.signatures), "; ".join(b.signatures)),
     }
-    if a.path:  # What the functions themselves are called says nothing.
+    if a.path:  # The names of the functions themselves don't matter.
         fields = {"name": (a.name, b.name)} | fields
     for kind, old, new in (("param", a.params, b.params), ("state", a.state, b.state)):
         old, new = _specs(old), _specs(new)
@@ -245,23 +203,7 @@ def _changes(a: Outline, b: Outline) -> dict[str, tuple[str, str]]:
 
 
 def _config(it: Outline) -> str:
-    # The same function in two processes, or made anew, lies at another address; and the
-    # name is told beside.
+    # The same function has another address in another process, or if it is made anew;
+    # and the name is shown beside.
     config = re.sub(r" at 0x[0-9a-f]+", "", it.config)
     return re.sub(r",?\s*name='[^']*'", "", config)
-
-
-def _notes(part: Comparison) -> list[str]:
-    notes = [f"{what}: {a} -> {b}" for what, (a, b) in part.changes.items()]
-    a, b = part.before, part.after
-    if a is not None and b is not None and part.changes:
-        if a.param_count != b.param_count:
-            notes.append(f"params: {a.param_count:,} -> {b.param_count:,}")
-        if a.flops != b.flops:
-            notes.append(f"flops: {count_text(a.flops)} -> {count_text(b.flops)}")
-    return notes
-
-
-def _entry(part: Comparison) -> Entry:
-    inside = [_entry(inner) for inner in part.parts]
-    return Entry(part.there, part.status, _notes(part), inside)

@@ -1,52 +1,38 @@
-"""What a view needs to know of JAX's equations, the same for every JAX version."""
+"""Reads the programs that JAX traced, in the same way for every JAX version."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-__all__ = [
-    "Inner",
-    "Letters",
-    "aval_text",
-    "branches",
-    "called",
-    "is_literal",
-    "open_jaxpr",
-    "without_kernels",
-]
+import jax
 
-# Primitives that stand for "run this inner program", by the name a reader knows.
+# Primitives that run an inner program, with the name that a reader knows.
 _CALLS = {
+    "call": "call",
     "closed_call": "call",
-    "core_call": "call",
+    "eval_jaxpr": "call",
     "custom_jvp_call": "custom_jvp",
     "custom_vjp_call": "custom_vjp",
-    "custom_vjp_call_jaxpr": "custom_vjp",
-    "checkpoint": "remat",
-    "remat": "remat",
     "remat2": "remat",
     "shard_map": "shard_map",
 }
+_KERNEL = "haiku_"  # The names of layers' compiled arithmetic begin so.
 
 
-@dataclasses.dataclass(frozen=True)
-class Inner:
-    """A program inside an equation.
+class Inner(NamedTuple):
+    """A program inside an equation."""
 
-    Attributes:
-      title: What a reader calls it: a jitted function's name, `scan length=3 unroll=1`.
-      jaxpr: The inner program.
-      invars: The equation's inputs that its inputs stand for, one for one.
-      times: How often it runs, where that is known.
-    """
-
-    title: str
+    title: str  # For readers: a jitted function's name, `scan length=3 unroll=1`.
     jaxpr: Any
-    invars: Sequence[Any]
-    times: int = 1
+    invars: Sequence[Any]  # The equation's inputs that become its own, one for one.
+    times: int = 1  # How often it runs, if that is known.
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is a layer's compiled arithmetic, to be shown in place."""
+        return self.title.startswith(_KERNEL)
 
 
 def open_jaxpr(jaxpr: Any) -> Any:
@@ -56,26 +42,24 @@ def open_jaxpr(jaxpr: Any) -> Any:
 
 
 def called(eqn: Any) -> Inner | None:
-    """The program that an equation stands for, if it stands for exactly one."""
+    """The program that an equation runs, if it runs exactly one."""
     name, params = eqn.primitive.name, eqn.params
     if name == "while":
         return _inner("while", params["body_jaxpr"], eqn)
     if name == "scan":
-        length = params["length"]
-        title = f"scan length={length} unroll={params['unroll']}"
-        return _inner(title, params["jaxpr"], eqn, length)
-    if name in ("jit", "pjit", "xla_pmap"):
-        jaxpr = params.get("jaxpr", params.get("call_jaxpr"))
-        inner = _inner(str(params.get("name", name)), jaxpr, eqn)
+        title = f"scan length={params['length']} unroll={params['unroll']}"
+        return _inner(title, params["jaxpr"], eqn, params["length"])
+    if name == "jit":
+        inner = _inner(params["name"], params["jaxpr"], eqn)
         return inner and _without_repetition(inner)
     if name in _CALLS:
-        jaxpr = next((v for v in params.values() if _is_jaxpr(v)), None)
-        return _inner(_CALLS[name], jaxpr, eqn)
+        programs = (v for v in params.values() if hasattr(open_jaxpr(v), "eqns"))
+        return _inner(_CALLS[name], next(programs, None), eqn)
     return None
 
 
 def _without_repetition(inner: Inner) -> Inner:
-    """For a function that is only a call of what it is about: what is called."""
+    """The function that is called, if a function does nothing but call it."""
     if len(inner.jaxpr.eqns) != 1:
         return inner
     middle = called(inner.jaxpr.eqns[0])
@@ -84,94 +68,39 @@ def _without_repetition(inner: Inner) -> Inner:
     outside = dict(zip(inner.jaxpr.invars, inner.invars))
     invars = [v if is_literal(v) else outside[v] for v in middle.invars]
     # Layers' elementwise arithmetic is computed again for the gradient.
-    if inner.title.startswith("haiku_") and middle.title == "remat":
-        return dataclasses.replace(middle, title=inner.title, invars=invars)
+    if inner.is_kernel and middle.title == "remat":
+        return middle._replace(title=inner.title, invars=invars)
     # `relu` is only `custom_jvp` that is only `relu`: Haiku's layers jit JAX's
     # activations, which are jitted already.
     if middle.title == "custom_jvp" and len(middle.jaxpr.eqns) == 1:
         last = called(middle.jaxpr.eqns[0])
         if last and last.title == inner.title:
-            return dataclasses.replace(middle, invars=invars)
+            return middle._replace(invars=invars)
     return inner
 
 
 def branches(eqn: Any) -> list[Inner]:
     """The programs that an equation chooses between: those of `cond` and `switch`."""
-    if eqn.primitive.name != "cond":
-        return []
-    inner = (
-        _inner(f"branch {i}", jaxpr, eqn)
-        for i, jaxpr in enumerate(eqn.params["branches"])
-    )
-    return [b for b in inner if b is not None]
+    programs = eqn.params["branches"] if eqn.primitive.name == "cond" else ()
+    inner = (_inner(f"branch {i}", jaxpr, eqn) for i, jaxpr in enumerate(programs))
+    return [branch for branch in inner if branch is not None]
 
 
 def _inner(title: str, jaxpr: Any, eqn: Any, times: int = 1) -> Inner | None:
     if jaxpr is None:
         return None
     jaxpr = open_jaxpr(jaxpr)
-    # What comes before belongs to the equation: the index of `cond`, the constants of
-    # `while`'s condition.
+    # The equation has further inputs before: the index of `cond`, the constants of the
+    # condition of `while`.
     first = len(eqn.invars) - len(jaxpr.invars)
     if first < 0 or len(jaxpr.outvars) != len(eqn.outvars):
         return None
     return Inner(title, jaxpr, eqn.invars[first:], times)
 
 
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(open_jaxpr(value), "eqns")
-
-
 def is_literal(variable: Any) -> bool:
     """Whether an equation's input is a number written into the program."""
     return hasattr(variable, "val")
-
-
-@dataclasses.dataclass(eq=False)
-class _Variable:
-    """A variable of a program that was put into another one."""
-
-    aval: Any
-
-
-@dataclasses.dataclass(eq=False)
-class _Equation:
-    """An equation of a program that was put into another one."""
-
-    primitive: Any
-    params: Any
-    invars: list[Any]
-    outvars: list[Any]
-    source_info: Any
-
-
-def without_kernels(eqns: Sequence[Any]) -> Iterator[Any]:
-    """The equations, with those inside of layers' compiled arithmetic in its place."""
-    for eqn in eqns:
-        name = str(eqn.params.get("name", ""))
-        inner = called(eqn) if name.startswith("haiku_") else None
-        if inner is None or not _makes_all_it_returns(inner.jaxpr):
-            yield eqn
-            continue
-        # JAX traced it once for all layers, so its variables are new at every use.
-        new = dict(zip(inner.jaxpr.invars, inner.invars))
-        new |= dict(zip(inner.jaxpr.outvars, eqn.outvars))
-        for step in inner.jaxpr.eqns:
-            for variable in step.outvars:
-                new.setdefault(variable, _Variable(variable.aval))
-            yield _Equation(
-                step.primitive,
-                step.params,
-                [v if is_literal(v) else new[v] for v in step.invars],
-                [new[v] for v in step.outvars],
-                eqn.source_info,
-            )
-
-
-def _makes_all_it_returns(jaxpr: Any) -> bool:
-    made = [variable for eqn in jaxpr.eqns for variable in eqn.outvars]
-    returned = [v for v in jaxpr.outvars if not is_literal(v)]
-    return len(set(returned)) == len(jaxpr.outvars) and set(returned) <= set(made)
 
 
 def aval_text(variable: Any) -> str:
@@ -188,23 +117,76 @@ class Letters:
 
     def __init__(self) -> None:
         self._names: dict[Any, str] = {}
-        self._fresh = _letters()
+        self._stands_for: dict[Any, Any] = {}
 
     def __call__(self, variable: Any) -> str:
-        """The variable's name; a number written into the program is its own."""
+        """The variable's name; a number written into the program is its own name."""
+        while not is_literal(variable) and variable in self._stands_for:
+            variable = self._stands_for[variable]
         if is_literal(variable):
             return str(variable.val)
-        if variable not in self._names:
-            self._names[variable] = next(self._fresh)
-        return self._names[variable]
+        return self._names.setdefault(variable, _letters(len(self._names)))
+
+    def inside(self, inner: Inner, eqn: Any) -> None:
+        """Prepares for a kernel that is shown in the place of its equation."""
+        # JAX traced it once for all layers, so its variables are new at every use.
+        made = [variable for step in inner.jaxpr.eqns for variable in step.outvars]
+        self._stands_for |= {variable: object() for variable in made}
+        returned = zip(inner.jaxpr.outvars, eqn.outvars)
+        self._stands_for |= {v: outer for v, outer in returned if not is_literal(v)}
+        self._stands_for |= zip(inner.jaxpr.invars, inner.invars)
 
 
-def _letters() -> Iterator[str]:
-    number = 0
-    while True:
-        digits, rest = "", number
-        while rest or not digits:
-            rest, digit = divmod(rest, 26)
-            digits = chr(ord("a") + digit) + digits
-        yield digits
-        number += 1
+def _letters(number: int) -> str:
+    letters = chr(ord("a") + number % 26)
+    return _letters(number // 26) + letters if number >= 26 else letters
+
+
+def call_scope(number: int) -> Any:
+    """A `with` block whose equations belong to the call of that number."""
+    return jax.named_scope(f"haiku_call_{number}")
+
+
+def calls_around(eqn: Any) -> list[int]:
+    """The numbers of the calls that an equation belongs to, the outermost first."""
+    names = str(eqn.source_info.name_stack)
+    return [int(n) for n in re.findall(r"haiku_call_(\d+)", names)]
+
+
+def scopes(eqn: Any) -> list[str]:
+    """The named scopes around an equation, outermost first: `["mlp", "linear_0"]`."""
+    text = str(eqn.source_info.name_stack)
+    # A slash inside parentheses is part of a name: `jvp(a/b)`.
+    names, depth, start = [], 0, 0
+    for i, letter in enumerate(text + "/"):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "/" and depth <= 0:
+            names.append(text[start:i])
+            start = i + 1
+    return [n for n in names if n]
+
+
+class Group(NamedTuple):
+    """Equations in a row that share a named scope."""
+
+    path: tuple[str, ...]  # The names of the scopes, outermost first.
+    items: list[Any]  # Equations, and groups of those in a further scope.
+
+
+def grouped(jaxpr: Any) -> list[Any]:
+    """A program's equations, with those in named scopes put into `Group`s."""
+    root = Group((), [])
+    open_groups = [root]  # Outermost first.
+    for eqn in jaxpr.eqns:
+        if not eqn.outvars and str(eqn.params.get("name")).startswith(_KERNEL):
+            continue  # A kernel of which a gradient needs nothing.
+        path = tuple(scopes(eqn))
+        # Close the groups that this equation isn't in, then open those it is in.
+        while open_groups[-1].path != path[: len(open_groups[-1].path)]:
+            open_groups.pop()
+        for depth in range(len(open_groups[-1].path), len(path)):
+            group = Group(path[: depth + 1], [])
+            open_groups[-1].items.append(group)
+            open_groups.append(group)
+        open_groups[-1].items.append(eqn)
+    return root.items

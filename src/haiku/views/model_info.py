@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from haiku._core import MethodContext
 from haiku._text import count_text
 from haiku.data_structures import tree_size
-from haiku.views.arrays import ArraySpec
-from haiku.views.calls import ModuleDetails
-from haiku.views.flops import flops_of
-from haiku.views.jaxprs import Letters, aval_text, called
-from haiku.views.scopes import Group, grouped, scopes
-from haiku.views.tracing import check_callable, name_of, traced
-
-__all__ = ["Expression", "Module", "flops", "format_module", "make_model_info"]
+from haiku.views.calls import Call
+from haiku.views.inspection import check_callable, name_of, traced
+from haiku.views.jaxprs import Group, Letters, aval_text, called, grouped, scopes
 
 
 @dataclasses.dataclass
@@ -37,7 +31,7 @@ class Expression:
 
     Example:
       >>> info = hk.experimental.jaxpr_info
-      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=info.flops)
+      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=hk.views.flops)
       >>> product = told(jnp.ones([3, 3])).expressions[0]
       >>> product.primitive, product.flops, product.details
       ('dot_general', 54, 'in f32[3,3], f32[3,3], out f32[3,3]')
@@ -96,17 +90,18 @@ def make_model_info(
     compute_flops: ComputeFlops | None = None,
     axis_env: Sequence[tuple[Any, int]] | None = None,
 ) -> Callable[..., Module]:
-    """Makes a function that says what a function computes, module by module.
+    """Makes a function that lists what a function computes, module by module.
 
     Args:
       f: A function of arrays: `apply` of what `hk.transform` returned, a loss, a
         gradient, jitted or not.
       name: What to call it. Default: its own name.
-      include_module_info: Whether to tell each module's parameters and state. Default
+      include_module_info: Whether to add each module's parameters and state. Default
         True.
       compute_flops: Takes a JAX equation (`jax.extend.core.JaxprEqn`) and its
-        `Expression`, returns how many floating point operations it takes; `flops` is
-        one. Groups are summed, a scan's body times its length. Default: don't count.
+        `Expression`, returns how many floating point operations it takes:
+        `hk.views.flops` or your own. Groups are summed, a scan's body times its length.
+        Default: don't count.
       axis_env: Names and sizes of axes that `f` uses, `[("batch", 8)]`, if it is to run
         inside `jax.pmap` or `jax.vmap`. Default None.
 
@@ -132,14 +127,10 @@ def make_model_info(
     """
     check_callable("make_model_info", f)
 
-    def details(context: MethodContext) -> ModuleDetails:
-        return ModuleDetails.of(context.module, context.method_name)
-
     def model_info(*args: Any, **kwargs: Any) -> Module:
-        found = traced(f, details, args, kwargs, axis_env)
-        modules = found.modules if include_module_info else {}
-        reader = _Reader(modules, compute_flops)
-        return reader.program(name or name_of(f), found.program, ())
+        program, _, calls = traced(f, args, kwargs, axis_env, Call.run)
+        reader = _Reader(calls if include_module_info else {}, compute_flops)
+        return reader.program(name or name_of(f), program, ())
 
     return model_info
 
@@ -148,7 +139,7 @@ def format_module(module: Module, depth: int = 0) -> str:
     """Writes a `Module` as indented text, one line per operation.
 
     Args:
-      module: What `make_model_info` gave.
+      module: The result of `make_model_info`.
       depth: How far to indent, in steps of two spaces. Default 0.
 
     Returns:
@@ -179,74 +170,48 @@ def format_module(module: Module, depth: int = 0) -> str:
     return out
 
 
-def flops(eqn: Any, expression: Expression) -> int:
-    """Counts an equation's floating point operations, for `compute_flops`.
-
-    Products of matrices and convolutions count a multiplication and an addition for
-    each pair of numbers; a reduction counts its inputs; whatever else makes or keeps
-    floating point numbers, one for each number it returns; moving data counts nothing.
-
-    Args:
-      eqn: A `jax.extend.core.JaxprEqn`.
-      expression: Its `Expression`; not used.
-
-    Returns:
-      How many floating point operations one run of it takes.
-
-    Example:
-      >>> info = hk.experimental.jaxpr_info
-      >>> count = info.make_model_info(jnp.dot, compute_flops=info.flops)
-      >>> count(jnp.ones([2, 4]), jnp.ones([4, 3])).flops
-      48
-    """
-    del expression
-    return flops_of(eqn)
-
-
 class _Reader:
-    """Turns equations into `Module`s; holds what is the same for all of them."""
+    """Turns programs into `Module`s."""
 
     def __init__(
-        self,
-        modules: dict[tuple[str, ...], ModuleDetails],
-        compute_flops: ComputeFlops | None,
+        self, calls: dict[tuple[str, ...], Call], compute_flops: ComputeFlops | None
     ):
-        self._modules = modules
-        self._compute_flops = compute_flops
+        self._calls, self._compute_flops = calls, compute_flops
 
     def program(self, name: str, jaxpr: Any, around: tuple[str, ...]) -> Module:
         """The module of a whole program, in the named scopes `around`."""
         letters = Letters()
         for variable in (*jaxpr.constvars, *jaxpr.invars):
             letters(variable)
-        return self._filled(Module(name), grouped(jaxpr), around, letters)
-
-    def _filled(
-        self,
-        module: Module,
-        items: list[Any],
-        around: tuple[str, ...],
-        letters: Letters,
-    ) -> Module:
-        for item in items:
-            if isinstance(item, Group):
-                group = Module(item.name, **self._info((*around, *item.path)))
-                self._filled(group, item.items, around, letters)
-                expression = Expression("name_scope", "", "", group.flops)
-                expression.submodule = group
-            else:
-                expression = self._expression(item, around, letters)
-            module.expressions.append(expression)
-        if self._compute_flops is not None:
-            module.flops = sum(e.flops or 0 for e in module.expressions)
+        module = Module(name)
+        self._fill(module, grouped(jaxpr), around, letters)
         return module
 
-    def _expression(
-        self, eqn: Any, around: tuple[str, ...], letters: Letters
-    ) -> Expression:
-        stack = scopes(eqn)
-        ins = [letters(v) for v in eqn.invars]
-        outs = [letters(v) for v in eqn.outvars]
+    def _fill(self, module: Module, items: Any, around: Any, letters: Letters) -> None:
+        for item in items:
+            if isinstance(item, Group):
+                group = Module(item.path[-1], **self._info((*around, *item.path)))
+                self._fill(group, item.items, around, letters)
+                module.expressions.append(
+                    Expression("name_scope", "", "", group.flops, submodule=group)
+                )
+            else:
+                stack = scopes(item)
+                module.expressions += self._expressions(item, stack, around, letters)
+        if self._compute_flops is not None:
+            module.flops = sum(e.flops or 0 for e in module.expressions)
+
+    def _expressions(
+        self, eqn: Any, stack: list[str], around: tuple[str, ...], letters: Letters
+    ) -> Iterator[Expression]:
+        """The equation; in the place of a kernel, those in it."""
+        inner = called(eqn)
+        if inner is not None and inner.is_kernel:
+            letters.inside(inner, eqn)
+            for step in inner.jaxpr.eqns:
+                yield from self._expressions(step, stack, around, letters)
+            return
+        ins, outs = [letters(v) for v in eqn.invars], [letters(v) for v in eqn.outvars]
         expression = Expression(
             primitive=eqn.primitive.name,
             invars=_listed(ins, "inputs"),
@@ -254,46 +219,41 @@ class _Reader:
             first_outvar=outs[0] if outs else "",
             name_stack=stack,
         )
-        inner = called(eqn)
         if inner is not None:
             program = self.program(inner.title, inner.jaxpr, (*around, *stack))
             expression.submodule = program
             if program.flops is not None:
                 expression.flops = program.flops * inner.times
-            return expression
-        details = (
+            yield expression
+            return
+        expression.details = ", ".join(
             f"{word} {', '.join(aval_text(v) for v in variables)}"
             for word, variables in (("in", eqn.invars), ("out", eqn.outvars))
             if variables
         )
-        expression.details = ", ".join(details)
         expression.params = dict(eqn.params)
         if self._compute_flops is not None:
             expression.flops = self._compute_flops(eqn, expression) or 0
-        return expression
+        yield expression
 
     def _info(self, path: tuple[str, ...]) -> dict[str, Any]:
-        details = self._modules.get(path)
-        if details is None or details.method_name != "__call__":
+        call = self._calls.get(path)
+        if call is None or call.context.method_name != "__call__":
             return {}
-        prefix = details.module.module_name + "/"
+        params, state, prefix = call.details.params, call.details.state, call.key[0]
         return {
-            "total_param_size": tree_size(dict(details.params)),
-            "param_info": _texts(details.params, prefix),
-            "total_state_size": tree_size(dict(details.state)),
-            "state_info": _texts(details.state, prefix),
+            "total_param_size": tree_size(dict(params)),
+            "param_info": {_relative(k, prefix): str(x) for k, x in params.items()},
+            "total_state_size": tree_size(dict(state)),
+            "state_info": {_relative(k, prefix): str(x) for k, x in state.items()},
         }
 
 
-def _texts(specs: Mapping[str, ArraySpec], prefix: str) -> dict[str, str]:
-    return {_relative(name, prefix): str(spec) for name, spec in specs.items()}
-
-
-def _relative(name: str, prefix: str) -> str:
+def _relative(path: str, prefix: str) -> str:
     """A path seen from the module at `prefix`, if it is inside."""
-    if not name.startswith(prefix):
-        return name
-    parts = name.removeprefix(prefix).split("/")
+    if not path.startswith(f"{prefix}/"):
+        return path
+    parts = path.removeprefix(f"{prefix}/").split("/")
     return "/".join([".", *(part for part in parts if part != "~")])
 
 

@@ -2,110 +2,61 @@
 
 from __future__ import annotations
 
-import dataclasses
-import html
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 
-from haiku._core import MethodContext, intercept_methods, transform_with_state
+from haiku._core import intercept_methods
 from haiku._core.modules.name_scope import NameScopeModule
 from haiku._core.runs.frame import frames
 from haiku._text import array_text, bytes_text, titled
 from haiku._trees.patterns import nearest
-from haiku.data_structures import tree_bytes, tree_size
-from haiku.views.arrays import is_array, split_arrays, taking_arrays
-from haiku.views.tracing import function_of
-
-__all__ = ["ModuleNode", "ModuleTree", "module_tree"]
-
-
-@dataclasses.dataclass
-class ModuleNode:
-    """One module.
-
-    Attributes:
-      path: Its path; `~` stands for what is made outside of all modules.
-      label: What of the path comes after that of the module around it.
-      class_name: Its class; None where only parameters of that path are known.
-      calls: Its methods as they ran: `f32[8,4] -> f32[8,3]`, those other than
-        `__call__` with their name.
-      params: Its own parameters by name, as `jax.ShapeDtypeStruct`.
-      state: Its own state by name, likewise.
-      children: The modules inside.
-    """
-
-    path: str
-    label: str
-    class_name: str | None = None
-    calls: list[str] = dataclasses.field(default_factory=list)
-    params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    state: dict[str, Any] = dataclasses.field(default_factory=dict)
-    children: list[ModuleNode] = dataclasses.field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """How many numbers its parameters hold, those of modules inside included."""
-        return tree_size(self.params) + sum(child.size for child in self.children)
+from haiku.views.arrays import is_array
+from haiku.views.calls import Call, recorder
+from haiku.views.inspection import Inspection, function_of, name_of
+from haiku.views.outline import Outline, nested, summaries
 
 
-@dataclasses.dataclass(repr=False)
-class ModuleTree:
-    """The modules of a model, nested by path; its text is the drawn tree.
+class ModuleTree(Outline):
+    """Modules nested by path, as `init` makes them; its text is the drawn tree.
 
-    Attributes:
-      roots: The outermost modules, in the order in which they were built.
-      params: What `init` would return, as `jax.ShapeDtypeStruct`.
-      state: The state that it would return, likewise.
+    Parameters and state outside all modules are at the path `~`.
 
     Example:
       >>> tree = hk.module_tree(lambda x: hk.nets.MLP([5, 3])(x))(jnp.ones([2, 4]))
-      >>> tree["mlp/~/linear_0"].calls, [node.path for node in tree.roots]
-      (['f32[2,4] -> f32[2,5]'], ['mlp'])
+      >>> tree["mlp/~/linear_0"].signatures, [node.path for node in tree]
+      (['f32[2,4] -> f32[2,5]'], ['mlp', 'mlp/~/linear_0', 'mlp/~/linear_1'])
     """
 
-    roots: list[ModuleNode]
-    params: Mapping[str, Mapping[str, Any]]
-    state: Mapping[str, Mapping[str, Any]]
+    def __iter__(self) -> Iterator[Outline]:
+        return (node for _, node in self.walk() if node is not self)
 
-    def __iter__(self) -> Iterator[ModuleNode]:
-        waiting = list(self.roots)
-        while waiting:
-            node = waiting.pop(0)
-            yield node
-            waiting = node.children + waiting
-
-    def __getitem__(self, path: str) -> ModuleNode:
+    def __getitem__(self, path: str) -> Outline:
         for node in self:
             if node.path == path:
                 return node
         near = nearest(path, (node.path for node in self)) or "none"
         raise KeyError(f"There is no module {path!r}: the nearest are {near}.")
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         lines: list[str] = []
-        for node in self.roots:
-            _draw(node, "", "", lines)
+        for node in self.parts:
+            _draw(node, node.path, "", "", lines)
         return "\n".join([*lines, self._total()])
 
-    def _repr_html_(self) -> str:
-        nodes = "".join(_html(node) for node in self.roots)
-        total = html.escape(self._total())
-        return f"<div style='font-family: monospace'>{nodes}<div>{total}</div></div>"
+    __repr__ = __str__
 
     def _total(self) -> str:
-        total = f"{_parameters(tree_size(self.params))}, "
-        total += bytes_text(tree_bytes(self.params))
-        if self.state:
-            total += f"; state {bytes_text(tree_bytes(self.state))}"
-        return total
+        total = f"{_parameters(self.param_count)}, {bytes_text(self.param_bytes)}"
+        state = [array.bytes for node in self for array in node.state.values()]
+        return total + (f"; state {bytes_text(sum(state))}" if state else "")
 
 
 def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
     """Makes a function that draws the tree of a model's modules before it is run.
 
-    Nothing is computed: shapes and dtypes are all that it works on.
+    Nothing is computed: the tree is made from shapes and dtypes.
 
     Args:
       f: A function that uses modules, a blueprint, what `hk.transform` or its kin
@@ -113,12 +64,12 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
 
     Returns:
       A function of the arguments of `f` (of `init` for `hk.multi_transform`), arrays or
-      `jax.ShapeDtypeStruct`s; whatever is no array is given as it is. It returns a
-      `ModuleTree`, which prints itself, in notebooks too, has its nodes by path, and
-      shapes of parameters and state.
+      `jax.ShapeDtypeStruct`s; others, such as `True`, are passed on unchanged. It
+      returns an `hk.views.Outline` by path that prints the tree, in notebooks too, and
+      has its modules by path: `tree["mlp/~/linear_0"].params`.
 
     Raises:
-      TypeError: `f` is none of these.
+      TypeError: `f` is something else.
 
     Example:
       >>> print(hk.module_tree(hk.Blueprint(hk.nets.MLP, [5, 3]))(jnp.ones([2, 4])))
@@ -131,67 +82,49 @@ def module_tree(f: Callable[..., Any] | Any) -> Callable[..., ModuleTree]:
            w  f32[5,3]
       43 parameters, 172.00 B
     """
-    transformed = transform_with_state(function_of(f))
+    function = function_of(f)
 
     def tree(*args: Any, **kwargs: Any) -> ModuleTree:
-        arrays, join = split_arrays((args, kwargs))
-        init = taking_arrays(transformed.init, join)
-        key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
-        nodes: dict[str, ModuleNode] = {}
-        with intercept_methods(_recorder(nodes, len(frames.get()) + 1)):
-            params, state = jax.eval_shape(init, key, arrays)
+        model = Inspection(function, args, kwargs)
+        modules: dict[str, dict[str, Any]] = {}
+        run = _noting(modules, len(frames.get()) + 1)
+        with intercept_methods(recorder([], run, constructors=True)):
+            params, state = jax.eval_shape(model.init, model.key, model.arrays)
         for kind, values in (("params", params), ("state", state)):
             for path, named in values.items():
-                node = nodes.setdefault(path, ModuleNode(path, path))
-                setattr(node, kind, {name: named[name] for name in sorted(named)})
-        return ModuleTree(_nested(nodes), params, state)
+                arrays = {name: named[name] for name in sorted(named)}
+                modules.setdefault(path, {})[kind] = summaries(arrays)
+        return ModuleTree("", name_of(function), "", parts=nested(modules))
 
     return tree
 
 
-_SCOPE = "name scope"
+def _noting(modules: dict[str, dict[str, Any]], depth: int) -> Callable[..., Any]:
+    """Runs calls, and notes them by the path of their module in the parameters."""
 
-
-def _recorder(nodes: dict[str, ModuleNode], depth: int) -> Callable[..., Any]:
-    def record(next_f, args, kwargs, context: MethodContext):
-        out = next_f(*args, **kwargs)
+    def run(call: Call, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        out = f(*args, **kwargs)
         frame = frames.get()[-1]
         # Functions transformed inside are only part of this one where it lifts them.
         if len(frames.get()) > depth and frame.lifting.prefix is None:
             return out
-        path = (frame.lifting.prefix or "") + context.module.module_name
-        node = nodes.setdefault(path, ModuleNode(path, path))
-        kind = type(context.module)
-        node.class_name = _SCOPE if kind is NameScopeModule else kind.__name__
+        module, method, *_ = call.context
+        path = (frame.lifting.prefix or "") + module.module_name
+        facts = modules.setdefault(path, {"signatures": []})
+        kind = type(module)
+        facts["kind"] = "name scope" if kind is NameScopeModule else kind.__name__
         if kind.__module__.startswith("haiku.") and kind.__name__[0] == "_":
-            node.class_name = None
-        elif context.method_name != "__init__":
-            name = context.method_name
-            call = "" if name == "__call__" else f".{name} "
+            facts["kind"] = ""
+        elif method != "__init__":
             given = [_shown(x) for x in args]
             given += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
-            call += f"{', '.join(given) or '()'} -> {_shown(out)}"
-            if call not in node.calls:
-                node.calls.append(call)
+            text = "" if method == "__call__" else f".{method} "
+            text += f"{', '.join(given) or '()'} -> {_shown(out)}"
+            if text not in facts["signatures"]:
+                facts["signatures"].append(text)
         return out
 
-    return record
-
-
-def _nested(nodes: dict[str, ModuleNode]) -> list[ModuleNode]:
-    """The outermost nodes; the others become children of the nearest around them."""
-    roots = []
-    for path, node in nodes.items():
-        around = path
-        while "/" in around:
-            around = around.rpartition("/")[0]
-            if around in nodes:
-                node.label = path[len(around) + 1 :]
-                nodes[around].children.append(node)
-                break
-        else:
-            roots.append(node)
-    return roots
+    return run
 
 
 def _shown(value: Any) -> str:
@@ -206,44 +139,30 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 20 and "\n" not in text else type(value).__name__
 
 
-# ---- Drawing ----------------------------------------------------------------------
-
-
 def _parameters(count: int) -> str:
     return f"{count:,} parameter{'' if count == 1 else 's'}"
 
 
-def _head(node: ModuleNode) -> str:
-    call = f"  {node.calls[0]}" if len(node.calls) == 1 else ""
-    size = f"  {_parameters(node.size)}" if node.size else ""
-    return titled(node.label, node.class_name) + call + size
+def _head(node: Outline, label: str) -> str:
+    call = f"  {node.signatures[0]}" if len(node.signatures) == 1 else ""
+    size = f"  {_parameters(node.param_count)}" if node.param_count else ""
+    return titled(label, node.kind) + call + size
 
 
-def _rows(node: ModuleNode) -> list[str]:
-    rows = list(node.calls) if len(node.calls) > 1 else []
-    named = [(name, _shown(value), "") for name, value in node.params.items()]
-    named += [(name, _shown(value), "  state") for name, value in node.state.items()]
+def _rows(node: Outline) -> list[str]:
+    rows = list(node.signatures) if len(node.signatures) > 1 else []
+    named = [(name, array, "") for name, array in node.params.items()]
+    named += [(name, array, "  state") for name, array in node.state.items()]
     width = max((len(name) for name, _, _ in named), default=0)
-    return rows + [f"{name:{width}}  {shown}{kind}" for name, shown, kind in named]
+    return rows + [f"{name:{width}}  {array}{kind}" for name, array, kind in named]
 
 
-def _draw(node: ModuleNode, first: str, rest: str, lines: list[str]) -> None:
-    lines.append(first + _head(node))
-    bar = "│ " if node.children else "  "
+def _draw(node: Outline, label: str, first: str, rest: str, lines: list[str]) -> None:
+    lines.append(first + _head(node, label))
+    bar = "│ " if node.parts else "  "
     lines.extend(rest + bar + row for row in _rows(node))
-    for i, child in enumerate(node.children):
-        last = i == len(node.children) - 1
+    for part in node.parts:
+        last = part is node.parts[-1]
         branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        _draw(child, rest + branch, rest + below, lines)
-
-
-def _html(node: ModuleNode) -> str:
-    rows = "".join(f"<div>{html.escape(row)}</div>" for row in _rows(node))
-    inside = rows + "".join(_html(child) for child in node.children)
-    head = html.escape(_head(node))
-    if not inside:
-        return f"<div style='margin-left: 1em'>{head}</div>"
-    return (
-        f"<details open style='margin-left: 1em'><summary>{head}</summary>"
-        f"<div style='margin-left: 1.5em'>{inside}</div></details>"
-    )
+        label = part.path[len(node.path) + 1 :]
+        _draw(part, label, rest + branch, rest + below, lines)

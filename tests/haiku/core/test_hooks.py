@@ -166,7 +166,7 @@ def test_a_missing_initialiser_is_an_error():
         with hk.custom_getter(call_it):
             hk.get_parameter("w", ())
 
-    with pytest.raises(ValueError, match="without an initialiser"):
+    with pytest.raises(ValueError, match="has no initialiser"):
         hk.transform(f).apply({"~": {"w": jnp.ones(())}}, None)
 
 

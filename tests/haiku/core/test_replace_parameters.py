@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from call_dtypes import dtypes_of_calls
 
 import haiku as hk
-from haiku.views.call_dtypes import dtypes_of_calls
 
 KEY = jax.random.key(0)
 X = jnp.arange(6.0).reshape(2, 3) / 6
@@ -268,7 +268,7 @@ def test_tied_parameters_follow_the_policy_around():
     with hk.mixed_precision.push_policy(Net, "p=f32,c=bf16,o=bf16"):
         net = hk.transform(lambda x: Net()(x))
         params = net.init(KEY, X)
-        calls = dtypes_of_calls(net, (X,), {})
+        calls = dtypes_of_calls(net, X)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(params)} == {"float32"}
     assert [call.compute for call in calls] == [("bf16",)] * 3
 

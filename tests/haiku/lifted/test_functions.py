@@ -135,8 +135,8 @@ def test_remat_policies_by_name():
     assert sines(["first"]) == sines(policy("save_only_these_names")("first"))
     assert sines(["first"]) < sines([])
     for wrong, message in {
-        "first": r"by name there are 'everything_saveable'.* pass a list: \['first'\]",
-        "save_only_these_names": "by name there are",
+        "first": r"Policies by name are 'every.* pass a list: \['first'\]",
+        "save_only_these_names": "Policies by name are",
         3: "policy=3: pass a function",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -203,7 +203,7 @@ def test_a_symbolic_length_gives_the_parameters_and_keys_of_a_length():
 
 
 def test_a_scan_over_scalars_says_so():
-    with pytest.raises(ValueError, match=r"scalar among shapes \[\(3,\), \(\)\]"):
+    with pytest.raises(ValueError, match=r"the shapes \[\(3,\), \(\)\] is a scalar"):
         hk.testing.transform_and_run(
             lambda: hk.scan(lambda c, x: (c, x), 0, (jnp.ones(3), 1.0))
         )()

@@ -84,9 +84,9 @@ def test_a_bad_text_says_what_to_write(text):
 
 
 def test_policies_are_of_floating_point_dtypes():
-    with pytest.raises(ValueError, match="compute_dtype is a floating point.*int8"):
+    with pytest.raises(ValueError, match="compute_dtype must be a float.*int8"):
         mp.Policy(jnp.float32, jnp.int8, jnp.float32)
-    with pytest.raises(TypeError, match="takes a text.*got int: 3"):
+    with pytest.raises(TypeError, match="takes a string.*got int: 3"):
         mp.Policy.parse(3)
 
 

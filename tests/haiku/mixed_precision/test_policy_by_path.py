@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import jmp
 import numpy as np
 import pytest
+from call_dtypes import dtypes_of_calls
 
 import haiku as hk
 from haiku.mixed_precision.policy_table import policies
-from haiku.views.call_dtypes import dtypes_of_calls
 
 mp = hk.mixed_precision
 
@@ -74,7 +74,7 @@ def test_a_pattern_sets_the_precision_of_some_layers():
     ):
         params = jax.jit(net.init)(KEY, X)
         grads = jax.jit(jax.grad(lambda p: jnp.sum(net.apply(p, X) ** 2)))(params)
-        body, *inside, logits = dtypes_of_calls(net, (X,), {})
+        body, *inside, logits = dtypes_of_calls(net, X)
     assert {call.compute for call in (body, *inside)} == {("bf16",)}
     assert logits.compute == logits.output == ("f32",)
     assert {leaf.dtype for leaf in jax.tree.leaves((params, grads))} == {F32}

@@ -77,5 +77,5 @@ def test_stacking_says_what_is_missing():
         sg.stack({"b_0": {**layer, "b": np.ones([1])}, "b_1": layer}, "b_{i}/*", "s/*")
     with pytest.raises(ValueError, match=r"b_0/w is f64\[2\], b_1/w is f64\[3\]"):
         sg.stack({"b_0": layer, "b_1": {"w": np.ones([3])}}, "b_{i}/*", "s/*")
-    with pytest.raises(ValueError, match="s/w, which is there already"):
+    with pytest.raises(ValueError, match="s/w, which exists already"):
         sg.stack({"b_0": layer, "s": layer}, "b_{i}/*", "s/*")

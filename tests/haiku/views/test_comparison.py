@@ -18,7 +18,7 @@ def outline(*layers):
             x = layer()(x)
         return x
 
-    return hk.experimental.outline(model)(X)
+    return hk.views.outline(model)(X)
 
 
 def linear(size, name=None, **options):
@@ -34,31 +34,31 @@ def relu():
 
 
 def compare(a, b):
-    return hk.experimental.compare(outline(*a), outline(*b))
+    return outline(*a).compare(outline(*b))
 
 
-def test_the_same_model():
+def test_a_model_does_not_differ_from_itself():
     layers = linear(3), relu, norm()
-    told = compare(layers, layers)
-    assert not told and told.added == told.removed == told.changed == []
+    found = compare(layers, layers)
+    assert not found and found.added == found.removed == found.changed == []
     # Rows: 8 x (2 x 28 x 3 + 3), and what a relu and a norm add.
-    assert re.fullmatch(r"no module differs; 93 parameters, [\d.]+ kFLOPs", str(told))
+    assert re.fullmatch(r"no module differs; 93 parameters, [\d.]+ kFLOPs", str(found))
 
 
-def test_added_and_removed():
-    told = compare([linear(3), norm()], [linear(3), linear(3)])
-    assert told and told.added == ["linear_1"] and told.removed == ["layer_norm"]
-    assert told.changed == []
-    assert [part.status for part in told.parts] == ["", "removed", "added"]
-    assert str(told).splitlines()[2] == "+ linear_1 (Linear)  12 params, 168 flops"
-    assert str(told).splitlines()[1].startswith("- layer_norm (LayerNorm)  6 params")
-    assert "1 added, 1 removed; 93 -> 99 parameters" in str(told)
+def test_added_and_removed_modules_are_listed():
+    found = compare([linear(3), norm()], [linear(3), linear(3)])
+    assert found and found.added == ["linear_1"] and found.removed == ["layer_norm"]
+    assert found.changed == []
+    assert [part.status for part in found.parts] == ["", "removed", "added"]
+    assert str(found).splitlines()[2] == "+ linear_1 (Linear)  12 params, 168 flops"
+    assert str(found).splitlines()[1].startswith("- layer_norm (LayerNorm)  6 params")
+    assert "1 added, 1 removed; 93 -> 99 parameters" in str(found)
 
 
-def test_changed():
-    told = compare([linear(3), linear(2)], [linear(5, with_bias=False), linear(2)])
-    assert told.changed == ["linear", "linear_1"]
-    first, second = told.parts
+def test_changes_of_config_shapes_and_arrays_are_listed():
+    found = compare([linear(3), linear(2)], [linear(5, with_bias=False), linear(2)])
+    assert found.changed == ["linear", "linear_1"]
+    first, second = found.parts
     assert first.changes == {
         "config": ("Linear(output_size=3)", "Linear(output_size=5, with_bias=False)"),
         "output": ("f32[8,3]", "f32[8,5]"),
@@ -69,57 +69,58 @@ def test_changed():
         "input": ("f32[8,3]", "f32[8,5]"),
         "param w": ("f32[3,2]", "f32[5,2]"),
     }
-    text = str(told)
+    text = str(found)
     assert "~ linear (Linear)\n" in text and "    params: 87 -> 140\n" in text
     assert "    flops: 1.368 k -> 2.24 k\n" in text
 
 
-def test_another_class():
-    told = compare([norm("x")], [linear(28, "x")])
-    assert told.changed == ["x"] and not told.added
-    assert told.parts[0].changes["class"] == ("LayerNorm", "Linear")
+def test_another_class_under_the_same_name_is_a_change():
+    found = compare([norm("x")], [linear(28, "x")])
+    assert found.changed == ["x"] and not found.added
+    assert found.parts[0].changes["class"] == ("LayerNorm", "Linear")
 
 
-def test_renamed():
-    told = compare([linear(3, "old"), norm()], [linear(3, "new"), norm()])
-    assert told.changed == ["new"] and not told.added and not told.removed
-    assert told.parts[0].changes == {"name": ("old", "new")}
+def test_a_module_of_the_same_form_is_renamed():
+    found = compare([linear(3, "old"), norm()], [linear(3, "new"), norm()])
+    assert found.changed == ["new"] and not found.added and not found.removed
+    assert found.parts[0].changes == {"name": ("old", "new")}
     # Of another shape it is another module.
-    told = compare([linear(3, "old")], [linear(4, "new")])
-    assert (told.added, told.removed) == (["new"], ["old"])
+    found = compare([linear(3, "old")], [linear(4, "new")])
+    assert (found.added, found.removed) == (["new"], ["old"])
 
 
-def test_state_dtypes_and_functions_made_anew():
+def test_dtypes_and_options_differ_and_functions_made_anew_do_not():
     def norm(rate, dtype):
         def f(x):
             x = hk.BatchNorm(True, True, rate)(x.astype(dtype), True)
             return hk.nets.MLP([2], activation=lambda x: x, name="net")(x)
 
-        return hk.experimental.outline(f)(X)
+        return hk.views.outline(f)(X)
 
-    assert not hk.experimental.compare(norm(0.9, jnp.float32), norm(0.9, jnp.float32))
-    told = hk.experimental.compare(norm(0.9, jnp.float32), norm(0.5, jnp.bfloat16))
-    changes = {part.there.path: part.changes for part in told.walk()}
+    assert not norm(0.9, jnp.float32).compare(norm(0.9, jnp.float32))
+    found = norm(0.9, jnp.float32).compare(norm(0.5, jnp.bfloat16))
+    changes = {part.there.path: part.changes for part in found.walk()}
     assert changes["batch_norm"]["param scale"] == ("f32[1,28]", "bf16[1,28]")
     assert "decay=0.5" in changes["batch_norm/~/mean_ema"]["config"][1]
 
 
-def test_parameters():
+def test_parameters_compare_without_their_function():
     net = hk.transform(lambda x: hk.nets.MLP([30, 10], name="net")(x))
     deeper = hk.transform(lambda x: hk.nets.MLP([30, 20, 5], name="net")(x))
     before = net.init(jax.random.key(0), X)
     after = jax.eval_shape(deeper.init, jax.random.key(0), X)
-    told = hk.experimental.compare(before, after)
-    assert told.added == ["net/~/linear_2"] and told.changed == ["net/~/linear_1"]
-    assert not hk.experimental.compare(before, jax.tree.map(lambda p: p + 1, before))
-    # Either may be an outline.
-    whole = hk.experimental.outline(net)(X)
-    assert hk.experimental.compare(whole, after).added == ["net/~/linear_2"]
+    of_params = hk.views.Outline.of_params
+    found = of_params(before).compare(of_params(after))
+    assert found.added == ["net/~/linear_2"] and found.changed == ["net/~/linear_1"]
+    other = jax.tree.map(lambda p: p + 1, before)
+    assert not of_params(before).compare(of_params(other))
+    # An outline of a function may be compared with one of parameters.
+    assert hk.views.outline(net)(X).compare(of_params(after)).added == found.added
 
 
-def test_something_else():
+def test_anything_but_an_outline_is_an_error():
     with pytest.raises(TypeError, match=r"got function: write .*outline\(f\)\(x\)"):
-        hk.experimental.compare(outline(linear(3)), lambda x: x)
+        outline(linear(3)).compare(lambda x: x)
 
 
 class Marks(html.parser.HTMLParser):
@@ -137,9 +138,9 @@ class Marks(html.parser.HTMLParser):
             self.found.append((data, *self.open[-1]))
 
 
-def test_page():
-    told = compare([linear(3), norm()], [linear(4), linear(3)])
-    page = told.as_html()
+def test_the_page_marks_what_differs():
+    found = compare([linear(3), norm()], [linear(4), linear(3)])
+    page = found.as_html()
     found = dict(item for item in Marks(page).found if len(item) == 2)
     assert found == {
         "linear": "changed",

@@ -81,7 +81,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_views(name):
+def test_every_view_shows_every_module(name):
     f, spec = MODULES[name]
     net = hk.transform_with_state(f)
     key = jax.random.key(0)
@@ -99,7 +99,7 @@ def test_views(name):
     lines = dot.splitlines()
     assert "fillcolor" in dot and lines.count("}") == 1 + dot.count("subgraph ")
 
-    module = info.make_model_info(net.apply, compute_flops=info.flops)(
+    module = info.make_model_info(net.apply, compute_flops=hk.views.flops)(
         params, state, key, spec
     )
     assert module.expressions and len(info.format_module(module).splitlines()) > 2

@@ -57,7 +57,7 @@ def draw(f, *args, **kwargs):
     return Graph(dot)
 
 
-def test_a_network_with_a_jitted_activation():
+def test_a_network_is_drawn_in_boxes_of_its_modules():
     net = hk.transform(lambda x: hk.nets.MLP([4, 3])(x))
     params = jax.eval_shape(net.init, jax.random.key(0), X)
     spec = jax.ShapeDtypeStruct(X.shape, X.dtype)
@@ -79,7 +79,7 @@ def test_a_network_with_a_jitted_activation():
     ]
 
 
-def test_a_core_is_drawn_by_its_operations():
+def test_a_core_is_drawn_by_its_forward_operations():
     """Not by what its gradient computes again."""
 
     def f(x):
@@ -94,7 +94,7 @@ def test_a_core_is_drawn_by_its_operations():
     assert dot.count("<b>tanh</b>") == 3
 
 
-def test_drawn_twice_it_is_the_same():
+def test_a_function_drawn_twice_gives_the_same_graph():
     net = hk.transform(lambda x: hk.Linear(1)(x))
     params = net.init(jax.random.key(0), X)
     jitted = jax.jit(net.apply)
@@ -123,7 +123,7 @@ def test_outputs_have_paths():
     assert ("a", "output['x']") in graph.edges()
 
 
-def test_constants():
+def test_a_constant_is_a_node():
     table = jnp.arange(5.0)
     graph = draw(lambda x: x + table, X)
     assert ("constant", "add") in graph.edges() or (
@@ -132,14 +132,14 @@ def test_constants():
     ) in graph.edges()
 
 
-def test_constants_of_a_jitted_function():
+def test_a_constant_of_a_jitted_function_is_in_its_box():
     table = jnp.arange(5.0)
     graph = draw(lambda x: jax.jit(lambda x: jnp.sin(x) * table)(x), X)
     assert graph.box_of("constant") == ("&lt;lambda&gt;",)
     assert any(a == "constant" for a, _ in graph.edges())
 
 
-def test_a_function_without_a_signature():
+def test_arguments_without_a_signature_are_numbered():
     assert {"args[0]", "args[1]"} <= set(draw(Unsigned(), X, X).labels.values())
 
 
@@ -150,16 +150,16 @@ class Unsigned:
         return x + y
 
 
-def test_results_that_nobody_uses():
+def test_unused_results_are_left_out():
     graph = draw(lambda x: jax.lax.top_k(x, 1)[0], X)
     assert ("top_k", "output") in graph.edges()
 
 
-def test_nothing_to_draw():
+def test_a_function_without_operations_has_an_empty_graph():
     assert draw(lambda: None).labels == {}
 
 
-def test_loops_and_branches():
+def test_loops_and_branches_are_boxes():
     def f(x):
         x = jax.lax.scan(lambda c, _: (jnp.tanh(c), None), x, None, length=3)[0]
         x = jax.lax.while_loop(lambda c: c.sum() < 0, lambda c: jnp.exp(c) + 1, x)
@@ -182,7 +182,7 @@ def test_branches_that_do_nothing_are_one_node():
     assert graph.titles == []
 
 
-def test_calls_within_calls():
+def test_calls_within_calls_are_connected():
     inner = jax.jit(lambda x: jnp.sin(x) + 1)
     outer = jax.jit(lambda x: inner(x) * 2)
     graph = draw(lambda x: outer(jax.checkpoint(lambda y: jnp.cos(y) * 3)(x)), X)
@@ -190,7 +190,7 @@ def test_calls_within_calls():
     assert ("mul", "sin") in graph.edges() and ("add", "mul") in graph.edges()
 
 
-def test_modules_inside_a_jitted_function():
+def test_modules_inside_a_jitted_function_have_boxes():
     def f(x):
         mlp = hk.nets.MLP([2, 1])
         return mlp(x) if hk.running_init() else jax.jit(lambda x: mlp(x))(x)
@@ -200,7 +200,7 @@ def test_modules_inside_a_jitted_function():
     assert "mlp  MLP" in draw(net.apply, params, None, X).titles
 
 
-def test_gradients():
+def test_gradients_have_boxes_and_named_outputs():
     net = hk.transform(lambda x: hk.Linear(1)(x).sum())
     params = net.init(jax.random.key(0), X)
     graph = draw(jax.grad(net.apply), params, None, X)
@@ -228,6 +228,6 @@ def test_text_is_escaped():
 
 
 @pytest.mark.parametrize("to_dot", [hk.to_dot, hk.experimental.abstract_to_dot])
-def test_not_a_function(to_dot):
+def test_a_number_is_not_a_function(to_dot):
     with pytest.raises(TypeError, match="takes a function, got int: 3"):
         to_dot(3)

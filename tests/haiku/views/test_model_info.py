@@ -26,7 +26,7 @@ def mlp(x):
     return hk.nets.MLP([300, 100])(x)
 
 
-def test_modules_operations_and_sizes():
+def test_text_lists_modules_operations_and_sizes():
     f, params, state = net(mlp)
     assert text(f, params, state, X).splitlines() == [
         "apply_fn",
@@ -48,7 +48,7 @@ def test_modules_operations_and_sizes():
     assert info.format_module(info.Module("m"), depth=2) == "    m\n"
 
 
-def test_parameters_and_state_of_modules():
+def test_modules_have_their_parameters_and_state():
     f, params, state = net(lambda x: hk.BatchNorm(True, True, 0.9)(mlp(x), True))
     module = info.make_model_info(f)(params, state, X)
     groups = {e.submodule.name: e.submodule for e in module.expressions if e.submodule}
@@ -64,7 +64,7 @@ def test_parameters_and_state_of_modules():
     assert "batch_norm 200 params 402 state" in info.format_module(module)
 
 
-def test_layers_made_elsewhere_tell_their_sizes():
+def test_layers_made_elsewhere_have_their_sizes():
     f, params, state = net(lambda x: hk.Sequential([hk.Linear(3), jax.nn.relu])(x))
     module = info.make_model_info(f)(params, state, X)
     (sequential,) = (e.submodule for e in module.expressions)
@@ -76,7 +76,7 @@ def test_layers_made_elsewhere_tell_their_sizes():
 
 
 @pytest.mark.parametrize("jitted", [False, True])
-def test_a_function_that_jax_has_seen_before(jitted):
+def test_a_function_that_jax_traced_before_has_its_modules(jitted):
     f, params, state = net(mlp)
     f = jax.jit(f) if jitted else f
     f(params, state, X)
@@ -103,7 +103,7 @@ def test_flops_are_summed_and_loops_multiplied():
     ]
 
 
-def test_calls_have_names():
+def test_calls_are_groups_with_names():
     @jax.custom_vjp
     def double(x):
         return x * 2
@@ -138,15 +138,17 @@ def test_calls_have_names():
         (jnp.argmax, (jnp.ones([4, 3]),), 12),
     ],
 )
-def test_flop_counts(f, args, expected):
-    assert (info.make_model_info(f, compute_flops=info.flops)(*args).flops) == expected
+def test_flops_of_single_operations(f, args, expected):
+    assert (
+        info.make_model_info(f, compute_flops=hk.views.flops)(*args).flops
+    ) == expected
 
 
 def test_flops_of_a_convolution():
     f, params, state = net(
         lambda x: hk.Conv2D(8, 3, with_bias=False)(x[None, ..., None])
     )
-    module = info.make_model_info(f, compute_flops=info.flops)(params, state, X)
+    module = info.make_model_info(f, compute_flops=hk.views.flops)(params, state, X)
     assert module.flops == 2 * (2 * 5 * 8) * (3 * 3 * 1)
 
 
@@ -168,7 +170,7 @@ def test_large_numbers_are_short():
         )
 
 
-def test_expressions_hold_what_the_program_says():
+def test_expressions_have_names_options_and_scopes():
     def f(x, y):
         with jax.named_scope("outer"):
             z = jnp.concatenate([x] * 12)
@@ -192,7 +194,7 @@ def test_expressions_hold_what_the_program_says():
     assert "precision" in dot.params and dot.flops is None
 
 
-def test_gradients_and_keys():
+def test_gradients_and_keys_are_listed():
     def f(x, key):
         return (jax.random.normal(key, x.shape) * x).sum()
 
@@ -200,12 +202,12 @@ def test_gradients_and_keys():
     assert lines[0] == "f" and any("key<fry>[]" in line for line in lines)
 
 
-def test_axis_env():
+def test_axis_env_names_the_axes():
     lines = text(lambda x: jax.lax.psum(x, "i"), X, axis_env=[("i", 2)])
     assert "psum" in lines
 
 
-def test_names_of_functions():
+def test_the_whole_is_named_after_the_function():
     class Callable:
         def __call__(self, x):
             return x
@@ -225,7 +227,7 @@ def test_inside_a_transformed_function_nothing_is_kept():
     assert not hk.transform(f).init(jax.random.key(0))
 
 
-def test_not_a_function():
+def test_a_number_is_not_a_function():
     with pytest.raises(TypeError, match="takes a function, got int: 3"):
         info.make_model_info(3)
 
@@ -256,9 +258,9 @@ class Outline(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_page():
+def test_the_page_has_modules_sizes_and_shapes():
     f, params, state = net(mlp)
-    module = info.make_model_info(f, compute_flops=info.flops, name="<mine>")(
+    module = info.make_model_info(f, compute_flops=hk.views.flops, name="<mine>")(
         params, state, X
     )
     page = Outline(info.as_html_page(module))
@@ -266,7 +268,7 @@ def test_page():
         "<mine>",
         "mlp",
         "linear_0",
-        "31.9 kparams",
+        "31.9 k ",
         "./linear_0/w",
         "f32[5,300]",
     } <= set(page.texts)
@@ -275,9 +277,9 @@ def test_page():
     assert "url(" not in info.css() and "http" not in info.js()
 
 
-def test_small_operations_are_left_out():
+def test_operations_below_min_flop_are_left_out():
     f, params, state = net(mlp)
-    module = info.make_model_info(f, compute_flops=info.flops)(params, state, X)
+    module = info.make_model_info(f, compute_flops=hk.views.flops)(params, state, X)
     few = Outline(info.as_html(module, min_flop=5000)).texts
     every = Outline(info.as_html(module, min_flop=0)).texts
     assert "dot_general" in few and "broadcast_in_dim" not in few
@@ -287,7 +289,7 @@ def test_small_operations_are_left_out():
     assert "broadcast_in_dim" in Outline(info.as_html(uncounted)).texts
 
 
-def test_options_of_as_html():
+def test_a_group_shows_its_outputs_and_is_marked_as_last():
     module = info.Module(
         "m", expressions=[info.Expression("p", "a", "b", details="<f>")]
     )

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import haiku as hk
-from haiku.views.outline_style import SCRIPT, STYLE
-from haiku.views.values import ValueSummary
+from haiku.views.page import SCRIPT, STYLE
 
 X = jnp.ones([8, 28])
-outline = hk.experimental.outline
+outline = hk.views.outline
 
 
 def model(x, is_training):
@@ -30,13 +29,13 @@ def given():
     return hk.transform_with_state(model).init(jax.random.key(0), X, True)
 
 
-def by_path(told):
-    return {part.path: part for _, part in told.walk()}
+def by_path(found):
+    return {part.path: part for _, part in found.walk()}
 
 
-def test_modules_and_what_they_own():
-    told = outline(model)(X, True)
-    assert [(depth, part.name, part.kind) for depth, part in told.walk()] == [
+def test_modules_own_their_arrays_and_costs_add_up():
+    found = outline(model)(X, True)
+    assert [(depth, part.name, part.kind) for depth, part in found.walk()] == [
         (0, "model", ""),
         (1, "net", "MLP"),
         (2, "linear_0", "Linear"),
@@ -47,7 +46,7 @@ def test_modules_and_what_they_own():
         (1, "sequential", "Sequential"),
         (2, "linear", "Linear"),
     ]
-    parts = by_path(told)
+    parts = by_path(found)
     assert {k: str(a) for k, a in parts["net/~/linear_0"].params.items()} == {
         "w": "f32[28,30]",
         "b": "f32[30]",
@@ -55,12 +54,12 @@ def test_modules_and_what_they_own():
     assert set(parts["batch_norm/~/mean_ema"].state) == {"counter", "hidden", "average"}
     assert parts["linear"].calls == 2 and parts["linear"].param_count == 110
     assert parts["batch_norm"].inputs == "f32[8,10], True"
-    assert set(told.params) == {"~/gain"}
+    assert set(found.params) == {"~/gain"}
     params, _ = given()
-    assert told.param_count == hk.data_structures.tree_size(params)
-    assert told.param_bytes == hk.data_structures.tree_bytes(params)
+    assert found.param_count == hk.data_structures.tree_size(params)
+    assert found.param_bytes == hk.data_structures.tree_bytes(params)
     # Costs inside and its own are the whole.
-    for _, part in told.walk():
+    for _, part in found.walk():
         assert part.flops == part.own_flops + sum(p.flops for p in part.parts)
 
 
@@ -71,15 +70,15 @@ def test_modules_of_inner_functions_have_their_parameters():
         params = hk.lift(inner.init, name="lifted")(hk.next_rng_key(), x)
         return inner.apply(params, None, x)
 
-    told = outline(f)(X)
-    parts = by_path(told)
+    found = outline(f)(X)
+    parts = by_path(found)
     assert str(parts["mlp/~/linear_0"].params["w"]) == "f32[3,28,16]"
     assert parts["mlp/~/linear_1"].calls == 3
     assert str(parts["inside"].params["w"]) == "f32[28,4]"
-    assert told.params == {}
+    assert found.params == {}
 
 
-def test_text():
+def test_text_has_a_row_for_each_module():
     lines = str(outline(model)(X, True)).splitlines()
     assert lines[0].split() == ["module", "output", "params", "flops"]
     assert lines[2].split() == ["net", "(MLP)", "f32[8,10]", "1,180", "18.8", "k"]
@@ -87,78 +86,47 @@ def test_text():
     assert "linear (Linear) x2" in lines[-1]
 
 
-def test_values_where_they_are_given():
+def test_given_values_have_statistics():
     params, state = given()
     params["net/~/linear_1"]["w"] = params["net/~/linear_1"]["w"].at[0, 0].set(np.nan)
-    told = by_path(outline(model, params, state)(X, True))
-    b = told["net/~/linear_0"].params["b"].values
+    found = by_path(outline(model, params, state)(X, True))
+    b = found["net/~/linear_0"].params["b"].values
     assert (b.mean, b.std, b.zeros, b.not_finite) == (0, 0, 30, 0)
-    w = told["net/~/linear_0"].params["w"].values
+    w = found["net/~/linear_0"].params["w"].values
     exact = np.asarray(params["net/~/linear_0"]["w"], np.float64)
     np.testing.assert_allclose((w.mean, w.std), (exact.mean(), exact.std()), rtol=1e-6)
     assert sum(w.histogram) == 28 * 30 and w.low == exact.min()
-    broken = told["net/~/linear_1"].params["w"].values
+    broken = found["net/~/linear_1"].params["w"].values
     assert broken.not_finite == 1 and np.isfinite(broken.mean)
     assert "1 not finite" in str(broken)
     assert by_path(outline(model)(X, True))["net/~/linear_0"].params["b"].values is None
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        np.array([-3e38, 3e38], np.float32),
-        np.array([-1e308, 1e308]),
-        np.array([5, 5, 5]),
-        np.array([True, False]),
-        np.array([1e-40, 2e-40], np.float32),
-        jnp.array([1, 2, 300], jnp.bfloat16),
-        jnp.array(3),
-    ],
-)
-def test_numbers_of_every_kind(numbers):
-    values = ValueSummary.of(numbers)
-    exact = np.asarray(numbers).astype(np.float64)
-    assert sum(values.histogram) == exact.size
-    assert (values.low, values.high) == (exact.min(), exact.max())
-    assert np.isfinite(values.std)
-
-
-def test_what_has_no_numbers():
-    for other in (
-        jax.random.key(0),
-        jnp.full([2], jnp.nan),
-        jnp.zeros([0]),
-        jax.ShapeDtypeStruct([2], jnp.float32),
-        jnp.ones([2], complex),
-    ):
-        assert ValueSummary.of(other) is None
-
-
 def test_inside_jit_there_are_no_values():
     @jax.jit
     def f(params, x):
-        told = outline(lambda x: hk.Linear(3)(x), params)(x)
-        assert told.params == {} and told.parts[0].params["w"].values is None
+        found = outline(lambda x: hk.Linear(3)(x), params)(x)
+        assert found.params == {} and found.parts[0].params["w"].values is None
         return x
 
     f(hk.transform(lambda x: hk.Linear(3)(x)).init(jax.random.key(0), X), X)
 
 
 @pytest.mark.parametrize("kind", ["blueprint", "bound", "transformed", "packed"])
-def test_models_of_every_kind(kind):
+def test_every_kind_of_model_has_an_outline(kind):
     blueprint = hk.Blueprint(hk.nets.MLP, [30, 10])
     net = hk.transform(blueprint)
     params = net.init(jax.random.key(0), X)
-    told = {
+    found = {
         "blueprint": lambda: outline(blueprint, params),
         "bound": lambda: outline(hk.bind(blueprint).to(params)),
         "transformed": lambda: outline(net, params),
         "packed": lambda: outline(net, hk.data_structures.pack(params)),
     }[kind]()(X)
-    assert told.param_count == 1180
-    assert told.parts[0].parts[0].params["w"].values.std > 0
+    assert found.param_count == 1180
+    assert found.parts[0].parts[0].params["w"].values.std > 0
     if kind in ("blueprint", "bound"):
-        assert told.name == "MLP"
+        assert found.name == "MLP"
 
 
 def test_functions_that_apply_a_model_themselves():
@@ -169,39 +137,39 @@ def test_functions_that_apply_a_model_themselves():
         both = net.apply(params, None, x) + net.apply(params, None, 2 * x)
         return jnp.mean(both**2)
 
-    told = outline(loss)(params, X)
-    assert told.parts[0].calls == 2 and told.param_count == 1180
-    assert str(by_path(told)["mlp/~/linear_0"].params["w"]) == "f32[28,30]"
+    found = outline(loss)(params, X)
+    assert found.parts[0].calls == 2 and found.param_count == 1180
+    assert str(by_path(found)["mlp/~/linear_0"].params["w"]) == "f32[28,30]"
 
 
-def test_several_functions():
+def test_several_functions_are_one_outline():
     def build():
         encode, decode = hk.Linear(3, name="encode"), hk.Linear(28, name="decode")
         return lambda x: decode(encode(x)), (encode, decode)
 
     net = hk.multi_transform(build)
-    for told in (outline(net)(X), outline(hk.bind(net).init(0, X))(X)):
-        assert [part.name for part in told.parts] == ["encode", "decode"]
+    for found in (outline(net)(X), outline(hk.bind(net).init(0, X))(X)):
+        assert [part.name for part in found.parts] == ["encode", "decode"]
     assert [part.name for part in outline(net.apply[1])(X[:, :3]).parts] == ["decode"]
 
 
-def test_parameters_alone():
+def test_parameters_without_a_function_have_an_outline():
     params, state = given()
-    told = hk.experimental.outline_of_params(params, state)
-    assert told.param_count == hk.data_structures.tree_size(params)
-    parts = by_path(told)
+    found = hk.views.Outline.of_params(params, state)
+    assert found.param_count == hk.data_structures.tree_size(params)
+    parts = by_path(found)
     assert parts["net/~/linear_0"].params["w"].values.std > 0
     assert parts["net"].parts[0].name == "linear_0" and parts["~"].params
     assert set(parts["batch_norm/~/mean_ema"].state) == {"counter", "hidden", "average"}
     shapes = jax.eval_shape(lambda: params)
-    assert hk.experimental.outline_of_params(shapes).param_count == told.param_count
-    assert hk.experimental.outline_of_params({}).param_count == 0
+    assert hk.views.Outline.of_params(shapes).param_count == found.param_count
+    assert hk.views.Outline.of_params({}).param_count == 0
 
 
 def test_no_module_has_the_parameters_of_another():
     """Whose path ends alike: of modules that only hold others, or have none."""
     ends = {"a/b": {"w": jnp.ones(2)}, "x/a": {"w": jnp.ones(3)}}
-    parts = by_path(hk.experimental.outline_of_params(ends))
+    parts = by_path(hk.views.Outline.of_params(ends))
     assert {p: part.param_count for p, part in parts.items() if p} == {
         "a": 2,
         "a/b": 2,
@@ -228,7 +196,8 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.open, self.texts, self.tags, self.nesting = [], [], [], []
+        self.open, self.modules, self.nesting = [], [], []
+        self.texts, self.tags = [], []
         self.feed(page)
         self.close()
         assert not self.open
@@ -236,67 +205,70 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append((tag, attrs))
-        if tag == "details":
-            self.nesting.append(sum(t == "details" for t in self.open))
+        is_module = "hk-group" in attrs.get("class", "")
+        if is_module:
+            self.nesting.append(sum(self.modules))
         if tag not in self.VOID:
             self.open.append(tag)
+            self.modules.append(is_module)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        self.modules.pop()
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("script", "style"):
             self.texts.append(data.strip())
 
 
-def test_page():
+def test_the_page_has_every_module_with_its_shares():
     params, state = given()
-    told = outline(model, params, state, time=True)(X, True)
-    page = Page(told.as_html())
+    found = outline(model, params, state, time=True)(X, True)
+    page = Page(found.as_html())
     # Modules lie in each other as in the model.
-    assert page.nesting == [depth for depth, _ in told.walk()]
+    assert page.nesting == [depth for depth, _ in found.walk()]
     text = " ".join(page.texts)
     for words in ("linear_0", "BatchNorm", "f32[28,30]", "1,180", "2 calls", "std"):
         assert words in text
     assert "Histogram: mean" in text and "measured" in text
     # A bar for each thing counted, of each array that many of the numbers.
-    shares = re.findall(r"width:([\d.]+)%", told.as_html())
-    assert len(shares) == 3 * len(list(told.walk()))
+    shares = re.findall(r"width:([\d.]+)%", found.as_html())
+    assert len(shares) == 3 * len(list(found.walk()))
     assert all(0 <= float(share) <= 100 for share in shares)
-    of_params = re.findall(r'title="([\d.]+) % of params"', told.as_html())
+    of_params = re.findall(r'title="([\d.]+) % of params"', found.as_html())
     assert [float(share) for share in of_params] == [
-        round(100 * part.param_count / told.param_count, 1) for _, part in told.walk()
+        round(100 * part.param_count / found.param_count, 1) for _, part in found.walk()
     ]
-    assert told._repr_html_().startswith("<iframe srcdoc=")
+    assert found._repr_html_().startswith("<iframe srcdoc=")
 
 
 def test_the_page_stands_alone():
-    told = outline(model)(X, True).as_html()
-    assert not re.search(r"https?:|src=|href=|@import|url\(|fetch\(|XMLHttp", told)
-    assert "prefers-color-scheme: dark" in STYLE and "max-width: 45rem" in STYLE
-    meta = [attrs for tag, attrs in Page(told).tags if tag == "meta"]
+    found = outline(model)(X, True).as_html()
+    assert not re.search(r"https?:|src=|href=|@import|url\(|fetch\(|XMLHttp", found)
+    assert "light-dark(" in STYLE and "max-width: 45rem" in STYLE
+    meta = [attrs for tag, attrs in Page(found).tags if tag == "meta"]
     assert any(attrs.get("name") == "viewport" for attrs in meta)
     # What the script looks for is there.
-    ids = {attrs["id"] for _, attrs in Page(told).tags if "id" in attrs}
-    assert set(re.findall(r'getElementById\("(\w+)"\)', SCRIPT)) == ids
+    ids = {attrs["id"] for _, attrs in Page(found).tags if "id" in attrs}
+    assert set(re.findall(r'getElementById\("([\w-]+)"\)', SCRIPT)) == ids
     # It is read without a script: large models start folded, by the page itself.
-    opened = [a for t, a in Page(told).tags if t == "details" and "open" in a]
-    assert 0 < len(opened) < len(list(outline(model)(X, True).walk()))
+    modules = [a for _, a in Page(found).tags if "hk-group" in a.get("class", "")]
+    assert 0 < sum("open" in attrs for attrs in modules) < len(modules)
 
 
-def test_names_are_text():
+def test_names_are_escaped():
     def f(x):
         with hk.name_scope("a"):
             return hk.Linear(2)(x)
 
     f.__name__ = "<b>&'\""
-    told = outline(f)(X)
-    page = told.as_html()
+    found = outline(f)(X)
+    page = found.as_html()
     assert "<b>&'" not in page and "<b>&'\"" in Page(page).texts
-    assert told.parts[0].path == "a/linear"
+    assert found.parts[0].path == "a/linear"
 
 
 # ---- Treescope -----------------------------------------------------------------------
@@ -311,14 +283,14 @@ def shown(value):
         return treescope.render_to_text(value)
 
 
-def test_treescope_of_a_blueprint():
+def test_treescope_shows_a_blueprint():
     text = shown(hk.Blueprint(hk.Sequential, [hk.Blueprint(hk.Linear, 3), jax.nn.relu]))
     text = re.sub(r"\s+", " ", text)
     assert "0x" not in text and "Blueprint(Linear, 3), jax.nn.relu" in text
     assert text.replace("( ", "(").startswith("Blueprint(Sequential, [")
 
 
-def test_treescope_of_a_bound_model():
+def test_treescope_shows_a_bound_model_by_module():
     bound = hk.bind(hk.nets.MLP, [8, 3]).init(0, X)
     lines = [line.strip() for line in shown(bound).splitlines()]
     assert lines[0] == "Bound(" and "Blueprint(MLP, [8, 3])," in lines
@@ -331,15 +303,15 @@ def test_treescope_of_a_bound_model():
     assert "Bound(" in shown(jax.tree.map(lambda x: x.shape, bound))
 
 
-def test_treescope_of_an_outline():
+def test_treescope_shows_an_outline():
     params, state = given()
     text = shown(outline(model, params, state)(X, True))
     assert "net (MLP)  f32[8,10]  1,180 params  18.8 kflops {" in text
     assert "w: f32[28,30]  mean" in text
-    assert "params {" in shown(hk.experimental.outline_of_params(params))
+    assert "params {" in shown(hk.views.Outline.of_params(params))
 
 
-def test_nothing_needs_treescope(monkeypatch):
+def test_outlines_work_without_treescope(monkeypatch):
     monkeypatch.setitem(sys.modules, "treescope", None)
-    told = outline(hk.bind(hk.Linear, 3).init(0, X))(X)
-    assert "linear (Linear)" in repr(told) and "<details" in told.as_html()
+    found = outline(hk.bind(hk.Linear, 3).init(0, X))(X)
+    assert "linear (Linear)" in repr(found) and "<details" in found.as_html()

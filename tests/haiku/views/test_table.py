@@ -5,12 +5,11 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 import tabulate as tabulate_package
 
 import haiku as hk
-from haiku.views import grid
+from haiku.views import table
 
 ex = hk.experimental
 
@@ -45,7 +44,7 @@ def f(x):
 X = jnp.ones([4, 5])
 
 
-def test_summary_of_a_call():
+def test_the_summary_has_every_call_with_its_specs():
     calls = ex.eval_summary(f)(X)
     paths = [(c.context.module.module_name, c.context.method_name) for c in calls]
     assert paths == [
@@ -69,17 +68,7 @@ def test_summary_of_a_call():
     assert helper.module_details.method_name == "helper"
 
 
-def test_array_spec():
-    spec = ex.ArraySpec.from_array(np.ones((2, 3), np.float32))
-    assert repr(spec) == str(spec) == "f32[2,3]" and spec.size == 6
-    assert spec == ex.ArraySpec((2, 3), np.dtype("float32"))
-    assert len({spec, ex.ArraySpec((2, 3), np.dtype("float32"))}) == 1
-    assert ex.ArraySpec.from_array(jnp.int8(1)).size == 1
-    with pytest.raises(AttributeError, match="takes an array, got int: 5"):
-        ex.ArraySpec.from_array(5)
-
-
-def test_details_of_a_module():
+def test_details_have_the_parameters_of_a_module():
     @hk.testing.transform_and_run
     def of():
         linear = hk.Linear(2)
@@ -102,11 +91,11 @@ def test_details_of_a_module():
         lambda f: hk.without_state(hk.transform_with_state(f)).apply,
     ],
 )
-def test_any_form_of_a_transformed_function(of):
+def test_every_form_of_a_transformed_function_has_the_same_table(of):
     assert ex.tabulate(of(f))(X) == ex.tabulate(f)(X)
 
 
-def test_inside_a_jitted_function_that_has_run():
+def test_modules_inside_a_jitted_function_that_has_run_are_listed():
     net = hk.transform(lambda x: hk.Linear(1)(x))
     params = net.init(jax.random.key(0), X)
     apply = jax.jit(net.apply)
@@ -117,6 +106,17 @@ def test_inside_a_jitted_function_that_has_run():
             str(call.module_details.params)
             == "{'linear/b': f32[1], 'linear/w': f32[5,1]}"
         )
+
+
+def test_layers_of_a_stack_have_their_parameters():
+    class Stacked(hk.Module):
+        def __call__(self, x):
+            return hk.layer_stack(2)(lambda x: hk.Linear(5)(x))(x)
+
+    calls = ex.eval_summary(lambda x: Stacked()(x))(X)
+    assert [str(call.module_details.params) for call in calls[-2:]] == [
+        "{'linear/b': f32[5], 'linear/w': f32[5,5]}"
+    ] * 2
 
 
 def test_nothing_is_computed_or_kept():
@@ -135,7 +135,7 @@ def test_nothing_is_computed_or_kept():
     assert not inside()
 
 
-def test_constructors_and_empty_functions():
+def test_constructors_are_left_out_and_functions_may_be_empty():
     assert ex.eval_summary(lambda: None)() == []
     assert ex.eval_summary(lambda: Net(1) and None)() == []
     assert ex.tabulate(lambda: None)() == "No modules matching filters."
@@ -165,7 +165,7 @@ HEADERS = [
 ]
 
 
-def test_whole_table():
+def test_the_whole_table():
     def small(x):
         return hk.nets.MLP([40, 1])(x)
 
@@ -193,7 +193,7 @@ def column(name, f=f, **kwargs):
     return table(X).splitlines()[1:]
 
 
-def test_columns():
+def test_columns_have_their_cells():
     assert column("config")[:2] == ["Net(size=2)", "Linear(output_size=2)"]
     assert column("input")[:3] == ["f32[4,5]", "scale=f32[4,5]", "f32[4,5]"]
     assert column("output")[1] == "f32[4,2]"
@@ -210,7 +210,7 @@ def test_owned_params_are_sorted_by_size_then_name():
     assert rows == ["d: f32[3]", "b: f32[2]", "c: f32[2]", "a: f32[1]"]
 
 
-def test_default_columns_and_filters():
+def test_none_is_the_default_of_columns_and_filters():
     first = ex.tabulate(f)(X).splitlines()[1]
     assert [text.strip() for text in first.strip("|").split("|")] == HEADERS
     assert ex.tabulate(f, columns=None, filters=None, tabulate_kwargs=None)(
@@ -218,7 +218,7 @@ def test_default_columns_and_filters():
     ) == ex.tabulate(f)(X)
 
 
-def test_filters():
+def test_filters_must_all_hold():
     def g(x):
         hk.to_module(lambda: None)("quiet")()
         hk.to_module(lambda: 0)("bare")()
@@ -234,7 +234,7 @@ def test_filters():
 
 
 @pytest.mark.parametrize("kind", ["column", "filter"])
-def test_unknown_names(kind):
+def test_unknown_names_are_errors(kind):
     with pytest.raises(ValueError, match=rf"Invalid {kind}\(s\) \['nonsense'\], valid"):
         ex.tabulate(f, **{f"{kind}s": ("nonsense",)})
 
@@ -259,8 +259,8 @@ ROWS = [["a", "1,000"], ["long\n and longer", "2"]]
 
 
 @pytest.mark.parametrize("tablefmt", ["grid", "plain"])
-def test_same_text_without_the_package(tablefmt):
-    ours = {"grid": grid.grid, "plain": grid.plain}[tablefmt]
+def test_the_text_is_the_same_without_the_package(tablefmt):
+    ours = {"grid": table.grid, "plain": table.plain}[tablefmt]
     theirs = tabulate_package.tabulate(
         ROWS, headers=["H", "Header"], tablefmt=tablefmt, colalign=("left", "right")
     )
@@ -268,7 +268,7 @@ def test_same_text_without_the_package(tablefmt):
     assert ours(ROWS, ["H", "Header"], ["left", "right"]) == theirs
 
 
-def test_whole_table_without_the_package(without_package, request):
+def test_the_whole_table_is_the_same_without_the_package(without_package, request):
     ours = ex.tabulate(f)(X)
     request.getfixturevalue("monkeypatch").undo()
     assert ours == ex.tabulate(f)(X)
@@ -282,7 +282,7 @@ def test_other_formats_need_the_package(without_package, kwargs):
         ex.tabulate(f, tabulate_kwargs=kwargs)(X)
 
 
-def test_options_of_the_package():
+def test_options_of_the_package_are_passed_on():
     assert "<table>" in ex.tabulate(f, tabulate_kwargs={"tablefmt": "html"})(X)
     indexed = ex.tabulate(f, columns=["module"], tabulate_kwargs={"showindex": True})(X)
     assert indexed.splitlines()[2].split()[:2] == ["0", "net"]

@@ -1,7 +1,5 @@
 """The tree of a model before it is run."""
 
-import html.parser
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -28,7 +26,22 @@ def paths(tree):
     return [node.path for node in tree]
 
 
-def test_text():
+def specs(tree, kind):
+    """The shapes in a tree, `{module: {name: text}}`."""
+    every = {node.path: getattr(node, kind) for node in tree}
+    return {
+        path: {name: str(array.spec) for name, array in arrays.items()}
+        for path, arrays in every.items()
+        if arrays
+    }
+
+
+def texts(values):
+    """Shapes of parameters or state, in the same form."""
+    return jax.tree.map(lambda x: str(hk.experimental.ArraySpec.from_array(x)), values)
+
+
+def test_text_has_calls_parameters_and_state():
     def f(x):
         net = Net()
         net(x)
@@ -73,15 +86,15 @@ SAME = {
 
 
 @pytest.mark.parametrize("kind", SAME)
-def test_of_everything_that_can_be_run(kind):
+def test_everything_that_can_run_has_the_same_tree(kind):
     tree = hk.module_tree(SAME[kind])(X)
     assert paths(tree) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
-    assert [node.size for node in tree] == [43, 25, 18]
+    assert [node.param_count for node in tree] == [43, 25, 18]
     wanted = jax.eval_shape(hk.transform(BLUEPRINT).init, jax.random.PRNGKey(0), X)
-    assert tree.params == wanted and tree.state == {}
+    assert specs(tree, "params") == texts(wanted) and specs(tree, "state") == {}
 
 
-def test_every_parameter_and_state_is_in_it():
+def test_the_tree_has_every_parameter_and_state():
     def f(x, is_training):
         x = hk.layer_stack(3)(lambda x: hk.LayerNorm(-1, True, True)(x))(x)
         x, _ = hk.scan(lambda c, _: (hk.Linear(4)(c), None), x, None, length=2)
@@ -99,8 +112,8 @@ def test_every_parameter_and_state_is_in_it():
         lambda key: hk.transform_with_state(f).init(key, jnp.ones([2, 4]), True),
         jax.random.PRNGKey(0),
     )
-    assert {n.path: n.params for n in tree if n.params} == params
-    assert {n.path: n.state for n in tree if n.state} == state
+    assert specs(tree, "params") == texts(params)
+    assert specs(tree, "state") == texts(state)
     assert paths(tree) == [
         "__layer_stack_no_per_layer",
         "__layer_stack_no_per_layer/layer_norm",
@@ -112,11 +125,11 @@ def test_every_parameter_and_state_is_in_it():
         "head/batch_norm/~/var_ema",
         "~",
     ]
-    assert tree["head"].class_name == "name scope"
-    assert tree["~"].class_name is None
-    assert tree["head/batch_norm"].label == "batch_norm"
-    assert tree["inner/linear"].calls == ["f32[2,4] -> f32[2,4]"]
-    assert sum(node.size for node in tree.roots) == tree_size(params)
+    assert tree["head"].kind == "name scope"
+    assert tree["~"].kind == ""
+    assert tree["head/batch_norm"].name == "batch_norm"
+    assert tree["inner/linear"].signatures == ["f32[2,4] -> f32[2,4]"]
+    assert sum(node.param_count for node in tree.parts) == tree_size(params)
     with pytest.raises(KeyError, match="no module 'heat': the nearest are head"):
         tree["heat"]
 
@@ -132,11 +145,11 @@ def test_nothing_is_computed():
         return x @ w
 
     tree = hk.module_tree(f)(jnp.ones([2, 4]))
-    assert tree.params["~"]["w"].shape == (4, 10**12)
+    assert tree["~"].params["w"].spec.shape == (4, 10**12)
     assert "4,000,000,000,000 parameters, 16.00 TB" in str(tree)
 
 
-def test_inside_a_transformed_function():
+def test_inside_a_transformed_function_nothing_is_kept():
     def f(x):
         trees.append(hk.module_tree(BLUEPRINT)(x))
         return hk.Linear(3)(x)
@@ -147,27 +160,30 @@ def test_inside_a_transformed_function():
     assert paths(trees[0]) == ["mlp", "mlp/~/linear_0", "mlp/~/linear_1"]
 
 
-def test_page():
-    class Tags(html.parser.HTMLParser):
-        open, text = [], ""
-
-        def handle_starttag(self, tag, attrs):
-            self.open.append(tag)
-
-        def handle_endtag(self, tag):
-            assert self.open.pop() == tag
-
-        def handle_data(self, data):
-            self.text += data + "\n"
-
+def test_the_page_has_the_same_modules():
     tree = hk.module_tree(lambda x: hk.Sequential([Net("<b>"[1]), jnp.tanh])(x))(X)
-    page = Tags()
-    page.feed(tree._repr_html_())
-    assert not page.open
-    assert "b (Net)  f32[2,4] -> f32[2,3]  16 parameters" in page.text
-    assert "16 parameters, 64.00 B" in page.text
+    page = tree.as_html()
+    assert page.count('class="hk-group"') == 1 + len(paths(tree))
+    assert "f32[2,4] -&gt; f32[2,3]" in page and "FLOPs" not in page
+    for text in ("<b>b</b>", "linear", "f32[4,3]", "<b>16</b> parameters"):
+        assert text in page
+    assert tree._repr_html_().startswith("<iframe")
 
 
-def test_errors():
+def test_a_number_has_no_tree():
     with pytest.raises(TypeError, match="takes a function"):
         hk.module_tree(3)
+
+
+def test_trees_compare_as_outlines_do():
+    def tree(size):
+        return hk.module_tree(lambda x: hk.nets.MLP([5, size])(x))(X)
+
+    assert not tree(3).compare(tree(3))
+    found = tree(3).compare(tree(4))
+    assert found.changed == ["mlp", "mlp/~/linear_1"]
+    assert found.parts[0].parts[1].changes == {
+        "signatures": ("f32[2,5] -> f32[2,3]", "f32[2,5] -> f32[2,4]"),
+        "param b": ("f32[3]", "f32[4]"),
+        "param w": ("f32[5,3]", "f32[5,4]"),
+    }

@@ -24,6 +24,6 @@ lifting: Stack[Lifting] = Stack("lifting")
 
 
 def lifting_at(depth: int) -> Lifting:
-    """The lifting for a run with `depth` runs around it, as `lift` or `layer_stack` set."""
+    """The lifting that is set for a run with `depth` runs around it."""
     around = lifting.get()
     return around[-1] if around and around[-1].depth == depth else NOT_LIFTED

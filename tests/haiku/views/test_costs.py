@@ -23,7 +23,7 @@ def cells(f, *args, columns):
 
 
 def flops(f, *args):
-    return hk.experimental.outline(f)(*args).flops
+    return hk.views.outline(f)(*args).flops
 
 
 def by_xla(f, *args):
@@ -62,12 +62,12 @@ CLOSED = {  # Name: (function, input, FLOPs)
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_flops_by_hand(name):
+def test_flops_are_those_counted_by_hand(name):
     f, x, want = CLOSED[name]
     assert flops(f, x) == want
 
 
-def test_flops_of_attention():
+def test_attention_has_the_flops_of_its_products():
     tokens, width = 2 * 32, 64
     projections = 4 * (2 * tokens * width * width + tokens * width)
     pairs = 2 * 4 * 32 * 32  # Batch, heads, queries, keys.
@@ -87,11 +87,11 @@ def test_flops_of_attention():
         (lambda x: hk.LayerNorm(-1, True, True)(hk.Linear(64)(x)), X),
     ],
 )
-def test_flops_as_xla_counts_them(f, x):
+def test_flops_are_those_that_xla_counts(f, x):
     assert flops(f, x) == pytest.approx(by_xla(f, x), rel=0.05)
 
 
-def test_columns():
+def test_the_table_has_columns_of_costs():
     def f(x):
         return hk.Sequential([hk.nets.MLP([300, 100]), jax.nn.relu, hk.Linear(2)])(x)
 
@@ -110,7 +110,7 @@ def test_columns():
     }
 
 
-def test_the_columns_of_old_are_those_by_default():
+def test_costs_are_columns_only_if_named():
     default = hk.experimental.tabulate(linear)(X)
     assert default == hk.experimental.tabulate(linear, columns=None)(X)
     assert "FLOPs" not in default
@@ -135,14 +135,14 @@ def test_loops_count_as_often_as_they_run():
     assert 8 * products < flops(unrolled, X) < 8 * (products + 50)
 
 
-def test_of_branches_the_costliest_counts():
+def test_the_costliest_branch_counts():
     def f(x):
         return hk.cond(x.sum() > 0, lambda x: hk.Linear(28)(x), lambda x: x, x)
 
     assert 2 * 8 * 28**2 <= flops(f, X) <= 2 * 8 * 28**2 + 3 * 8 * 28
 
 
-def test_inner_gradients_count():
+def test_gradients_inside_count():
     def f(x):
         return hk.grad(lambda x: hk.Linear(300)(x).sum())(x)
 
@@ -150,7 +150,7 @@ def test_inner_gradients_count():
     assert flops(f, X) >= 2 * 8 * 28 * 300
 
 
-def test_replicas_count():
+def test_each_device_of_shard_map_counts():
     mesh = jax.make_mesh((2,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec("i")
     f = jax.shard_map(jnp.sin, mesh=mesh, in_specs=spec, out_specs=spec)
@@ -159,23 +159,23 @@ def test_replicas_count():
     )
 
 
-def test_time_is_measured():
+def test_a_wider_layer_takes_longer():
     def f(x):
         x = hk.Linear(8, name="small")(x)
         x = hk.Linear(2048, name="wide")(x)
         return hk.Linear(8, name="narrow")(x).astype(jnp.bfloat16)
 
     big = jnp.ones([1024, 28])
-    told = hk.experimental.outline(f, time=True)(big)
-    seconds = {part.name: part.seconds for part in told.parts}
+    found = hk.views.outline(f, time=True)(big)
+    seconds = {part.name: part.seconds for part in found.parts}
     assert seconds["wide"] > 2 * seconds["small"] > 0
-    assert told.seconds > seconds["wide"] / 4
+    assert found.seconds > seconds["wide"] / 4
     rows = cells(f, X, columns=["module", "time", "own_time"])
     assert {row[0] for row in rows} == {"small", "wide", "narrow"}
     assert all(row[3] in ("us", "ms", "ns") and float(row[2]) > 0 for row in rows)
 
 
-def test_time_with_state_keys_and_given_parameters():
+def test_timing_takes_state_keys_and_given_parameters():
     ran = []
 
     def f(x, is_training):
@@ -186,13 +186,13 @@ def test_time_with_state_keys_and_given_parameters():
     net = hk.transform_with_state(f)
     params, state = net.init(jax.random.key(0), X, True)
     before = jax.tree.map(np.asarray, (params, state))
-    told = hk.experimental.outline(f, params, state, time=True)(X, True)
-    assert all(part.seconds > 0 for _, part in told.walk())
+    found = hk.views.outline(f, params, state, time=True)(X, True)
+    assert all(part.seconds > 0 for _, part in found.walk())
     assert False in ran  # It did run, and left what it was given alone.
     jax.tree.map(np.testing.assert_array_equal, before, (params, state))
     # Shapes are enough: numbers are drawn.
     shape = jax.ShapeDtypeStruct(X.shape, X.dtype)
-    assert hk.experimental.outline(f, time=True)(shape, True).seconds > 0
+    assert hk.views.outline(f, time=True)(shape, True).seconds > 0
 
 
 def test_calls_that_cannot_be_timed_alone_have_no_time():
@@ -219,7 +219,7 @@ def test_calls_that_cannot_be_timed_alone_have_no_time():
     assert rows == [["keeps", "(Keeps)", "-"]]
 
 
-def test_times_of_loops_and_branches():
+def test_loops_and_taken_branches_have_times():
     def f(x):
         x = hk.while_loop(
             lambda c: c[1] < 3,
