@@ -24,7 +24,7 @@ from haiku.views.jaxprs import call_scope, open_jaxpr
 
 
 class Inspection:
-    """A model with its arguments, and what is known once it was run on shapes.
+    """A model with its arguments, and the facts that a run on shapes adds.
 
     Arguments other than arrays and `jax.ShapeDtypeStruct`s, such as `True`, are passed
     on unchanged.
@@ -109,15 +109,15 @@ def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model."""
     if isinstance(model, Bound):
         model = model.net
-    if isinstance(model, tuple):  # What `hk.transform` or its kin returned.
-        model = model[0]  # `init` runs everything that has parameters.
+    if isinstance(model, tuple) and hasattr(model, "init"):
+        model = model.init  # Of several functions, it runs all that have parameters.
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function
 
 
 def name_of(f: Callable[..., Any]) -> str:
-    """The name of a function, a blueprint's class, or what a partial calls."""
+    """The name of a function, of a blueprint's class, or of a partial's function."""
     f = getattr(f, "module_class", f)
     while not hasattr(f, "__name__") and hasattr(f, "func"):
         f = f.func
