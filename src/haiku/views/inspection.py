@@ -110,7 +110,8 @@ def function_of(model: Any) -> Any:
     if isinstance(model, Bound):
         model = model.net
     if isinstance(model, tuple) and hasattr(model, "init"):
-        model = model.init  # Of several functions, it runs all that have parameters.
+        # For several functions, `init` runs all that have parameters.
+        model = getattr(model, "init")  # noqa: B009
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function
