@@ -109,8 +109,8 @@ def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model."""
     if isinstance(model, (Bound, Binding)):
         model = model.net
-    if isinstance(model, tuple) and hasattr(model, "init"):
-        model = model.init  # Of several functions, it runs all that have parameters.
+    if isinstance(model, tuple):  # What `hk.transform` or its kin returned.
+        model = getattr(model, "init", model)  # It runs all that have parameters.
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function
