@@ -82,7 +82,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
 	touch $@
 
-# The peers that benchmarks compare with have the same import names: a place of their own.
+# The peers in the benchmarks have the same import names, so they get their own place.
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

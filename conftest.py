@@ -9,7 +9,7 @@ from importlib import metadata
 
 # Tests run each program once or twice: compiling it well takes longer than running it.
 # Last bits are those of users' programs without these flags: see `plain_xla`.
-# Four devices: a test of what happens on several needs no process of its own, and one
+# Four devices: tests of several devices need no separate process, and one
 # that names no device runs on the first, as it would alone.
 if "PLAIN_XLA" not in os.environ:
     os.environ["XLA_FLAGS"] = (

@@ -1,9 +1,9 @@
 """Keras and TorchRL beside ours: import, a training step, returns.
 
-    pip install -r benchmarks/requirements-beyond.txt   # into an environment of its own
+    pip install -r benchmarks/requirements-beyond.txt   # into a separate environment
     python benchmarks/beyond.py
 
-Each library runs in a process of its own, in turns, `ROUNDS` times; the figures are
+Each library runs in its own process, in turns, `ROUNDS` times; the figures are
 medians, and their numbers are compared. Prints a table in Markdown.
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/guard.py v0.1.0 HEAD
     python benchmarks/guard.py HEAD~1 HEAD --rows mlp dispatch --rounds 1
 
-Each commit's src stands in a worktree of its own, and is measured by the benchmarks of
+Each commit's src lies in its own worktree, and is measured by the benchmarks of
 this checkout: rows of tracing, compiling, steps and dispatch, the processes in turns,
 CPU time. The exit status is 1 if a ratio, new to old, is above 1.10, or numbers differ.
 """

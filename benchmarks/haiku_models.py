@@ -142,9 +142,10 @@ def named(params):
             yield f"{module}/{name}", array
 
 
-if hasattr(hk.experimental, "pack"):
+# Older versions have `pack` in `hk.experimental`.
+packing = hk.data_structures if hasattr(hk.data_structures, "pack") else hk.experimental
+if hasattr(packing, "pack"):
 
     def packed(params):
         """Params as one vector, and the function that restores them."""
-        view = hk.experimental.pack(params)
-        return view, hk.experimental.unpack
+        return packing.pack(params), packing.unpack

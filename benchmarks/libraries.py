@@ -34,7 +34,7 @@ LIBRARIES = (REFERENCE, OURS, *PEERS)
 
 
 def run(library, *arguments):
-    """What a process of its own prints, with this library on its path."""
+    """The output of a new process with this library on its path."""
     environment = dict(os.environ, JAX_PLATFORMS=os.environ.get("JAX_PLATFORMS", "cpu"))
     for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
         environment.pop(name, None)

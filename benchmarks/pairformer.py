@@ -326,7 +326,7 @@ def forward(batch):
         positions = hk.vmap(sample, split_rng=False)(keys)
 
     confidence = Confidence(name="confidence")
-    # Where confidence is not asked for, its shapes are.
+    # Without confidence, only its shapes are computed.
     shapes = hk.eval_shape(confidence, positions[0], embeddings)
     assess = lambda x: confidence(x, embeddings)  # noqa: E731
     out = hk.vmap(assess, split_rng=False)(positions)

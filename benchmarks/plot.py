@@ -11,7 +11,7 @@ MARKERS = "D", "o", "s", "^", "v", "P"
 
 
 def draw(figures, libraries, title, nets, folder):
-    """One small picture; nothing where there is no ratio to show."""
+    """One small picture; empty without a ratio to show."""
     import matplotlib
 
     matplotlib.use("svg")

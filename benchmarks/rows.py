@@ -1,4 +1,4 @@
-"""What is measured: nets, and for each what of it, with the target where one was set.
+"""The rows: nets, the quantities measured of each, and their targets.
 
 A row is a net, made by a function of each library's `*_models.py`, and something of it
 that worker.py measures. A library without that function has no such row.

@@ -23,7 +23,7 @@ from libraries import AGAIN, LIBRARIES, OURS, REFERENCE, run, warm, work
 
 HERE = pathlib.Path(__file__).resolve().parent
 RL_OPS = "RL ops"
-FRESH_SAMPLES = 2  # of what takes a process of its own, in each round
+FRESH_SAMPLES = 2  # of quantities that need a new process, in each round
 
 
 def progress(jobs):

@@ -1,11 +1,11 @@
-"""One library's figures of one net, in a process of its own: `worker.py JOB`.
+"""Measures one net of one library in a new process: `worker.py JOB`.
 
 JOB is a JSON object: `models` (the model file), `package` and `source` (what must be
 imported, and from where; null: an installed one), `net`, `measures`, `samples`,
 `seconds` (once they are spent, no more samples). Prints
 a JSON object: `figures`, measure -> [CPU, wall] seconds or [bytes]; `sizes` of the
 parameters; `numbers`, which depend on what is computed alone; `drawn`, a digest of
-each parameter that init draws, where asked for.
+each parameter that init draws, if requested.
 """
 
 import dataclasses

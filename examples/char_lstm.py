@@ -105,7 +105,7 @@ def main(argv=None):
         updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
         return optax.apply_updates(params, updates), optimizer_state, loss, state
 
-    # Every column of the batch reads on from a place of its own, and starts over where
+    # Every column of the batch reads on from its own place, and starts over where
     # its share of the text ends.
     share = len(text) // arguments.batch_size
     columns = text[: share * arguments.batch_size].reshape(-1, share).T  # [share, B]

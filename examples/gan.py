@@ -52,9 +52,9 @@ def discriminator_loss(d_params, g_params, key, images, labels):
 
     real, slope = jax.vmap(jax.value_and_grad(score))(images, labels)
     fake = discriminator.apply(d_params, drawn, labels)
-    told = jnp.mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
+    accuracy = jnp.mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
     penalty = jnp.mean(jnp.sum(slope**2, -1))
-    return told + 0.1 * penalty, jnp.mean(jnp.concatenate([real > 0, fake < 0]))
+    return accuracy + 0.1 * penalty, jnp.mean(jnp.concatenate([real > 0, fake < 0]))
 
 
 def generator_loss(g_params, d_params, key, labels):
@@ -106,18 +106,18 @@ def main(argv=None):
             key, images, labels = inputs
             one, two = jax.random.split(key)
             grad_fn = jax.grad(discriminator_loss, has_aux=True)
-            grads, told = grad_fn(d_params, g_params, one, images, labels)
+            grads, accuracy = grad_fn(d_params, g_params, one, images, labels)
             updates, d_state = optimizer.update(grads, d_state)
             d_params = optax.apply_updates(d_params, updates)
             grads = jax.grad(generator_loss)(g_params, d_params, two, labels)
             updates, g_state = optimizer.update(grads, g_state)
             g_params = optax.apply_updates(g_params, updates)
             average = optax.incremental_update(g_params, average, 0.005)
-            return (g_params, d_params, average, (g_state, d_state)), told
+            return (g_params, d_params, average, (g_state, d_state)), accuracy
 
         step_keys = jax.random.split(key, len(images))
-        carry, told = jax.lax.scan(step, carry, (step_keys, images, labels))
-        return carry, told.mean()
+        carry, accuracy = jax.lax.scan(step, carry, (step_keys, images, labels))
+        return carry, accuracy.mean()
 
     steps, size = len(images) // arguments.batch_size, arguments.batch_size
     carry = g_params, d_params, g_params, states
@@ -125,17 +125,17 @@ def main(argv=None):
         for _ in epochs:
             chosen = order.permutation(len(images))[: steps * size]
             batches = images[chosen].reshape(steps, size, -1)
-            carry, told = epoch(
+            carry, accuracy = epoch(
                 carry, next(keys), batches, labels[chosen].reshape(steps, size)
             )
-            epochs.set_postfix(told_apart=f"{told:.1%}")
+            epochs.set_postfix(told_apart=f"{accuracy:.1%}")
 
     _, _, average, _ = carry
     wanted = jnp.repeat(jnp.arange(10), 16)
     noise = jax.random.normal(next(keys), [len(wanted), LATENTS])
     drawn = np.asarray(generator.apply(average, noise, wanted))
 
-    # Is what it draws what it was asked for? The nearest real digits say.
+    # Are the samples of the requested class? The nearest real digits decide.
     distances = ((drawn[:, None] - images[None]) ** 2).sum(-1)
     nearest = labels[np.argsort(distances, 1)[:, :5]]
     votes = np.array([np.bincount(row, minlength=10).argmax() for row in nearest])

@@ -3,8 +3,9 @@
     python oracles/compare.py rlax REFERENCE.pickle OURS.pickle
 
 Each combination that stays refused or different matches a line of `SUITE_kept.txt`: a
-pattern of case names, a tab, and words that stand in a row of the page of differences,
-which says why. It fails where one has no such line, and where a line matches nothing.
+pattern of case names, words from the row of the page of differences that says why, and
+where the first pattern is broad, a pattern of what differs; with tabs between. It fails
+if a combination has no such line, or a line matches nothing.
 """
 
 import fnmatch
@@ -45,14 +46,14 @@ def difference(reference, ours, half=False):
 
 
 def kept(suite):
-    """Pattern of names -> words of the row that says why, which must be there."""
+    """Pairs of patterns, of names and of what differs; each has its row on the page."""
     page = (HERE.parent / "docs" / PAGES[suite]).read_text(encoding="utf-8")
     lines = (HERE / f"{suite}_kept.txt").read_text(encoding="utf-8").splitlines()
-    rows = dict(line.split("\t") for line in lines if line and line[0] != "#")
-    missing = [words for words in rows.values() if words not in page]
+    rows = [line.split("\t") for line in lines if line and line[0] != "#"]
+    missing = [words for _, words, *_ in rows if words not in page]
     if missing:
         sys.exit(f"{PAGES[suite]} has no row with: {missing}")
-    return rows
+    return [(name, what[0] if what else "*") for name, _, *what in rows]
 
 
 def main(suite, reference, ours):
@@ -66,7 +67,8 @@ def main(suite, reference, ours):
             continue
         refused += problem.startswith("refused")
         other += not problem.startswith("refused")
-        why = [p for p in rows if fnmatch.fnmatchcase(name, p)]
+        matches = fnmatch.fnmatchcase
+        why = [p for p in rows if matches(name, p[0]) and matches(problem, p[1])]
         used.update(why)
         if not why:
             unexplained.append(f"  {name}: {problem}")

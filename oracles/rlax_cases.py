@@ -828,7 +828,7 @@ def called(op, args, changes):
 
 
 def traced(run):
-    """What it returns in shape and dtype alone: to trace costs less than to compile."""
+    """The output's shape and dtype alone, since tracing costs less than compiling."""
     outputs = jax.tree.leaves(jax.eval_shape(run))
     return [np.zeros(x.shape, x.dtype) for x in outputs]
 

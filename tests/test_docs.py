@@ -49,10 +49,10 @@ def test_page(page, monkeypatch):
             exec(compile(block, where, "exec"), names)
             continue
         example = doctest.DocTestParser().get_doctest(block, names, where, None, None)
-        told: list[str] = []
-        failed, tried = runner.run(example, out=told.append, clear_globs=False)
+        output: list[str] = []
+        failed, tried = runner.run(example, out=output.append, clear_globs=False)
         names.update(example.globs)
-        assert tried and not failed, "".join(told)
+        assert tried and not failed, "".join(output)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `make dist` builds, as far as it can be told without building."""
+"""The files of `make dist`, as far as they can be checked without building."""
 
 import base64
 import hashlib

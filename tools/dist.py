@@ -28,7 +28,7 @@ import time
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# The reference that each stands for, and the extras that it can be asked for with.
+# The reference that each stands for, and its extras.
 STAND_INS = {
     "dm-haiku": ("0.0.17", {"jax": [], "flax": ["renga-jax[interop]"]}),
     "rlax": ("0.1.9", {}),

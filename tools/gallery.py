@@ -101,7 +101,7 @@ def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:
 
 
 def run(name: str, example: Example) -> None:
-    """Runs one program in a folder of its own, and keeps what it leaves."""
+    """Runs one program in its own folder, and keeps the files it writes."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         _, *words = example.command.split()

@@ -176,7 +176,7 @@ def first_failure(checkout, tests):
         )
     except subprocess.TimeoutExpired:
         return "a test that did not end"
-    if done.returncode in (0, 5):  # 5: there was no test
+    if done.returncode in (0, 5):  # 5: no test was found
         return None
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
     return failed[0] if failed else f"pytest, exit status {done.returncode}"

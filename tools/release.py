@@ -128,7 +128,7 @@ def known(folder="."):
     return {name for name in dist.git("ls-files", "-z", folder).split("\0") if name}
 
 
-# ---- What is in the files -----------------------------------------------------------
+# ---- The files' contents ------------------------------------------------------------
 
 
 def the_wheel_holds_the_two_packages_alone(_):
@@ -203,8 +203,8 @@ def the_seed_program_and_an_op_of_rlax_run(work):
 
 
 def it_tells_of_its_environment(work):
-    told = environment(work).run("-W", "error", "-m", "haiku")
-    want(re.search(r"^devices +\d+ x ", told, re.M), told)
+    message = environment(work).run("-W", "error", "-m", "haiku")
+    want(re.search(r"^devices +\d+ x ", message, re.M), message)
 
 
 # ---- In place of the references -----------------------------------------------------
@@ -221,7 +221,7 @@ def a_package_that_requires_dm_haiku_has_ours(work):
 
 def a_package_that_requires_rlax_as_well_has_ours(work):
     there = environment(work)
-    # All of it are 90 packages: pip is asked for what it requires of the references.
+    # It requires 90 packages in all; only those from the references are checked.
     there.pip("download", "--no-deps", "-d", "downloads", REQUIRES_BOTH)
     (wheel,) = there.folder.glob("downloads/*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -290,9 +290,9 @@ def dm_haiku_over_ours_is_told_of(work):
     there.pip("install", "--no-deps", reference, *THEIR_NEEDS)
     error = there.run("-c", "import haiku", status=1)
     want("ImportError: dm-haiku is installed over Renga" in error, error)
-    told = there.run("-m", "rlax", status=1)
-    want("dm-haiku was last" in told, told)
-    obeyed(there, told)
+    message = there.run("-m", "rlax", status=1)
+    want("dm-haiku was last" in message, message)
+    obeyed(there, message)
 
 
 def ours_over_the_references_is_told_of(work):
@@ -304,15 +304,15 @@ def ours_over_the_references_is_told_of(work):
     warning = there.run("-c", "import haiku, rlax; haiku.Linear, rlax.q_learning")
     for name in REFERENCES:
         want(f"UserWarning: Renga is installed over {name}" in warning, warning)
-    told = there.run("-m", "haiku", status=1)
-    want("renga-jax was last, and none of" in told, told)
-    obeyed(there, told)
+    message = there.run("-m", "haiku", status=1)
+    want("renga-jax was last, and none of" in message, message)
+    obeyed(there, message)
 
 
-def obeyed(there, told):
-    """Runs the commands that were told; then all has to be well."""
-    commands = re.findall(r"^    (\S*python\S* -m pip .*)$", told, re.M)
-    want(len(commands) == 2, told)
+def obeyed(there, message):
+    """Runs the commands in a message, after which nothing may be wrong."""
+    commands = re.findall(r"^    (\S*python\S* -m pip .*)$", message, re.M)
+    want(len(commands) == 2, message)
     for command in commands:
         python, *arguments = command.split()
         want(pathlib.Path(python) == there.python, command)

@@ -75,7 +75,7 @@ def sizes(src):
         "files over 350 lines": str(sum(x > 350 for x in lengths.values())),
         "functions": str(len(functions)),
         "median function, without docstring": f"{median:.0f}",
-        "longest function, likewise": f"{length} ({file}: {name})",
+        "longest function, without docstring": f"{length} ({file}: {name})",
     }
 
 

@@ -1,4 +1,4 @@
-"""What is drawn from the code when the site is built: the house, and the journeys.
+"""Draws the house and the journeys from the code when the site is built.
 
     <img src="house/haiku.svg">     a picture by tools/house.py
 

@@ -4,10 +4,16 @@ A page lists names in a block; each becomes autodoc's entry of it.
 
     ```{names}
     rlax.q_learning
-    rlax.IDENTITY_PAIR: what is said of a name that has no docstring
+    rlax.IDENTITY_PAIR: the text for a name without a docstring
+    haiku.jvp | what a name is for that the references lack | instead of what
+    haiku.vjp | "
     ```
 
-    python docs/extension/reference.py  # is every name there, with an example?
+`"` means the same as the line above. The last two columns become a row of the table in
+`docs/additions.md`.
+
+    python docs/extension/reference.py          # is every name there, with an example?
+    python docs/extension/reference.py --write  # and writes that table
 """
 
 import enum
@@ -19,7 +25,12 @@ import sys
 
 import equations
 
-PAGES = pathlib.Path(__file__).parent.parent / "reference"
+DOCS = pathlib.Path(__file__).parent.parent
+PAGES = DOCS / "reference"
+ADDITIONS = DOCS / "additions.md"
+TABLE = re.compile(
+    r"(<!-- table of (\w+) -->\n).*?(?=<!-- end of table -->)", re.DOTALL
+)
 BLOCK = re.compile(r"^```\{names\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PACKAGES = ("haiku", "rlax")
 # Names of one thing: the reference library moved them out of `hk.experimental`.
@@ -29,13 +40,46 @@ MOVED = ("haiku.experimental.", "haiku.config.", "haiku.typing.", "haiku.interop
 # ---- What is public ----------------------------------------------------------------
 
 
-def listed():
-    """Pairs (name, what the page says of it) on all pages, in order."""
+def lines_of_blocks():
+    """The lines in all blocks of names, in order."""
     for page in sorted(PAGES.glob("*/*.md")):
         for block in BLOCK.findall(page.read_text(encoding="utf-8")):
-            for line in block.splitlines():
-                name, _, text = line.partition(": ")
-                yield name, text
+            yield from block.splitlines()
+
+
+def read_line(line):
+    """A line of a block: the name, its text, and the cells for the table."""
+    head, *cells = line.split(" | ")
+    name, _, text = head.partition(": ")
+    return name, text, cells
+
+
+def listed():
+    """Pairs of a name and its text, on all pages, in order."""
+    for line in lines_of_blocks():
+        yield read_line(line)[:2]
+
+
+def additions(package):
+    """The table of names that the reference lacks, in Markdown."""
+    rows, cells = [], None
+    for line in lines_of_blocks():
+        name, _, own = read_line(line)
+        if not own or not name.startswith(f"{package}."):
+            continue
+        name = f"`{name.replace('haiku.', 'hk.', 1)}`"
+        if own == ['"']:
+            rows[-1] = (f"{rows[-1][0]}, {name}", *cells)
+        else:
+            cells = own
+            rows.append((name, *cells))
+    head = [("name", "what for", "instead of"), ("---",) * 3]
+    return "".join(f"| {' | '.join(row)} |\n" for row in head + rows)
+
+
+def with_tables(text):
+    """The page of additions with its tables as the blocks say."""
+    return TABLE.sub(lambda found: found[1] + additions(found[2]), text)
 
 
 def value_of(name):
@@ -73,6 +117,9 @@ def missing():
             yield f"{name}: no docstring"
         elif not text and ">>>" not in inspect.getdoc(value_of(name)):
             yield f"{name}: no example"
+    page = ADDITIONS.read_text(encoding="utf-8")
+    if page != with_tables(page):
+        yield "docs/additions.md: write it with `docs/extension/reference.py --write`"
 
 
 # ---- Pages -------------------------------------------------------------------------
@@ -100,7 +147,7 @@ def with_entries(app, docname, source):
     del app, docname
 
     def written(block):
-        entries = (line.partition(": ")[::2] for line in block[1].splitlines())
+        entries = (read_line(line)[:2] for line in block[1].splitlines())
         text = "\n".join(_entry(*entry) for entry in entries)
         return f"```{{eval-rst}}\n{text}```"
 
@@ -148,6 +195,9 @@ def setup(app):
 
 
 if __name__ == "__main__":
+    if "--write" in sys.argv:
+        page = ADDITIONS.read_text(encoding="utf-8")
+        ADDITIONS.write_text(with_tables(page), encoding="utf-8")
     lacking = list(missing())
     print(*lacking, sep="\n")
     count = len(list(listed()))

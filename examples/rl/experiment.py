@@ -129,7 +129,7 @@ class Report:
             self.bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()})
 
     def evaluate(self, learned, seed: int):
-        """Returns of an episode in each environment, on a clock of its own."""
+        """Returns of an episode in each environment, timed apart."""
         start = time.perf_counter()
         returns = evaluate(lambda *x: self.act(learned, *x), self.environments, seed)
         self.evaluating += time.perf_counter() - start

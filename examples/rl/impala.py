@@ -2,7 +2,7 @@
 
     python examples/rl/impala.py
 
-Each actor is a thread with environments of its own. It takes the newest parameters,
+Each actor is a thread with its own environments. It takes the newest parameters,
 acts for a while, and puts what happened into a queue; the learner never waits for a
 particular one of them. So what it learns from was done by a policy a little older than
 the one it improves. V-trace corrects that: it weights each step by the ratio of the two
@@ -85,7 +85,7 @@ class Actors:
         self.threads = [threading.Thread(target=self.run, args=[x]) for x in actors]
 
     def run(self, actor):
-        """What a thread does, until it is told to stop."""
+        """Runs one actor until it is stopped."""
         try:
             while self.running:
                 version = self.version

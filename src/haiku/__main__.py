@@ -1,13 +1,13 @@
-"""Tells what is installed here, and compares checkpoints.
+"""Describes the installation, and compares checkpoints.
 
     python -m haiku                # versions, devices, extras, who owns which name
-    python -m haiku compare A B    # what differs between two checkpoints
+    python -m haiku compare A B    # the differences between two checkpoints
 
-`python -m rlax` is the same. The exit status is 1 where something is wrong, and what to
-run stands below it.
+`python -m rlax` does the same. The exit status is 1 if something is wrong; the commands
+that fix it are printed at the end.
 
-Of the package itself only what compares is imported, and that late: this file has to
-speak as well where dm-haiku or rlax was installed over the package.
+This file must work even if dm-haiku or rlax was installed over the package, so it
+imports nothing of the package except, late, for `compare`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from typing import NamedTuple
 OURS = "renga-jax"
 NAMES = ("haiku", "rlax")
 PEERS = {"haiku": "dm-haiku", "rlax": "rlax"}
-# Files that a peer puts into the folder and we don't.
+# A file that only the peer puts into the folder.
 PEER_FILES = {"haiku": "_src/base.py", "rlax": "_src/base.py"}
 NOT_FOR_USERS = {"demo", "dev", "docs", "hooks", "release"}
 
 
 class Owner(NamedTuple):
-    """A distribution that has an import name, and what became of its files there."""
+    """A distribution that owns an import name, and the condition of its files."""
 
     name: str
     version: str
     editable: bool
-    lost: tuple[str, ...]  # Files that are gone, or that another one wrote over.
-    has_init: bool  # Whether the package's `__init__.py` is the one that it brought.
+    lost: tuple[str, ...]  # Files that are missing or were overwritten.
+    has_init: bool  # Whether the package's `__init__.py` is this distribution's.
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}{' (editable)' if self.editable else ''}"
@@ -51,27 +51,27 @@ class Owner(NamedTuple):
 
 
 def owners_of(name: str) -> list[Owner]:
-    """The distributions that have an import name, ours first."""
-    found = importlib.metadata.packages_distributions().get(name, [])
-    owners = [_owner(distribution, name) for distribution in set(found)]
+    """The distributions that own an import name, ours first."""
+    names = importlib.metadata.packages_distributions().get(name, [])
+    owners = [_inspect_owner(distribution, name) for distribution in set(names)]
     return sorted(owners, key=lambda owner: (owner.name != OURS, owner.name))
 
 
-def _owner(distribution: str, name: str) -> Owner:
-    its = importlib.metadata.distribution(distribution)
-    # Not `its.files`, which leaves out what is gone. A folder of sources has no record.
-    record = its.read_text("RECORD")
+def _inspect_owner(distribution: str, name: str) -> Owner:
+    dist = importlib.metadata.distribution(distribution)
+    # `dist.files` would omit missing files. A source folder has no record.
+    record = dist.read_text("RECORD")
     lost, has_init = [], False
     for file, digest, _ in csv.reader((record or "").splitlines()):
         if not file.startswith(f"{name}/") or not digest:
             continue
-        if not _has_digest(pathlib.Path(str(its.locate_file(file))), digest):
+        if not _has_digest(pathlib.Path(str(dist.locate_file(file))), digest):
             lost.append(file)
         elif file == f"{name}/__init__.py":
             has_init = True
-    in_place = record is None or _origin(its).get("dir_info", {}).get("editable")
-    shown = its.metadata["Name"]
-    return Owner(shown, its.version, bool(in_place), tuple(lost), has_init)
+    editable = record is None or _origin(dist).get("dir_info", {}).get("editable")
+    name = dist.metadata["Name"]
+    return Owner(name, dist.version, bool(editable), tuple(lost), has_init)
 
 
 def _has_digest(path: pathlib.Path, digest: str) -> bool:
@@ -82,16 +82,16 @@ def _has_digest(path: pathlib.Path, digest: str) -> bool:
     return base64.urlsafe_b64encode(have).rstrip(b"=").decode() == wanted
 
 
-def _origin(its: importlib.metadata.Distribution) -> dict:
-    """Where a distribution was installed from, if it was not an index."""
-    return json.loads(its.read_text("direct_url.json") or "{}")
+def _origin(dist: importlib.metadata.Distribution) -> dict:
+    """The origin of a distribution that wasn't installed from an index."""
+    return json.loads(dist.read_text("direct_url.json") or "{}")
 
 
-def _to_install_again() -> str:
-    """What pip takes to install our distribution from where it came."""
-    its = importlib.metadata.distribution(OURS)
-    origin = _origin(its)
-    url = origin.get("url", f"{OURS}=={its.version}")
+def _requirement() -> str:
+    """The argument with which pip installs our distribution again from its origin."""
+    dist = importlib.metadata.distribution(OURS)
+    origin = _origin(dist)
+    url = origin.get("url", f"{OURS}=={dist.version}")
     version_control = origin.get("vcs_info")
     if version_control:
         return f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
@@ -99,15 +99,15 @@ def _to_install_again() -> str:
 
 
 def folder_of(name: str) -> pathlib.Path | None:
-    """The folder that an import of a package reads."""
+    """The folder that importing a package reads."""
     spec = importlib.util.find_spec(name)
     places = list(spec.submodule_search_locations or ()) if spec else []
     return pathlib.Path(places[0]) if places else None
 
 
 def troubles() -> Iterator[str]:
-    """What is wrong with the import names, and what to run."""
-    others, broken, left = [], False, []
+    """Describes problems with the import names, and the commands that fix them."""
+    others, broken, leftovers = [], False, []
     for name in NAMES:
         folder, owners = folder_of(name), owners_of(name)
         ours = [owner for owner in owners if owner.name == OURS]
@@ -115,91 +115,91 @@ def troubles() -> Iterator[str]:
         others += [owner.name for owner in theirs if owner.name not in others]
         broken |= any(owner.lost for owner in ours)
         if theirs:
-            yield _shared(name, folder, ours, theirs)
+            yield _describe_shared(name, folder, ours, theirs)
         elif any(owner.lost for owner in ours):
-            yield _lost(ours[0])
+            yield _describe_lost(ours[0])
         elif folder and (folder / PEER_FILES[name]).exists():
-            left.append(folder)
+            leftovers.append(folder)
             yield (
-                f"{folder} holds files of {PEERS[name]}, which is not installed: "
-                f"{PEER_FILES[name]} is one."
+                f"{folder} holds files of {PEERS[name]}, which is not installed, "
+                f"for example {PEER_FILES[name]}."
             )
-    if others or broken or left:
+    if others or broken or leftovers:
         yield "To have Renga alone, run"
-        yield from (f"    {command}" for command in _commands(others, left))
+        yield from (f"    {command}" for command in _commands(others, leftovers))
         if set(others) & set(PEERS.values()):
             yield (
                 "If a package requires one of them by name, install the wheel that "
-                "stands for it."
+                "stands in for it."
             )
         yield "See docs/from/switching.md in Renga's repository."
 
 
-def _shared(
+def _describe_shared(
     name: str, folder: pathlib.Path | None, ours: list[Owner], theirs: list[Owner]
 ) -> str:
     owners = " and ".join(map(str, [*ours, *theirs]))
-    text = f"`import {name}` is in {owners}"
+    text = f"`import {name}` belongs to {owners}"
     if ours and not ours[0].editable:
-        text += ", in one folder: each wrote over files of the other"
-        first = next((o for o in [*ours, *theirs] if o.has_init), None)
-        last = f"{first.name} was last" if first else "neither is whole"
-        text += f". {last}, and {_count(ours[0])} of Renga's files are gone"
+        text += ", in one folder: each overwrote files of the other"
+        last = next((o for o in [*ours, *theirs] if o.has_init), None)
+        winner = f"{last.name} was last" if last else "neither is complete"
+        text += f". {winner}, and {_lost_count(ours[0])} of Renga's files are gone"
     return f"{text}. It reads {folder}."
 
 
-def _lost(ours: Owner) -> str:
+def _describe_lost(ours: Owner) -> str:
     return (
-        f"{_count(ours)} of the files that {ours} brought are gone or changed, as when "
-        f"dm-haiku or rlax is uninstalled that was installed beside it: "
+        f"{_lost_count(ours)} of the files of {ours} are missing or changed, as after "
+        "uninstalling a dm-haiku or rlax that was installed beside it: "
         f"{', '.join(ours.lost[:3])}{', ...' if ours.lost[3:] else '.'}"
     )
 
 
-def _count(owner: Owner) -> str:
+def _lost_count(owner: Owner) -> str:
     return f"{len(owner.lost) or 'none'}"
 
 
-def _commands(others: list[str], left: list[pathlib.Path]) -> Iterator[str]:
+def _commands(others: list[str], leftovers: list[pathlib.Path]) -> Iterator[str]:
     has_pip = importlib.util.find_spec("pip") is not None
     python = sys.executable
     pip = f"{python} -m pip" if has_pip else "uv pip"
-    which = "" if has_pip else f" --python {python}"
-    sure = " -y" if has_pip else ""
+    target = "" if has_pip else f" --python {python}"
+    yes = " -y" if has_pip else ""
     installed = [owner for name in NAMES for owner in owners_of(name)]
     ours = [owner for owner in installed if owner.name == OURS and not owner.editable]
-    again = _to_install_again() if ours else ""
-    gone = [*others, *([OURS] if ours else [])]
-    yield f"{pip} uninstall{sure}{which} {' '.join(gone)}" if gone else ""
-    for folder in left:
+    requirement = _requirement() if ours else ""
+    removals = [*others, *([OURS] if ours else [])]
+    yield f"{pip} uninstall{yes}{target} {' '.join(removals)}" if removals else ""
+    for folder in leftovers:
         yield f"{python} -c \"import shutil; shutil.rmtree('{folder}')\""
-    if again:
-        yield f"{pip} install{which} {again}"
+    if requirement:
+        yield f"{pip} install{target} {requirement}"
 
 
-# ---- What else is here --------------------------------------------------------------
+# ---- Versions, devices and extras ---------------------------------------------------
 
 
 def environment() -> Iterator[str]:
-    """Versions, devices, extras, and where the packages lie."""
+    """Lists versions, devices, extras, and the folders of the packages."""
     yield f"{OURS:11}{_version(OURS) or 'not installed, only on the path'}"
     for name in NAMES:
         owners = ", ".join(map(str, owners_of(name))) or "no distribution"
         yield f"  {name:9}{folder_of(name)}, of {owners}"
     for peer in PEERS.values():
         if "+renga" in (version := _version(peer)):
-            yield f"  {peer} {version} stands for {peer}, without code"
+            yield f"  {peer} {version} stands in for {peer}, without code"
     yield f"{'python':11}{platform.python_version()}, {sys.executable}"
     yield f"{'platform':11}{platform.platform()}"
     for package in ("jax", "jaxlib", "numpy"):
         yield f"{package:11}{_version(package) or 'missing'}"
     yield f"{'devices':11}{_devices()}"
     for extra, wanted in sorted(_extras().items()):
-        have = [f"{package} {_version(package)}" for package in wanted]
-        have = [text for text in have if not text.endswith(" ")]
-        without = [package for package in wanted if not _version(package)]
-        text = ", ".join(have) or "nothing"
-        text += f"; without {', '.join(without)}" if have and without else ""
+        versions = {package: _version(package) for package in wanted}
+        present = [f"{package} {v}" for package, v in versions.items() if v]
+        missing = [package for package, v in versions.items() if not v]
+        text = ", ".join(present) or "nothing"
+        text += f"; without {', '.join(missing)}" if present and missing else ""
         yield f"{'[' + extra + ']':11}{text}"
 
 
@@ -211,7 +211,7 @@ def _version(distribution: str) -> str:
 
 
 def _devices() -> str:
-    # A look at a GPU need not take its memory.
+    # Listing a GPU shouldn't reserve its memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         import jax
@@ -227,7 +227,7 @@ def _devices() -> str:
 
 
 def _extras() -> dict[str, list[str]]:
-    """The packages that each extra of ours asks for."""
+    """The packages that each of our extras requires."""
     try:
         lines = importlib.metadata.requires(OURS) or []
     except importlib.metadata.PackageNotFoundError:
@@ -255,10 +255,10 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments in (["-h"], ["--help"]) else 2
     for line in environment():
         print(line)
-    found = list(troubles())
-    if found:
-        print("", *found, sep="\n")
-    return 1 if found else 0
+    problems = list(troubles())
+    if problems:
+        print("", *problems, sep="\n")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

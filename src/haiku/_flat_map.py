@@ -1,4 +1,4 @@
-"""Nested mappings turned into plain dictionaries, or into ones that can't change."""
+"""Converting nested mappings to plain dictionaries, or to immutable ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from haiku._settings import current_settings
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -15,14 +17,14 @@ V = TypeVar("V")
 def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
     """Copies a nested mapping of any kind into plain, mutable dictionaries.
 
-    Containers are copied at every depth, arrays are not: what happens to the result
-    does not reach `structure`.
+    Containers are copied at every depth, so changing the result doesn't change
+    `structure`. Arrays aren't copied.
 
     Args:
       structure: A mapping, usually `{module: {name: array}}`.
 
     Returns:
-      Dictionaries of the same content in the same order.
+      Dictionaries with the same contents in the same order.
 
     Example:
       >>> params = {"linear": {"w": 1.0}}
@@ -31,41 +33,41 @@ def to_haiku_dict(structure: Mapping[K, V]) -> dict[K, V]:
       >>> params
       {'linear': {'w': 1.0}}
     """
-    return _copied(structure)
+    return _copy(structure)
 
 
 def to_mutable_dict(mapping: Mapping[K, V]) -> dict[K, V]:
-    """Turns an immutable mapping into plain, mutable dictionaries.
+    """Converts an immutable mapping to plain, mutable dictionaries.
 
     Args:
-      mapping: What `to_immutable_dict` returned, or any other mapping.
+      mapping: The result of `to_immutable_dict`, or any other mapping.
 
     Returns:
-      Dictionaries of the same content in the same order.
+      Dictionaries with the same contents in the same order.
 
     Raises:
-      TypeError: `mapping` is none.
+      TypeError: `mapping` isn't a mapping.
 
     Example:
       >>> params = hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
       >>> hk.data_structures.to_mutable_dict(params)
       {'linear': {'w': 1.0}}
     """
-    return to_haiku_dict(checked_mapping("to_mutable_dict", mapping))
+    return to_haiku_dict(require_mapping("to_mutable_dict", mapping))
 
 
 def to_immutable_dict(mapping: Mapping[K, V]) -> FlatMap[K, V]:
-    """Turns a nested mapping into one that can't be changed.
+    """Converts a nested mapping to an immutable one.
 
     Args:
       mapping: A mapping, usually `{module: {name: array}}`.
 
     Returns:
-      A `FlatMap` at every depth: a pytree that equals the dictionary of the same
-      content.
+      A `FlatMap` at every depth: a pytree that equals the dictionary with the same
+      contents.
 
     Raises:
-      TypeError: `mapping` is none.
+      TypeError: `mapping` isn't a mapping.
 
     Example:
       >>> hk.data_structures.to_immutable_dict({"linear": {"w": 1.0}})
@@ -73,19 +75,19 @@ def to_immutable_dict(mapping: Mapping[K, V]) -> FlatMap[K, V]:
     """
     if isinstance(mapping, FlatMap):
         return mapping
-    return FlatMap(checked_mapping("to_immutable_dict", mapping))
+    return FlatMap(require_mapping("to_immutable_dict", mapping))
 
 
-def _copied(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     if isinstance(value, (jax.Array, np.ndarray)):
         return value
     if isinstance(value, Mapping):
-        return {k: _copied(v) for k, v in value.items()}
+        return {k: _copy(v) for k, v in value.items()}
     return jax.tree.map(lambda leaf: leaf, value)
 
 
-def checked_mapping(function: str, value: Any) -> Mapping:
-    """A mapping as it is; TypeError, with the function's name, of anything else."""
+def require_mapping(function: str, value: Any) -> Mapping:
+    """Returns a mapping unchanged; raises TypeError, naming `function`, otherwise."""
     if isinstance(value, Mapping):
         return value
     raise TypeError(
@@ -95,11 +97,11 @@ def checked_mapping(function: str, value: Any) -> Mapping:
 
 
 class FlatMap(Mapping[K, V]):
-    """A nested mapping that can't be changed.
+    """An immutable nested mapping.
 
-    It is a pytree, equals the dictionary of the same content, and is hashable where
-    its leaves are. A pickle or a copy of it is a plain dictionary, unless
-    `hk.config.set(restore_flatmap=True)` says otherwise.
+    It is a pytree, equals the dictionary with the same contents, and is hashable if its
+    leaves are. Pickles and copies load as plain dictionaries, or as `FlatMap` after
+    `hk.config.set(restore_flatmap=True)`.
 
     Example:
       >>> params = hk.data_structures.FlatMap({"linear": {"w": 1.0}})
@@ -112,7 +114,7 @@ class FlatMap(Mapping[K, V]):
     _hash: int | None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        items = {k: _frozen(v) for k, v in dict(*args, **kwargs).items()}
+        items = {k: _freeze(v) for k, v in dict(*args, **kwargs).items()}
         object.__setattr__(self, "_items", items)
         object.__setattr__(self, "_hash", None)
 
@@ -129,15 +131,15 @@ class FlatMap(Mapping[K, V]):
         return key in self._items
 
     def keys(self) -> KeysView[K]:
-        """The keys, as a view whose repr leaves the values out."""
+        """Returns a view of the keys whose repr omits the values."""
         return KeysOnlyKeysView(self)
 
     def values(self):
-        """The values."""
+        """Returns a view of the values."""
         return self._items.values()
 
     def items(self):
-        """Pairs of key and value."""
+        """Returns a view of pairs (key, value)."""
         return self._items.items()
 
     def __eq__(self, other: object) -> bool:
@@ -148,12 +150,12 @@ class FlatMap(Mapping[K, V]):
         return NotImplemented
 
     def __hash__(self) -> int:
-        known = self._hash
-        if known is None:
+        cached = self._hash
+        if cached is None:
             leaves, treedef = jax.tree.flatten(self)
-            known = hash((tuple(leaves), treedef))
-            object.__setattr__(self, "_hash", known)
-        return known
+            cached = hash((tuple(leaves), treedef))
+            object.__setattr__(self, "_hash", cached)
+        return cached
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -162,8 +164,8 @@ class FlatMap(Mapping[K, V]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
-            f"`x.{name} = ...` on an immutable mapping: "
-            "hk.data_structures.to_mutable_dict(x) can be changed."
+            f"`x.{name} = ...` on an immutable mapping: change a copy, "
+            "hk.data_structures.to_mutable_dict(x)."
         )
 
     def __repr__(self) -> str:
@@ -181,33 +183,31 @@ class FlatMap(Mapping[K, V]):
     def __reduce__(self):
         return restored, (self._to_mapping(),)
 
-    def _to_mapping(self) -> dict[K, V]:  # The reference's own tests call it.
+    def _to_mapping(self) -> dict[K, V]:  # The reference's own tests call this.
         return to_haiku_dict(self)
 
 
 class KeysOnlyKeysView(KeysView[K]):
-    """Keys of an immutable mapping; the repr shows the keys alone."""
+    """Keys of an immutable mapping; the repr shows only the keys."""
 
     def __repr__(self) -> str:
         return f"KeysOnlyKeysView({list(self)!r})"
 
 
-def _frozen(value: Any) -> Any:
+def _freeze(value: Any) -> Any:
     if isinstance(value, FlatMap):
         return value
-    # What a caller still holds, a list say, must not change the mapping later.
-    return FlatMap(value) if isinstance(value, Mapping) else _copied(value)
+    # Copied, so that a list the caller still holds can't change the mapping later.
+    return FlatMap(value) if isinstance(value, Mapping) else _copy(value)
 
 
 def restored(content: Mapping) -> Mapping:
-    """Makes what a pickle or copy of an immutable mapping loads as."""
-    from haiku.config import settings
-
-    return FlatMap(content) if settings().restore_flatmap else dict(content)
+    """Builds the mapping that a pickle or copy loads as. Pickles name this function."""
+    return FlatMap(content) if current_settings().restore_flatmap else dict(content)
 
 
 def _flatten_with_keys(mapping: FlatMap):
-    # Sorted, as JAX sorts a dictionary's keys.
+    # Sorted, because JAX sorts the keys of a dictionary.
     keys = tuple(sorted(mapping))
     children = [(jax.tree_util.DictKey(k), mapping[k]) for k in keys]
     return children, keys

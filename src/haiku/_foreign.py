@@ -1,9 +1,9 @@
-"""Tells, when it is imported, whether dm-haiku lies in the same folder as this package.
+"""Checks, on import, whether dm-haiku is installed in this package's folder.
 
-Both are `haiku`, so that pip puts them into one folder, where the one that comes last
-writes over files of the other. Where that is this package it works, and a warning is
-given. Where it is dm-haiku, its `haiku/__init__.py` finds our `nets` in the place of
-its own: that fails sooner or later, and so it does here.
+Both packages are named `haiku`, so pip puts them in one folder, and the one installed
+last overwrites files of the other. If that is this package, it works, with a warning.
+If it is dm-haiku, its `haiku/__init__.py` imports our `nets` instead of its own, which
+fails sooner or later; importing this file makes it fail at once.
 """
 
 import os
@@ -11,13 +11,13 @@ import warnings
 
 _FOLDER = os.path.dirname(__file__)
 _MESSAGE = (
-    "{}: {} holds files of both, and uninstalling one takes away files of the other. "
-    "`python -m {}` says what to run: in short, uninstall both, `pip uninstall "
-    "dm-haiku renga-jax`, and install renga-jax again.\n"
+    "{}: {} holds files of both, and uninstalling one removes files of the other. "
+    "`python -m {}` lists the commands to run: in short, uninstall both, `pip "
+    "uninstall dm-haiku renga-jax`, and install renga-jax again.\n"
     "See docs/from/switching.md in Renga's repository."
 )
 
-# One look at the file system: `import haiku` has no time for more.
+# A single look at the file system keeps `import haiku` fast.
 if os.path.exists(os.path.join(_FOLDER, "_src", "base.py")):
     with open(os.path.join(_FOLDER, "__init__.py"), encoding="utf-8") as file:
         if "from haiku import _foreign" not in file.read():

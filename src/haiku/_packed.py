@@ -1,7 +1,7 @@
-"""Parameters packed into one vector: what a call with many of them costs least with.
+"""Packing parameters into one vector, which makes jitted calls cheaper.
 
-A jitted call looks at every array that it is given and returns. With hundreds of small
-parameters that takes longer than the computation on a fast device; one vector does not.
+A jitted call inspects every array that it takes and returns. With hundreds of small
+parameters that takes longer than the computation on a fast device.
 """
 
 import functools
@@ -15,19 +15,19 @@ __all__ = ["Packed", "pack", "unpack"]
 
 
 class Layout:
-    """Where each array of a tree lies; equal ones are one object."""
+    """Position of each array of a tree in the vectors; equal layouts are one object."""
 
-    __slots__ = ("dtypes", "places", "shapes", "sizes", "treedef")
+    __slots__ = ("dtypes", "shapes", "sizes", "treedef", "vector_of")
 
     def __init__(self, treedef: Any, shapes: tuple[Any, ...], dtypes: tuple[Any, ...]):
         self.treedef = treedef
         self.shapes = shapes
         self.dtypes = dtypes
         kinds = list(dict.fromkeys(dtypes))
-        self.places = [kinds.index(dtype) for dtype in dtypes]  # in which vector
+        self.vector_of = [kinds.index(dtype) for dtype in dtypes]
         self.sizes: list[list[int]] = [[] for _ in kinds]
-        for shape, place in zip(shapes, self.places):
-            self.sizes[place].append(math.prod(shape))
+        for shape, vector in zip(shapes, self.vector_of):
+            self.sizes[vector].append(math.prod(shape))
 
     def __reduce__(self):
         return _layout, (self.treedef, self.shapes, self.dtypes)
@@ -38,7 +38,7 @@ class Layout:
 
 @functools.cache
 def _layout(treedef: Any, shapes: tuple[Any, ...], dtypes: tuple[Any, ...]) -> Layout:
-    """One object for equal layouts: JAX compares them at each call, so by identity."""
+    """Returns one object per layout, so that JAX compares layouts by identity."""
     return Layout(treedef, shapes, dtypes)
 
 
@@ -46,17 +46,17 @@ def _layout(treedef: Any, shapes: tuple[Any, ...], dtypes: tuple[Any, ...]) -> L
     jax.tree_util.register_dataclass, data_fields=["vectors"], meta_fields=["layout"]
 )
 class Packed:
-    """A tree of arrays as one vector, or one for each dtype: a pytree of these.
+    """A tree of arrays packed into one vector per dtype, made by :func:`pack`.
 
-    `jax.grad`, `jax.tree.map`, optimizers that treat all elements alike and checkpoints
-    take it as they take any pytree. Made by :func:`pack`.
+    It is a pytree of the vectors: `jax.grad`, `jax.tree.map`, checkpoints, and
+    optimizers that treat all elements alike accept it.
 
     Attributes:
-      vectors: Arrays ``[elements]``, one for each dtype in order of appearance.
-      layout: Where the arrays lie.
+      vectors: Arrays ``[elements]``, one per dtype in order of appearance.
+      layout: Positions of the arrays in the vectors.
 
     Example:
-      >>> hk.experimental.pack({"w": jnp.ones([2]), "b": jnp.ones([1])})
+      >>> hk.data_structures.pack({"w": jnp.ones([2]), "b": jnp.ones([1])})
       Packed(2 arrays in (Array([1., 1., 1.], dtype=float32),))
     """
 
@@ -71,28 +71,27 @@ class Packed:
 
 
 def pack(tree: Any) -> Packed:
-    """Packs a tree of arrays into one vector, or one for each dtype.
+    """Packs a tree of arrays into one vector per dtype.
 
-    A jitted step that is given `Packed` parameters and returns them costs as much to
-    call with hundreds of parameters as with one. ``apply`` of a transformed function
-    takes them as they are.
+    Calling a jitted step with `Packed` parameters costs as much for hundreds of
+    parameters as for one. ``apply`` of a transformed function accepts them.
 
     Args:
-      tree: Arrays in any pytree, such as parameters.
+      tree: Any pytree of arrays, such as parameters.
 
     Returns:
-      A pytree of one or few vectors.
+      A :class:`Packed`, a pytree of one or few vectors.
 
     Gradient:
-      Linear: a gradient with respect to `Packed` parameters is `Packed` likewise.
+      Linear: a gradient by `Packed` parameters is `Packed` too.
 
     Raises:
-      TypeError: There is something in `tree` that is no array.
+      TypeError: A leaf of `tree` isn't an array.
 
     Example:
       >>> net = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([8, 1])(x)))
       >>> x = jnp.ones([4, 3])
-      >>> packed = hk.experimental.pack(net.init(jax.random.key(0), x))
+      >>> packed = hk.data_structures.pack(net.init(jax.random.key(0), x))
       >>> grads = jax.grad(lambda packed: jnp.mean(net.apply(packed, x) ** 2))(packed)
       >>> packed = jax.tree.map(lambda p, g: p - 0.1 * g, packed, grads)
     """
@@ -100,75 +99,75 @@ def pack(tree: Any) -> Packed:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not hasattr(leaf, "dtype") and not isinstance(leaf, (bool, int, float)):
             raise TypeError(
-                "hk.experimental.pack takes a tree of arrays, and "
+                "hk.data_structures.pack takes a tree of arrays, but "
                 f"{jax.tree_util.keystr(path) or 'it'} is {type(leaf).__name__} "
                 f"{leaf!r}: leave it out."
             )
     arrays = [jnp.asarray(leaf) for leaf in leaves]
     shapes = tuple(x.shape for x in arrays)
     layout = _layout(treedef, shapes, tuple(x.dtype for x in arrays))
-    return Packed(_join(tuple(arrays), layout), layout)
+    return Packed(_concatenate(tuple(arrays), layout), layout)
 
 
 def unpack(packed: Packed) -> Any:
-    """The tree that was packed.
+    """Restores the tree that was packed.
 
     Args:
-      packed: What `pack` returned, or what became of it. Its vectors may have more axes
-        in front, as ``jax.vmap`` adds them.
+      packed: The result of `pack`, or a tree computed from it. The vectors may have
+        extra leading axes, such as those of ``jax.vmap``.
 
     Returns:
-      The tree; each array has the axes in front, then its shape.
+      The tree; each array has the extra axes, then its own.
 
     Gradient:
-      Linear: that of the vectors is the gradients of the arrays, packed.
+      Linear: the gradient by the vectors is the packed gradient by the arrays.
 
     Raises:
-      TypeError: `packed` is no `Packed`.
-      ValueError: A vector has another length than the arrays together.
+      TypeError: `packed` isn't a `Packed`.
+      ValueError: A vector has another length than its arrays together.
 
     Example:
-      >>> packed = hk.experimental.pack({"w": jnp.ones([2, 3]), "b": jnp.zeros([3])})
-      >>> packed.vectors[0].shape, hk.experimental.unpack(packed)["w"].shape
+      >>> packed = hk.data_structures.pack({"w": jnp.ones([2, 3]), "b": jnp.zeros([3])})
+      >>> packed.vectors[0].shape, hk.data_structures.unpack(packed)["w"].shape
       ((9,), (2, 3))
     """
     if not isinstance(packed, Packed):
         raise TypeError(
-            "hk.experimental.unpack takes what hk.experimental.pack returned, got "
-            f"{type(packed).__name__}. What was not packed is used as it is."
+            "hk.data_structures.unpack takes what hk.data_structures.pack returned, "
+            f"got {type(packed).__name__}: use a tree that isn't packed directly."
         )
     layout = packed.layout
     for vector, sizes in zip(packed.vectors, layout.sizes):
         if not vector.shape or vector.shape[-1] != sum(sizes):
             raise ValueError(
                 f"A vector of {layout!r} has shape {vector.shape}: its last axis must "
-                f"be their {sum(sizes)} elements."
+                f"have their {sum(sizes)} elements."
             )
-    return jax.tree.unflatten(layout.treedef, _separate(packed.vectors, layout))
+    return jax.tree.unflatten(layout.treedef, _split(packed.vectors, layout))
 
 
 def unpacked(values: Any) -> Any:
-    """Parameters as dicts, `Packed` ones too."""
+    """Parameters as dicts, even if they are `Packed`."""
     return unpack(values) if isinstance(values, Packed) else values
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _join(arrays, layout):
+def _concatenate(arrays, layout):
     parts: list[list[Any]] = [[] for _ in layout.sizes]
-    for x, place in zip(arrays, layout.places):
-        parts[place].append(jnp.ravel(x))
+    for x, vector in zip(arrays, layout.vector_of):
+        parts[vector].append(jnp.ravel(x))
     return tuple(jnp.concatenate(xs) for xs in parts)
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _separate(vectors, layout):
-    # Not sliced: the transpose of a split is one concatenation.
+def _split(vectors, layout):
+    # Split instead of sliced: the transpose of a split is one concatenation.
     parts = [
         iter(jax.lax.split(x, sizes, axis=x.ndim - 1))
         for x, sizes in zip(vectors, layout.sizes)
     ]
-    found = []
-    for shape, place in zip(layout.shapes, layout.places):
-        x = next(parts[place])
-        found.append(jnp.reshape(x, (*x.shape[:-1], *shape)))
-    return found
+    arrays = []
+    for shape, vector in zip(layout.shapes, layout.vector_of):
+        x = next(parts[vector])
+        arrays.append(jnp.reshape(x, (*x.shape[:-1], *shape)))
+    return arrays

@@ -1,4 +1,4 @@
-"""Short text for dtypes, arrays and amounts, as tables and errors show them."""
+"""Short text for dtypes, arrays and amounts, in tables and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def array_text(array: Any) -> str:
 
 
 def titled(name: str, kind: str | None) -> str:
-    """Writes a name with what it is the name of: `net (MLP)`."""
+    """Writes a name and the kind of thing it names: `net (MLP)`."""
     return f"{name} ({kind})" if kind else name
 
 

@@ -1,6 +1,6 @@
-"""What Treescope shows of an object: `__treescope_repr__` returns `Node(...).drawn`.
+"""How Treescope shows objects: `__treescope_repr__` returns `Node(...).drawn`.
 
-Treescope calls that method, so it is only imported where it is in use already.
+Only Treescope calls that method, so it is already loaded when a `Node` imports it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class Node:
-    """A line that folds out to what is inside.
+    """A line that unfolds to show its items.
 
     Args:
-      begin: Text before what is inside, `Blueprint(`.
-      items: What is inside: a label before each value, the value, and how Python gets
-        from the whole to it, `.params`; None if it doesn't.
-      end: Text behind.
-      note: A remark on the first line, if it is folded out.
-      unfolded: Whether it starts folded out, where there is room.
+      begin: Text before the items, such as `Blueprint(`.
+      items: For each item a label, the value, and the Python code that leads from the
+        whole to it, such as `.params`, or None if there is none.
+      end: Text after the items.
+      note: A remark on the first line of an unfolded node.
+      unfolded: Whether to start unfolded, if there is room.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Node:
         return self.drawn(path, subtree_renderer)
 
     def drawn(self, path: str | None, subtree_renderer: Any) -> Any:
-        """What `__treescope_repr__` returns, with the arguments it gets."""
+        """The result of `__treescope_repr__`, which has the same arguments."""
         from treescope import rendering_parts as parts
 
         children = [
@@ -67,7 +67,7 @@ class Node:
 
 
 def called(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Node:
-    """A function or class and its arguments: `Blueprint(Linear, 10)`."""
+    """A function or class with its arguments: `Blueprint(Linear, 10)`."""
     items = [("", arg, f".args[{i}]") for i, arg in enumerate(args)]
     items += [(f"{k}=", v, f".kwargs[{k!r}]") for k, v in kwargs.items()]
     comma = ", " if items else ""
@@ -75,28 +75,27 @@ def called(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) ->
 
 
 def modules(values: Mapping[str, Mapping[str, Any]], step: str) -> Node:
-    """`{module path: {name: array}}`, each module inside the one that its path names.
+    """`{module path: {name: array}}` as nested modules.
 
     Args:
       values: The arrays.
-      step: How Python gets to `values`.
+      step: Python code that leads to `values`.
     """
     root: dict[str, Any] = {}
     for path in values:
-        at, parts = root, path.split("/")
+        level, parts = root, path.split("/")
         for i, part in enumerate(parts):
             if part != "~" or i == len(parts) - 1:
-                inside = at.setdefault(part, ({}, "/".join(parts[: i + 1])))
-                at = inside[0]
+                child = level.setdefault(part, ({}, "/".join(parts[: i + 1])))
+                level = child[0]
 
-    def node(tree: dict[str, Any], path: str) -> Node:
-        own = values.get(path, {})
+    def node(children: dict[str, Any], path: str) -> Node:
         items: list[tuple[str, Any, str | None]] = [
             (f"{name}: ", value, f"{step}[{path!r}][{name!r}]")
-            for name, value in own.items()
+            for name, value in values.get(path, {}).items()
         ]
-        for part, (inside, inner_path) in tree.items():
-            items.append((f"{part}: ", node(inside, inner_path), ""))
+        for part, (grandchildren, child_path) in children.items():
+            items.append((f"{part}: ", node(grandchildren, child_path), ""))
         count = _count(values, path)
         return Node("{", items, "}", f"{count:,} numbers", unfolded=not path)
 
@@ -104,9 +103,10 @@ def modules(values: Mapping[str, Mapping[str, Any]], step: str) -> Node:
 
 
 def _count(values: Mapping[str, Mapping[str, Any]], path: str) -> int:
-    inside = (
-        named
-        for other, named in values.items()
+    """Counts the numbers in a module and its submodules."""
+    bundles = (
+        bundle
+        for other, bundle in values.items()
         if not path or other == path or other.startswith(f"{path}/")
     )
-    return sum(getattr(x, "size", 1) for named in inside for x in named.values())
+    return sum(getattr(x, "size", 1) for bundle in bundles for x in bundle.values())

@@ -1,82 +1,35 @@
-"""Settings that hold for a thread: `set` for good, `context` for a while.
+"""Settings of this thread: `set` changes them for good, `context` for a block.
 
 A thread starts with the main thread's settings and changes only its own.
 """
 
 import contextlib
-import dataclasses
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from haiku._settings import current_settings
+
 __all__ = [
-    "Settings",
     "check_jax_usage",
     "context",
     "module_auto_repr",
     "rng_reserve_size",
     "set",
-    "settings",
 ]
 
 
-@dataclasses.dataclass
-class Settings:
-    """The value of each setting.
-
-    Attributes:
-      check_jax_usage: Whether a plain `jax.*` transformation around Haiku's side
-        effects is an error.
-      module_auto_repr: Whether `repr(module)` shows the constructor's arguments.
-      restore_flatmap: Whether pickles of `FlatMapping` load as that class instead of
-        as a plain dict.
-      rng_reserve_size: How many keys are split off at once.
-
-    Example:
-      >>> hk.config.Settings(rng_reserve_size=8).rng_reserve_size
-      8
-    """
-
-    check_jax_usage: bool = False
-    module_auto_repr: bool = True
-    restore_flatmap: bool = False
-    rng_reserve_size: int = 1
-
-
-_main = Settings()
-_local = threading.local()
-
-
-def settings() -> Settings:
-    """This thread's settings.
-
-    Example:
-      >>> hk.config.settings().rng_reserve_size
-      1
-      >>> with hk.config.context(rng_reserve_size=8):
-      ...     hk.config.settings().rng_reserve_size
-      8
-    """
-    try:
-        return _local.settings
-    except AttributeError:
-        in_main = threading.current_thread() is threading.main_thread()
-        _local.settings = _main if in_main else dataclasses.replace(_main)
-        return _local.settings
-
-
 def _assign(changes: Mapping[str, bool | int | None]) -> dict[str, Any]:
-    """Sets what is not None; returns the values it replaced."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    size = given.get("rng_reserve_size", 1)
+    """Applies the changes that aren't None; returns the values they replaced."""
+    changes = {name: value for name, value in changes.items() if value is not None}
+    size = changes.get("rng_reserve_size", 1)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(
             f"RNG reserve size must be an integer of at least 1, got {size!r}. "
-            "With 1, the default, keys are split off one at a time."
+            "The default 1 splits keys off one at a time."
         )
-    current = settings()
-    before = {name: getattr(current, name) for name in given}
-    for name, value in given.items():
+    current = current_settings()
+    before = {name: getattr(current, name) for name in changes}
+    for name, value in changes.items():
         setattr(current, name, value)
     return before
 
@@ -88,16 +41,17 @@ def set(
     restore_flatmap: bool | None = None,
     rng_reserve_size: int | None = None,
 ) -> None:
-    """Changes this thread's settings; None leaves one as it is.
+    """Changes this thread's settings; None leaves a setting unchanged.
 
     Args:
       check_jax_usage: See `check_jax_usage`.
       module_auto_repr: See `module_auto_repr`.
-      restore_flatmap: Whether old pickles of `FlatMapping` load as that class.
+      restore_flatmap: Whether pickles of `FlatMapping` load as that class instead of
+        as a plain dict.
       rng_reserve_size: See `rng_reserve_size`.
 
     Raises:
-      ValueError: `rng_reserve_size` is no integer of at least 1.
+      ValueError: `rng_reserve_size` isn't an integer of at least 1.
 
     Example:
       >>> hk.config.set(check_jax_usage=True, rng_reserve_size=64)
@@ -121,19 +75,19 @@ def context(
     restore_flatmap: bool | None = None,
     rng_reserve_size: int | None = None,
 ) -> Iterator[None]:
-    """Like `set`, while the `with` block runs.
+    """Changes this thread's settings inside the `with` block.
 
     Args:
       check_jax_usage: See `check_jax_usage`.
       module_auto_repr: See `module_auto_repr`.
-      restore_flatmap: Whether old pickles of `FlatMapping` load as that class.
+      restore_flatmap: See `set`.
       rng_reserve_size: See `rng_reserve_size`.
 
     Yields:
       None.
 
     Raises:
-      ValueError: `rng_reserve_size` is no integer of at least 1.
+      ValueError: `rng_reserve_size` isn't an integer of at least 1.
 
     Example:
       >>> with hk.config.context(rng_reserve_size=64):
@@ -154,15 +108,15 @@ def context(
 
 
 def check_jax_usage(enabled: bool = True) -> bool:
-    """Makes every plain JAX transformation around a side effect an error, or not.
+    """Turns every plain JAX transformation around a side effect into an error.
 
-    Without it only what would be lost is an error: `docs/differences.md`.
+    By default, only those that would lose values are errors: `docs/differences.md`.
 
     Args:
-      enabled: Whether to check.
+      enabled: Whether to raise.
 
     Returns:
-      Whether it was checked before.
+      The setting before.
 
     Example:
       >>> before = hk.experimental.check_jax_usage()
@@ -173,13 +127,13 @@ def check_jax_usage(enabled: bool = True) -> bool:
 
 
 def module_auto_repr(enabled: bool) -> bool:
-    """Makes `repr(module)` show the constructor's arguments, or not.
+    """Sets whether `repr(module)` shows the constructor's arguments.
 
     Args:
       enabled: Whether to show them.
 
     Returns:
-      Whether they were shown before.
+      The setting before.
 
     Example:
       >>> before = hk.experimental.module_auto_repr(False)
@@ -190,19 +144,19 @@ def module_auto_repr(enabled: bool) -> bool:
 
 
 def rng_reserve_size(size: int) -> int:
-    """Sets how many keys are split off when a sequence of keys runs dry.
+    """Sets the number of keys to split off when a sequence of keys runs out.
 
-    More than 1 makes programs that ask for many keys trace and run faster, and gives
-    other keys.
+    With more than 1, programs that use many keys trace and run faster, but get other
+    keys.
 
     Args:
-      size: At least 1.
+      size: Number of keys, at least 1.
 
     Returns:
       The size before.
 
     Raises:
-      ValueError: `size` is no integer of at least 1.
+      ValueError: `size` isn't an integer of at least 1.
 
     Example:
       >>> before = hk.experimental.rng_reserve_size(64)

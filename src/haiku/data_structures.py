@@ -1,7 +1,7 @@
 """Parameters and state as data: nested dictionaries `{module: {name: array}}`.
 
-Functions that walk, split, join and measure such dictionaries, and turn them into
-`FlatMap`, a mapping that nobody can change, and back. Nothing here knows of modules.
+Functions that walk, split, merge and measure such dictionaries, make them immutable
+(`FlatMap`) or pack them into one vector. Nothing here depends on modules.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import jax
 
 from haiku._flat_map import (
     FlatMap,
-    checked_mapping,
+    require_mapping,
     to_haiku_dict,
     to_immutable_dict,
     to_mutable_dict,
 )
+from haiku._packed import Packed, pack, unpack
 from haiku._text import array_text
 
 __all__ = [
     "FlatMap",
+    "Packed",
     "filter",
     "is_subset",
     "map",
     "merge",
+    "pack",
     "partition",
     "partition_n",
     "to_haiku_dict",
@@ -35,12 +38,13 @@ __all__ = [
     "traverse",
     "tree_bytes",
     "tree_size",
+    "unpack",
 ]
 
 Structure = Mapping[str, Mapping[str, Any]]
 
 
-# Walking, splitting and joining. Everything is `traverse` and `_gathered`.
+# ---- Walking, splitting and merging: `traverse`, then `_nest` ------------------------
 
 
 def traverse(structure: Structure) -> Generator[tuple[str, str, Any], None, None]:
@@ -53,26 +57,26 @@ def traverse(structure: Structure) -> Generator[tuple[str, str, Any], None, None
       Triples `(module name, name, value)`.
 
     Raises:
-      TypeError: `structure` is no mapping of mappings.
+      TypeError: `structure` isn't a mapping of mappings.
 
     Example:
       >>> params = {"linear": {"w": 1.0, "b": 0.0}}
       >>> list(hk.data_structures.traverse(params))
       [('linear', 'b', 0.0), ('linear', 'w', 1.0)]
     """
-    for module in sorted(checked_mapping("traverse", structure)):
+    for module in sorted(require_mapping("traverse", structure)):
         content = structure[module]
         if not isinstance(content, Mapping):
             raise TypeError(
                 "A structure maps module names to mappings {name: value}; "
-                f"at {module!r} it holds {type(content).__name__}: {content!r}. What "
-                "belongs to no module is in the one named '~'."
+                f"at {module!r} it holds {type(content).__name__}: {content!r}. "
+                "Parameters outside any module belong under '~'."
             )
         for name in sorted(content):
             yield module, name, content[name]
 
 
-def _gathered(triples: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+def _nest(triples: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for module, name, value in triples:
         out.setdefault(module, {})[name] = value
@@ -85,7 +89,7 @@ def map(
     """Applies a function to each parameter: `out[m][n] = fn(m, n, structure[m][n])`.
 
     Args:
-      fn: Takes module name, name and value, returns the new value.
+      fn: Maps module name, name and value to the new value.
       structure: A mapping `{module: {name: value}}`.
 
     Returns:
@@ -96,42 +100,42 @@ def map(
       >>> hk.data_structures.map(lambda m, n, v: v * (n == "w"), params)
       {'linear': {'b': 0.0, 'w': 2.0}}
     """
-    return _gathered((m, n, fn(m, n, v)) for m, n, v in traverse(structure))
+    return _nest((m, n, fn(m, n, v)) for m, n, v in traverse(structure))
 
 
 def filter(
     predicate: Callable[[str, str, Any], Any], structure: Structure
 ) -> dict[str, dict[str, Any]]:
-    """Keeps the parameters that a predicate is true of.
+    """Keeps the parameters for which a predicate is true.
 
     Args:
-      predicate: Takes module name, name and value.
+      predicate: Function of module name, name and value.
       structure: A mapping `{module: {name: value}}`.
 
     Returns:
-      Dictionaries with the chosen parameters, values unchanged.
+      Dictionaries of the parameters kept, values unchanged.
 
     Example:
       >>> params = {"linear": {"w": 2.0, "b": 1.0}}
       >>> hk.data_structures.filter(lambda m, n, v: n == "w", params)
       {'linear': {'w': 2.0}}
     """
-    return _gathered(t for t in traverse(structure) if predicate(*t))
+    return _nest(t for t in traverse(structure) if predicate(*t))
 
 
 def partition(
     predicate: Callable[[str, str, Any], Any], structure: Structure
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Splits a structure in two: where a predicate is true, and the rest.
+    """Splits a structure in two, by a predicate.
 
-    `merge` undoes it.
+    `merge` reverses it.
 
     Args:
-      predicate: Takes module name, name and value.
+      predicate: Function of module name, name and value.
       structure: A mapping `{module: {name: value}}`.
 
     Returns:
-      Two dictionaries: parameters that `predicate` is true of, and the others.
+      Two dictionaries: parameters for which `predicate` is true, and the others.
 
     Example:
       >>> params = {"body": {"w": 1.0}, "head": {"w": 2.0}}
@@ -145,14 +149,14 @@ def partition(
 def partition_n(
     fn: Callable[[str, str, Any], int], structure: Structure, n: int
 ) -> tuple[dict[str, dict[str, Any]], ...]:
-    """Splits a structure into `n` by the number that a function gives each parameter.
+    """Splits a structure into `n` parts, by a function that numbers the parameters.
 
-    `merge` undoes it.
+    `merge` reverses it.
 
     Args:
-      fn: Takes module name, name and value, returns an integer in [0, n).
+      fn: Maps module name, name and value to an integer in [0, n).
       structure: A mapping `{module: {name: value}}`.
-      n: How many structures to split into.
+      n: Number of parts.
 
     Returns:
       `n` dictionaries; the i-th holds the parameters for which `fn` returned i.
@@ -170,8 +174,8 @@ def partition_n(
         i = fn(module, name, value)
         if not 0 <= i < n:
             raise AssertionError(
-                f"partition_n into {n} parts wants numbers in [0, {n}), got {i} "
-                f"for {module}/{name}. Return one of these, or give a larger n."
+                f"partition_n into {n} parts needs numbers in [0, {n}), got {i} "
+                f"for {module}/{name}. Return one of these, or pass a larger n."
             )
         parts[i].setdefault(module, {})[name] = value
     return tuple(parts)
@@ -180,18 +184,18 @@ def partition_n(
 def merge(
     *structures: Structure, check_duplicates: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Joins structures; of parameters that share a path the last one stays.
+    """Merges structures; if several have the same path, the last one wins.
 
     Args:
       *structures: Mappings `{module: {name: value}}`.
-      check_duplicates: Whether arrays that share a path must agree in shape and
+      check_duplicates: Whether arrays with the same path must agree in shape and
         dtype. Default False.
 
     Returns:
-      Dictionaries with every parameter.
+      Dictionaries of all parameters.
 
     Raises:
-      ValueError: `check_duplicates`, and two arrays of one path differ in shape or
+      ValueError: With `check_duplicates`, arrays with the same path differ in shape or
         dtype.
 
     Example:
@@ -216,8 +220,8 @@ def _check_same_kind(path: str, old: Any, new: Any) -> None:
     if kinds[0] != kinds[1]:
         raise ValueError(
             f"Duplicate array found with different shape/dtype for {path}: "
-            f"{_kind_text(old)} vs {_kind_text(new)}. Give the parameters paths of "
-            "their own, or merge without check_duplicates to keep the last one."
+            f"{_kind_text(old)} vs {_kind_text(new)}. Give the parameters different "
+            "paths, or merge without check_duplicates to keep the last one."
         )
 
 
@@ -226,11 +230,11 @@ def _kind_text(value: Any) -> str:
 
 
 def is_subset(*, subset: Structure, superset: Structure) -> bool:
-    """Whether each path of one structure is in another, whatever its value.
+    """Whether one structure contains every path of another, whatever the values.
 
     Args:
       subset: A mapping `{module: {name: value}}`.
-      superset: Another one.
+      superset: A mapping of the same form.
 
     Returns:
       True if `superset` has every path of `subset`; modules without parameters don't
@@ -242,25 +246,25 @@ def is_subset(*, subset: Structure, superset: Structure) -> bool:
       True
     """
     return all(
-        n in checked_mapping("is_subset", superset).get(m, {})
+        n in require_mapping("is_subset", superset).get(m, {})
         for m, n, _ in traverse(subset)
     )
 
 
-# Measuring.
+# ---- Measuring ----------------------------------------------------------------------
 
 
 def tree_size(tree: Any) -> int:
-    """Counts the numbers in a tree of arrays: the sum of their sizes.
+    """Counts the numbers in a tree of arrays.
 
     Args:
-      tree: A pytree of arrays or `jax.ShapeDtypeStruct`s, parameters for example.
+      tree: A pytree of arrays or `jax.ShapeDtypeStruct`s, for example parameters.
 
     Returns:
-      How many numbers they hold.
+      The sum of the arrays' sizes.
 
     Raises:
-      AttributeError: A leaf is no array.
+      AttributeError: A leaf isn't an array.
 
     Example:
       >>> hk.data_structures.tree_size({"linear": {"w": jnp.ones([2, 3])}})
@@ -270,16 +274,16 @@ def tree_size(tree: Any) -> int:
 
 
 def tree_bytes(tree: Any) -> int:
-    """Counts the bytes in a tree of arrays: the sum of size times bytes per number.
+    """Counts the bytes in a tree of arrays.
 
     Args:
-      tree: A pytree of arrays or `jax.ShapeDtypeStruct`s, parameters for example.
+      tree: A pytree of arrays or `jax.ShapeDtypeStruct`s, for example parameters.
 
     Returns:
-      How many bytes they hold.
+      The sum over arrays of size times bytes per number.
 
     Raises:
-      AttributeError: A leaf is no array.
+      AttributeError: A leaf isn't an array.
 
     Example:
       >>> hk.data_structures.tree_bytes({"linear": {"w": jnp.ones([2, 3])}})
@@ -297,11 +301,11 @@ def _array_leaves(function: str, tree: Any) -> list[Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     for path, leaf in leaves:
         if not hasattr(leaf, "dtype"):
-            # An AttributeError, since that is what programs may catch here.
+            # An AttributeError, since existing programs may catch that.
             raise AttributeError(
                 f"hk.data_structures.{function} takes arrays, got "
                 f"{type(leaf).__name__} at {jax.tree_util.keystr(path) or 'the top'}: "
-                f"{leaf!r}. Write jnp.asarray(x) of a number, or leave it out."
+                f"{leaf!r}. Convert a number with jnp.asarray(x), or leave it out."
             )
     return [leaf for _, leaf in leaves]
 

@@ -1,14 +1,13 @@
 """Initial values of parameters.
 
-An initializer is any function ``init(shape, dtype) -> array``; ``jnp.zeros`` is
-one. Those that draw at random take their key from ``hk.next_rng_key()``, so they
-work wherever a module works.
+An initializer is any function ``init(shape, dtype) -> array``; ``jnp.zeros`` is one.
+Random initializers take their key from ``hk.next_rng_key()``, so they work wherever a
+module works.
 
 Each random initializer is a function of a key, a shape and numbers, which `draw`
-compiles together with the split of the key. The parameters have to be, bit for bit,
-what the operations give one by one. Compiled, constants would be folded into each
-other, hence `rounded`; and a multiplication and an addition would be rounded once,
-hence the mean is added afterwards.
+compiles together with the split of the key. Compiling must not change a bit of the
+parameters. The compiler would fold constants into each other, which `rounded` prevents,
+and would round a multiplication and an addition only once, so the mean is added later.
 """
 
 import math
@@ -36,8 +35,8 @@ __all__ = [
 
 Initializer = Callable[[Sequence[int], Any], jax.Array]
 
-# Standard deviation of a standard normal cut off at -2 and 2: dividing by it gives
-# a truncated normal the variance that was asked for.
+# Standard deviation of a standard normal truncated at -2 and 2. Dividing by it gives a
+# truncated normal the wanted variance.
 _STDDEV_WITHIN_TWO_SIGMA = 0.87962566103423978
 
 _MODES = ("fan_in", "fan_out", "fan_avg")
@@ -50,9 +49,9 @@ def _require_dtype(
     if not jnp.issubdtype(dtype, kind):
         numbers = "real" if kind is jnp.floating else "floating-point"
         raise ValueError(
-            f"{name} draws {numbers} numbers, but was asked for dtype "
-            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer that "
-            "makes others (jnp.zeros, hk.initializers.Constant), or give the layer a "
+            f"{name} draws {numbers} numbers, but the requested dtype is "
+            f"{jnp.dtype(dtype).name} (shape {tuple(shape)}). Pass an initializer for "
+            "any dtype (jnp.zeros, hk.initializers.Constant), or give the layer a "
             "float input: x.astype(jnp.float32)."
         )
 
@@ -61,49 +60,49 @@ def _require_matrix(name: str, shape: Sequence[int]) -> None:
     if len(shape) < 2:
         raise ValueError(
             f"{name} initializer requires at least a 2D shape. Got: {tuple(shape)}. "
-            "A scalar or vector needs another one, such as "
+            "For a scalar or vector use another one, such as "
             "hk.initializers.RandomNormal()."
         )
 
 
-def _sizes(shape: Any) -> tuple[int, ...]:
+def _shape_tuple(shape: Any) -> tuple[int, ...]:
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
-def _number(x: Any, dtype: Any) -> Any:
+def _scalar(x: Any, dtype: Any) -> Any:
     """`x` as a strongly typed scalar."""
     if isinstance(x, jax.Array):
         return x.astype(dtype)
     return np.asarray(x, dtype)
 
 
-def _shifted(x: jax.Array, shift: Any, dtype: Any) -> jax.Array:
-    if isinstance(shift, (int, float)) and shift == 0:
+def _add_mean(x: jax.Array, mean: Any, dtype: Any) -> jax.Array:
+    if isinstance(mean, (int, float)) and mean == 0:
         return x
-    return x + _number(shift, dtype)
+    return x + _scalar(mean, dtype)
 
 
 def _normal(key, rounded, shape, dtype, stddev):
     _require_dtype("RandomNormal", shape, dtype)
-    return _number(stddev, dtype) * rounded(jax.random.normal(key, shape, dtype))
+    return _scalar(stddev, dtype) * rounded(jax.random.normal(key, shape, dtype))
 
 
 def _truncated_normal(key, rounded, shape, dtype, stddev, lower, upper):
     _require_dtype("TruncatedNormal", shape, dtype)
     real = jnp.finfo(dtype).dtype
-    bounds = _number(lower, real), _number(upper, real)
+    bounds = _scalar(lower, real), _scalar(upper, real)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         parts = jax.random.truncated_normal(key, *bounds, (2, *shape), real)
         x = jax.lax.complex(parts[0], parts[1])
     else:
         x = jax.random.truncated_normal(key, *bounds, shape, dtype)
-    return _number(stddev, dtype) * rounded(x)
+    return _scalar(stddev, dtype) * rounded(x)
 
 
 def _uniform(key, rounded, shape, dtype, minval, maxval):
     _require_dtype("RandomUniform", shape, dtype, jnp.floating)
     del rounded
-    bounds = _number(minval, dtype), _number(maxval, dtype)
+    bounds = _scalar(minval, dtype), _scalar(maxval, dtype)
     return jax.random.uniform(key, shape, dtype, *bounds)
 
 
@@ -115,15 +114,15 @@ def _orthogonal(key, rounded, shape, dtype, scale, axis):
     rows = math.prod(others)
     tall = (max(rows, columns), min(rows, columns))
     q, r = jnp.linalg.qr(jax.random.normal(key, tall, dtype))
-    q = q * jnp.sign(jnp.diag(r))[None]  # the sign that makes the draw uniform
+    q = q * jnp.sign(jnp.diag(r))[None]  # this sign makes the distribution uniform
     if rows < columns:
         q = q.T
     q = jnp.moveaxis(jnp.reshape(q, (*others, columns)), -1, axis)
-    return _number(scale, dtype) * q
+    return _scalar(scale, dtype) * q
 
 
-class _Described:
-    """Initializers with equal arguments are equal, and show them."""
+class _ByValue:
+    """Compares and shows initializers by their arguments."""
 
     def __eq__(self, other: Any) -> bool:
         if type(other) is not type(self):
@@ -134,8 +133,8 @@ class _Described:
         return hash((type(self), _leaves(self)))
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({inside})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
 
 
 def _leaves(initializer: Any) -> tuple[Leaf, ...]:
@@ -143,12 +142,11 @@ def _leaves(initializer: Any) -> tuple[Leaf, ...]:
     return tuple(Leaf(tuple(x) if isinstance(x, list) else x) for x in values)
 
 
-class Constant(_Described):
+class Constant(_ByValue):
     """Fills the array with one value, or with an array broadcast to the shape.
 
     Args:
-      constant: A number, or an array or (nested) list that broadcasts to the shape
-        asked for.
+      constant: A number, or an array or (nested) list that broadcasts to the shape.
 
     Example:
       >>> print(hk.initializers.Constant([1, 2])((2, 2), jnp.float32))
@@ -167,11 +165,11 @@ class Constant(_Described):
         return jnp.broadcast_to(constant, shape).astype(dtype)
 
 
-class RandomNormal(_Described):
+class RandomNormal(_ByValue):
     """Draws from a normal distribution.
 
     Args:
-      stddev: Standard deviation.
+      stddev: Standard deviation of the distribution.
       mean: Mean.
 
     Raises:
@@ -189,21 +187,20 @@ class RandomNormal(_Described):
         self.mean = mean
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`; `dtype` is a float or complex one."""
-        x = draw(_normal, _sizes(shape), dtype, self.stddev)
-        return _shifted(x, self.mean, dtype)
+        """Returns random numbers of `shape` and a float or complex `dtype`."""
+        x = draw(_normal, _shape_tuple(shape), dtype, self.stddev)
+        return _add_mean(x, self.mean, dtype)
 
 
-class TruncatedNormal(_Described):
-    """Draws from a normal distribution cut off at `lower` and `upper`.
+class TruncatedNormal(_ByValue):
+    """Draws from a normal distribution truncated at `lower` and `upper`.
 
-    The bounds count in standard deviations from the mean, so every value lies in
-    ``[mean + lower * stddev, mean + upper * stddev]``. A complex dtype draws real and
-    imaginary part so, each.
+    All values lie in ``[mean + lower * stddev, mean + upper * stddev]``. For a complex
+    dtype this holds for the real and the imaginary part.
 
     Args:
-      stddev: Standard deviation of the normal before it is cut off.
-      mean: Mean of the normal before it is cut off.
+      stddev: Standard deviation of the normal before truncation.
+      mean: Mean of the normal before truncation.
       lower: Lower bound, in standard deviations.
       upper: Upper bound, in standard deviations.
 
@@ -230,14 +227,19 @@ class TruncatedNormal(_Described):
         self.upper = upper
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`; `dtype` is a float or complex one."""
+        """Returns random numbers of `shape` and a float or complex `dtype`."""
         x = draw(
-            _truncated_normal, _sizes(shape), dtype, self.stddev, self.lower, self.upper
+            _truncated_normal,
+            _shape_tuple(shape),
+            dtype,
+            self.stddev,
+            self.lower,
+            self.upper,
         )
-        return _shifted(x, self.mean, dtype)
+        return _add_mean(x, self.mean, dtype)
 
 
-class RandomUniform(_Described):
+class RandomUniform(_ByValue):
     """Draws uniformly from ``[minval, maxval)``.
 
     Args:
@@ -245,7 +247,7 @@ class RandomUniform(_Described):
       maxval: Upper bound, excluded.
 
     Raises:
-      ValueError: At a call, if the dtype is no float.
+      ValueError: At a call, if the dtype isn't a float.
 
     Example:
       >>> init = hk.initializers.RandomUniform(-1.0, 1.0)
@@ -259,18 +261,18 @@ class RandomUniform(_Described):
         self.maxval = maxval
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`; `dtype` is a float one."""
-        return draw(_uniform, _sizes(shape), dtype, self.minval, self.maxval)
+        """Returns random numbers of `shape` and a float `dtype`."""
+        return draw(_uniform, _shape_tuple(shape), dtype, self.minval, self.maxval)
 
 
-class VarianceScaling(_Described):
-    """Draws with a variance that keeps activations in scale from layer to layer.
+class VarianceScaling(_ByValue):
+    """Draws with a variance that keeps the scale of activations from layer to layer.
 
         Var[w] = scale / n
 
-    where `n` is the number of inputs of the weights (`fan_in`), of outputs
-    (`fan_out`), or their mean (`fan_avg`). The last axis counts as the outputs, the
-    one before it as the inputs, and all others multiply both.
+    `n` is the number of inputs (`fan_in`), the number of outputs (`fan_out`), or their
+    mean (`fan_avg`). The last axis counts as outputs, the one before it as inputs, and
+    all others multiply both.
 
     ======================= =====================================================
     Glorot / Xavier uniform ``VarianceScaling(1.0, "fan_avg", "uniform")``
@@ -284,15 +286,15 @@ class VarianceScaling(_Described):
     Args:
       scale: Positive factor of the variance.
       mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-      distribution: ``"truncated_normal"`` (cut off at two standard deviations, and
-        widened so that the variance holds), ``"normal"`` or ``"uniform"``.
-      fan_in_axes: Axes that count as inputs, all others as outputs, of weights with
-        three or more axes. ``None`` is the convention above, which vectors and matrices
-        always follow.
+      distribution: ``"truncated_normal"`` (truncated at two standard deviations and
+        widened to keep the variance), ``"normal"`` or ``"uniform"``.
+      fan_in_axes: Axes that count as inputs for weights with three or more axes; all
+        others count as outputs. None is the convention above, which vectors and
+        matrices always follow.
 
     Raises:
-      ValueError: `scale` is negative, or `mode` or `distribution` is not one of the
-        above; at a call, if the dtype is neither float nor complex.
+      ValueError: `scale` is negative, or `mode` or `distribution` is unknown; at a
+        call, if the dtype is neither float nor complex.
 
     Source:
       He et al., 2015, Delving Deep into Rectifiers, arXiv:1502.01852; Glorot and
@@ -313,8 +315,8 @@ class VarianceScaling(_Described):
     ):
         if scale < 0.0:
             raise ValueError(
-                f"`scale` must be a positive float. Got: {scale}. It is a factor of "
-                "the variance, 2.0 before a relu and 1.0 elsewhere."
+                f"`scale` must be a positive float. Got: {scale}. It multiplies the "
+                "variance: use 2.0 before a relu and 1.0 elsewhere."
             )
         if mode not in _MODES:
             raise ValueError(
@@ -331,12 +333,12 @@ class VarianceScaling(_Described):
         self.fan_in_axes = fan_in_axes
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`; `dtype` is a float or complex one."""
+        """Returns random numbers of `shape` and a float or complex `dtype`."""
         _require_dtype("VarianceScaling", shape, dtype)
         fan_in, fan_out = _fans(shape, self.fan_in_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, fan[self.mode])
-        # NumPy's scalars, not Python's: they decide the precision of what follows.
+        # NumPy's scalars, not Python's: they determine the precision below.
         root = jnp.sqrt if isinstance(variance, jax.Array) else np.sqrt
         if self.distribution == "truncated_normal":
             widening = np.asarray(_STDDEV_WITHIN_TWO_SIGMA, dtype)
@@ -347,18 +349,18 @@ class VarianceScaling(_Described):
         return RandomUniform(-limit, limit)(shape, dtype)
 
 
-class UniformScaling(_Described):
-    """Draws uniformly, in a range that keeps activations in scale.
+class UniformScaling(_ByValue):
+    """Draws uniformly from a range that keeps the scale of activations.
 
         w ~ U(-limit, limit),  limit = scale * sqrt(3 / number of inputs)
 
-    where all axes but the last count as inputs.
+    All axes but the last count as inputs.
 
     Args:
       scale: Factor of the range.
 
     Raises:
-      ValueError: At a call, if the dtype is no float.
+      ValueError: At a call, if the dtype isn't a float.
 
     Source:
       Sussillo and Abbott, 2014, Random Walk Initialization for Training Very Deep
@@ -375,17 +377,17 @@ class UniformScaling(_Described):
         self.scale = scale
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`; `dtype` is a float one."""
+        """Returns random numbers of `shape` and a float `dtype`."""
         inputs = math.prod(shape[:-1])
         limit = math.sqrt(3.0 / max(1.0, inputs)) * self.scale
         return RandomUniform(-limit, limit)(shape, dtype)
 
 
-class Orthogonal(_Described):
+class Orthogonal(_ByValue):
     """Draws a random matrix with orthonormal columns (or rows, if it is wide).
 
-    Axes other than `axis` are merged into one, so that along `axis` the slices of the
-    array are orthonormal, up to `scale`.
+    The axes besides `axis` are merged: the slices along `axis` are orthonormal, up to
+    `scale`.
 
     Args:
       scale: Factor of the matrix.
@@ -411,13 +413,13 @@ class Orthogonal(_Described):
         self.axis = axis
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns a draw of `shape`, which has at least two axes."""
+        """Returns a random matrix of `shape`, which has at least two axes."""
         _require_matrix("Orthogonal", shape)
         return draw(_orthogonal, tuple(shape), dtype, self.scale, self.axis)
 
 
-class Identity(_Described):
-    """Makes an identity matrix, or a stack of them along the leading axes.
+class Identity(_ByValue):
+    """Fills the array with identity matrices, one per index of the leading axes.
 
     Args:
       gain: Factor of the matrix.
@@ -435,17 +437,17 @@ class Identity(_Described):
         self.gain = gain
 
     def __call__(self, shape: Sequence[int], dtype: Any) -> jax.Array:
-        """Returns the matrix of `shape`, which has at least two axes."""
+        """Returns identity matrices of `shape`, which has at least two axes."""
         _require_matrix("Identity", shape)
         *_, rows, columns = shape
-        matrix = _number(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)
+        matrix = _scalar(self.gain, dtype) * jnp.eye(rows, columns, dtype=dtype)
         return jnp.broadcast_to(matrix, shape)
 
 
 def _fans(
     shape: Sequence[int], fan_in_axes: Sequence[int] | None = None
 ) -> tuple[Any, Any]:
-    """The numbers of inputs and outputs of weights of `shape`."""
+    """The number of inputs and of outputs of weights with `shape`."""
     if len(shape) < 1:
         return 1, 1
     if len(shape) == 1:
@@ -455,8 +457,8 @@ def _fans(
     if fan_in_axes is not None:
         if any(not -len(shape) <= axis < len(shape) for axis in fan_in_axes):
             raise IndexError(
-                f"fan_in_axes {tuple(fan_in_axes)} name an axis that weights of shape "
-                f"{tuple(shape)} don't have: their axes are 0 to {len(shape) - 1}."
+                f"fan_in_axes {tuple(fan_in_axes)} contain an axis that weights of "
+                f"shape {tuple(shape)} don't have: choose from 0 to {len(shape) - 1}."
             )
         axes = {axis % len(shape) for axis in fan_in_axes}
         inputs = [size for axis, size in enumerate(shape) if axis in axes]

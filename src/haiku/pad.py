@@ -1,7 +1,7 @@
-"""How many zeros a convolution sees beyond the edges of its input.
+"""Zero padding of convolutions.
 
-A padding function says it for one spatial axis: from the size of the window that the
-kernel covers there, ``(kernel - 1) * rate + 1``, to the zeros ``(before, after)``.
+A padding function maps the size of the window that a kernel covers along one spatial
+axis, ``(kernel - 1) * rate + 1``, to the number of zeros ``(before, after)``.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ PadFn = Callable[[int], tuple[int, int]]
 
 
 def valid(effective_kernel_size: int) -> tuple[int, int]:
-    """No zeros: the output is smaller than the input.
+    """Pads nothing: the output is smaller than the input.
 
     Args:
       effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
@@ -46,7 +46,7 @@ def valid(effective_kernel_size: int) -> tuple[int, int]:
 
 
 def same(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros on both sides, so that at stride 1 the output is as large as the input.
+    """Pads both sides so that, with stride 1, the output is as large as the input.
 
     Args:
       effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
@@ -62,7 +62,7 @@ def same(effective_kernel_size: int) -> tuple[int, int]:
 
 
 def full(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros for every place where kernel and input overlap at all.
+    """Pads both sides so that every overlap of kernel and input gives an output.
 
     Args:
       effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
@@ -81,7 +81,7 @@ def full(effective_kernel_size: int) -> tuple[int, int]:
 
 
 def causal(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros before the input: no output sees an input that comes after it.
+    """Pads before the input: no output sees a later input.
 
     Args:
       effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
@@ -100,7 +100,7 @@ def causal(effective_kernel_size: int) -> tuple[int, int]:
 
 
 def reverse_causal(effective_kernel_size: int) -> tuple[int, int]:
-    """Zeros after the input: no output sees an input that comes before it.
+    """Pads after the input: no output sees an earlier input.
 
     Args:
       effective_kernel_size: Size of the window, ``(kernel - 1) * rate + 1``.
@@ -124,7 +124,7 @@ def create(
     rate: int | Sequence[int],
     n: int,
 ) -> Sequence[tuple[int, int]]:
-    """Zeros ``(before, after)`` for each of `n` spatial axes.
+    """Computes the zeros ``(before, after)`` along each of `n` spatial axes.
 
     Args:
       padding: A padding function, a pair ``(before, after)``, or one of either per
@@ -134,7 +134,7 @@ def create(
       n: Number of spatial axes.
 
     Returns:
-      `n` pairs.
+      `n` pairs ``(before, after)``.
 
     Raises:
       TypeError: An argument is neither one for all axes nor one per axis.
@@ -158,7 +158,7 @@ def create_from_padfn(
     rate: int | Sequence[int],
     n: int,
 ) -> Sequence[tuple[int, int]]:
-    """Zeros for each of `n` spatial axes, from padding functions.
+    """Computes the zeros along each of `n` spatial axes from padding functions.
 
     Args:
       padding: A padding function, one for all axes or one per axis.
@@ -171,7 +171,7 @@ def create_from_padfn(
 
     Raises:
       TypeError: An argument is neither one for all axes nor one per axis, or
-        `padding` holds something that is no function.
+        `padding` contains something other than functions.
 
     Example:
       >>> hk.pad.create_from_padfn(hk.pad.same, kernel=(3, 5), rate=1, n=2)
@@ -195,17 +195,17 @@ def create_from_padfn(
 def create_from_tuple(
     padding: tuple[int, int] | Sequence[tuple[int, int]], n: int
 ) -> Sequence[tuple[int, int]]:
-    """Zeros for each of `n` spatial axes, from one pair ``(before, after)`` or several.
+    """Expands one or several pairs ``(before, after)`` to one per spatial axis.
 
     Args:
       padding: One pair for all axes, or one per axis.
       n: Number of spatial axes.
 
     Returns:
-      `n` pairs.
+      `n` pairs ``(before, after)``.
 
     Raises:
-      TypeError: `padding` is neither one pair nor one per axis.
+      TypeError: `padding` is neither one pair nor one pair per axis.
 
     Example:
       >>> hk.pad.create_from_tuple((1, 0), n=2)
@@ -246,7 +246,7 @@ def is_padfn(padding: Any) -> TypeGuard[PadFn | Sequence[PadFn]]:
 
 
 def one_per_axis(value: Any, n: int, name: str) -> tuple[Any, ...]:
-    """`value` for each of `n` axes: a scalar is for all, a sequence is one each."""
+    """`value` for each of `n` axes: a scalar counts for all, a sequence holds each."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         return (value,) * n
     if len(value) == 1:

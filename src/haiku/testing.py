@@ -1,4 +1,4 @@
-"""Running code that needs a transformed function, as a test does."""
+"""Running code that needs a transformed function, in tests."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def transform_and_run(
     *,
     map_rng: Callable[[Any], Any] | None = None,
 ) -> Any:
-    r"""Makes a function run inside `hk.transform_with_state`: init, then apply.
+    r"""Wraps a function to run in `hk.transform_with_state`: `init`, then `apply`.
 
     Use it as a decorator, with or without parentheses, or as
-    `hk.testing.transform_and_run(f)(*args)`. Arguments are closed over, so they may be
-    of any type: `self` of a test method, say.
+    `hk.testing.transform_and_run(f)(*args)`. Arguments may have any type, such as
+    `self` of a test method, since JAX doesn't see them.
 
     Args:
-      f: The function to run; None when options are given to a decorator.
-      seed: Seed for `init`; `apply` gets `seed + 1`. With None both run without a key.
+      f: The function to run; None for a decorator with options.
+      seed: Seed for `init`; `apply` gets `seed + 1`. None runs both without a key.
         Default 42.
       run_apply: Whether to run `apply` after `init`. Default True.
-      jax_transform: Applied to `init` and to `apply` as functions of the key (and the
+      jax_transform: Transforms `init` and `apply`, functions of the key (and the
         parameters and state): `jax.jit`, or `lambda f: jax.pmap(f, "i")`. Default None.
-      map_rng: Applied to each key before use, to give `jax.pmap` one per device, say.
-        Default None.
+      map_rng: Function applied to each key, for example to give `jax.pmap` one per
+        device. Default None.
 
     Returns:
-      `f` with the same signature, whose result is what `apply` returned; None if
-      `run_apply` is False. Without `f`, a decorator.
+      A function with the signature of `f` that returns the result of `apply`, or None
+      if `run_apply` is False. Without `f`, a decorator.
 
     Raises:
-      TypeError: `f` isn't callable, or `seed` neither an integer nor None.
+      TypeError: `f` isn't callable, or `seed` is neither an integer nor None.
 
     Example:
       >>> hk.testing.transform_and_run(lambda: hk.Linear(3)(jnp.ones([1, 2])).shape)()
@@ -61,7 +61,7 @@ def transform_and_run(
     if not callable(f):
         raise TypeError(
             "hk.testing.transform_and_run takes a function, got "
-            f"{type(f).__name__}: {f!r}. As a decorator, name its options: "
+            f"{type(f).__name__}: {f!r}. Pass a decorator's options by name: "
             "@hk.testing.transform_and_run(seed=1)."
         )
 
@@ -88,7 +88,7 @@ def _key(seed: int | None, step: int, map_rng: Callable[[Any], Any] | None) -> A
         key = jax.random.PRNGKey(seed + step)
     except TypeError as e:
         raise TypeError(
-            f"transform_and_run's seed is an integer or None, got {seed!r}."
+            f"transform_and_run's seed must be an integer or None, got {seed!r}."
         ) from e
     return key if map_rng is None else map_rng(key)
 

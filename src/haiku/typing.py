@@ -1,4 +1,4 @@
-"""Names for what goes in and out, for annotations and `isinstance`."""
+"""Types of parameters, state, keys and modules, for annotations and `isinstance`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +13,6 @@ __all__ = [
     "PRNGKey",
     "Params",
     "State",
-    "StrictProtocol",
     "SupportsCall",
 ]
 
@@ -25,17 +24,8 @@ PRNGKey = jax.Array
 Initializer = Callable[[Sequence[int], Any], jax.Array]
 
 
-class StrictProtocol(Protocol):
-    """A protocol that only protocols may extend: it has no behaviour to inherit.
-
-    Example:
-      >>> from typing import Protocol, runtime_checkable
-      >>> @runtime_checkable
-      ... class HasSize(hk.typing.StrictProtocol, Protocol):
-      ...     output_size: int
-      >>> hk.transform(lambda: isinstance(hk.Linear(3), HasSize)).apply({}, None)
-      True
-    """
+class _StrictProtocol(Protocol):
+    """A protocol that only protocols may extend, since it has nothing to inherit."""
 
     def __init_subclass__(cls, *args: Any, **kwargs: Any) -> None:
         super().__init_subclass__(*args, **kwargs)
@@ -43,16 +33,16 @@ class StrictProtocol(Protocol):
             return
         parent = cls.__bases__[0].__name__
         raise TypeError(
-            f"{cls.__name__} is a Protocol's subclass, and {parent} should not be "
-            "subclassed: it is there for `isinstance` and annotations. For a protocol "
-            f"of your own write `class {cls.__name__}({parent}, Protocol)`; for a "
-            "module `hk.Module`."
+            f"{cls.__name__} extends a Protocol, but {parent} should not be "
+            "subclassed: it is for `isinstance` and annotations. For another protocol "
+            f"write `class {cls.__name__}({parent}, Protocol)`; for a module extend "
+            "`hk.Module`."
         )
 
 
 @runtime_checkable
-class ModuleProtocol(StrictProtocol, Protocol):
-    """What every module has.
+class ModuleProtocol(_StrictProtocol, Protocol):
+    """The attributes and methods that every module has.
 
     Example:
       >>> f = lambda: isinstance(hk.Linear(1), hk.ModuleProtocol)
@@ -64,17 +54,17 @@ class ModuleProtocol(StrictProtocol, Protocol):
     module_name: str
 
     def params_dict(self) -> Mapping[str, jax.Array]:
-        """Parameters of this module and those inside it, by path."""
+        """Returns the parameters of this module and its submodules, by path."""
         ...
 
     def state_dict(self) -> Mapping[str, jax.Array]:
-        """State of this module and those inside it, by path."""
+        """Returns the state of this module and its submodules, by path."""
         ...
 
 
 @runtime_checkable
 class SupportsCall(ModuleProtocol, Protocol):
-    """A module that can be called.
+    """A module with a `__call__` method.
 
     Example:
       >>> f = lambda: isinstance(hk.Linear(1), hk.SupportsCall)

@@ -3,23 +3,19 @@
 Pure functions of one stream of data, to be vmapped, jitted and differentiated; no whole
 algorithms. Names follow the data: `_tm1` is the source state of a transition, `_t` its
 destination, so that a TD error reads `r_t + discount_t * v_t - v_tm1`. Functions of a
-sequence take time first, and any further axes as batch. Arguments that do not fit
+sequence take time first, and any further axes as batch. Arguments that don't fit
 raise `ContractError`.
 """
 
-# Whether another rlax lies in this folder.
+# Warns if DeepMind's rlax lies in this folder.
 from rlax import _foreign as _foreign
 
-# What every op stands on.
+# Arrays, trees, gradients, errors.
 from rlax._core.all_sum import AllSum
-from rlax._core.arrays import (
-    batched_index,
-    lhs_broadcast,
-    one_hot,
-    replace_masked,
-)
-from rlax._core.contracts import ContractError
+from rlax._core.arrays import batched_index, lhs_broadcast, one_hot
+from rlax._core.errors import ContractError
 from rlax._core.gradients import clip_gradient
+from rlax._core.masks import replace_masked
 from rlax._core.trees import (
     transpose_first_axis_to_last,
     transpose_last_axis_to_first,
@@ -31,7 +27,7 @@ from rlax._core.trees import (
     tree_split_leaves,
 )
 
-# What makes an agent try things.
+# Exploration.
 from rlax._exploration.curiosity import episodic_memory_intrinsic_rewards
 from rlax._exploration.episodic_memory import knn_query
 from rlax._exploration.noise import (
@@ -40,7 +36,7 @@ from rlax._exploration.noise import (
     add_ornstein_uhlenbeck_noise,
 )
 
-# What every learner needs.
+# Losses, statistics, updates, data.
 from rlax._learning.embedding import embed_oar
 from rlax._learning.interruptions import fix_step_type_on_interruptions
 from rlax._learning.losses import (
@@ -64,7 +60,7 @@ from rlax._learning.popart import (
 )
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
 
-# How to act, and how to improve it.
+# Policies.
 from rlax._policies.constraints import (
     LagrangePenalty,
     compute_parametric_kl_penalty_and_dual_loss,
@@ -100,7 +96,7 @@ from rlax._policies.targets import (
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
 
-# How far to look.
+# Returns.
 from rlax._returns.multistep import (
     discounted_returns,
     lambda_returns,
@@ -119,7 +115,7 @@ from rlax._returns.vtrace import (
     vtrace_td_error_and_advantage,
 )
 
-# What to learn.
+# Values.
 from rlax._values.categorical import (
     categorical_double_q_learning,
     categorical_l2_project,

@@ -1,7 +1,7 @@
-"""`python -m rlax` tells what is installed, as `python -m haiku` does.
+"""`python -m rlax` reports what is installed, like `python -m haiku`.
 
-It runs that file without importing `haiku`, and so it speaks where that import fails,
-since dm-haiku was installed over it.
+It runs that file without importing `haiku`, so it works even where that import fails
+because dm-haiku was installed over it.
 """
 
 import pathlib

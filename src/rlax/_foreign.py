@@ -1,8 +1,8 @@
-"""Tells, when it is imported, whether DeepMind's rlax lies in the same folder.
+"""Warns on import if DeepMind's rlax lies in the same folder.
 
-Both are `rlax`, so that pip puts them into one folder, where the one that comes last
-writes over files of the other. This runs where that is this package, which then works;
-but uninstalling the other one takes its files away.
+Both are called `rlax`, so pip puts them into one folder, and the one installed last
+overwrites files of the other. This code runs if ours came last. It then works, but
+uninstalling the other one removes its files too.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Every transformation of Haiku's, and one program that uses all a run has in each."""
+"""All of Haiku's transformations, and a program for each that uses all of a run."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def carried(f):
 
 
 def added(f):
-    """A function of two that is as associative as any sum."""
+    """An associative function of two."""
     return lambda a, b: f(a) + b
 
 
@@ -40,7 +40,7 @@ def two(x):
     return jnp.stack([x, x])
 
 
-# Each takes a function of a vector, and returns one of which something can be summed.
+# Each takes a function of a vector, and returns one whose outputs can be summed.
 TRANSFORMATIONS = {
     "hk.jit": hk.jit,
     "hk.remat": hk.remat,
@@ -102,7 +102,7 @@ def body(x, with_state):
 def program(name, with_state=True):
     def f(x):
         out = TRANSFORMATIONS[name](lambda x: body(x, with_state))(x)
-        # What is left for others: the next key, the next name, the state.
+        # For the code after it: the next key, the next name, the state.
         return out, (hk.next_rng_key(), hk.Linear(1).module_name)
 
     return f

@@ -1,7 +1,7 @@
-"""Every module of haiku once, small: what the conformance table runs.
+"""A small example of every module of haiku, for the tests that are tables.
 
-A row builds the module and calls it on one input. Shapes differ in every axis, so that
-a mixed-up axis shows.
+A row builds the module and calls it on one input. All axes differ in size, so a
+mixed-up axis shows.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ import haiku as hk
 class Row(NamedTuple):
     call: Callable[[Any], Any]
     shape: tuple[int, ...]
-    integers: int = 0  # inputs are whole numbers below this
+    integers: int = 0  # inputs are integers below this number
     module: str = ""
-    batch: int = 0  # the axis of examples
-    time: int | None = None  # the axis of steps, if its length may be symbolic
-    steps: int | None = None  # the axis of steps, if its length must be a number
+    batch: int = 0  # axis of examples
+    time: int | None = None  # axis of steps, if its length may be symbolic
+    steps: int | None = None  # axis of steps, if its length must be a number
 
 
 def _core(make: Callable[[], Any]) -> Callable[[Any], Any]:
     def call(x):
         core = make()
-        # In the dtype of the inputs, so that the step shows what it does with it.
+        # In the dtype of the inputs, so that a step that changes it shows.
         state = jax.tree.map(
             lambda s: s.astype(x.dtype), core.initial_state(x.shape[0])
         )
@@ -108,7 +108,7 @@ ROWS: dict[str, Row] = {
     "Conv2DLSTM": Row(_core(lambda: hk.Conv2DLSTM((5, 6), 3, 3)), _IMAGE),
     "Conv3DLSTM": Row(_core(lambda: hk.Conv3DLSTM((3, 4, 5), 3, 2)), _VOLUME),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
-    # All of one size: each shape of a convolution is compiled once.
+    # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
         lambda x: hk.nets.ResNet(
             (1, 1, 1, 1), 3, channels_per_group=(4, 4, 4, 4), strides=(1, 1, 1, 1)
@@ -129,7 +129,7 @@ ROWS: dict[str, Row] = {
 
 
 def _unrolled(run: Callable[..., Any], make: Callable[[], Any], **options: Any) -> Row:
-    """A core over `[T, B, D]`, its state in the dtype of the inputs."""
+    """Runs a core over `[T, B, D]`, with a state in the dtype of the inputs."""
 
     def call(x):
         core = make()
@@ -140,7 +140,7 @@ def _unrolled(run: Callable[..., Any], make: Callable[[], Any], **options: Any) 
         return run(core, steps, state, **options)
 
     time = 1 if options.get("time_major") is False else 0
-    # JAX's loops take a symbolic length where each step is one turn.
+    # JAX's loops accept a symbolic length if each iteration is one step.
     symbolic = run is hk.dynamic_unroll and "unroll" not in options
     axis = {"time": time} if symbolic else {"steps": time}
     return Row(call, (4, 3, 5), batch=1 - time, **axis)
@@ -166,13 +166,13 @@ def _evaluated(x):
 
 
 def _masked(x):
-    """Attention where a query sees nothing at all, and others what came before."""
+    """Attention to earlier steps only: the first query sees nothing at all."""
     steps = jnp.arange(x.shape[1])
     mask = steps[:, None] > steps[None]
     return hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x, mask[None, None])
 
 
-# What layers are used by, and layers in other uses than those above.
+# Functions that use layers, and layers in other uses than those above.
 USES: dict[str, Row] = {
     **{
         f"{unroll.__name__} of {core}": _unrolled(unroll, make)
@@ -288,7 +288,7 @@ def inputs(row: Row, dtype: Any = np.float32) -> np.ndarray:
     return rng.randn(*row.shape).astype(np.float32).astype(dtype)
 
 
-# Modules that take data_format: how each is built, and the input for channels last.
+# Modules with a data_format: how to build each, and its input with channels last.
 LAYOUTS: dict[str, tuple[Callable[[str], Callable[[Any], Any]], tuple[int, ...]]] = {
     "ConvND": (lambda f: lambda x: hk.ConvND(2, 3, 3, data_format=f)(x), _IMAGE),
     "Conv1D": (lambda f: lambda x: hk.Conv1D(3, 3, data_format=f)(x), _SIGNAL),

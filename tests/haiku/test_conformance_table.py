@@ -1,6 +1,6 @@
-"""Every module through every property; the count of pairs is printed at the end.
+"""Every module through every property; `conftest.py` prints the number of pairs.
 
-float64 needs a process of its own (it is a setting of all of JAX): one for all modules.
+float64 is a global setting of JAX, so all modules share one extra process for it.
 """
 
 import copy
@@ -19,14 +19,13 @@ from module_table import LAYOUTS, ROWS, inputs
 
 import haiku as hk
 
-# A generator that compiles in a tenth of the default one's time.
+# This generator compiles in a tenth of the default's time.
 IMPLEMENTATION = "unsafe_rbg"
 KEY = jax.random.key(3, impl=IMPLEMENTATION)
-PAIRS: set[tuple[str, str]] = set()
 
 
 class Case:
-    """A module, initialised and applied once for all properties."""
+    """A module, initialised and applied once for all its properties."""
 
     def __init__(self, name):
         self.name, self.row = name, ROWS[name]
@@ -76,25 +75,25 @@ def check_vmap(c):
     close(jax.tree.map(lambda y: y[1], out), c.apply(c.params, c.state, other), 1e-4)
 
 
-# Their gradient is not the slope of their output: relu has kinks, quantisers and power
-# iterations stop gradients.
+# Their gradient isn't the slope of their output: relu has kinks, and quantisers and
+# power iterations stop gradients.
 NO_QUOTIENT = ("VanillaRNN", "SpectralNorm", "SNParamsTree")
 
 
 def check_grad(c):
     """The gradient along a direction agrees with a difference quotient."""
-    moves = c.params if c.params else c.x
+    point = c.params if c.params else c.x
 
-    def loss(moving):
-        p, x = (moving, c.x) if c.params else (c.params, moving)
+    def loss(point):
+        p, x = (point, c.x) if c.params else (c.params, point)
         out, _ = c.net.apply(p, c.state, KEY, x)
         return sum(jnp.sum(jnp.sin(y + 0.3)) for y in floats(out))
 
     value_and_grad = jax.jit(jax.value_and_grad(loss))
     rng = np.random.RandomState(1)
-    direction = jax.tree.map(lambda v: rng.randn(*v.shape).astype(np.float32), moves)
-    _, grads = value_and_grad(moves)
-    assert shapes(grads) == shapes(moves)
+    direction = jax.tree.map(lambda v: rng.randn(*v.shape).astype(np.float32), point)
+    _, grads = value_and_grad(point)
+    assert shapes(grads) == shapes(point)
     slope = sum(
         float(jnp.sum(g * d))
         for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(direction))
@@ -104,7 +103,7 @@ def check_grad(c):
     if c.name.startswith("nets.") or c.name in NO_QUOTIENT:
         return
     ahead, behind = (
-        value_and_grad(jax.tree.map(lambda v, d: v + step * d, moves, direction))[0]  # noqa: B023
+        value_and_grad(jax.tree.map(lambda v, d: v + step * d, point, direction))[0]  # noqa: B023
         for step in (1e-2, -1e-2)
     )
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-2, rtol=5e-2, atol=5e-2)
@@ -127,7 +126,7 @@ def check_remat(c):
 
 def check_dtype(dtype, c):
     if c.row.integers:
-        pytest.skip("whole numbers in")
+        pytest.skip("takes integers")
     x = inputs(c.row, dtype)
     params, state = jax.eval_shape(c.net.init, KEY, x)
     assert {p.dtype for p in floats(params)} <= {jnp.dtype(dtype)}
@@ -141,7 +140,7 @@ def check_dtype(dtype, c):
     out, new_state = c.apply(params, state, x)
     assert {y.dtype for y in floats((out, new_state))} == {jnp.dtype(dtype)}
     if c.name.startswith("nets.V"):
-        return  # which vector is nearest is a matter of the last bits
+        return  # the last bits decide which vector is nearest
     close(out, c.out, 1e-5 if dtype == np.float32 else 0.15)
 
 
@@ -197,11 +196,10 @@ PROPERTIES = {
 @pytest.mark.parametrize("name", ROWS)
 def test_property(name, property_name):
     PROPERTIES[property_name](case(name))
-    PAIRS.add((name, property_name))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_channels_first_is_channels_last_transposed(name):
+def test_channels_first_equals_channels_last_transposed(name):
     build, shape = LAYOUTS[name]
     x = np.random.RandomState(0).randn(*shape).astype(np.float32)
     to_first = lambda a: np.moveaxis(a, -1, 1)  # noqa: E731
@@ -212,18 +210,17 @@ def test_channels_first_is_channels_last_transposed(name):
         lambda p: p + 0.1 * np.random.RandomState(p.size).randn(*p.shape), params
     )
     params_first, state_first = jax.eval_shape(first.init, KEY, to_first(x))
-    # The same numbers: kernels as they are, what is one per channel in its new shape.
+    # The same numbers: kernels keep their shape, values per channel are reshaped.
     moved = jax.tree.map(lambda p, q: jnp.reshape(p, q.shape), params, params_first)
     assert jax.tree.structure(moved) == jax.tree.structure(params_first)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), state_first)
     out, _ = jax.jit(last.apply)(params, state, KEY, x)
     out_first, _ = jax.jit(first.apply)(moved, zeros, KEY, to_first(x))
     np.testing.assert_allclose(out_first, to_first(out), rtol=1e-4, atol=1e-4)
-    PAIRS.add((name, "channels first and last"))
 
 
 def float64_problems():
-    """In the process with x64: what goes wrong, by module."""
+    """Runs in the process with x64 and returns the problems by module."""
     problems = {}
     for name, row in ROWS.items():
         net = hk.transform_with_state(row.call)
@@ -236,7 +233,7 @@ def float64_problems():
             problems[name] = f"dtypes {sorted(map(str, have))}"
             continue
         if name.startswith("nets."):
-            continue  # made of the layers that run here
+            continue  # consists of layers that run here
         values = jax.tree.map(
             lambda s: (jnp.ones(s.shape) / (s.size + 1)).astype(s.dtype),
             (params, state),
@@ -247,14 +244,13 @@ def float64_problems():
     return problems
 
 
-def test_float64():
+def test_every_module_keeps_float64():
     environment = {**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
     run = subprocess.run(
         [sys.executable, __file__], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr[-2000:]
     assert json.loads(run.stdout.splitlines()[-1]) == {}
-    PAIRS.update((name, "float64") for name in ROWS)
 
 
 def test_every_module_has_a_row():
@@ -266,19 +262,11 @@ def test_every_module_has_a_row():
         }
 
     public = modules(hk) | modules(hk.nets)
-    # ResNets are ResNet with numbers, and RNNCore and Module have no call of their own.
+    # ResNet18 etc. are a ResNet with other sizes; RNNCore and Module can't be called.
     public -= {hk.Module, hk.RNNCore}
     public = {m for m in public if m.__name__.rstrip("0123456789") != "ResNet"}
     rows = {name.removeprefix("nets.") for name in ROWS}
     assert {m.__name__ for m in public} - rows == set()
-
-
-def test_count_of_pairs(request):
-    """Runs last; under xdist each worker prints its own share."""
-    with request.config.pluginmanager.getplugin(
-        "capturemanager"
-    ).global_and_fixture_disabled():
-        print(f"\nconformance table: {len(PAIRS)} (module, property) pairs hold")
 
 
 if __name__ == "__main__":

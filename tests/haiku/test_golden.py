@@ -1,4 +1,4 @@
-"""What the reference computed: parameters, outputs, states, gradients."""
+"""Parameters, outputs, states and gradients equal those of the reference."""
 
 import base64
 import collections
@@ -34,7 +34,7 @@ def archive():
 
 
 def program(case):
-    """The transformed program of a case, and its inputs."""
+    """The transformed program of a case and its inputs."""
     body = "\n".join("  " + line for line in case["expr"].splitlines())
     scope = {"hk": hk, "jax": jax, "jnp": jnp, "np": np}
     exec(f"def f({', '.join(case['inputs'])}):\n{body}", scope)
@@ -46,13 +46,13 @@ def program(case):
 
 
 def initial(case):
-    """What `init` returns."""
+    """The result of `init`."""
     net, values = program(case)
     return net.init(jax.random.PRNGKey(case.get("seed", 42)), *values)
 
 
 def run(case):
-    """As `make_golden.run_haiku`, but with one compiled call for all but `init`."""
+    """Like `make_golden.run_haiku`, but with one compiled call after `init`."""
     net, values = program(case)
     params, state = initial(case)
     moved = make_golden.perturb(params)
@@ -84,7 +84,7 @@ def run(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_golden(case, archive):
+def test_a_case_equals_the_archive(case, archive):
     result = run(case)
     assert set(result) == set(case["values"])
     for name, have in result.items():
@@ -96,10 +96,10 @@ def test_golden(case, archive):
 
 @pytest.mark.plain_xla
 @pytest.mark.skipif(jax.__version__ != "0.10.2", reason="the archive's JAX is 0.10.2")
-def test_initial_parameters_are_equal_to_the_bit(archive):
+def test_initial_parameters_are_equal_bit_for_bit(archive):
     compared = 0
     for case in CASES:
-        # LAPACK's QR gives other last bits on other CPUs, to the reference too.
+        # The last bits of LAPACK's QR depend on the CPU, for the reference too.
         if "orthogonal" not in case["id"]:
             params, _ = initial(case)
             for name, have in make_golden.flat("params", params).items():
@@ -110,15 +110,15 @@ def test_initial_parameters_are_equal_to_the_bit(archive):
 
 
 @pytest.mark.parametrize("program", NETS)
-def test_nets_paths_shapes_and_dtypes(program):
+def test_nets_have_the_same_paths_shapes_and_dtypes(program):
     want = NETS[program]
     shape = (2, 8) if "Quantizer" in program else (2, 64, 64, 3)
     net = hk.transform_with_state(eval(f"lambda x: {program}", {"hk": hk, "jax": jax}))
     params, state = jax.eval_shape(net.init, jax.random.PRNGKey(0), jnp.ones(shape))
-    assert {"params": _described(params), "state": _described(state)} == want
+    assert {"params": _describe(params), "state": _describe(state)} == want
 
 
-def _described(values):
+def _describe(values):
     return {
         path: {name: [list(x.shape), x.dtype.name] for name, x in named.items()}
         for path, named in values.items()

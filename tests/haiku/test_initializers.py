@@ -1,3 +1,5 @@
+"""Initializers: their distributions, dtypes and errors."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ def draw(init, shape, dtype=jnp.float32, key=0):
 
 
 def draw_fast(init, shape, dtype=jnp.float32):
-    """With a generator that compiles in a tenth of the time; and the key it used."""
+    """Draws with a generator that compiles in a tenth of the time; returns its key."""
     key = jax.random.key(0, impl="unsafe_rbg")
     net = hk.transform(lambda: hk.get_parameter("w", shape, dtype, init=init))
     return net.init(key)["~"]["w"], jax.random.split(key)[1]
@@ -39,7 +41,7 @@ def test_uniform_stays_between_its_bounds():
 
 
 @pytest.mark.plain_xla
-def test_draws_are_the_operations_one_by_one_to_the_last_bit():
+def test_compiled_draws_equal_single_operations_bit_for_bit():
     key = jax.random.split(jax.random.PRNGKey(0))[1]
     normal = jax.random.normal(key, (30, 7))
     truncated = jax.random.truncated_normal(key, -2.0, 2.0, (30, 7))
@@ -56,7 +58,7 @@ def test_draws_are_the_operations_one_by_one_to_the_last_bit():
 @pytest.mark.parametrize(
     "number", [0.5, np.float64(0.5), np.array(0.5), jnp.array(0.5)]
 )
-def test_numbers_of_any_kind_draw_the_same(number):
+def test_every_kind_of_number_gives_the_same_draw(number):
     same = lambda a, b: np.testing.assert_array_equal(draw(a, (3, 4)), draw(b, (3, 4)))  # noqa: E731
     same(I.RandomNormal(number, number), I.RandomNormal(0.5, 0.5))
     same(I.TruncatedNormal(number, number), I.TruncatedNormal(0.5, 0.5))
@@ -82,7 +84,9 @@ def test_numbers_of_any_kind_draw_the_same(number):
     ],
 )
 @pytest.mark.parametrize("distribution", ["normal", "truncated_normal", "uniform"])
-def test_variance_scaling(shape, axes, fan_in, fan_out, distribution):
+def test_variance_scaling_divides_by_the_fan(
+    shape, axes, fan_in, fan_out, distribution
+):
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     for mode, fan in fans.items():
         init = I.VarianceScaling(2.0, mode, distribution, fan_in_axes=axes)
@@ -94,18 +98,18 @@ def test_variance_scaling(shape, axes, fan_in, fan_out, distribution):
             limit = np.sqrt(3 * variance)
             want = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
         else:
-            # The standard deviation of a standard normal cut off at two.
+            # The standard deviation of a standard normal truncated at two.
             stddev = np.sqrt(variance) / 0.87962566
             want = stddev * jax.random.truncated_normal(key, -2, 2, shape)
         np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
 
 
-def test_variance_scaling_by_a_traced_scale():
+def test_variance_scaling_accepts_arrays_but_no_tracer():
     def norm(scale):
         net = hk.transform(lambda: I.VarianceScaling(scale)((4, 3), jnp.float32))
         return jnp.sum(net.apply({}, jax.random.PRNGKey(0)) ** 2)
 
-    def unchecked(scale):  # `scale < 0` is not known while tracing
+    def unchecked(scale):  # `scale < 0` is unknown while tracing
         return norm(scale)
 
     with pytest.raises(jax.errors.TracerBoolConversionError):
@@ -123,31 +127,31 @@ def test_orthogonal_slices_are_orthonormal(shape, axis):
     np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-5)
 
 
-def test_identity():
+def test_identity_fills_the_last_two_axes():
     w = draw(I.Identity(2.0), (3, 2, 4))
     np.testing.assert_array_equal(w, np.broadcast_to(2 * np.eye(2, 4), (3, 2, 4)))
 
 
-def test_constant():
+def test_a_constant_broadcasts_to_the_shape():
     assert (draw(I.Constant(2.5), (2, 3)) == 2.5).all()
     np.testing.assert_array_equal(draw(I.Constant([1, 2]), (3, 2)), [[1, 2]] * 3)
     assert draw(I.Constant(2), (), jnp.int32).dtype == jnp.int32
 
 
-def test_uniform_scaling():
+def test_uniform_scaling_keeps_its_limit():
     w = np.asarray(draw(I.UniformScaling(2.0), (12, 500)))
     assert 0.98 < np.abs(w).max() <= 1.0  # 2 * sqrt(3 / 12)
 
 
 @pytest.mark.parametrize("init", [I.RandomNormal(2 + 3j), I.TruncatedNormal(1.0, 1j)])
-def test_complex(init):
+def test_complex_draws_have_both_parts(init):
     w = draw(init, (50, 40), jnp.complex64)
     assert w.dtype == jnp.complex64
     assert np.asarray(w).imag.std() > 0.5
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_precision(dtype):
+def test_draws_keep_half_precision(dtype):
     for init in (I.RandomNormal(), I.TruncatedNormal(), I.RandomUniform()):
         assert draw(init, (3, 4), dtype).dtype == dtype
 
@@ -169,7 +173,7 @@ def test_half_precision(dtype):
         (I.Identity(), (20,), jnp.float32, r"at least a 2D shape. Got: \(20,\)"),
     ],
 )
-def test_what_cannot_be_drawn(init, shape, dtype, message):
+def test_wrong_shapes_and_dtypes_raise(init, shape, dtype, message):
     with pytest.raises(ValueError, match=message):
         draw(init, shape, dtype)
 
@@ -182,6 +186,12 @@ def test_what_cannot_be_drawn(init, shape, dtype, message):
         ({"distribution": "gaussian"}, "truncated_normal"),
     ],
 )
-def test_variance_scaling_options(arguments, message):
+def test_wrong_options_of_variance_scaling_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         I.VarianceScaling(**arguments)
+
+
+def test_fan_in_axes_out_of_range_raise():
+    init = I.VarianceScaling(fan_in_axes=[5])
+    with pytest.raises(IndexError, match=r"fan_in_axes \(5,\).*\(2, 3, 4\)"):
+        draw(init, (2, 3, 4))

@@ -1,4 +1,4 @@
-"""`hk.experimental.pack`: parameters in one vector."""
+"""`hk.data_structures.pack`: parameters packed into one vector."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import haiku as hk
-from haiku.experimental import Packed, pack, unpack
+from haiku.data_structures import Packed, pack, unpack
 
 TREE = {
     "a": {"w": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.float32(7)},
@@ -26,7 +26,7 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-def test_there_and_back():
+def test_unpack_reverses_pack():
     packed = pack(TREE)
     assert [(x.shape, x.dtype.name) for x in jax.tree.leaves(packed)] == [
         ((7,), "float32"),
@@ -39,7 +39,7 @@ def test_there_and_back():
     assert "5 arrays" in repr(packed)
 
 
-def test_equal_layouts_are_one_and_compile_once():
+def test_equal_layouts_compile_once():
     traced = []
 
     @jax.jit
@@ -57,7 +57,7 @@ def test_equal_layouts_are_one_and_compile_once():
     assert jax.tree.structure(pack(TREE)) != jax.tree.structure(pack({"a": TREE["a"]}))
 
 
-def test_more_axes_in_front():
+def test_vectors_may_have_leading_axes():
     members = [jax.tree.map(lambda x, i=i: x + i, TREE) for i in range(3)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *map(pack, members))
     got = unpack(stacked)
@@ -66,7 +66,7 @@ def test_more_axes_in_front():
     np.testing.assert_array_equal(mapped, [15, 21, 27])
 
 
-def test_training_as_with_dicts():
+def test_training_equals_that_with_dicts():
     net = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([5, 4, 1])(x)))
     x = jnp.asarray(np.random.default_rng(0).normal(size=[8, 3]), "float32")
     params = net.init(jax.random.key(0), x)
@@ -92,7 +92,7 @@ def test_training_as_with_dicts():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_the_gradient_joins_once():
+def test_the_gradient_is_one_concatenation():
     packed = pack({str(i): np.ones([3], np.float32) for i in range(9)})
 
     def loss(packed):
@@ -106,7 +106,7 @@ def test_the_gradient_joins_once():
     np.testing.assert_array_equal(direction, 54)
 
 
-def test_bad_input():
+def test_wrong_trees_and_vectors_raise():
     with pytest.raises(TypeError, match=r"\['a'\]\['b'\] is str 'x': leave it out"):
         pack({"a": {"b": "x"}})
     with pytest.raises(TypeError, match="pack returned, got dict"):

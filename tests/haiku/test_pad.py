@@ -1,8 +1,10 @@
+"""Padding functions, and paddings per axis."""
+
 import pytest
 
 import haiku as hk
 
-WINDOW = 4  # even, so that `same` has to choose a side
+WINDOW = 4  # even, so `same` has to choose a side
 
 
 @pytest.mark.parametrize(
@@ -15,7 +17,7 @@ WINDOW = 4  # even, so that `same` has to choose a side
         (hk.pad.reverse_causal, (0, 3)),
     ],
 )
-def test_zeros_before_and_after(padding, zeros):
+def test_padding_functions_count_zeros_before_and_after(padding, zeros):
     assert padding(WINDOW) == zeros
     assert hk.pad.create(padding, kernel=WINDOW, rate=1, n=2) == (zeros, zeros)
 
@@ -25,12 +27,12 @@ def test_rate_widens_the_window():
     assert hk.pad.create_from_padfn(hk.pad.full, (3, 2), (2, 5), 2) == ((4, 4), (5, 5))
 
 
-def test_one_function_per_axis():
+def test_each_axis_may_have_its_own_function():
     functions = (hk.pad.causal, hk.pad.full)
     assert hk.pad.create_from_padfn(functions, 3, 1, 2) == ((2, 0), (2, 2))
 
 
-def test_numbers():
+def test_pairs_of_numbers_apply_to_one_or_all_axes():
     assert hk.pad.create_from_tuple((1, 2), 3) == ((1, 2),) * 3
     assert hk.pad.create_from_tuple([(1, 2)], 2) == ((1, 2), (1, 2))
     assert hk.pad.create([(1, 2), (3, 4)], 3, 1, 2) == ((1, 2), (3, 4))
@@ -48,7 +50,7 @@ def test_numbers():
         (3, False),
     ],
 )
-def test_is_padfn(padding, is_function):
+def test_is_padfn_recognises_functions(padding, is_function):
     assert hk.pad.is_padfn(padding) is is_function
 
 
@@ -66,6 +68,6 @@ def test_is_padfn(padding, is_function):
         (lambda: hk.pad.create_from_tuple("SAME", 1), "SAME"),
     ],
 )
-def test_bad_padding(call, message):
+def test_wrong_paddings_raise(call, message):
     with pytest.raises(TypeError, match=message):
         call()

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import haiku as hk
-from haiku._core.runs.frame import frames, lifting
+from haiku._core.runs.frame import frames
+from haiku._core.runs.lifting import lifting
 from haiku._core.variables import hooks
 
 NUMBER = int(os.environ.get("RANDOM_PROGRAMS", "8"))

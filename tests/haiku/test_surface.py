@@ -1,4 +1,4 @@
-"""The reference's public names, their signatures, and the attributes of its layers."""
+"""Our names, signatures and attributes of layers include those of the reference."""
 
 import dataclasses
 import importlib
@@ -19,7 +19,7 @@ NAMES = [
     (module, name)
     for module, names in API.items()
     for name in names
-    # A flax.linen.Module: most of what it lists is flax's own.
+    # A flax.linen.Module: most of its listed names belong to flax.
     if (module, name) != ("haiku.experimental.flax", "Module")
 ]
 
@@ -29,7 +29,7 @@ def _get(module, name):
 
 
 def _parameters(signature):
-    """`name`, `name=default`, `*args`, `name [kw]`: as the API files write them."""
+    """Parameters in the form of the API files: `name`, `name=`, `*args`, `a [kw]`."""
     found = []
     for p in signature.parameters.values():
         text = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "") + p.name
@@ -52,7 +52,7 @@ def _assert_compatible(f, wanted):
     signature = inspect.signature(f)
     have = _parameters(signature)
     want = [_without_default(text) for text in wanted]
-    # We may add keywords of our own behind; what is there keeps its place and kind.
+    # We may append keywords; the reference's parameters keep their place and kind.
     assert [p for p in have if p in want] == want, (have, want)
     for extra in set(have) - set(want):
         assert "=" in extra or extra.startswith("*"), (
@@ -65,7 +65,7 @@ def _assert_compatible(f, wanted):
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES, ids=[".".join(x) for x in NAMES])
-def test_name(module, name):
+def test_the_name_has_a_compatible_signature(module, name):
     wanted = API[module][name]
     have = _get(module, name)
     if wanted["kind"] == "value":
@@ -84,7 +84,7 @@ def test_name(module, name):
 
 
 def _assert_member(cls, member, described):
-    # Annotated without a value: an attribute that instances get.
+    # An annotation without a value declares an attribute of instances.
     annotated = any(member in vars(c).get("__annotations__", {}) for c in cls.__mro__)
     fields = (
         {f.name for f in dataclasses.fields(cls)}
@@ -97,7 +97,7 @@ def _assert_member(cls, member, described):
 
 
 IMAGE = jnp.ones((1, 6, 6, 4))
-BUILT = {  # How each was built, and called, when its attributes were listed.
+BUILT = {  # The constructor and the call used when the attributes were listed.
     "Linear": (lambda: hk.Linear(3), jnp.ones((2, 4))),
     "Bias": (lambda: hk.Bias(), jnp.ones((2, 4))),
     "Sequential": (lambda: hk.Sequential([hk.Linear(3)]), jnp.ones((2, 4))),
@@ -153,7 +153,7 @@ BUILT = {  # How each was built, and called, when its attributes were listed.
         None,
     ),
 }
-# Others, such as functions and initialisers, are listed by their type's name.
+# The lists show other values, such as functions, only by the name of their type.
 PLAIN = (int, float, bool, str, tuple, type(None), slice)
 
 
@@ -162,7 +162,7 @@ def test_every_listed_layer_is_built():
 
 
 @pytest.mark.parametrize("kind", ATTRIBUTES)
-def test_attributes(kind):
+def test_a_layer_has_the_listed_attributes(kind):
     listed = ATTRIBUTES[kind]
     build, args = BUILT[kind]
 
@@ -193,7 +193,7 @@ PUBLIC = sorted({*API, "haiku.surgery", "haiku.views", "haiku.interop.flax"})
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_completion_shows_public_names_alone(name):
+def test_completion_shows_only_public_names(name):
     module = importlib.import_module(name)
     shown = dir(module)
     assert set(API.get(name, ())) <= set(shown)

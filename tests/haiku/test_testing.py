@@ -1,4 +1,4 @@
-"""hk.testing.transform_and_run."""
+"""`hk.testing.transform_and_run`."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import haiku as hk
 run = hk.testing.transform_and_run
 
 
-def keys_and_phase(seen):
+def record_phase_and_key(seen):
     def f(x=None):
         seen.append((hk.running_init(), hk.maybe_next_rng_key()))
         return x
@@ -18,13 +18,13 @@ def keys_and_phase(seen):
     return f
 
 
-def test_runs_init_then_apply():
+def test_it_runs_init_then_apply():
     seen = []
-    assert run(keys_and_phase(seen))(3) == 3
+    assert run(record_phase_and_key(seen))(3) == 3
     assert [phase for phase, _ in seen] == [True, False]
 
 
-def test_keeps_name_and_arguments():
+def test_it_keeps_name_and_arguments():
     @run
     def f(x, *, scale=1):
         """Docs."""
@@ -34,7 +34,7 @@ def test_keeps_name_and_arguments():
     np.testing.assert_array_equal(f(jnp.ones([1, 3]), scale=2), [[6, 6]])
 
 
-def test_as_a_decorator_with_options_and_of_methods():
+def test_it_decorates_methods_with_options():
     class Case:
         @run(run_apply=False)
         def init_only(self, x):
@@ -48,21 +48,21 @@ def test_as_a_decorator_with_options_and_of_methods():
     assert Case().both(2)[::2] == ("Case", 2)
 
 
-def test_seeds():
+def test_init_and_apply_get_successive_seeds():
     def draw(rng):
         return hk.transform(lambda: hk.next_rng_key()).apply({}, rng)
 
     for seed in (42, 7):
         seen = []
-        run(keys_and_phase(seen), seed=seed)()
+        run(record_phase_and_key(seen), seed=seed)()
         np.testing.assert_array_equal(seen[0][1], draw(jax.random.PRNGKey(seed)))
         np.testing.assert_array_equal(seen[1][1], draw(jax.random.PRNGKey(seed + 1)))
     seen = []
-    run(keys_and_phase(seen), seed=None)()
+    run(record_phase_and_key(seen), seed=None)()
     assert [key for _, key in seen] == [None, None]
 
 
-def test_state_is_threaded_from_init_to_apply():
+def test_state_passes_from_init_to_apply():
     @run
     def f():
         count = hk.get_state("count", [], init=jnp.zeros)
@@ -72,7 +72,7 @@ def test_state_is_threaded_from_init_to_apply():
     assert f() == 0 == f()
 
 
-def test_jax_transform_and_map_rng():
+def test_jax_transform_gets_mapped_keys():
     seen = []
 
     def map_rng(key):
@@ -83,19 +83,19 @@ def test_jax_transform_and_map_rng():
     def f(x):
         w = hk.get_parameter("w", [], init=jnp.ones)
         assert isinstance(w, jax.core.Tracer)
-        return jax.lax.psum(w, "i") + x  # Arguments are closed over.
+        return jax.lax.psum(w, "i") + x  # `x` is closed over, so it isn't mapped.
 
     assert f(2.0).tolist() == [3.0]
     assert len(seen) == 2
 
 
 @pytest.mark.parametrize("f", [3, "seed"])
-def test_not_a_function(f):
+def test_other_values_than_functions_raise(f):
     with pytest.raises(TypeError, match="takes a function, got"):
         run(f)
 
 
-def test_not_a_seed():
+def test_a_wrong_seed_raises():
     with pytest.raises(TypeError, match="integer or None, got 'a'"):
         run(lambda: 0, seed="a")()
 

@@ -24,11 +24,11 @@ from haiku import _text
         (jax.random.key(0).dtype, "key<fry>"),
     ],
 )
-def test_dtype_text(dtype, text):
+def test_dtypes_are_shortened(dtype, text):
     assert _text.dtype_text(dtype) == text
 
 
-def test_array_text():
+def test_arrays_show_dtype_and_shape():
     assert _text.array_text(np.ones([], np.float32)) == "f32[]"
     assert _text.array_text(np.ones([1, 2], np.int8)) == "s8[1,2]"
 
@@ -46,7 +46,7 @@ def test_array_text():
         (5e20, "500000000.00 TB"),
     ],
 )
-def test_bytes_text(count, text):
+def test_bytes_get_a_decimal_unit(count, text):
     assert _text.bytes_text(count) == text
 
 
@@ -60,11 +60,11 @@ def test_bytes_text(count, text):
         (10**19, "1e+04 P", "1e+04 Pflops"),
     ],
 )
-def test_count_text(count, text, with_unit):
+def test_counts_get_a_decimal_prefix(count, text, with_unit):
     assert _text.count_text(count) == text
     assert _text.count_text(count, "flops") == with_unit
 
 
-def test_titled():
+def test_a_title_names_the_kind_if_there_is_one():
     assert _text.titled("net", "MLP") == "net (MLP)"
     assert _text.titled("net", "") == _text.titled("net", None) == "net"

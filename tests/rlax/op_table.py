@@ -1,7 +1,7 @@
-"""Every op of RLax with its arguments for one stream: the rows of the tables of tests.
+"""Every op of RLax with arguments for one stream, for tests that run them all.
 
-A row is a function, and the kinds and shapes of its arguments; whether time leads is
-which of the two tables it stands in.
+A row holds a function, and the kinds and shapes of its arguments. Time is the leading
+axis of the ops in `SEQUENCES`.
 """
 
 import functools
@@ -16,7 +16,7 @@ T, A, B = 5, 3, 2
 
 
 def atoms(like):
-    """As many as like has logits, which may be a symbolic number."""
+    """As many atoms as like has logits; the number may be symbolic."""
     steps = jax.lax.iota(like.dtype, like.shape[-1])
     return 4 * steps / (like.shape[-1] - 1) - 2
 
@@ -433,9 +433,9 @@ SEQUENCES = {  # time leads; a batch may follow
     ),
 }
 OPS = TRANSITION | SEQUENCES
-# The derivative of a sampler, which takes seconds to compile, and no one takes.
+# The derivative of a sampler takes seconds to compile, and nobody needs it.
 NO_GRADIENT = {"add_dirichlet_noise"}
-# These keep a state, or weights, of single precision.
+# These keep a state or weights in single precision.
 KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart"}
 
 

@@ -1,4 +1,4 @@
-"""Bad input: each line raises an error that names the argument, and says what to do."""
+"""Bad input: each call raises an error that names the argument and the remedy."""
 
 import jax
 import jax.numpy as jnp
@@ -169,10 +169,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_raises(message):
+def test_bad_argument_raises_an_error_that_names_it(message):
     with pytest.raises((AssertionError, ValueError, TypeError), match=message) as error:
         BAD[message]()
-    # Our own words, not the failure of some line inside.
+    # Our message, not the failure of a line inside.
     assert str(error.value)
 
 
@@ -250,7 +250,7 @@ def test_error_names_the_op_that_was_called(message):
 
 
 def test_error_of_a_batch_says_vmap():
-    with pytest.raises(rlax.ContractError, match=r"For a batch, jax.vmap\(q_learning"):
+    with pytest.raises(rlax.ContractError, match=r"Use jax.vmap\(q_learning\) for"):
         rlax.q_learning(Q, A3, V3, D3, Q)
     with pytest.raises(rlax.ContractError) as error:
         rlax.q_learning(V3, 0, 1.0, 0.9, 1.0)
@@ -271,7 +271,7 @@ def under_jit(q, a):
 
 @pytest.mark.parametrize("action", [-1, 3])
 def test_action_out_of_range_gives_nan_under_jit(action):
-    """As on a device array outside it: a check would have to wait for the device."""
+    """As it does for a JAX array outside: a check would wait for the device."""
     q = jnp.linspace(0.0, 1.0, 3)
     assert all(jnp.isnan(x) for x in under_jit(q, action))
     assert jnp.isnan(rlax.q_learning(q, jnp.asarray(action), 1.0, 0.9, q))
@@ -281,7 +281,7 @@ def test_action_out_of_range_gives_nan_under_jit(action):
 
 
 def test_device_arrays_are_not_read_back():
-    """Out of range on a device: no error, since none could be raised under jit."""
+    """Out of range in a JAX array: no error, since jit couldn't raise one."""
     error = rlax.td_learning(1.0, 1.0, jnp.float32(1.5), 1.0)
     np.testing.assert_allclose(error, 1.5)
     with jax.transfer_guard_device_to_host("disallow"):

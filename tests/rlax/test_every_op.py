@@ -1,7 +1,7 @@
 """Every op through jit, vmap, grad, dtypes, leak checks, time-major batches.
 
-The table of ops is `op_table.py`.
-The float64 column needs a process of its own (JAX_ENABLE_X64): this file, as a program.
+The table of ops is `op_table.py`. The test in float64 runs this file as a program,
+since it needs a process with JAX_ENABLE_X64.
 """
 
 import os
@@ -23,7 +23,7 @@ from op_table import (
     leaves_of,
 )
 
-# In bfloat16: other random numbers are drawn, or rounding moves a value across a bin.
+# In bfloat16 these draw other random numbers, or round a value into another bin.
 NOT_COMPARED = {
     *("two_hot", "squashed_gaussian", "gaussian_diagonal", "add_gaussian_noise"),
     *("add_ornstein_uhlenbeck_noise", "add_dirichlet_noise", "policy_targets"),
@@ -52,8 +52,8 @@ def value_and_gradients(name):
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_jit_vmap_grad_without_leaks(name):
-    """Each lane of a vmapped op and its gradient is what one stream gives."""
+def test_lanes_of_jit_vmap_grad_equal_single_calls(name):
+    """For an op and for its gradient."""
     batch = arguments(name, lead=(B,))
     with jax.checking_leaks():
         together = jax.jit(jax.vmap(value_and_gradients(name)))(*batch)
@@ -66,7 +66,7 @@ def test_jit_vmap_grad_without_leaks(name):
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_bfloat16(name):
+def test_bfloat16_comes_out_where_it_goes_in(name):
     narrow = [x.astype(jnp.bfloat16) if is_float(x) else x for x in arguments(name)]
 
     @jax.jit
@@ -100,7 +100,7 @@ def test_time_major_batch_equals_vmap_over_axis_one(name):
 
 
 def check_float64():
-    """Every op in double precision: dtypes, and values beside single precision."""
+    """Compares every op in double precision with single precision."""
     assert jax.config.jax_enable_x64
     wide = {name: arguments(name, dtype=np.float64) for name in OPS}
     single = jax.tree.map(lambda x: x.astype(jnp.float32) if is_float(x) else x, wide)
@@ -118,7 +118,7 @@ def check_float64():
                 np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_float64():
+def test_float64_comes_out_where_it_goes_in():
     env = {**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__],

@@ -43,7 +43,7 @@ def program(case):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name, archive):
+def test_case_gives_the_archived_values_and_gradients(name, archive):
     case = CASES[name]
     f = program(case)
     inputs = {

@@ -1,6 +1,6 @@
-"""Every op under the settings that JAX users have; the count is printed at the end.
+"""Every op under the settings that JAX users have.
 
-What can be seen when an op is traced is seen so: nothing is compiled for it.
+Ops are traced, not compiled, which shows shapes, dtypes and what is refused.
 """
 
 import contextlib
@@ -26,7 +26,6 @@ from op_table import (
 
 import rlax
 
-PAIRS: set[tuple[str, str]] = set()
 HALVES = (jnp.bfloat16, jnp.float16)
 
 
@@ -52,7 +51,7 @@ def outlines(name, **options):
 
 
 def resized(name, time, lead=()):
-    """The arguments of a sequence op with another length, and a batch behind it."""
+    """The arguments of a sequence op with another length, and a batch after time."""
     return [
         jax.ShapeDtypeStruct((x.shape[0] - T + time, *lead, *x.shape[1:]), x.dtype)
         for x in arguments(name)
@@ -64,7 +63,7 @@ def halved(args, dtype):
 
 
 def symbols(*names):
-    # What a caller says who wants two neighbours of a memory of any size.
+    # Two neighbours need a memory of at least two.
     scope = export.SymbolicScope([f"{name} >= 2" for name in names])
     return [export.symbolic_shape(name, scope=scope)[0] for name in names]
 
@@ -106,8 +105,8 @@ def symbolic_batch(name):
     assert all(x.shape[0] == b for x in out)
 
 
-# What the algorithm must know as a number: how many samples are the best half, and
-# the atoms among which `jnp.searchsorted` looks.
+# These need sizes as numbers: how many samples are the best half, and how many atoms
+# `jnp.searchsorted` searches.
 NEEDS_NUMBERS = {
     *("vmpo_loss", "vmpo_weights", "categorical_td_learning", "categorical_q_learning"),
     *("categorical_double_q_learning", "categorical_l2_project"),
@@ -115,7 +114,7 @@ NEEDS_NUMBERS = {
 
 
 def symbolic_sizes(name):
-    """Every axis that has not A elements (or 2, or 3) of any size, without vmap."""
+    """Axes of 4, 5 and 6 elements get symbolic sizes; without vmap."""
     sizes = {4: "s", 5: "t", 6: "u"}
     used = {n for x in arguments(name) for n in x.shape if n in sizes}
     names = dict(zip(used, symbols(*(sizes[n] for n in used))))
@@ -129,7 +128,7 @@ def symbolic_sizes(name):
 
 
 def symbolic_time(name):
-    """Time and a batch behind it, both of any size."""
+    """Time and the batch after it get symbolic sizes."""
     t, b = symbols("t", "b")
     sizes = (T, 7)
     want = [
@@ -185,7 +184,7 @@ def vmap_of_grad(name):
 
 
 def remat_and_scan(name):
-    """Inside a scan and a checkpoint, as a loss in a training loop is."""
+    """Inside a scan and a checkpoint, like a loss in a training loop."""
     args = arguments(name)
 
     def body(carry, _):
@@ -203,7 +202,7 @@ def numpy_closed_over(name):
 
 
 def numpy_keys(name):
-    """Keys as NumPy arrays: of the old kind, which is the one that they can hold."""
+    """Keys as NumPy arrays, which can only hold legacy keys."""
     with pytest.MonkeyPatch.context() as patch:
         of_numpy = np.asarray(jax.random.PRNGKey(0))
         patch.setattr(op_table, "key", lambda: of_numpy)
@@ -211,7 +210,7 @@ def numpy_keys(name):
 
 
 def lists(name):
-    """Lists of Python numbers where an array is meant."""
+    """Lists of Python numbers instead of arrays."""
     args = arguments(name)
     out = jax.eval_shape(lambda: leaves_of(name)(*(x.tolist() for x in args)))
     want = jax.eval_shape(leaves_of(name), *args)
@@ -237,12 +236,11 @@ CASES = [(name, setting) for setting, (_, rows) in SETTINGS.items() for name in 
 @pytest.mark.parametrize(("name", "setting"), CASES)
 def test_setting(name, setting):
     SETTINGS[setting][0](name)
-    PAIRS.add((name, setting))
 
 
 def test_every_public_op_has_a_row():
     source = inspect.getsource(op_table)
-    # Classes that ops return or take, and what the rows call by another name.
+    # Classes that ops take or return, which the rows use under other names.
     by_other_names = {
         "ContractError",
         "EmaMoments",
@@ -252,9 +250,3 @@ def test_every_public_op_has_a_row():
     }
     missing = {n for n in rlax.__all__ if f"rlax.{n}" not in source}
     assert missing <= by_other_names
-
-
-def test_the_count_of_pairs(request):
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\nsettings of rlax: {len(PAIRS)} of {len(CASES)} (op, setting) pairs")

@@ -4,6 +4,7 @@ import collections.abc
 import inspect
 import json
 import pathlib
+import pydoc
 import re
 
 import pytest
@@ -33,7 +34,7 @@ def described(default):
 
 
 def parameters(f):
-    """Names with defaults, and how each may be passed."""
+    """Names with defaults, and the kind of each."""
     described_, kinds = [], []
     for p in inspect.signature(f).parameters.values():
         stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
@@ -49,14 +50,26 @@ def test_every_name_is_listed_once():
     assert all(hasattr(rlax, name) for name in rlax.__all__)
 
 
+# The reference hides arguments that it takes: its signature of `clip_gradient` is
+# `(*args, **kwargs)`, and those of three `transformed_*` lack the pair in front.
+TAKEN_THERE = {"clip_gradient": ["x", "gradient_min", "gradient_max"]} | {
+    name: ["tx_pair", *SURFACE[name]["params"]]
+    for name in (
+        "transformed_general_off_policy_returns_from_action_values",
+        "transformed_lambda_returns",
+        "transformed_n_step_returns",
+    )
+}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_has_the_reference_parameters_first(name):
-    wanted = SURFACE[name]["params"]
-    # "x=1 [kw]" took a keyword only: ours takes it by position too.
+    wanted = TAKEN_THERE.get(name, SURFACE[name]["params"])
+    # "x=1 [kw]" is a keyword only there; here it may come by position too.
     wanted = [p.removesuffix(" [kw]") for p in wanted]
     have, kinds = parameters(getattr(rlax, name))
     assert have[: len(wanted)] == wanted
-    # What we add comes by keyword alone, and has a default.
+    # Our additions are keywords only, and have defaults.
     for added, kind in zip(have[len(wanted) :], kinds[len(wanted) :]):
         assert kind is inspect.Parameter.KEYWORD_ONLY
         assert "=" in added
@@ -83,12 +96,12 @@ def test_value_has_the_reference_type(name):
     assert type(getattr(rlax, name)).__name__ == SURFACE[name]["type"]
 
 
-# One line says it all: `logit` is "log(x / (1 - x))".
+# One line documents these: `logit` is "log(x / (1 - x))".
 ONE_LINERS = ("identity", "sigmoid", "logit", "signed_logp1", "signed_expm1")
 
 
 def documented(doc):
-    """The names that the Args of a docstring explain."""
+    """The arguments that a docstring explains."""
     found = re.search(r"^Args:\n((?: .*\n|\n)*)", doc, re.MULTILINE)
     section = found[1] if found else ""
     lines = re.findall(r"^  ((?:\*{0,2}\w+(?:, )?)+):", section, re.MULTILINE)
@@ -98,7 +111,27 @@ def documented(doc):
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - set(ONE_LINERS)))
 def test_function_explains_its_arguments(name):
     doc = inspect.getdoc(getattr(rlax, name))
-    explained = documented(doc)
-    if not {"args", "kwargs"} <= explained:  # Those are the arguments of another op.
-        assert set(inspect.signature(getattr(rlax, name)).parameters) <= explained
+    assert set(inspect.signature(getattr(rlax, name)).parameters) <= documented(doc)
     assert "\nReturns:\n" in doc or name.startswith("transpose_")
+
+
+CALLABLES = sorted(n for n in rlax.__all__ if callable(getattr(rlax, n)))
+# These take any number of arguments, under a name that says which.
+VARIADIC = {"compose_tx": "tx_list", "tree_fn": "unmapped_kwargs"}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_signature_shows_every_argument(name):
+    f = getattr(rlax, name)
+    for p in inspect.signature(f).parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            assert p.name == VARIADIC[name]
+        elif inspect.isfunction(f):
+            assert p.annotation not in (p.empty, "Any")
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN_THERE))
+def test_help_shows_arguments_that_the_reference_hides(name):
+    text = pydoc.plain(pydoc.render_doc(getattr(rlax, name)))
+    assert f"{name}({TAKEN_THERE[name][0]}: " in text
+    assert "*args" not in text

@@ -9,7 +9,7 @@ import rlax
 q_tm1, q_t = jnp.ones([3]), jnp.ones([3])
 error: jax.Array = rlax.q_learning(q_tm1, 1, 0.5, 0.9, q_t)
 by_name: jax.Array = rlax.q_learning(
-    q_tm1=q_tm1, a_tm1=np.int32(1), r_t=0.5, discount_t=0.9, q_t=[0.0, 1.0, 2.0]
+    q_tm1=q_tm1, a_tm1=np.int32(1), r_t=0.5, discount_t=0.9, q_t=np.arange(3.0)
 )
 batched = jax.vmap(rlax.q_learning)
 returns: jax.Array = rlax.lambda_returns(q_t, q_t, q_t, 0.9, mask_t=None)
@@ -40,6 +40,8 @@ def safe(x: jax.Array) -> jax.Array:
 # What must not pass.
 text: str = rlax.q_learning(q_tm1, 1, 0.5, 0.9, q_t)  # error: an array
 rlax.q_learning(q_tm1, 1, 0.5, 0.9)  # error: q_t is missing
+rlax.q_learning(q_tm1, "up", 0.5, 0.9, q_t)  # error: not an array
+rlax.transformed_lambda_returns(q_t, q_t, q_t)  # error: the pair comes first
 rlax.q_learning(q_tm1, a=1, r_t=0.5, discount_t=0.9, q_t=q_t)  # error: it is a_tm1
 rlax.lambda_returns(q_t, q_t, q_t, 0.9, False, q_t)  # error: masks come by name
 rlax.qlearning(q_tm1)  # error: a typing mistake

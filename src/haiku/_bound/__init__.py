@@ -1,11 +1,10 @@
-"""Models bound to their parameters: pytrees that call like modules.
+"""Models outside of transformed functions: pytrees that call like their modules.
 
-`bind` says what is bound, its `init` and `to` say to which parameters. Everything here
-is `transform` and its pair of pure functions behind an object; nothing is stored that
-`params` and `state` do not show, and no change of state is lost without an error.
+`bind` says which model, `init` and `to` which parameters. Everything here is
+`transform` and its pair of pure functions behind an object; nothing is stored that
+`params`, `state` and `hooks` do not show, and no change of state is lost in silence.
 """
 
-from haiku._bound.binding import Binding as Binding
-from haiku._bound.binding import bind as bind
+from haiku._bound.bind import bind as bind
 from haiku._bound.bound_model import Bound as Bound
 from haiku._bound.bound_model import StateChangedError as StateChangedError

@@ -1,4 +1,4 @@
-"""Pair: what `hk.transform` or its kin returned, bound; its own functions run."""
+"""Pair: a bound result of `hk.transform` or its kin, whose functions are called."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import jax
 
-from haiku._bound.bound_net import PART, Names, Outcome, differing
+from haiku._bound.bound_net import Names, Outcome, differing, entered
 from haiku._core import (
     Blueprint,
     MultiTransformed,
@@ -26,10 +26,10 @@ PAIRS = (
 
 
 class Pair:
-    """What `hk.transform` or one of its kin returned; its own functions are called.
+    """A result of `hk.transform` or one of its kin; its functions are called.
 
     Args:
-      pair: The pair.
+      pair: The result.
     """
 
     def __init__(self, pair: Any):
@@ -55,18 +55,26 @@ class Pair:
         )
         return f"{type(self.pair).__name__}({inside})"
 
-    def init(self, rng: Any, use: Callable[..., Any] | None, args: Any, kwargs: Any):
-        """What its `init` returns."""
+    def init(
+        self,
+        rng: Any,
+        use: Callable[..., Any] | None,
+        args: Any,
+        kwargs: Any,
+        held: Any,
+    ) -> tuple[Any, Any]:
+        """Parameters and state, made by its `init`."""
         if use is not None:
             raise TypeError(
-                f"`init_with` takes a blueprint or a function, and {_kind(self.pair)} "
-                "has an `init` of its own: write `hk.bind(pair).init(key, x)`."
+                f"`init_with` is for blueprints and functions; {_kind(self.pair)} has "
+                "its own `init`: write `hk.bind(pair).init(key, x)`."
             )
-        made = self.pair.init(rng, *args, **kwargs)
+        with entered(held):
+            made = self.pair.init(rng, *args, **kwargs)
         return made if self.has_state else (made, {})
 
-    def call(self, params, state, rng, names: Names, args, kwargs) -> Outcome:
-        """Calls the `apply` that is reached through `names`."""
+    def call(self, params, state, held, rng, names: Names, args, kwargs) -> Outcome:
+        """Calls the `apply` that `names` lead to."""
         apply = self._reached(names)
         if not callable(apply):
             raise TypeError(
@@ -78,19 +86,24 @@ class Pair:
             before = (*before, rng)
         elif rng is not None:
             raise TypeError(
-                "This pair takes no random key (`hk.without_apply_rng`): leave out "
-                "`rng_key`, or bind the pair as it was before."
+                "This model takes no random key (`hk.without_apply_rng`): leave out "
+                "`rng_key`, or bind the pair with its keys."
             )
+        with entered(held):
+            out = apply(*before, *args, **kwargs)
         if not self.has_state:
-            return Outcome(apply(*before, *args, **kwargs), state, [])
-        out, after = cast(tuple[Any, Any], apply(*before, *args, **kwargs))
-        return Outcome(out, after, differing(state, after))
+            return Outcome(out, state, [])
+        value, after = cast(tuple[Any, Any], out)
+        return Outcome(value, after, differing(state, after))
 
-    def attribute(self, params: Any, state: Any, names: Names) -> Any:
-        """`PART`, if there is something at `names`."""
-        del params, state
+    def has_method(self, names: Names) -> bool:
+        """True; AttributeError if `names` lead nowhere."""
         self._reached(names)
-        return PART
+        return True
+
+    def open(self, params: Any, state: Any, held: tuple[Any, ...]) -> Any:
+        """Pairs have functions, which `has_method` finds, and no attributes."""
+        raise NotImplementedError
 
     def _reached(self, names: Names) -> Any:
         found = self.pair.apply
@@ -103,8 +116,8 @@ class Pair:
                 )
             except (AttributeError, KeyError, IndexError, TypeError):
                 raise AttributeError(
-                    f"{name!r} is none of the functions of this {_kind(self.pair)}: "
-                    f"it has {_known(found)}."
+                    f"This {_kind(self.pair)} has no function {name!r}: it has "
+                    f"{_known(found)}."
                 ) from None
         return found
 
@@ -122,7 +135,7 @@ def _known(functions: Any) -> str:
 
 
 def _takes_rng(apply: Callable[..., Any], place: int) -> bool:
-    """Whether `apply` takes a key: all do but those of `hk.without_apply_rng`."""
+    """Whether `apply` takes a key: all but those of `hk.without_apply_rng` do."""
     try:
         names = list(inspect.signature(apply).parameters)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""A bound model as text: one line for each of its arrays."""
+"""A bound model as text, with one line per array."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ def written(head: str, params: Any, state: Any) -> str:
 
     Args:
       head: The first line.
-      params: Parameters; or anything, in a tree that only has a model's structure.
-      state: State, likewise.
+      params: Parameters; or anything, if a tree only has a model's structure.
+      state: State, or anything.
 
     Returns:
       `head`, paths with dtypes and shapes, and the count of parameters.
@@ -24,7 +24,7 @@ def written(head: str, params: Any, state: Any) -> str:
     for kind, values in (("", params), ("state ", state)):
         try:
             named = list(traverse(unpacked(values)))
-        except Exception:  # Not parameters, or no parameters any more.
+        except Exception:  # A tree of something else.
             lines.append(f"  {kind}{values!r}")
             continue
         if not kind:

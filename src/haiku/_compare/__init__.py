@@ -1,5 +1,5 @@
-"""`python -m haiku compare A B`: what differs between two checkpoints, in words.
+"""`python -m haiku compare A B`: describes the differences between two checkpoints.
 
-Reading a file is apart from comparing: `haiku.surgery.diff` compares. No file is
-written, and no code that a file brings is run unless it is asked for.
+These files read checkpoints; `haiku.surgery.diff` compares them. Nothing is written,
+and code inside a pickle runs only with `--trust`.
 """

@@ -1,4 +1,4 @@
-"""The command: reads two things, says in words what differs."""
+"""The command: reads two checkpoints or models and describes the differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku._compare.reading import Unreadable, values_at
+from haiku._compare.reading import Unreadable, read_values
 from haiku.surgery import Difference, diff
 
 __all__ = ["main"]
@@ -18,16 +18,16 @@ __all__ = ["main"]
 SAME, DIFFERENT, UNREADABLE = 0, 1, 2
 
 _ABOUT = """\
-Says what differs between two checkpoints, or between a checkpoint and a model: paths,
-shapes, dtypes, numbers, and what was likely renamed. Each is one of
+Describes the differences between two checkpoints, or between a checkpoint and a model:
+paths, shapes, dtypes, numbers, and likely renames. A and B are each one of
   - a file: .npz, .safetensors, or a pickle;
   - a folder that Orbax wrote;
-  - package.module:function, where the function takes nothing and returns what `init`
-    returns. It is run for its shapes alone.
-FILE#part takes what is below a path: train_state.pkl#params.
+  - package.module:function, a function without arguments that returns the result of
+    `init`. It is only traced, for its shapes.
+FILE#part selects the values below a path: train_state.pkl#params.
 
-A pickle is a program. Of one, arrays and containers are read, and an error names what
-else it wants to load; --trust lets it.
+A pickle is a program. Only its arrays and containers are loaded; an error names
+anything else it wants to load, which --trust allows.
 
 The exit status is 0 if both are the same, 1 if they differ, 2 if one can't be read.
 """
@@ -35,20 +35,20 @@ The exit status is 0 if both are the same, 1 if they differ, 2 if one can't be r
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit status."""
-    chosen = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        first = values_at(chosen.first, trust=chosen.trust)
-        second = values_at(chosen.second, trust=chosen.trust)
+        first = read_values(options.first, trust=options.trust)
+        second = read_values(options.second, trust=options.trust)
     except Unreadable as error:
         print(error, file=sys.stderr)
         return UNREADABLE
-    difference = diff(_tree(first), _tree(second), rtol=chosen.rtol, atol=chosen.atol)
-    for which, named, values in (
-        ("first", chosen.first, first),
-        ("second", chosen.second, second),
+    difference = diff(_tree(first), _tree(second), rtol=options.rtol, atol=options.atol)
+    for which, source, values in (
+        ("first", options.first, first),
+        ("second", options.second, second),
     ):
-        print(f"{which + ':':8}{named}, {_amount(values)}")
-    for line in _told(difference, first, second):
+        print(f"{which + ':':8}{source}, {_size_text(values)}")
+    for line in _describe(difference, first, second):
         print(line)
     return DIFFERENT if difference else SAME
 
@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("first", metavar="A")
     parser.add_argument("second", metavar="B")
     parser.add_argument("--trust", action="store_true", help="let pickles run code")
-    for option, how in (("--rtol", "as part of it"), ("--atol", "absolutely")):
-        far = f"how far a number may be from that in A, {how}; default 0"
-        parser.add_argument(option, type=float, default=0.0, help=far)
+    for option, kind in (("--rtol", "relative"), ("--atol", "absolute")):
+        text = f"{kind} tolerance for numbers, default 0"
+        parser.add_argument(option, type=float, default=0.0, help=text)
     return parser
 
 
@@ -76,16 +76,16 @@ def _tree(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return tree
 
 
-def _amount(values: Mapping[str, Any]) -> str:
+def _size_text(values: Mapping[str, Any]) -> str:
     numbers = sum(int(np.prod(np.shape(x), dtype=np.int64)) for x in values.values())
     return f"{len(values):,} values, {numbers:,} numbers"
 
 
-def _told(
+def _describe(
     difference: Difference, first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> Iterator[str]:
     if any(_is_shape(x) for x in (*first.values(), *second.values())):
-        yield "A model has no numbers: shapes and dtypes alone are compared."
+        yield "A model has no numbers: comparing only shapes and dtypes."
     if not difference:
         yield str(difference)
         return
@@ -94,11 +94,11 @@ def _told(
         "only in the first": len(difference.removed),
         "only in the second": len(difference.added),
         "likely renamed": len(difference.renamed),
-        "of another shape": sum(change.shape for change in changed),
-        "of another dtype": sum(change.dtype for change in changed),
+        "with another shape": sum(change.shape for change in changed),
+        "with another dtype": sum(change.dtype for change in changed),
         "with other numbers": sum(bool(change.differing) for change in changed),
     }
-    yield "; ".join(f"{count} {what}" for what, count in counts.items() if count) + "."
+    yield "; ".join(f"{count} {kind}" for kind, count in counts.items() if count) + "."
     furthest = max(changed, key=lambda change: change.max_abs, default=None)
     if furthest and furthest.max_abs:
         yield f"The largest difference is {furthest.max_abs:.3g}, at {furthest.path}."
@@ -115,15 +115,15 @@ def _is_shape(value: Any) -> bool:
 def _hint(
     one: str, inner: Mapping[str, Any], other: str, outer: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What to write where all of one is in the other, below some path."""
+    """A suggestion if one holds all paths of the other below some path."""
     path = next(iter(inner), None)
     if path is None or path in outer:
         return
     starts = [p.removesuffix(path) for p in outer if p.endswith(f"/{path}")]
-    for start in sorted(starts, key=len):  # An optimiser's state has them too, deeper.
+    for start in sorted(starts, key=len):  # An optimizer's state repeats them deeper.
         if all(start + p in outer for p in inner):
             yield (
-                f"All paths of the {one} are in the {other}, below {start[:-1]!r}: to "
-                f"compare these, write #{start[:-1]} behind the {other}."
+                f"The {other} holds all paths of the {one} below {start[:-1]!r}: to "
+                f"compare these, append #{start[:-1]} to the {other}."
             )
             return

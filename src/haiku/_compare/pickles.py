@@ -1,8 +1,7 @@
-"""Pickles of arrays, read without running what else a pickle may name.
+"""Loading pickles of arrays without running other code in them.
 
-A pickle is a program: loading one calls whatever functions it names. Here it may name
-arrays, plain containers and named tuples of libraries that keep states in them, and
-nothing else.
+A pickle is a program: loading one calls whatever functions it names. Here it may only
+name arrays, plain containers, and named tuples of libraries that store state in them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Refused", "loaded"]
+__all__ = ["Refused", "load_pickle"]
 
 _CALLS = {
     ("_codecs", "encode"),
@@ -41,51 +40,51 @@ _CALLS |= {
     for builtins in ("builtins", "__builtin__")  # Python 3 and 2.
     for name in ("bytearray", "complex", "frozenset", "set", "slice")
 }
-# Where named tuples may come from, and NumPy's types of numbers.
-_STATES = ("haiku", "rlax", "optax", "chex", "distrax", "jraph")
-_NUMBERS = ("numpy", "ml_dtypes")
+# Packages whose named tuples, and whose scalar types, are harmless.
+_STATE_PACKAGES = ("haiku", "rlax", "optax", "chex", "distrax", "jraph")
+_SCALAR_PACKAGES = ("numpy", "ml_dtypes")
 
 
 class Refused(pickle.UnpicklingError):
     """A pickle names something that is neither an array nor a container."""
 
 
-def loaded(data: bytes, *, trust: bool = False) -> Any:
-    """What a pickle holds; arrays of JAX, of any version, are NumPy's.
+def load_pickle(data: bytes, *, trust: bool = False) -> Any:
+    """Loads a pickle; JAX arrays of any version become NumPy arrays.
 
     Args:
       data: The pickle.
-      trust: Whether to call whatever it names. Default: arrays and containers only.
+      trust: Whether to call whatever it names. Default: only arrays and containers.
 
     Raises:
-      Refused: It names something else.
+      Refused: The pickle names something else.
     """
     return _Unpickler(io.BytesIO(data), trust).load()
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, trust: bool):
-        super().__init__(file, encoding="latin1")  # As NumPy's arrays of Python 2 are.
+        super().__init__(file, encoding="latin1")  # For NumPy arrays from Python 2.
         self._trust = trust
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         place = (module_name, global_name)
-        # Named by private paths that are no longer there, or may go.
+        # JAX's private paths, which change from version to version.
         if place in _JAX_ARRAYS:
             return _array
         if self._trust or place in _CALLS or _is_harmless(*place):
             return super().find_class(*place)
         raise Refused(
-            f"it names {module_name}.{global_name}, which is no array and no "
-            "container. Loading it runs code: with --trust, only if you trust whoever "
-            "wrote it."
+            f"it names {module_name}.{global_name}, which is neither an array nor a "
+            "container. Loading it runs code: add --trust only if you trust its "
+            "author."
         )
 
 
 def _is_harmless(module: str, name: str) -> bool:
-    """Whether it is a type of numbers, or a named tuple of a library of states."""
+    """Whether it is a scalar type, or a named tuple that holds state."""
     package = module.partition(".")[0]
-    if "." in name or package not in (*_STATES, *_NUMBERS):
+    if "." in name or package not in (*_STATE_PACKAGES, *_SCALAR_PACKAGES):
         return False
     try:
         found = getattr(importlib.import_module(module), name, None)
@@ -93,7 +92,7 @@ def _is_harmless(module: str, name: str) -> bool:
         return False
     if not isinstance(found, type):
         return False
-    if package in _NUMBERS:
+    if package in _SCALAR_PACKAGES:
         return issubclass(found, np.generic)
     return issubclass(found, tuple) and hasattr(found, "_fields")
 
@@ -104,8 +103,8 @@ _JAX_ARRAYS = {
 }
 
 
-def _array(function: Any, arguments: Any, state: Any, about: Any) -> np.ndarray:
-    del about  # Whether it was weakly typed.
+def _array(function: Any, arguments: Any, state: Any, aval_state: Any) -> np.ndarray:
+    del aval_state  # It says whether the array was weakly typed.
     array = function(*arguments)
     array.__setstate__(state)
     return array

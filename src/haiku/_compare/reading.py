@@ -1,4 +1,4 @@
-"""Files and models as trees of arrays by path."""
+"""Reading checkpoint files and models as arrays by path."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._compare.pickles import loaded
+from haiku._compare.pickles import load_pickle
 
-__all__ = ["Unreadable", "values_at"]
+__all__ = ["Unreadable", "read_values"]
 
 _MODEL = re.compile(r"[\w.]+:[\w.]+")
 
 
 class Unreadable(ValueError):
-    """What was named can't be read."""
+    """A checkpoint or model can't be read."""
 
 
-def values_at(named: str, *, trust: bool = False) -> dict[str, Any]:
-    """The values of a checkpoint or model by path.
+def read_values(source: str, *, trust: bool = False) -> dict[str, Any]:
+    """Reads the values of a checkpoint or model, by path.
 
     Args:
-      named: A file (`.npz`, `.safetensors`, a pickle), a folder of Orbax, or
-        `package.module:function`, where the function takes nothing and returns what
-        `init` returns; it is run for its shapes alone. `#part` behind it takes what is
-        below that path.
+      source: A file (`.npz`, `.safetensors`, a pickle), an Orbax folder, or
+        `package.module:function`, a function without arguments that returns the result
+        of `init` and is only traced for its shapes. An appended `#part` selects the
+        values below that path.
       trust: Whether a pickle may run code.
 
     Returns:
       Values, `{"module/name": array}`.
 
     Raises:
-      Unreadable: There is no such thing, or it can't be read.
+      Unreadable: The source doesn't exist or can't be read.
     """
-    place, _, part = named.partition("#")
+    place, _, part = source.partition("#")
     path = pathlib.Path(place)
     try:
         if path.exists():
-            values = _of_file(path, trust)
+            values = _read_path(path, trust)
         elif _MODEL.fullmatch(place):
-            values = by_path(_shapes(place))
+            values = by_path(_trace_model(place))
         else:
-            raise Unreadable("there is no such file, and it is no `module:function`")
+            raise Unreadable("it is neither an existing file nor a `module:function`")
     except Exception as error:
         kind = "" if isinstance(error, Unreadable) else f"{type(error).__name__}: "
         raise Unreadable(f"{place} can't be read: {kind}{error}") from error
-    return _below(part, values, place) if part else values
+    return _select_below(part, values, place) if part else values
 
 
 def by_path(tree: Any) -> dict[str, Any]:
-    """The leaves of any tree, by the keys that lead to them, joined by slashes."""
+    """The leaves of any tree by path: their keys joined with slashes."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
@@ -65,14 +65,14 @@ def by_path(tree: Any) -> dict[str, Any]:
     }
 
 
-def _below(part: str, values: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _select_below(part: str, values: Mapping[str, Any], place: str) -> dict[str, Any]:
     start = part.strip("/") + "/"
     found = {p[len(start) :]: v for p, v in values.items() if p.startswith(start)}
     if not found:
         top = sorted({path.partition("/")[0] for path in values})
         raise Unreadable(
-            f"{place} has nothing below {part!r}. At its top are {', '.join(top[:8])}"
-            f"{', ...' if top[8:] else ''}."
+            f"{place} has nothing below {part!r}. Its top level is "
+            f"{', '.join(top[:8])}{', ...' if top[8:] else ''}."
         )
     return found
 
@@ -80,43 +80,43 @@ def _below(part: str, values: Mapping[str, Any], place: str) -> dict[str, Any]:
 # ---- Files --------------------------------------------------------------------------
 
 
-def _of_file(path: pathlib.Path, trust: bool) -> dict[str, Any]:
+def _read_path(path: pathlib.Path, trust: bool) -> dict[str, Any]:
     if path.is_dir():
-        return by_path(_orbax(path))
+        return by_path(_read_orbax(path))
     if path.suffix == ".safetensors":
-        return _safetensors(path)
+        return _read_safetensors(path)
     if zipfile.is_zipfile(path):
-        return _npz(path)
-    return by_path(loaded(path.read_bytes(), trust=trust))
+        return _read_npz(path)
+    return by_path(load_pickle(path.read_bytes(), trust=trust))
 
 
-def _npz(path: pathlib.Path) -> dict[str, Any]:
+def _read_npz(path: pathlib.Path) -> dict[str, Any]:
     with np.load(path) as arrays:
-        # Some write the levels above a module with colons: `params:net/linear:w`.
-        return {name.replace(":", "/"): _typed(arrays[name]) for name in arrays.files}
+        # Some programs separate levels with colons: `params:net/linear:w`.
+        names = arrays.files
+        return {name.replace(":", "/"): _fix_dtype(arrays[name]) for name in names}
 
 
-def _typed(array: np.ndarray) -> np.ndarray:
-    """An array with its dtype, where NumPy wrote a dtype that it does not know."""
+def _fix_dtype(array: np.ndarray) -> np.ndarray:
+    """Restores a dtype that NumPy doesn't know and saved as raw bytes."""
     if array.dtype.kind != "V" or array.dtype.names:
         return array
     return array.view(jnp.bfloat16 if array.dtype.itemsize == 2 else np.uint8)
 
 
-def _safetensors(path: pathlib.Path) -> dict[str, Any]:
-    """A length in 8 bytes, so much JSON that says where each array is, the arrays."""
+def _read_safetensors(path: pathlib.Path) -> dict[str, Any]:
+    """Reads the header's length in 8 bytes, the header as JSON, then the arrays."""
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
-    about = json.loads(data[8:start])
-    about.pop("__metadata__", None)
-    dotted = not any("/" in name for name in about)
+    header = json.loads(data[8:start])
+    header.pop("__metadata__", None)
+    dotted = not any("/" in name for name in header)
     out = {}
-    for name, its in about.items():
-        begin, end = its["data_offsets"]
-        dtype = np.dtype(_SAFETENSORS_DTYPES[its["dtype"]])
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        dtype = np.dtype(_SAFETENSORS_DTYPES[entry["dtype"]])
         array = np.frombuffer(data[start + begin : start + end], dtype)
-        path_of_it = name.replace(".", "/") if dotted else name
-        out[path_of_it] = array.reshape(its["shape"])
+        out[name.replace(".", "/") if dotted else name] = array.reshape(entry["shape"])
     return out
 
 
@@ -132,11 +132,13 @@ _SAFETENSORS_DTYPES = {
 }
 
 
-def _orbax(path: pathlib.Path) -> Any:
+def _read_orbax(path: pathlib.Path) -> Any:
     try:
         checkpoint = importlib.import_module("orbax.checkpoint")
     except ModuleNotFoundError as error:
-        raise Unreadable("a folder needs `pip install orbax-checkpoint`") from error
+        raise Unreadable(
+            "reading a folder needs `pip install orbax-checkpoint`"
+        ) from error
     with checkpoint.StandardCheckpointer() as reader:
         return reader.restore(path.resolve())
 
@@ -144,16 +146,17 @@ def _orbax(path: pathlib.Path) -> Any:
 # ---- Models -------------------------------------------------------------------------
 
 
-def _shapes(place: str) -> Any:
+def _trace_model(place: str) -> Any:
+    """The shapes that a function returns, or the tree that a name stands for."""
     module, _, name = place.partition(":")
-    found = importlib.import_module(module)
+    value = importlib.import_module(module)
     for attribute in name.split("."):
-        found = getattr(found, attribute)
-    if callable(found):
-        return jax.eval_shape(found)
-    if any(map(callable, jax.tree.leaves(found))):
+        value = getattr(value, attribute)
+    if callable(value):
+        return jax.eval_shape(value)
+    if any(map(callable, jax.tree.leaves(value))):
         raise Unreadable(
-            "it is no tree of arrays. Name a function that takes nothing and returns "
-            "what `init` returns: lambda: net.init(jax.random.key(0), example)"
+            "it isn't a tree of arrays. Name a function without arguments that returns "
+            "the result of `init`: lambda: net.init(jax.random.key(0), example)"
         )
-    return found
+    return value

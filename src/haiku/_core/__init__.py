@@ -1,4 +1,4 @@
-"""What a transformed function reads and writes: names, values, keys, hooks.
+"""The core: everything that a transformed function reads and writes.
 
 `transform` runs a function in a `Frame`; modules keep the path in it, `get_parameter`
 and its kin read and write it, hooks stand between. No layer, no network, no JAX
@@ -26,9 +26,9 @@ from haiku._core.runs.random_keys import (
 from haiku._core.runs.random_keys import reserve_rng_keys as reserve_rng_keys
 from haiku._core.runs.random_keys import with_rng as with_rng
 from haiku._core.runs.scope import force_name as force_name
-from haiku._core.sharing.computed_weights import given as given
-from haiku._core.sharing.computed_weights import with_weights as with_weights
-from haiku._core.sharing.tied_weights import tied as tied
+from haiku._core.sharing.replace_parameters import (
+    replace_parameters as replace_parameters,
+)
 from haiku._core.transforms.multi_transform import MultiTransformed as MultiTransformed
 from haiku._core.transforms.multi_transform import (
     MultiTransformedWithState as MultiTransformedWithState,
@@ -52,6 +52,7 @@ from haiku._core.transforms.transform import (
 from haiku._core.transforms.transform import with_empty_state as with_empty_state
 from haiku._core.transforms.transform import without_state as without_state
 from haiku._core.variables.hooks import GetterContext as GetterContext
+from haiku._core.variables.hooks import Hooks as Hooks
 from haiku._core.variables.hooks import MethodContext as MethodContext
 from haiku._core.variables.hooks import SetterContext as SetterContext
 from haiku._core.variables.hooks import custom_creator as custom_creator

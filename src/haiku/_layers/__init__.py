@@ -1,7 +1,7 @@
-"""The layers: modules with a forward pass of their own.
+"""The layers: modules with a forward pass.
 
-Each file holds one idea; what several share (where channels are, scale and offset,
-the gates of an LSTM) stands in one place and the layers are signatures over it. A
-layer asks the core for parameters, state and keys, and knows nothing of how they are
-kept. No network of several layers belongs here (`haiku.nets`), no training, no data.
+Each file holds one idea. Code that several layers share (the channel axis, scale and
+offset, LSTM gates) lives in one place, and the layers add their signatures. A layer
+gets parameters, state and keys from the core and doesn't know how they are stored.
+Networks of several layers belong in `haiku.nets`. Nothing here trains or loads data.
 """

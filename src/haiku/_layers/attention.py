@@ -1,4 +1,4 @@
-"""`MultiHeadAttention`."""
+"""`MultiHeadAttention`: attention with several heads."""
 
 import math
 
@@ -13,28 +13,27 @@ from haiku.initializers import Initializer, VarianceScaling
 
 __all__ = ["MultiHeadAttention"]
 
-# What a masked logit becomes, where the dtype holds it: as good as minus infinity,
-# without its NaNs.
+# A masked logit, if the dtype can hold it: as good as minus infinity, without NaNs.
 _MASKED = -1e30
 
 
 class MultiHeadAttention(Module):
-    """Attends from every query to the values, by how its key matches theirs.
+    """Averages values, weighted in each head by how well their keys match the query.
 
         head_h = softmax(Q_h K_h^T / sqrt(key_size)) V_h
         y = [head_1, ..., head_H] w_o + b_o
 
-    where ``Q_h``, ``K_h`` and ``V_h`` are learned linear maps of query, key and value.
+    ``Q_h``, ``K_h`` and ``V_h`` are learned linear maps of query, key and value.
 
     Args:
       num_heads: Number of heads, ``H``.
-      key_size: Size of the keys and queries of a head.
-      w_init_scale: Scale of a :class:`VarianceScaling` for all weights, in place of
+      key_size: Size of the keys and queries in a head.
+      w_init_scale: Scale of a :class:`VarianceScaling` for all weights, instead of
         `w_init`.
       w_init: Initializer of all weights.
       with_bias: Whether the linear maps have biases.
       b_init: Initializer of the biases. Default: zeros.
-      value_size: Size of the values of a head. Default: `key_size`.
+      value_size: Size of the values in a head. Default: `key_size`.
       model_size: Size of the output. Default: ``key_size * num_heads``.
       name: Name of the module.
 
@@ -45,7 +44,7 @@ class MultiHeadAttention(Module):
       Vaswani et al., 2017, Attention Is All You Need, arXiv:1706.03762.
 
     Example:
-      >>> def f(x):  # [B, T, D]: each step attends to itself and those before it
+      >>> def f(x):  # [B, T, D]: each step attends to itself and earlier ones
       ...     w_init = hk.initializers.VarianceScaling()
       ...     attend = hk.MultiHeadAttention(num_heads=2, key_size=8, w_init=w_init)
       ...     return attend(x, x, x, mask=jnp.tri(x.shape[1])[None, None])
@@ -73,7 +72,7 @@ class MultiHeadAttention(Module):
             if w_init is not None:
                 raise ValueError(
                     "Please provide only `w_init`, and not `w_init_scale` as well: got "
-                    f"{w_init} and {w_init_scale}. A scale s stands for w_init="
+                    f"{w_init} and {w_init_scale}. A scale s is short for w_init="
                     "hk.initializers.VarianceScaling(s)."
                 )
             w_init = VarianceScaling(w_init_scale)
@@ -93,21 +92,21 @@ class MultiHeadAttention(Module):
         value: jax.Array,
         mask: jax.Array | None = None,
     ) -> jax.Array:
-        """Attends.
+        """Attends from each query to the values.
 
         Args:
           query: ``[..., T', D_q]``.
           key: ``[..., T, D_k]``.
           value: ``[..., T, D_v]``.
-          mask: Which query attends to which value: nonzero where it does. It has the
-            rank of the logits ``[..., H, T', T]``, and broadcasts to them.
+          mask: Nonzero where a query may attend to a value. Has the rank of the logits
+            ``[..., H, T', T]`` and broadcasts to them.
 
         Returns:
           ``[..., T', model_size]``.
 
         Raises:
-          ValueError: A rank is too low, leading axes do not broadcast, key and value
-            are not equally long, or the mask does not have the rank of the logits.
+          ValueError: An input has fewer than two axes, leading axes don't broadcast,
+            key and value differ in length, or the mask doesn't fit the logits.
         """
         _check_shapes(self, query, key, value, mask)
         query_heads = self._linear_projection(query, self.key_size, "query")
@@ -126,7 +125,7 @@ class MultiHeadAttention(Module):
     def _linear_projection(
         self, x: jax.Array, head_size: int, name: str | None = None
     ) -> jax.Array:
-        """A linear map of `x` for every head: ``[..., T, num_heads, head_size]``."""
+        """Maps `x` linearly for each head, to ``[..., T, num_heads, head_size]``."""
         y = Linear(
             self.num_heads * head_size,
             w_init=self.w_init,
@@ -168,7 +167,7 @@ def _check_shapes(layer, query, key, value, mask) -> None:
 
 @compiled("attention")
 def _attend(query, key, value, mask):
-    """The heads' outputs side by side, ``[..., T', H * V]``."""
+    """The concatenated outputs of the heads, ``[..., T', H * V]``."""
     logits = jnp.einsum("...thd,...Thd->...htT", query, key)
     logits = logits / np.asarray(math.sqrt(key.shape[-1]), logits.dtype)
     if mask is not None:

@@ -1,4 +1,4 @@
-"""Lifting a function over leading axes: merge, or add, then undo."""
+"""`BatchApply` and `expand_apply`: calling a function with other leading axes."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class BatchApply:
 
     Args:
       f: The function or module to call.
-      num_dims: How many leading axes to merge, at least 1.
+      num_dims: Number of leading axes to merge, at least 1.
 
     Raises:
       ValueError: `num_dims` is less than 1.
@@ -41,11 +41,11 @@ class BatchApply:
 
         Args:
           *args: Trees of arrays. Leaves with fewer than `num_dims` axes, numbers and
-            None are handed over as they are.
-          **kwargs: Likewise.
+            None are passed on unchanged.
+          **kwargs: The same.
 
         Returns:
-          What `f` returns, with the first axis of every array split.
+          The output of `f`, with the first axis of every array split.
 
         Raises:
           ValueError: No input has `num_dims` axes, or `f` returns arrays without the
@@ -56,8 +56,8 @@ class BatchApply:
         if not merged:
             raise ValueError(
                 "BatchApply requires at least one input with ndim >= num_dims, which "
-                f"is {self.num_dims}, got shapes {shapes}: call the function itself "
-                "where there are no axes to merge."
+                f"is {self.num_dims}, got shapes {shapes}. If there are no axes to "
+                "merge, call the function directly."
             )
         leading = merged[0][: self.num_dims]
         args, kwargs = jax.tree.map(self._merge, (args, kwargs))
@@ -87,11 +87,13 @@ def _split(leaf: Any, leading: tuple[int, ...]) -> Any:
 
 
 def expand_apply(f: Callable[..., Any], axis: int = 0) -> Callable[..., Any]:
-    """Wraps `f` to work without its batch axis: adds one of size 1, and removes it.
+    """Wraps a function of batches to take a single example.
+
+    Adds a batch axis of size 1 to the inputs and removes it from the outputs.
 
     Args:
       f: A function of batched arrays.
-      axis: Where the batch axis of `f` is, 0 or -1.
+      axis: Position of the batch axis of `f`, 0 or -1.
 
     Returns:
       A function of trees of arrays without that axis.
@@ -105,8 +107,8 @@ def expand_apply(f: Callable[..., Any], axis: int = 0) -> Callable[..., Any]:
     """
     if axis not in (0, -1):
         raise ValueError(
-            f"expand_apply only supports axis=0 or axis=-1, got {axis}: move the axis "
-            "of the inputs and outputs by jnp.moveaxis inside of the function."
+            f"expand_apply only supports axis=0 or axis=-1, got {axis}: for another "
+            "axis call jnp.moveaxis on inputs and outputs inside the function."
         )
 
     def apply(*args: Any, **kwargs: Any) -> Any:

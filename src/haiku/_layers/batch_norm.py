@@ -1,4 +1,4 @@
-"""`BatchNorm`: every channel by the mean and variance of the batch."""
+"""`BatchNorm`: normalises each channel by the mean and variance of the batch."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.cross_replica import replica_mean
 from haiku._layers.moving_average import (
     ExponentialMovingAverage,
-    in_full,
-    started,
+    start_average,
+    widen_half,
 )
 from haiku._layers.scale_offset import (
     check_axes,
-    check_given,
+    check_call_arguments,
     check_inits,
     positive_axes,
     scale_and_offset,
@@ -31,29 +31,29 @@ class BatchNorm(Module):
 
         y = (x - mean) / sqrt(var + eps) * scale + offset
 
-    In training mean and variance are those of the batch, and moving averages of them
-    are kept as state, in the submodules `mean_ema` and `var_ema`; outside of training
-    the averages take their place. All four are float32 for inputs of half precision.
+    In training, mean and variance come from the batch, and the submodules `mean_ema`
+    and `var_ema` keep moving averages of them as state. Otherwise, the averages are
+    used. For half-precision inputs, all four are float32.
 
     Args:
-      create_scale: Whether there is a parameter `scale`.
-      create_offset: Whether there is a parameter `offset`.
+      create_scale: Whether to learn a `scale` per channel.
+      create_offset: Whether to learn an `offset` per channel.
       decay_rate: Decay of the averages, see :class:`ExponentialMovingAverage`.
       eps: Added to the variance.
       scale_init: Initializer of `scale`. Default: ones.
       offset_init: Initializer of `offset`. Default: zeros.
-      axis: The axes over which mean and variance are taken. Default: all but the
-        channels'.
-      cross_replica_axis: Name of a mapped axis (of pmap, vmap or shard_map) over which
-        mean and variance are taken as well; several names in a tuple, all of them.
-      cross_replica_axis_index_groups: Groups of indices along that axis, each of which
-        has a mean and variance of its own.
-      data_format: Where the channels are, see :func:`get_channel_index`.
+      axis: Axes to average over. Default: all but the channel axis.
+      cross_replica_axis: Name of a mapped axis (of pmap, vmap or shard_map) to average
+        over as well, or a tuple of names.
+      cross_replica_axis_index_groups: Groups of indices along that axis; each group has
+        its own mean and variance.
+      data_format: Position of the channels, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
-      NameError: At a call, if no transformation around it names `cross_replica_axis`.
-      ValueError: An option has none of the values above.
+      NameError: At a call, if no surrounding transformation names `cross_replica_axis`.
+      ValueError: `axis` or `data_format` is invalid, groups are given without
+        `cross_replica_axis`, or an initializer without its parameter.
 
     Source:
       Ioffe and Szegedy, 2015, Batch Normalization: Accelerating Deep Network Training
@@ -111,37 +111,37 @@ class BatchNorm(Module):
         scale: jax.Array | None = None,
         offset: jax.Array | None = None,
     ) -> jax.Array:
-        """Normalises.
+        """Normalises `inputs`.
 
         Args:
           inputs: ``[B, ..., C]`` or ``[B, C, ...]``.
-          is_training: Whether to normalise by the batch and to update the averages.
-          test_local_stats: Whether to normalise by the batch outside of training too.
-          scale: Factor, if the module has none of its own. Broadcasts to `inputs`.
-          offset: Summand, if the module has none of its own. Broadcasts to `inputs`.
+          is_training: Whether to normalise by the batch and update the averages.
+          test_local_stats: Whether to normalise by the batch outside training too.
+          scale: Factor that broadcasts to `inputs`, for ``create_scale=False``.
+          offset: Summand that broadcasts to `inputs`, for ``create_offset=False``.
 
         Returns:
-          An array of the shape of `inputs`.
+          An array with the shape of `inputs`.
 
         Raises:
           ValueError: There are no averages yet (initialise with ``is_training=True``),
-            `inputs` lacks one of the axes, or `scale` or `offset` is given and made as
-            well, or does not broadcast.
+            `inputs` lacks one of the axes, or `scale` or `offset` is passed although
+            the module has its own, or doesn't broadcast.
         """
-        check_given(self, scale, offset)
+        check_call_arguments(self, scale, offset)
         axes = _reduced_axes(self, len(inputs.shape))
         if is_training or test_local_stats:
             mean, variance = _batch_statistics(self, inputs, axes)
         else:
             mean, variance = self.mean_ema.average, self.var_ema.average
         if is_training and 0 in inputs.shape:
-            # An empty batch has no mean: averages only start, if they are new.
-            started(self.mean_ema, mean)
-            started(self.var_ema, variance)
+            # An empty batch has no mean: create the averages, but don't update them.
+            start_average(self.mean_ema, mean)
+            start_average(self.var_ema, variance)
         elif is_training:
             self.mean_ema(mean)
             self.var_ema(variance)
-        # Counted as given: parameters vary along an axis that was named from the end.
+        # Axes as the user wrote them: parameters do vary along a negative axis.
         shared = axes if isinstance(self._axes, slice) else self._axes or axes
         shape = [1 if i in shared else n for i, n in enumerate(inputs.shape)]
         scale, offset = scale_and_offset(
@@ -151,7 +151,7 @@ class BatchNorm(Module):
 
 
 def _reduced_axes(layer: BatchNorm, rank: int) -> tuple[int, ...]:
-    """The axes over which mean and variance are taken."""
+    """The axes to average over."""
     where = repr(layer.module_name)
     if layer._axes is not None:
         return positive_axes(layer._axes, rank, where)
@@ -167,7 +167,7 @@ def _reduced_axes(layer: BatchNorm, rank: int) -> tuple[int, ...]:
 def _batch_statistics(
     layer: BatchNorm, inputs: jax.Array, axes: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of the batch, on all replicas if there are any."""
+    """Mean and variance of the batch, over all replicas if there are any."""
     axis = layer.cross_replica_axis
     if axis is None:
         return _moments(inputs, axes)
@@ -193,18 +193,18 @@ def _moments(inputs, axes):
     return mean, _variance(mean, _mean_square(inputs, center, axes), center)
 
 
-# The variance is the mean square less the square of the mean. Of numbers far from zero
-# those two agree in all their digits, so both are taken about a center, for which the
-# identity holds as well: the mean, as a constant. Less the center the mean is zero, but
-# its derivatives are not: with it those of the variance are right, of any order.
+# The variance is the mean square minus the squared mean. Far from zero the two agree in
+# all their digits, so both are taken about a center, where the identity still holds:
+# the mean, as a constant. The mean minus the center is zero, but its derivatives
+# aren't; with them, the derivatives of the variance are right to any order.
 
 
 def _mean(inputs, axes):
-    return jnp.mean(in_full(inputs), axes, keepdims=True)
+    return jnp.mean(widen_half(inputs), axes, keepdims=True)
 
 
 def _mean_square(inputs, center, axes):
-    return jnp.mean(jnp.square(in_full(inputs) - center), axes, keepdims=True)
+    return jnp.mean(jnp.square(widen_half(inputs) - center), axes, keepdims=True)
 
 
 def _variance(mean, mean_square, center):
@@ -214,9 +214,9 @@ def _variance(mean, mean_square, center):
 @compiled("batch_norm")
 def _normalise(inputs, mean, variance, scale, offset, eps):
     inverse = jax.lax.rsqrt(variance + jnp.asarray(eps, variance.dtype))
-    centred = in_full(inputs) - in_full(mean)
+    centred = widen_half(inputs) - widen_half(mean)
     if jnp.issubdtype(inputs.dtype, jnp.floating):
-        # Statistics in float32 do not make a bfloat16 network float32.
+        # Float32 statistics must not turn a bfloat16 network into a float32 one.
         centred, inverse = centred.astype(inputs.dtype), inverse.astype(inputs.dtype)
     if scale is not None:
         inverse = scale * inverse

@@ -1,22 +1,22 @@
-"""What JAX traces once per shape, and not at every use."""
+"""Arithmetic that JAX traces once per shape instead of at each use."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-__all__ = ["compiled", "elementwise", "relu", "traced_once"]
+__all__ = ["compiled", "elementwise", "jit_activation", "relu"]
 
 
 def compiled(name: str, *static: str) -> Callable[..., Any]:
-    """Decorates pure arithmetic, to be traced once for all layers of a shape.
+    """Decorates pure arithmetic so that all layers of a shape share one trace.
 
-    In programs and profiles it is called ``haiku_`` and its name. Views know it by that
-    and show what is inside.
+    Programs and profiles show it as ``haiku_<name>``; views recognise the prefix and
+    show what is inside.
 
     Args:
-      name: What it computes.
-      *static: Names of the arguments that are no arrays.
+      name: Name of the computation.
+      *static: Names of the arguments that aren't arrays.
     """
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,10 +27,10 @@ def compiled(name: str, *static: str) -> Callable[..., Any]:
 
 
 def elementwise(name: str) -> Callable[..., Any]:
-    """As `compiled`, for cheap arithmetic that a gradient rather does again.
+    """Like `compiled`, for cheap arithmetic that the backward pass repeats.
 
-    Only its inputs are kept for the backward pass: in a loop, what lies between would
-    be most of the memory, and is slower to write at each step than to compute.
+    The forward pass keeps only the inputs. In a loop, intermediate values would take
+    most of the memory, and storing them at each step is slower than computing them.
     """
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,8 +39,8 @@ def elementwise(name: str) -> Callable[..., Any]:
     return decorate
 
 
-# Elementwise, and the same number compiled or not. A function of the user's is never
-# compiled: it may read parameters, keys or state.
+# Elementwise functions that compute the same number compiled or not. Users' functions
+# are never compiled: they may read parameters, keys or state.
 _ACTIVATIONS = (
     "celu",
     "elu",
@@ -60,19 +60,19 @@ _ACTIVATIONS = (
     "swish",
 )
 
-_traced_once = {
+_JITTED = {
     activation: jax.jit(activation)
     for activation in (getattr(jax.nn, name, None) for name in _ACTIVATIONS)
     if activation is not None
 }
 
 
-def traced_once(f: Callable[..., Any]) -> Callable[..., Any]:
+def jit_activation(f: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled `f` if it is an activation of ``jax.nn``, else `f` itself."""
     try:
-        return _traced_once.get(f, f)
-    except TypeError:  # a callable that cannot be hashed is none of JAX's
+        return _JITTED.get(f, f)
+    except TypeError:  # JAX's functions are hashable
         return f
 
 
-relu = traced_once(jax.nn.relu)
+relu = jit_activation(jax.nn.relu)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._layers.convolution import ConvND
-from haiku._layers.inputs import broadcast
+from haiku._layers.inputs import shapes_broadcast
 from haiku._layers.rnn_cells import LSTMState, hidden_and_cell, lstm_gates
 from haiku._layers.rnn_unroll import RNNCore, add_batch
 
@@ -15,7 +15,7 @@ __all__ = ["Conv1DLSTM", "Conv2DLSTM", "Conv3DLSTM"]
 
 
 class _ConvLSTM(RNNCore):
-    """All of a :class:`Conv2DLSTM` but its number of axes."""
+    """A convolutional LSTM; subclasses set the number of axes."""
 
     num_spatial_dims: ClassVar[int]
 
@@ -34,15 +34,16 @@ class _ConvLSTM(RNNCore):
     def __call__(
         self, inputs: jax.Array, state: LSTMState
     ) -> tuple[jax.Array, LSTMState]:
-        """One step on ``[B, *input_shape, channels]``, or without the batch axis.
+        """Runs one step on ``[B, *input_shape, channels]``, or without batch axis.
 
         Raises:
-          ValueError: `inputs` has another rank, or other spatial sizes than the state.
+          ValueError: `inputs` has the wrong rank, or differs in spatial sizes from the
+            state.
         """
         hidden, cell = hidden_and_cell(self, state)
         from_input = _gates(self, inputs, "input_to_hidden")
         from_hidden = _gates(self, hidden, "hidden_to_hidden")
-        if not broadcast(from_input.shape, from_hidden.shape):
+        if not shapes_broadcast(from_input.shape, from_hidden.shape):
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
                 f"state of shape {jnp.shape(hidden)}: all axes but the channels must "
@@ -52,7 +53,10 @@ class _ConvLSTM(RNNCore):
         return new_state.hidden, new_state
 
     def initial_state(self, batch_size: int | None) -> LSTMState:
-        """Zeros, ``[B, *input_shape, output_channels]`` or without batch axis, each."""
+        """Two arrays of zeros, ``[B, *input_shape, output_channels]``.
+
+        Without batch axis if `batch_size` is None.
+        """
         zeros = jnp.zeros([*self.input_shape, self.output_channels])
         return add_batch(LSTMState(zeros, zeros), batch_size)
 
@@ -68,7 +72,7 @@ def _gates(core: _ConvLSTM, x: jax.Array, name: str) -> jax.Array:
 
 
 class Conv1DLSTM(_ConvLSTM):
-    """:class:`Conv2DLSTM` over one spatial axis: see there for the arguments.
+    """Convolutional LSTM over one spatial axis; see :class:`Conv2DLSTM`.
 
     Example:
       >>> def f(x):
@@ -83,11 +87,11 @@ class Conv1DLSTM(_ConvLSTM):
 
 
 class Conv2DLSTM(_ConvLSTM):
-    """An :class:`LSTM` on images: the gates are convolutions of input and state.
+    """An :class:`LSTM` for images, whose gates are convolutions of input and state.
 
     Args:
       input_shape: Sizes of the spatial axes of inputs and outputs.
-      output_channels: Channels of the state and the output.
+      output_channels: Number of channels of the state and the output.
       kernel_shape: Size of both kernels, one for all spatial axes or one per axis.
       name: Name of the module.
 
@@ -105,7 +109,7 @@ class Conv2DLSTM(_ConvLSTM):
 
 
 class Conv3DLSTM(_ConvLSTM):
-    """:class:`Conv2DLSTM` over three spatial axes: see there for the arguments.
+    """Convolutional LSTM over three spatial axes; see :class:`Conv2DLSTM`.
 
     Example:
       >>> def f(x):

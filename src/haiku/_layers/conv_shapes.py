@@ -1,4 +1,4 @@
-"""Where a window finds the channels, and what is padded."""
+"""Layouts and paddings of convolutions."""
 
 import functools
 import re
@@ -31,19 +31,19 @@ _CHANNELS_FIRST = re.compile(r"channels_first|NC[^C]*")
 
 @functools.lru_cache(maxsize=256)
 def get_channel_index(data_format: str) -> int:
-    """The axis that holds the channels.
+    """Returns the index of the channel axis for a data format.
 
     Args:
       data_format: ``"channels_first"``, ``"channels_last"``, or one letter per axis:
-        `N` and then, at the front or at the end, `C` (``"NCHW"``, ``"NHWC"``), or
-        `B` and `T` with `D` at the end (``"BTD"``).
+        `N`, with `C` right after it or at the end (``"NCHW"``, ``"NHWC"``), or `B` and
+        `T`, with `D` at the end (``"BTD"``).
 
     Returns:
       1 or -1.
 
     Raises:
-      ValueError: `data_format` is none of these.
-      TypeError: `data_format` is no string.
+      ValueError: `data_format` is unknown.
+      TypeError: `data_format` isn't a string.
 
     Example:
       >>> hk.get_channel_index("NCHW"), hk.get_channel_index("channels_last")
@@ -69,7 +69,7 @@ def get_channel_index(data_format: str) -> int:
 def conv_dimension_numbers(
     num_spatial_dims: int, channel_index: int, transposed: bool
 ) -> jax.lax.ConvDimensionNumbers:
-    """Where a convolution finds batch, channels and space in inputs and kernel.
+    """Positions of batch, channels and space in a convolution's inputs and kernel.
 
     The kernel is ``[*space, in, out]``, or ``[*space, out, in]`` if transposed.
     """
@@ -86,11 +86,11 @@ def conv_dimension_numbers(
 def resolve_padding(
     padding: Padding, kernel_shape: Sequence[int], rate: Sequence[int]
 ) -> Any:
-    """`padding` as JAX takes it: a name, or a pair of numbers per spatial axis.
+    """`padding` in JAX's form: a name, or a pair of numbers per spatial axis.
 
     Raises:
       ValueError: JAX has no padding of that name.
-      TypeError: `padding` is neither one for all axes nor one per axis.
+      TypeError: `padding` is neither a single value nor one value per axis.
     """
     if isinstance(padding, np.ndarray):
         padding = padding.tolist()

@@ -1,7 +1,7 @@
-"""Transposed convolutions of any number of spatial axes.
+"""Transposed convolutions over any number of spatial axes.
 
-`ConvNDTranspose` states its kernel and how it meets the input; the classes for one, two
-and three axes are signatures over it.
+`ConvNDTranspose` does the work; the classes for one, two and three axes only add their
+signatures.
 """
 
 import jax
@@ -23,7 +23,7 @@ __all__ = ["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "ConvNDTrans
 
 
 class ConvNDTranspose(Module):
-    """Slides a kernel as the gradient of a convolution does: strides enlarge.
+    """Applies a transposed convolution, in which a stride enlarges the output.
 
     Args:
       num_spatial_dims: Number of spatial axes, at least 1.
@@ -31,24 +31,24 @@ class ConvNDTranspose(Module):
       kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
       stride: Factor by which the output is larger than the input, one for all spatial
         axes or one per axis.
-      output_shape: Size of the output's spatial axes, one for all or one per axis,
-        where several sizes have the same input size. Default: the smallest that
-        `padding` allows.
-      padding: ``"SAME"``, ``"VALID"``, or pairs ``(before, after)``, one per spatial
-        axis; a pair or a function of :mod:`haiku.pad` holds for all. With
-        `output_shape` only the first two.
+      output_shape: Size of the output's spatial axes, one for all or one per axis, if
+        several sizes lead to the same input size. Default: the smallest that `padding`
+        allows.
+      padding: ``"SAME"``, ``"VALID"``, a pair ``(before, after)`` or a function of
+        :mod:`haiku.pad` for all spatial axes, or pairs, one per axis. With
+        `output_shape`, only ``"SAME"`` or ``"VALID"``.
       with_bias: Whether to add a bias per channel.
       w_init: Initializer of the kernel, shape ``[*kernel_shape, output_channels, input
         channels]``. Default: a truncated normal with standard deviation
         ``1 / sqrt(kernel size * input channels)``.
       b_init: Initializer of the bias, shape ``[output_channels]``, followed by a 1 per
         spatial axis if channels come first. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`.
-      mask: Factor of the kernel, of its shape.
+      data_format: Position of the channels, see :func:`get_channel_index`.
+      mask: Array of the kernel's shape that multiplies it.
       name: Name of the module.
 
     Raises:
-      ValueError: An option has none of the values above.
+      ValueError: `num_spatial_dims`, `padding` or `data_format` is invalid.
       TypeError: A size is neither one for all axes nor one per axis.
 
     Source:
@@ -88,8 +88,8 @@ class ConvNDTranspose(Module):
             self.output_shape = pad.one_per_axis(output_shape, n, "output_shape")
             if not isinstance(padding, str):
                 raise ValueError(
-                    "`output_shape` settles how much is padded: with it `padding` is "
-                    f"'SAME' or 'VALID', got {padding!r}."
+                    "`output_shape` determines the amount of padding, so `padding` "
+                    f"must be 'SAME' or 'VALID', got {padding!r}."
                 )
         self.with_bias = with_bias
         self.stride = pad.one_per_axis(stride, n, "stride")
@@ -107,7 +107,7 @@ class ConvNDTranspose(Module):
         *,
         precision: jax.lax.PrecisionLike = None,
     ) -> jax.Array:
-        """Applies the convolution.
+        """Applies the transposed convolution.
 
         Args:
           inputs: ``[B, *space, C]`` or ``[*space, C]``, or with the channels first.
@@ -117,8 +117,8 @@ class ConvNDTranspose(Module):
           ``[B, *space, output_channels]``, laid out like `inputs`.
 
         Raises:
-          ValueError: `inputs` has the wrong rank, the mask does not have the kernel's
-            shape, or no convolution brings `output_shape` to the input's.
+          ValueError: `inputs` has the wrong rank, the mask differs in shape from the
+            kernel, or no convolution maps `output_shape` to the input's shape.
         """
 
         def w_shape(channels: int) -> tuple[int, ...]:
@@ -130,7 +130,7 @@ class ConvNDTranspose(Module):
                 first = 2 if self.channel_index == 1 else 1
                 space = x.shape[first : first + self.num_spatial_dims]
                 padding = tuple(
-                    _zeros(*sizes, padding, repr(self.module_name))
+                    _pad_for_output(*sizes, padding, repr(self.module_name))
                     for sizes in zip(
                         space, self.output_shape, self.kernel_shape, self.stride
                     )
@@ -148,7 +148,7 @@ class ConvNDTranspose(Module):
 
 
 class Conv1DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over one spatial axis: see there for the arguments.
+    """Transposed convolution over one spatial axis; see :class:`ConvNDTranspose`.
 
     Example:
       >>> up = hk.bind(hk.Conv1DTranspose, 1, 2, stride=2, w_init=jnp.ones)
@@ -188,7 +188,7 @@ class Conv1DTranspose(ConvNDTranspose):
 
 
 class Conv2DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over two spatial axes: see there for the arguments.
+    """Transposed convolution over two spatial axes; see :class:`ConvNDTranspose`.
 
     Example:
       >>> f = lambda x: hk.Conv2DTranspose(8, 3, stride=2, name="up")(x)
@@ -230,7 +230,7 @@ class Conv2DTranspose(ConvNDTranspose):
 
 
 class Conv3DTranspose(ConvNDTranspose):
-    """:class:`ConvNDTranspose` over three spatial axes: see there for the arguments.
+    """Transposed convolution over three spatial axes; see :class:`ConvNDTranspose`.
 
     Example:
       >>> f = lambda x: hk.Conv3DTranspose(2, 2, stride=2, name="up")(x)
@@ -271,7 +271,7 @@ class Conv3DTranspose(ConvNDTranspose):
         )
 
 
-def _zeros(
+def _pad_for_output(
     input_size: int,
     output_size: int,
     kernel_size: int,
@@ -279,33 +279,33 @@ def _zeros(
     padding: str,
     where: str,
 ) -> tuple[int, int]:
-    """Zeros ``(before, after)`` for which the output has `output_size` along an axis.
+    """Padding ``(before, after)`` along an axis that leads to `output_size`.
 
     Args:
       input_size: Size of the input along the axis.
       output_size: Wanted size of the output.
       kernel_size: Size of the kernel.
       stride: Stride.
-      padding: ``"SAME"`` or ``"VALID"``: which forward convolution is inverted.
-      where: Who asks, for messages.
+      padding: ``"SAME"`` or ``"VALID"``: padding of the convolution to invert.
+      where: Name of the module, for messages.
 
     Raises:
-      ValueError: The forward convolution does not bring `output_size` to `input_size`,
-        or `padding` is neither.
+      ValueError: The convolution doesn't map `output_size` to `input_size`, or
+        `padding` has another value.
     """
     covered = {"VALID": output_size - kernel_size + 1, "SAME": output_size}
     if padding not in covered:
         raise ValueError(
-            f"`padding` must be 'VALID' or 'SAME' where {where} is given an "
-            f"output_shape. Passed: {padding!r}."
+            f"`padding` must be 'VALID' or 'SAME' if {where} has an output_shape. "
+            f"Passed: {padding!r}."
         )
     expected = -(-covered[padding] // stride)
     if input_size != expected:
         raise ValueError(
-            f"{where} cannot bring an axis of size {input_size} to the output_shape "
+            f"{where} cannot turn an axis of size {input_size} into output_shape "
             f"{output_size}: a {padding} convolution with kernel {kernel_size} and "
-            f"stride {stride} brings {output_size} to {expected}, so the input would "
-            f"have to be of size {expected}."
+            f"stride {stride} maps {output_size} to {expected}, so the input would "
+            f"need size {expected}."
         )
     reach = (input_size - 1) * stride + kernel_size
     before = kernel_size - 1 - max(0, reach - output_size) // 2

@@ -1,7 +1,7 @@
-"""Convolutions of any number of spatial axes.
+"""Convolutions over any number of spatial axes.
 
-`ConvND` states its kernel and how it meets the input; the classes for one, two and
-three axes are signatures over it.
+`ConvND` does the work; the classes for one, two and three axes only add their
+signatures.
 """
 
 import jax
@@ -23,7 +23,7 @@ __all__ = ["Conv1D", "Conv2D", "Conv3D", "ConvND"]
 
 
 class ConvND(Module):
-    """Slides a kernel over any number of spatial axes.
+    """Convolves its input with a learned kernel, over any number of spatial axes.
 
         y[t] = sum over k of x[stride t + rate k - zeros before] w[k] + b
 
@@ -34,23 +34,23 @@ class ConvND(Module):
       stride: Step of the kernel, one for all spatial axes or one per axis.
       rate: Distance between the inputs that the kernel reads (dilation), one for all
         spatial axes or one per axis.
-      padding: ``"SAME"``, ``"VALID"``, a function of :mod:`haiku.pad`, or a pair
-        ``(before, after)``; one of the latter two for all spatial axes or one per axis.
+      padding: ``"SAME"``, ``"VALID"``, or a function of :mod:`haiku.pad` or a pair
+        ``(before, after)``, one for all spatial axes or one per axis.
       with_bias: Whether to add a bias per channel.
       w_init: Initializer of the kernel, shape ``[*kernel_shape, input channels /
         groups, output_channels]``. Default: a truncated normal with standard deviation
-        ``1 / sqrt(inputs that an output sees)``.
+        ``1 / sqrt(inputs per output)``.
       b_init: Initializer of the bias, shape ``[output_channels]``, followed by a 1 per
         spatial axis if channels come first. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`. Inputs of
-        ``[B, *space, C]`` are ``"channels_last"``.
-      mask: Factor of the kernel, of its shape.
-      feature_group_count: How many groups the channels fall into; each output channel
-        sees the input channels of its group.
+      data_format: Position of the channels, see :func:`get_channel_index`.
+        ``"channels_last"`` means ``[B, *space, C]``.
+      mask: Array of the kernel's shape that multiplies it.
+      feature_group_count: Number of channel groups; each output channel sees only the
+        input channels of its group.
       name: Name of the module.
 
     Raises:
-      ValueError: An option has none of the values above.
+      ValueError: `num_spatial_dims`, `padding` or `data_format` is invalid.
       TypeError: A size is neither one for all axes nor one per axis.
 
     Source:
@@ -58,7 +58,7 @@ class ConvND(Module):
       arXiv:1603.07285.
 
     Example:
-      >>> def f(x):  # a causal one: no output sees what comes after it
+      >>> def f(x):  # causal: no output sees a later input
       ...     return hk.ConvND(1, 4, kernel_shape=3, padding=hk.pad.causal)(x)
       >>> hk.testing.transform_and_run(f)(jnp.ones([2, 7, 3])).shape
       (2, 7, 4)
@@ -115,16 +115,16 @@ class ConvND(Module):
           ``[B, *space, output_channels]``, laid out like `inputs`.
 
         Raises:
-          ValueError: `inputs` has the wrong rank, its channels do not fall into
-            `feature_group_count` groups, or the mask does not have the kernel's shape.
+          ValueError: `inputs` has the wrong rank, `feature_group_count` doesn't divide
+            the channels, or the mask differs in shape from the kernel.
         """
 
         def w_shape(channels: int) -> tuple[int, ...]:
             groups = self.feature_group_count
             if channels % groups or self.output_channels % groups:
                 raise ValueError(
-                    f"{self.module_name!r} got inputs of {channels} channels, and has "
-                    f"output_channels={self.output_channels}: both must be a multiple "
+                    f"{self.module_name!r} got inputs with {channels} channels and has "
+                    f"output_channels={self.output_channels}: both must be multiples "
                     f"of feature_group_count={groups}."
                 )
             return (*self.kernel_shape, channels // groups, self.output_channels)
@@ -146,7 +146,7 @@ class ConvND(Module):
 
 
 class Conv1D(ConvND):
-    """:class:`ConvND` over one spatial axis: see there for the arguments.
+    """Convolution over one spatial axis; see :class:`ConvND` for the arguments.
 
     Example:
       >>> conv = hk.bind(hk.Conv1D, 1, 3, w_init=jnp.ones)  # sums three neighbours
@@ -188,7 +188,7 @@ class Conv1D(ConvND):
 
 
 class Conv2D(ConvND):
-    """:class:`ConvND` over two spatial axes: see there for the arguments.
+    """Convolution over two spatial axes; see :class:`ConvND` for the arguments.
 
     Example:
       >>> f = lambda x: hk.Conv2D(8, 3, stride=2, name="conv")(x)
@@ -232,7 +232,7 @@ class Conv2D(ConvND):
 
 
 class Conv3D(ConvND):
-    """:class:`ConvND` over three spatial axes: see there for the arguments.
+    """Convolution over three spatial axes; see :class:`ConvND` for the arguments.
 
     Example:
       >>> f = lambda x: hk.Conv3D(2, (1, 3, 3), padding="VALID", name="conv")(x)

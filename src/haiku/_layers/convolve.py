@@ -1,4 +1,4 @@
-"""`convolve`: what every convolution does around the sliding of its kernel."""
+"""`convolve`: the parameters, mask, bias and batch axis of every convolution."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +15,12 @@ __all__ = ["check_spatial_dims", "convolve"]
 
 
 def check_spatial_dims(num_spatial_dims: int) -> None:
-    """Raises unless there is something to slide a kernel over."""
+    """Raises unless there is a spatial axis."""
     if num_spatial_dims <= 0:
         raise ValueError(
             "A convolution slides over at least one spatial axis, got "
-            f"num_spatial_dims={num_spatial_dims}: give it the number of axes of the "
-            "input besides batch and channels, or take hk.Linear if there are none."
+            f"num_spatial_dims={num_spatial_dims}: pass the number of input axes "
+            "besides batch and channels, or use hk.Linear if there are none."
         )
 
 
@@ -32,23 +32,24 @@ def convolve(
     mask: Any = None,
     transposed: bool = False,
 ) -> jax.Array:
-    """Slides a kernel, with or without a batch axis, a mask and a bias.
+    """Applies a convolution, with or without a batch axis, a mask and a bias.
 
     Args:
       layer: The module, with `num_spatial_dims`, `channel_index`, `with_bias`,
         `w_init` and `b_init`.
       inputs: ``[B, *space, C]`` or ``[B, C, *space]``, with or without the batch axis.
-      w_shape: From the number of input channels to the kernel's shape.
-      slide: From batched inputs and kernel to the output without bias.
-      mask: Factor of the kernel, of its shape.
-      transposed: Whether the kernel is ``[*space, out, in]`` and not
+      w_shape: Maps the number of input channels to the kernel's shape.
+      slide: Maps batched inputs and the kernel to the output without bias.
+      mask: Array of the kernel's shape that multiplies it.
+      transposed: Whether the kernel is ``[*space, out, in]`` instead of
         ``[*space, in, out]``.
 
     Returns:
       The output, with a batch axis if `inputs` has one.
 
     Raises:
-      ValueError: `inputs` has the wrong rank, or `mask` not the kernel's shape.
+      ValueError: `inputs` has the wrong rank, or `mask` differs in shape from the
+        kernel.
     """
     inputs = as_array(inputs)
     num_spatial_dims, channel_index = layer.num_spatial_dims, layer.channel_index
@@ -58,8 +59,8 @@ def convolve(
             f"Input to {type(layer).__name__} needs to have rank in "
             f"[{num_spatial_dims + 1}, {num_spatial_dims + 2}], but input has shape "
             f"{inputs.shape}. {layer.module_name!r} has num_spatial_dims="
-            f"{num_spatial_dims}: give it that many spatial axes, channels, and "
-            "optionally a batch axis. More leading axes go through hk.BatchApply."
+            f"{num_spatial_dims}: pass that many spatial axes, channels, and "
+            "optionally a batch axis. hk.BatchApply handles more leading axes."
         )
     if missing:
         inputs = jnp.expand_dims(inputs, 0)

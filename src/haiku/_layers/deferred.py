@@ -1,4 +1,4 @@
-"""`Deferred`: a module that is built when it is first used."""
+"""`Deferred`: a module built on first use."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -13,14 +13,13 @@ _OWN = ("_call_methods", "_factory", "_scopes", "_target")
 
 
 class Deferred(Generic[T]):
-    """Builds a module when its target is first asked for, and then stands for it.
+    """Builds a module on first use, then forwards calls and attributes to it.
 
-    The module is named as if it were built where the `Deferred` is. Attributes are
-    read, set and deleted on the module, once it is built.
+    The module gets the same name as if it were built in place of the `Deferred`.
 
     Args:
       factory: Function without arguments that builds the module.
-      call_methods: Names of the methods that build the module when they are called.
+      call_methods: Names of the methods that build the module when called.
 
     Example:
       >>> def f(x):
@@ -43,7 +42,7 @@ class Deferred(Generic[T]):
 
     @property
     def target(self) -> T:
-        """The module, built now if it has not been."""
+        """The module, which the first access builds."""
         factory = self._factory
         if factory is not None:
             frame = current_frame("hk.Deferred")
@@ -56,7 +55,7 @@ class Deferred(Generic[T]):
         return self._target  # type: ignore[return-value]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the module, which is built now if it has not been."""
+        """Calls the module, after building it if necessary."""
         return self.target(*args, **kwargs)  # type: ignore[operator]
 
     def __str__(self) -> str:
@@ -69,12 +68,11 @@ class Deferred(Generic[T]):
         if name in _OWN:
             raise AttributeError(name)
         if name in self._call_methods:
-            return _calling(self, name)
+            return _build_and_call(self, name)
         if self._factory is not None:
             raise AttributeError(
-                f"{name!r} belongs to the module of this Deferred, which is not built "
-                f"yet: call it, or read `.target`, before. ({self._call_methods} build "
-                "it.)"
+                f"{name!r} belongs to the deferred module, which is not built yet: "
+                f"read `.target` first, or call one of {self._call_methods}."
             )
         return getattr(self.target, name)
 
@@ -88,8 +86,8 @@ class Deferred(Generic[T]):
         delattr(self.target, name)
 
 
-def _calling(deferred: Deferred[Any], name: str) -> Callable[..., Any]:
-    """The method `name` of the module, which is built when it is called."""
+def _build_and_call(deferred: Deferred[Any], name: str) -> Callable[..., Any]:
+    """The method `name` of the module; calling it builds the module."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return getattr(deferred.target, name)(*args, **kwargs)

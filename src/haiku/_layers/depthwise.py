@@ -1,4 +1,4 @@
-"""Convolutions that keep the channels apart."""
+"""Depthwise convolutions, which convolve each channel by itself."""
 
 from collections.abc import Sequence
 
@@ -35,9 +35,9 @@ _DIMENSION_NUMBERS = {
 
 
 class DepthwiseConvND(Module):
-    """Depthwise convolution over `num_spatial_dims` axes: 1, 2 or 3.
+    """Convolves each channel by itself over `num_spatial_dims` axes: 1, 2 or 3.
 
-    The other arguments are those of :class:`DepthwiseConv2D`.
+    :class:`DepthwiseConv2D` explains the other arguments.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class DepthwiseConvND(Module):
 
         Returns:
           ``[B, *space, channel_multiplier * C]``, laid out like `inputs`: the outputs
-          of the first channel, of the second, and so on.
+          of the first channel, then those of the second, and so on.
 
         Raises:
           ValueError: `inputs` has the wrong rank.
@@ -103,12 +103,12 @@ class DepthwiseConvND(Module):
 
 
 class DepthwiseConv1D(DepthwiseConvND):
-    """:class:`DepthwiseConv2D` over one spatial axis: see there for the arguments.
+    """Convolves each channel over one spatial axis; see :class:`DepthwiseConv2D`.
 
     Example:
       >>> conv = hk.bind(hk.DepthwiseConv1D, 1, 2, padding="VALID", w_init=jnp.ones)
       >>> x = jnp.array([[[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]])
-      >>> conv.init(0, x)(x)  # each channel by itself
+      >>> conv.init(0, x)(x)  # sums neighbours, channel by channel
       Array([[[ 3., 30.],
               [ 5., 50.]]], dtype=float32)
     """
@@ -142,10 +142,10 @@ class DepthwiseConv1D(DepthwiseConvND):
 
 
 class DepthwiseConv2D(DepthwiseConvND):
-    """Slides kernels of their own over each channel of an image.
+    """Convolves each channel of an image with its own kernels.
 
     Args:
-      channel_multiplier: How many output channels each input channel has.
+      channel_multiplier: Number of output channels per input channel.
       kernel_shape: Size of the kernel, one for all spatial axes or one per axis.
       stride: Step of the kernel, one for all spatial axes or one per axis.
       rate: Distance between the inputs that the kernel reads (dilation), one for all
@@ -156,18 +156,18 @@ class DepthwiseConv2D(DepthwiseConvND):
       w_init: Initializer of the kernel, shape ``[*kernel_shape, 1, channel_multiplier *
         input channels]``. Default: a truncated normal with standard deviation
         ``1 / sqrt(kernel size)``.
-      b_init: Initializer of the bias, one per output channel, followed by a 1 per
+      b_init: Initializer of the bias, shape ``[output channels]``, followed by a 1 per
         spatial axis if channels come first. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`.
+      data_format: Position of the channels, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
-      ValueError: An option has none of the values above.
+      ValueError: `padding` or `data_format` is unknown.
       TypeError: A size is neither one for all axes nor one per axis.
 
     Source:
       Chollet, 2016, Xception: Deep Learning with Depthwise Separable Convolutions,
-      arXiv:1610.02357: this, and a :class:`Conv2D` with kernel 1 after it.
+      arXiv:1610.02357, where a :class:`Conv2D` with kernel 1 follows.
 
     Example:
       >>> f = lambda x: hk.DepthwiseConv2D(2, kernel_shape=5, name="conv")(x)
@@ -207,7 +207,7 @@ class DepthwiseConv2D(DepthwiseConvND):
 
 
 class DepthwiseConv3D(DepthwiseConvND):
-    """:class:`DepthwiseConv2D` over three spatial axes: see there for the arguments.
+    """Convolves each channel over three spatial axes; see :class:`DepthwiseConv2D`.
 
     Example:
       >>> f = lambda x: hk.DepthwiseConv3D(1, kernel_shape=3, name="conv")(x)
@@ -247,24 +247,24 @@ class DepthwiseConv3D(DepthwiseConvND):
 
 
 class SeparableDepthwiseConv2D(Module):
-    """A depthwise convolution of two kernels, one along each spatial axis.
+    """Convolves each channel of an image along its height, then along its width.
 
-    A ``[h, 1]`` kernel with `channel_multiplier` and no bias comes first, a ``[1, w]``
-    kernel with the bias second.
+    The first kernel is ``[h, 1]``, with `channel_multiplier` and no bias; the second is
+    ``[1, w]``, with the bias.
 
     Args:
-      channel_multiplier: How many output channels each input channel has.
+      channel_multiplier: Number of output channels per input channel.
       kernel_shape: Sizes of the two kernels, one for both or one each.
       stride: Step of the first kernel, one for both axes or one per axis.
       padding: As for :class:`DepthwiseConv2D`, for both kernels.
       with_bias: Whether to add a bias per channel.
       w_init: Initializer of both kernels.
       b_init: Initializer of the bias.
-      data_format: Where the channels are, see :func:`get_channel_index`.
+      data_format: Position of the channels, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
-      ValueError: An option has none of the values above.
+      ValueError: `padding` or `data_format` is unknown.
       TypeError: A size is neither one for all axes nor one per axis.
 
     Example:
@@ -310,5 +310,5 @@ class SeparableDepthwiseConv2D(Module):
         )
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Applies both: `inputs` and output are as of :class:`DepthwiseConv2D`."""
+        """Applies both convolutions; shapes are those of :class:`DepthwiseConv2D`."""
         return self._conv2(self._conv1(inputs))

@@ -1,4 +1,4 @@
-"""`Embed`: a learned vector for each of a number of tokens."""
+"""`Embed`: a learned vector for each token."""
 
 import enum
 from typing import Any
@@ -13,10 +13,10 @@ __all__ = ["Embed", "EmbedLookupStyle"]
 
 
 class EmbedLookupStyle(enum.Enum):
-    """How :class:`Embed` finds the vectors.
+    """How :class:`Embed` looks vectors up.
 
     Example:
-      >>> one_hot = hk.EmbedLookupStyle.ONE_HOT  # a product, in place of indexing
+      >>> one_hot = hk.EmbedLookupStyle.ONE_HOT  # a product instead of indexing
       >>> embed = hk.bind(hk.Embed, 10, 4, lookup_style=one_hot)
       >>> embed.init(0, jnp.array([1, 2]))(jnp.array([1, 2])).shape
       (2, 4)
@@ -27,21 +27,21 @@ class EmbedLookupStyle(enum.Enum):
 
 
 class Embed(Module):
-    """Looks up a vector for every token.
+    """Looks up a learned vector for each token.
 
     Args:
       vocab_size: Number of tokens.
       embed_dim: Size of the vectors.
-      embedding_matrix: The vectors to start from, ``[vocab_size, embed_dim]``, instead
-        of the sizes and an initializer.
+      embedding_matrix: Initial vectors, ``[vocab_size, embed_dim]``, instead of sizes
+        and an initializer.
       w_init: Initializer of the vectors. Default: a truncated normal.
       lookup_style: :class:`EmbedLookupStyle`, or its name.
       name: Name of the module.
-      precision: Precision of the multiplication of ``ONE_HOT``.
+      precision: Precision of the multiplication with ``ONE_HOT``.
 
     Raises:
-      ValueError: There is neither a matrix nor both sizes, or the sizes are not those
-        of the matrix.
+      ValueError: Neither a matrix nor both sizes are given, or the matrix has other
+        sizes.
 
     Example:
       >>> net = hk.transform(lambda ids: hk.Embed(vocab_size=100, embed_dim=8)(ids))
@@ -79,10 +79,10 @@ class Embed(Module):
                 raise ValueError(
                     f"An `embedding_matrix` of shape {shape} has been supplied, which "
                     f"is not [vocab_size, embed_dim], with {vocab_size=} and "
-                    f"{embed_dim=}: leave both sizes out, the matrix has them."
+                    f"{embed_dim=}: leave both sizes out, the matrix defines them."
                 )
             vocab_size, embed_dim = shape
-            w_init = _value(embedding_matrix)
+            w_init = _init_from(embedding_matrix)
         self.vocab_size: int = vocab_size  # type: ignore[assignment]
         self.embed_dim: int = embed_dim  # type: ignore[assignment]
         self.lookup_style = lookup_style
@@ -102,11 +102,11 @@ class Embed(Module):
         lookup_style: str | EmbedLookupStyle | None = None,
         precision: jax.lax.Precision | None = None,
     ) -> jax.Array:
-        """Looks the vectors up.
+        """Looks up the vector of each token.
 
         Args:
-          ids: Tokens in ``[0, vocab_size)``, of any shape and an integer dtype. One
-            outside is clamped by ``ARRAY_INDEX`` and gives zeros by ``ONE_HOT``.
+          ids: Tokens in ``[0, vocab_size)``, integers of any shape. Larger ones are
+            clamped with ``ARRAY_INDEX`` and give zeros with ``ONE_HOT``.
           lookup_style: Overrides the module's.
           precision: Overrides the module's.
 
@@ -114,8 +114,8 @@ class Embed(Module):
           ``[..., embed_dim]``.
 
         Raises:
-          ValueError: `ids` are not integers.
-          AttributeError: There is no such `lookup_style`.
+          ValueError: `ids` aren't integers.
+          AttributeError: `lookup_style` is unknown.
         """
         ids = jnp.asarray(ids)
         if not jnp.issubdtype(ids.dtype, jnp.integer):
@@ -131,8 +131,8 @@ class Embed(Module):
         return jnp.dot(rows, self.embeddings, precision=precision or self.precision)
 
 
-def _value(matrix: jax.Array) -> Initializer:
-    """An initializer that has the value already."""
+def _init_from(matrix: jax.Array) -> Initializer:
+    """An initializer that returns `matrix`."""
 
     def init(shape: Any, dtype: Any) -> jax.Array:
         del shape, dtype

@@ -1,4 +1,4 @@
-"""Functions that many networks need and that hold no parameters."""
+"""Functions without parameters: dropout, categorical samples, one-hot vectors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def dropout(
     x: jax.Array,
     broadcast_dims: Sequence[int] = (),
 ) -> jax.Array:
-    """Sets elements to zero at random, and scales the others up to keep the mean.
+    """Sets random elements to zero and scales the others up to keep the mean.
 
         y = keep x / (1 - rate),  keep ~ Bernoulli(1 - rate)
 
@@ -24,15 +24,14 @@ def dropout(
       rng: A key.
       rate: Probability in [0, 1) that an element is dropped.
       x: Array of any shape.
-      broadcast_dims: Axes along which all elements share one fate.
+      broadcast_dims: Axes along which elements are kept or dropped together.
 
     Returns:
-      An array of the shape of `x`.
+      An array with the shape of `x`.
 
     Raises:
-      ValueError: `rate` is outside of [0, 1), or `broadcast_dims` names an axis that
-        `x` lacks.
-      TypeError: There is no key.
+      ValueError: `rate` is outside [0, 1), or `x` lacks an axis of `broadcast_dims`.
+      TypeError: `rng` is None.
 
     Source:
       Srivastava et al., 2014, Dropout: A Simple Way to Prevent Neural Networks from
@@ -42,7 +41,7 @@ def dropout(
       >>> def f(x, is_training):
       ...     return hk.dropout(hk.next_rng_key(), 0.1 if is_training else 0.0, x)
     """
-    # Under a transformation the rate is not known, and is taken at its word.
+    # A traced rate can't be checked.
     known = not isinstance(rate, Tracer)
     if known and not 0 <= rate < 1:
         raise ValueError(
@@ -70,15 +69,15 @@ def dropout(
 
 
 def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:
-    """Draws from categorical distributions.
+    """Draws samples from categorical distributions.
 
     Args:
       rng: A key.
       logits: Unnormalised log probabilities, ``[..., A]``.
-      num_samples: How many draws, ``N``.
+      num_samples: Number of samples, ``N``.
 
     Returns:
-      Draws in ``[0, A)``, ``[..., N]``, of an integer dtype.
+      Integers in ``[0, A)``, ``[..., N]``.
 
     Raises:
       ValueError: `logits` is a scalar.
@@ -101,10 +100,10 @@ def multinomial(rng: Any, logits: jax.Array, num_samples: int) -> jax.Array:
 
 
 def one_hot(x: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
-    """Marks each index by a one in a row of zeros.
+    """Turns each index into a vector of zeros with a single one.
 
     Args:
-      x: Indices, of any shape. One outside of ``[0, num_classes)`` gives zeros only.
+      x: Indices of any shape. An index outside ``[0, num_classes)`` gives only zeros.
       num_classes: Length of the new last axis.
       dtype: Dtype of the result.
 

@@ -1,4 +1,4 @@
-"""`GroupNorm`: every group of channels by its own mean and variance."""
+"""`GroupNorm`: normalises each group of channels by its own mean and variance."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from haiku._layers.conv_shapes import get_channel_index
 from haiku._layers.scale_offset import (
     AxisOrAxes,
     check_axes,
-    check_given,
+    check_call_arguments,
     check_inits,
     positive_axes,
     scale_and_offset,
@@ -20,27 +20,27 @@ __all__ = ["GroupNorm"]
 
 
 class GroupNorm(Module):
-    """Normalises groups of channels by their mean and variance.
+    """Normalises each group of channels by its own mean and variance.
 
         y = (x - mean) / sqrt(var + eps) * scale + offset
 
-    The channels are split into `groups` of neighbours, and mean and variance are taken
-    over `axis`: where that names the channels, over those of a group.
+    Each group consists of neighbouring channels.
 
     Args:
-      groups: Number of groups; it divides the number of channels.
-      axis: The axes over which mean and variance are taken. Default: all but the first
-        (the groups stay apart).
-      create_scale: Whether there is a parameter `scale`, one per channel.
-      create_offset: Whether there is a parameter `offset`, one per channel.
+      groups: Number of groups; must divide the number of channels.
+      axis: Axes to average over; the channel axis means the channels of one group.
+        Default: all but the first.
+      create_scale: Whether to learn a `scale` per channel.
+      create_offset: Whether to learn an `offset` per channel.
       eps: Added to the variance.
       scale_init: Initializer of `scale`. Default: ones.
       offset_init: Initializer of `offset`. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`.
+      data_format: Position of the channels, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
-      ValueError: An option has none of the values above.
+      ValueError: `groups` is less than 1, `axis` or `data_format` is invalid, or an
+        initializer is given for a parameter that isn't created.
 
     Source:
       Wu and He, 2018, Group Normalization, arXiv:1803.08494.
@@ -69,7 +69,7 @@ class GroupNorm(Module):
         if groups < 1:
             raise ValueError(
                 f"groups must be at least 1, got {groups}: 1 normalises all channels "
-                "together, as many groups as channels each for itself."
+                "together, as many groups as channels normalise each one alone."
             )
         checked = check_axes(axis)
         self.axis = (axis,) if isinstance(axis, int) else axis
@@ -92,31 +92,31 @@ class GroupNorm(Module):
         scale: jax.Array | None = None,
         offset: jax.Array | None = None,
     ) -> jax.Array:
-        """Normalises.
+        """Normalises `x`.
 
         Args:
-          x: ``[B, ..., C]`` or ``[B, C, ...]``; of the same rank at every call.
-          scale: Factor, if the module has none of its own. Broadcasts to `x`.
-          offset: Summand, if the module has none of its own. Broadcasts to `x`.
+          x: ``[B, ..., C]`` or ``[B, C, ...]``, with the same rank at every call.
+          scale: Factor that broadcasts to `x`, for ``create_scale=False``.
+          offset: Summand that broadcasts to `x`, for ``create_offset=False``.
 
         Returns:
-          An array of the shape of `x`.
+          An array with the shape of `x`.
 
         Raises:
-          ValueError: The number of channels is no multiple of `groups`, the rank has
-            changed, `x` lacks one of the axes, or `scale` or `offset` is given and made
-            as well, or does not broadcast.
+          ValueError: The number of channels isn't a multiple of `groups`, the rank has
+            changed, `x` lacks one of the axes, or `scale` or `offset` is passed
+            although the module has its own, or doesn't broadcast.
         """
-        check_given(self, scale, offset)
+        check_call_arguments(self, scale, offset)
         if self.rank is None:
-            _remember(self, x)
+            _fix_axes(self, x)
         elif len(x.shape) != self.rank:
             raise ValueError(
                 "The rank of the inputs cannot change between calls, the original call "
                 f"to {self.module_name!r} was rank={self.rank} but this call was rank="
                 f"{len(x.shape)}: build a module for each rank."
             )
-        grouped = _grouped(self, x.shape)
+        grouped = _split_channels(self, x.shape)
         channels = x.shape[self.channel_index]
         if self.channel_index == -1:
             shape: tuple[int, ...] = (channels,)
@@ -126,8 +126,8 @@ class GroupNorm(Module):
         return _normalise(x, scale, offset, self.eps, grouped=grouped, axes=self.axis)
 
 
-def _grouped(layer: GroupNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape` with the channels split in (groups, channels of a group)."""
+def _split_channels(layer: GroupNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with the channel axis split into (groups, channels per group)."""
     channels = shape[layer.channel_index]
     if channels % layer.groups:
         raise ValueError(
@@ -141,8 +141,8 @@ def _grouped(layer: GroupNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], *split, *shape[2:])
 
 
-def _remember(layer: GroupNorm, x: jax.Array) -> None:
-    """Settles the axes for inputs of the rank of the first one."""
+def _fix_axes(layer: GroupNorm, x: jax.Array) -> None:
+    """Fixes the axes for inputs with the rank of `x`."""
     rank = len(x.shape)
     where = repr(layer.module_name)
     if rank < 2 and layer.channel_index == 1:
@@ -151,10 +151,10 @@ def _remember(layer: GroupNorm, x: jax.Array) -> None:
             "add the missing axes, x[None] for the batch."
         )
     axes = positive_axes(layer._axes, rank, where)
-    # Splitting the channels moves the axes after the groups on by one.
+    # Splitting the channels shifts the axes after the groups by one.
     last_before = rank - 2 if layer.channel_index == -1 else 0
     layer.axis = tuple(axis + (axis > last_before) for axis in axes)
-    layer.group_shape = (-1, *_grouped(layer, x.shape)[1:])
+    layer.group_shape = (-1, *_split_channels(layer, x.shape)[1:])
     layer.first_input_shape = (-1, *x.shape[1:])
     layer.rank = rank
 

@@ -1,4 +1,4 @@
-"""Inputs of any kind: lists as arrays, and shapes that go together."""
+"""Inputs: converting them to arrays, and comparing their shapes."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 
 def as_array(x: Any) -> Any:
-    """An array as it is, whoever made it; a JAX array of lists and numbers."""
+    """Converts lists and numbers to a JAX array; leaves any array unchanged."""
     return x if hasattr(x, "shape") else jnp.asarray(x)
 
 
-def broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two shapes broadcast together; their sizes may be symbolic."""
+def shapes_broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two shapes, possibly symbolic, broadcast together."""
     pairs = zip(reversed(one), reversed(other))
     return one == other or all(n == m or 1 in (n, m) for n, m in pairs)

@@ -1,4 +1,4 @@
-"""`LayerNorm` and `InstanceNorm`: every example by its own mean and variance."""
+"""`LayerNorm` and `InstanceNorm`: normalise examples by their own mean and variance."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from haiku._layers.inputs import as_array
 from haiku._layers.scale_offset import (
     AxisOrAxes,
     check_axes,
-    check_given,
+    check_call_arguments,
     check_inits,
     param_shape,
     positive_axes,
@@ -27,21 +27,21 @@ class LayerNorm(Module):
         y = (x - mean(x)) / sqrt(var(x) + eps) * scale + offset
 
     Args:
-      axis: The axes over which mean and variance are taken: an integer, several, or a
-        slice. ``-1`` takes them over the features.
-      create_scale: Whether there is a parameter `scale`.
-      create_offset: Whether there is a parameter `offset`.
+      axis: Axes to average over: an integer, several, or a slice. ``-1`` is the
+        features.
+      create_scale: Whether to learn a `scale`.
+      create_offset: Whether to learn an `offset`.
       eps: Added to the variance.
       scale_init: Initializer of `scale`. Default: ones.
       offset_init: Initializer of `offset`. Default: zeros.
-      use_fast_variance: Takes the variance as ``mean(x²) - mean(x)²``: faster, and less
-        exact where the mean is large.
+      use_fast_variance: Whether to compute the variance as ``mean(x²) - mean(x)²``,
+        which is faster, and less exact if the mean is large.
       name: Name of the module.
-      param_axis: The axes along which `scale` and `offset` vary. Default: the last.
+      param_axis: Axes along which `scale` and `offset` vary. Default: the last.
 
     Raises:
-      ValueError: An axis is no integer, or there is an initializer for a parameter that
-        is not made.
+      ValueError: An axis isn't an integer, or an initializer is given for a parameter
+        that isn't created.
 
     Source:
       Ba et al., 2016, Layer Normalization, arXiv:1607.06450.
@@ -81,21 +81,21 @@ class LayerNorm(Module):
         scale: jax.Array | None = None,
         offset: jax.Array | None = None,
     ) -> jax.Array:
-        """Normalises.
+        """Normalises `inputs`.
 
         Args:
           inputs: An array that has the axes.
-          scale: Factor, if the module has none of its own. Broadcasts to `inputs`.
-          offset: Summand, if the module has none of its own. Broadcasts to `inputs`.
+          scale: Factor that broadcasts to `inputs`, for ``create_scale=False``.
+          offset: Summand that broadcasts to `inputs`, for ``create_offset=False``.
 
         Returns:
-          An array of the shape of `inputs`.
+          An array with the shape of `inputs`.
 
         Raises:
-          ValueError: `inputs` lacks one of the axes, or `scale` or `offset` is given
-            and made as well, or does not broadcast.
+          ValueError: `inputs` lacks one of the axes, or `scale` or `offset` is passed
+            although the module has its own, or doesn't broadcast.
         """
-        check_given(self, scale, offset)
+        check_call_arguments(self, scale, offset)
         inputs = as_array(inputs)
         axes = positive_axes(self.axis, len(inputs.shape), repr(self.module_name))
         shape = param_shape(self.param_axis, inputs.shape, repr(self.module_name))
@@ -123,22 +123,22 @@ def _normalise(inputs, scale, offset, eps, *, axes, fast):
 
 
 class InstanceNorm(LayerNorm):
-    """Normalises every channel of each example over space.
+    """Normalises each channel of each example by its mean and variance over space.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * scale + offset
 
     Args:
-      create_scale: Whether there is a parameter `scale`, one per channel.
-      create_offset: Whether there is a parameter `offset`, one per channel.
+      create_scale: Whether to learn a `scale` per channel.
+      create_offset: Whether to learn an `offset` per channel.
       eps: Added to the variance.
       scale_init: Initializer of `scale`. Default: ones.
       offset_init: Initializer of `offset`. Default: zeros.
-      data_format: Where the channels are, see :func:`get_channel_index`.
+      data_format: Position of the channels, see :func:`get_channel_index`.
       name: Name of the module.
 
     Raises:
-      ValueError: `data_format` is unknown, or there is an initializer for a parameter
-        that is not made.
+      ValueError: `data_format` is unknown, or an initializer is given for a parameter
+        that isn't created.
 
     Source:
       Ulyanov et al., 2016, Instance Normalization: The Missing Ingredient for Fast

@@ -59,7 +59,7 @@ class Linear(Module):
         *,
         precision: jax.lax.PrecisionLike = None,
     ) -> jax.Array:
-        """Applies the layer.
+        """Returns ``inputs @ w + b``.
 
         Args:
           inputs: ``[..., input size]``, of a float dtype.
@@ -101,28 +101,28 @@ def _affine(x, w, b, *, precision):
 
 
 class Bias(Module):
-    """Adds a bias, shared over the axes that are not `bias_dims`.
+    """Adds a learned bias that varies along `bias_dims`.
+
+    For inputs ``[B, H, W, C]``:
 
     =============== ===================================== ==============
-    `bias_dims`     one bias for every                    shape of `b`
+    `bias_dims`     one bias per                          shape of `b`
     =============== ===================================== ==============
     ``None``        element of an example                 ``[H, W, C]``
-    ``()``          (a single one)                        ``[]``
+    ``()``          layer                                 ``[]``
     ``[-1]``        channel                               ``[C]``
     ``[-2, -3]``    pixel                                 ``[H, W, 1]``
     =============== ===================================== ==============
 
-    for inputs of shape ``[B, H, W, C]``.
-
     Args:
-      output_size: The shape of an example, if it is to be checked: ``(H, W, C)``.
-      bias_dims: Axes of the input that have a bias of their own, counted with the
-        batch axis, which cannot be one of them.
+      output_size: Shape of an example to check inputs against: ``(H, W, C)``.
+      bias_dims: Axes of the input along which the bias varies. The batch axis counts as
+        0 and can't be one of them.
       b_init: Initializer of `b`. Default: zeros.
       name: Name of the module.
 
     Example:
-      >>> def f(x):  # takes away a learned value per channel
+      >>> def f(x):  # subtracts a learned value per channel
       ...     return hk.Bias(bias_dims=[-1])(x, multiplier=-1)
     """
 
@@ -152,24 +152,24 @@ class Bias(Module):
             `inputs`: -1 subtracts it.
 
         Returns:
-          An array of the shape of `inputs`.
+          An array with the shape of `inputs`.
 
         Raises:
-          ValueError: `inputs` has no example axes, does not have the shape
-            `output_size`, or lacks one of `bias_dims`.
+          ValueError: `inputs` has only one axis, differs from `output_size`, or lacks
+            one of `bias_dims`.
         """
         if len(inputs.shape) < 2:
             raise ValueError(
                 f"Input must have rank >= 2, [batch, ...]: {self.module_name!r} got "
-                f"shape {inputs.shape}. Add the batch axis by x[None]."
+                f"shape {inputs.shape}. Add the batch axis with x[None]."
             )
         self.input_size = inputs.shape[1:]
         output_size = self.output_size
         if output_size is not None and tuple(_sizes(output_size)) != self.input_size:
             expected = (-1, *_sizes(output_size))
             raise ValueError(
-                f"Input shape must be {expected} in {self.module_name!r}, of which "
-                f"output_size names all but the batch axis, not {inputs.shape}."
+                f"Input shape must be {expected} in {self.module_name!r}, got "
+                f"{inputs.shape}: output_size is the shape without the batch axis."
             )
         self.bias_shape = _bias_shape(inputs.shape, self.bias_dims)
         b = get_parameter("b", self.bias_shape, inputs.dtype, init=self.b_init)
@@ -200,16 +200,16 @@ def _bias_shape(
         if axis == 0:
             raise ValueError(
                 "Cannot apply bias across the minibatch dimension: bias_dims "
-                f"{tuple(bias_dims)} name axis 0 of {shape}, which all examples share. "
-                f"Name some of 1 to {rank - 1}."
+                f"{tuple(bias_dims)} include axis 0 of {shape}. Choose from 1 to "
+                f"{rank - 1}."
             )
         if not 0 < axis < rank:
             raise ValueError(
                 f"Dimension {dim} (in bias_dims {tuple(bias_dims)}) is out of range "
-                f"for input of rank {rank}: name some of 1 to {rank - 1}."
+                f"for input of rank {rank}: choose from 1 to {rank - 1}."
             )
         axes.add(axis)
-    # Axes before the first biased one need no place: broadcasting adds them.
+    # Broadcasting adds the axes before the first one that has a bias.
     return tuple(
         size if axis in axes else 1
         for axis, size in enumerate(shape)

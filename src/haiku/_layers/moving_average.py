@@ -1,4 +1,4 @@
-"""Exponential moving averages: of one array, and of trees of parameters."""
+"""Exponential moving averages of one array, and of a tree of parameters."""
 
 import functools
 from typing import Any
@@ -9,38 +9,43 @@ import numpy as np
 
 from haiku._core import Module, get_state, set_state
 from haiku._layers.cached_tracing import compiled
-from haiku._layers.inputs import broadcast
+from haiku._layers.inputs import shapes_broadcast
 from haiku._layers.params_tree import ParamsTree
 from haiku.initializers import Constant
 
-__all__ = ["EMAParamsTree", "ExponentialMovingAverage", "in_full", "started"]
+__all__ = [
+    "EMAParamsTree",
+    "ExponentialMovingAverage",
+    "start_average",
+    "widen_half",
+]
 
 
-def in_full(x: jax.Array) -> jax.Array:
-    """`x`, in float32 if its precision is half: what sums and averages are taken in."""
+def widen_half(x: jax.Array) -> jax.Array:
+    """`x`, in float32 if it has half precision: sums and averages need more digits."""
     half = x.dtype.itemsize < 4 and jnp.issubdtype(x.dtype, jnp.floating)
     return x.astype(jnp.float32) if half else x
 
 
 class ExponentialMovingAverage(Module):
-    """Keeps an average that forgets old values exponentially.
+    """Keeps an exponential moving average of its inputs.
 
         hidden = decay * hidden + (1 - decay) * value
         average = hidden / (1 - decay ** count)
 
-    The division takes out that `hidden` starts from zero. Without it (`zero_debias`),
-    the average can start from the values seen in the first `warmup_length` updates.
-    Averages of values in half precision are kept in float32, where 0.999 is not 1.
+    The division corrects for `hidden` starting at zero. Without it, the average can
+    start from the values of the first `warmup_length` updates instead. Averages of
+    half-precision values are kept in float32, where 0.999 doesn't round to 1.
 
     Args:
-      decay: How much of the average is kept at an update, in [0, 1).
+      decay: Weight of the old average in an update, in [0, 1).
       zero_debias: Whether to divide as above.
-      warmup_length: For how many updates the average is simply the latest value; only
-        with ``zero_debias=False``.
+      warmup_length: Number of updates in which the average equals the latest value;
+        needs ``zero_debias=False``.
       name: Name of the module.
 
     Raises:
-      ValueError: `warmup_length` is negative, or given together with `zero_debias`.
+      ValueError: `warmup_length` is negative, or combined with `zero_debias`.
 
     Source:
       Kingma and Ba, 2014, Adam: A Method for Stochastic Optimization, arXiv:1412.6980,
@@ -64,12 +69,12 @@ class ExponentialMovingAverage(Module):
         if warmup_length < 0:
             raise ValueError(
                 f"`warmup_length` is {warmup_length}, but should be non-negative: it "
-                "is how many updates the average follows the latest value."
+                "is the number of updates in which the average is the latest value."
             )
         if warmup_length and zero_debias:
             raise ValueError(
                 f"warmup_length={warmup_length} starts the average from the latest "
-                "value, which leaves zero_debias nothing to take out: set "
+                "value, so zero_debias has no bias to remove: set "
                 "zero_debias=False, or leave warmup_length at 0."
             )
         self.decay = decay
@@ -78,10 +83,10 @@ class ExponentialMovingAverage(Module):
         self._first_count = Constant(-warmup_length)
 
     def initialize(self, shape: Any, dtype: Any = jnp.float32) -> None:
-        """Starts the average at zero, unless it has been started.
+        """Starts the average at zero, unless there is one already.
 
         Args:
-          shape: Shape of the values, or an array of their shape and dtype.
+          shape: Shape of the values, or an array with their shape and dtype.
           dtype: Dtype of the values.
         """
         if hasattr(shape, "shape"):
@@ -90,27 +95,27 @@ class ExponentialMovingAverage(Module):
         get_state("average", shape, dtype, init=jnp.zeros)
 
     def __call__(self, value: Any, update_stats: bool = True) -> jax.Array:
-        """Blends `value` into the average.
+        """Updates the average with `value`.
 
         Args:
-          value: An array, of the same shape at every call, or of one that broadcasts
-            with the average's. Integers count as floats.
-          update_stats: Whether to keep the new average, or only to return it.
+          value: An array whose shape is, or broadcasts with, that of the average.
+            Integers are converted to floats.
+          update_stats: Whether to store the new average or only return it.
 
         Returns:
-          The new average, of the shape and dtype of `value`.
+          The new average, with the shape and dtype of `value`.
 
         Raises:
-          ValueError: The shape of `value` does not broadcast with the average's.
+          ValueError: The shape of `value` doesn't broadcast with the average's.
         """
         if not isinstance(value, jax.Array):
             value = jnp.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.inexact):
             value = value.astype(jnp.float32)
-        dtype = in_full(value).dtype
+        dtype = widen_half(value).dtype
         counter = get_state("counter", (), jnp.int32, init=self._first_count)
         hidden = get_state("hidden", value.shape, dtype, init=jnp.zeros)
-        if not broadcast(hidden.shape, value.shape):
+        if not shapes_broadcast(hidden.shape, value.shape):
             raise ValueError(
                 f"{self.module_name!r} averages arrays of shape {hidden.shape}, but "
                 f"got one of shape {value.shape}: build a module for each shape."
@@ -135,17 +140,17 @@ class ExponentialMovingAverage(Module):
 
     @property
     def average(self) -> jax.Array:
-        """The average as it stands.
+        """The current average.
 
         Raises:
-          ValueError: There is none yet: neither a call nor `initialize` came before.
+          ValueError: There is none yet: call the module or `initialize` first.
         """
         try:
             return get_state("average")
         except ValueError as error:
             raise ValueError(
                 f"No value for 'average' in {self.module_name!r} yet: the first update "
-                "makes it. Run `init` with is_training=True, as in params, state = "
+                "creates it. Run `init` with is_training=True, as in params, state = "
                 "net.init(key, x, is_training=True), and pass that state to `apply`."
             ) from error
 
@@ -156,36 +161,35 @@ def _update(counter, hidden, value, decay, zero_debias, warmup):
     if warmup:
         decay = jnp.where(counter <= 0, jnp.zeros_like(decay), decay)
     one = np.ones((), decay.dtype)
-    new = in_full(hidden) * decay + in_full(value) * (one - decay)
+    new = widen_half(hidden) * decay + widen_half(value) * (one - decay)
     average = new
     if zero_debias:
         average = new / (one - jax.lax.pow(decay, counter))
-    # State that was kept in half precision stays so.
+    # State stored in half precision keeps its dtype.
     return counter, new.astype(hidden.dtype), average.astype(hidden.dtype)
 
 
-def started(average: ExponentialMovingAverage, value: jax.Array) -> None:
-    """Makes the state of averages of arrays like `value`, and changes none."""
+def start_average(average: ExponentialMovingAverage, value: jax.Array) -> None:
+    """Creates the state to average arrays like `value`; existing state stays."""
     average.initialize(value)
     average(value, update_stats=False)
 
 
 class EMAParamsTree(ParamsTree):
-    """Averages every array of a tree of parameters, each in a submodule of its own.
+    """Keeps an exponential moving average of each array in a tree of parameters.
 
-    The parameter ``w`` of ``mlp/~/linear`` is averaged in the submodule
-    ``mlp___tilde___linear__w``.
+    The submodule ``mlp___tilde___linear__w`` averages ``w`` of ``mlp/~/linear``.
 
     Args:
       decay: See :class:`ExponentialMovingAverage`.
       zero_debias: See :class:`ExponentialMovingAverage`.
       warmup_length: See :class:`ExponentialMovingAverage`.
-      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
-        left as they are. Empty matches none.
+      ignore_regex: Matched with the start of ``module/name``: parameters that match
+        are returned unchanged. The empty string matches none.
       name: Name of the module.
 
     Raises:
-      ValueError: At a call, as of :class:`ExponentialMovingAverage`.
+      ValueError: See :class:`ExponentialMovingAverage`.
 
     Example:
       >>> ema = hk.transform_with_state(lambda params: hk.EMAParamsTree(0.999)(params))

@@ -1,4 +1,4 @@
-"""`ParamsTree`: a module of its own for every array of a tree of parameters."""
+"""`ParamsTree`: one submodule per array in a tree of parameters."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,13 +11,14 @@ __all__ = ["ParamsTree"]
 
 
 class ParamsTree(Module):
-    """Calls a module of its own on every array of a tree of parameters.
+    """Calls one submodule per array in a tree of parameters.
 
     The array ``w`` of ``mlp/~/linear`` has the submodule ``mlp___tilde___linear__w``.
 
     Args:
-      submodule: Makes one: ``submodule(name=name)``.
-      ignore_regex: Which arrays, by ``module/name``, are left as they are.
+      submodule: Builds a submodule, called as ``submodule(name=name)``.
+      ignore_regex: Matched with the start of ``module/name``: arrays that match are
+        returned unchanged. The empty string matches none.
       name: Name of the module.
     """
 
@@ -40,14 +41,13 @@ class ParamsTree(Module):
 
         Args:
           tree: Parameters, as ``init`` returns them.
-          update_stats: Whether the submodules keep their new state, or only return what
-            follows from it.
+          update_stats: Whether the submodules store their new state.
 
         Returns:
-          What the submodules return, in a tree like `tree`.
+          The outputs of the submodules, in a tree like `tree`.
 
         Raises:
-          TypeError: `tree` is not ``{module: {name: array}}``.
+          TypeError: `tree` isn't ``{module: {name: array}}``.
         """
         if not isinstance(tree, Mapping) or not all(
             isinstance(params, Mapping) for params in tree.values()

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the mean of every window."""
+"""Pooling: the maximum or the mean of each window."""
 
 import functools
 import math
@@ -24,20 +24,19 @@ def max_pool(
     padding: str,
     channel_axis: int | None = -1,
 ) -> jax.Array:
-    """The maximum of every window.
+    """Takes the maximum of each window.
 
     Args:
-      value: ``[B, *space, C]``; the batch axis, too, may be missing where sizes are
-        given per axis.
-      window_shape: Size of the window: one number for the spatial axes, or one per axis
-        of `value` (of its last axes, if it has more).
-      strides: Step of the window, likewise.
+      value: ``[B, *space, C]``; without `B` if sizes are given per axis.
+      window_shape: Size of the window: one number for all spatial axes, or one per axis
+        of `value`. A shorter sequence applies to the last axes.
+      strides: Step of the window, in the same form.
       padding: ``"SAME"`` or ``"VALID"``.
-      channel_axis: The axis that a single number leaves out, besides the first. None
-        leaves out the first only.
+      channel_axis: The axis that a single number doesn't pool, besides the first. None
+        means the first only.
 
     Returns:
-      An array of the rank of `value`.
+      An array with the rank of `value`.
 
     Raises:
       ValueError: `padding` or `channel_axis` is unknown, or there are more sizes than
@@ -64,20 +63,20 @@ def avg_pool(
     padding: str,
     channel_axis: int | None = -1,
 ) -> jax.Array:
-    """The mean of every window; padded places do not count.
+    """Averages each window; padding doesn't count.
 
     Args:
-      value: As for :func:`max_pool`.
-      window_shape: As for :func:`max_pool`.
-      strides: As for :func:`max_pool`.
-      padding: As for :func:`max_pool`.
-      channel_axis: As for :func:`max_pool`.
+      value: See :func:`max_pool`.
+      window_shape: See :func:`max_pool`.
+      strides: See :func:`max_pool`.
+      padding: See :func:`max_pool`.
+      channel_axis: See :func:`max_pool`.
 
     Returns:
-      An array of the rank of `value`, of a float dtype.
+      An array of floats with the rank of `value`.
 
     Raises:
-      ValueError: As for :func:`max_pool`.
+      ValueError: See :func:`max_pool`.
 
     Example:
       >>> x = jnp.arange(5.0).reshape(1, 5, 1)
@@ -96,7 +95,7 @@ def avg_pool(
     )
     if padding == "VALID":
         return total(value) / math.prod(window)
-    # Where the window is 1 nothing is padded, and one place counts for all.
+    # Axes whose window is 1 aren't padded: one count serves the whole axis.
     places = [n if size != 1 else 1 for n, size in zip(value.shape, window)]
     return total(value) / total(jnp.ones(places, value.dtype))
 
@@ -108,11 +107,11 @@ def _windows(
     padding: str,
     channel_axis: int | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Window and strides along every axis of `value`."""
+    """Window and strides along each axis of `value`."""
     if padding not in ("SAME", "VALID"):
         raise ValueError(
-            f"Invalid padding {padding!r}, must be 'SAME' or 'VALID'. For another one "
-            "pad the input by jnp.pad and pool it with 'VALID'."
+            f"Invalid padding {padding!r}, must be 'SAME' or 'VALID'. For any other, "
+            "call jnp.pad on the input and pool with 'VALID'."
         )
     window = _per_axis("window_shape", value, window_shape, channel_axis)
     return window, _per_axis("strides", value, strides, channel_axis)
@@ -121,7 +120,7 @@ def _windows(
 def _per_axis(
     name: str, value: Any, size: IntOrSequence, channel_axis: int | None
 ) -> tuple[int, ...]:
-    """`size` along every axis of `value`."""
+    """`size` along each axis of `value`."""
     rank = len(value.shape)
     if isinstance(size, (Sequence, np.ndarray)):
         if len(size) > rank:
@@ -131,7 +130,7 @@ def _per_axis(
                 "the spatial axes."
             )
         return (1,) * (rank - len(size)) + tuple(size)
-    # The first axis is the batch: it is never pooled by a single number.
+    # The first axis is the batch, which a single number never pools.
     if channel_axis is not None and abs(channel_axis) >= rank:
         raise ValueError(
             f"Invalid channel axis {channel_axis} for {value.shape}: it must be one of "
@@ -144,7 +143,7 @@ def _per_axis(
 
 
 class _Pool(Module):
-    """What pooling modules are built with."""
+    """Stores the arguments of a pooling function."""
 
     def __init__(
         self,
@@ -162,7 +161,7 @@ class _Pool(Module):
 
 
 class MaxPool(_Pool):
-    """:func:`max_pool` as a module, built with all that it takes but `value`.
+    """Takes the maximum of each window: :func:`max_pool` as a module.
 
     Example:
       >>> x = jnp.arange(8.0).reshape(1, 2, 4, 1)
@@ -179,7 +178,7 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """:func:`avg_pool` as a module, built with all that it takes but `value`.
+    """Averages each window: :func:`avg_pool` as a module.
 
     Example:
       >>> x = jnp.arange(8.0).reshape(1, 2, 4, 1)

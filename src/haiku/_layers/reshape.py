@@ -1,4 +1,4 @@
-"""`Reshape` and `Flatten`."""
+"""`Reshape` and `Flatten`: new shapes behind the batch axes."""
 
 import math
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ __all__ = ["Flatten", "Reshape"]
 
 
 class Reshape(Module):
-    """Reshapes, leaving the leading axes as they are.
+    """Reshapes the input and keeps its leading axes.
 
     Args:
-      output_shape: The shape that the axes after the preserved ones are brought to.
-        At most one size may be -1, which takes what is left.
-      preserve_dims: How many leading axes stay. A negative number counts the axes
-        that do not stay, from the end. 0 is not allowed.
+      output_shape: New shape of the other axes. One size may be -1: it follows from
+        the rest.
+      preserve_dims: Number of leading axes to keep. A negative number counts the axes
+        to reshape instead. 0 isn't allowed.
       name: Name of the module.
 
     Raises:
       ValueError: `preserve_dims` is 0, or several sizes are -1.
-      TypeError: `output_shape` is no sequence of integers.
+      TypeError: `output_shape` isn't a sequence of integers.
 
     Example:
       >>> f = hk.testing.transform_and_run(lambda x: hk.Reshape((-1, 2))(x))
@@ -48,7 +48,7 @@ class Reshape(Module):
         if not isinstance(output_shape, Sequence) or isinstance(output_shape, str):
             raise TypeError(
                 f"output_shape must be a sequence of integers, got {output_shape!r}: "
-                "a single axis is (size,), or hk.Flatten()."
+                "for a single axis pass (size,), or use hk.Flatten()."
             )
         for size in output_shape:
             if not _is_size(size):
@@ -58,7 +58,7 @@ class Reshape(Module):
                 )
         if sum(isinstance(size, int) and size == -1 for size in output_shape) > 1:
             raise ValueError(
-                f"output_shape may hold -1 once, got {tuple(output_shape)!r}: say all "
+                f"output_shape may hold -1 once, got {tuple(output_shape)!r}: give all "
                 "sizes but one."
             )
         self.output_shape = tuple(
@@ -68,10 +68,10 @@ class Reshape(Module):
         self.preserve_dims = preserve_dims
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Returns `inputs` in the new shape, or as they are if all axes are preserved.
+        """Returns `inputs` in the new shape, or unchanged if all axes are preserved.
 
         Raises:
-          TypeError: The sizes do not multiply to those of the input.
+          TypeError: The new shape holds another number of elements than the input.
         """
         shape = inputs.shape
         keep = self.preserve_dims
@@ -82,7 +82,7 @@ class Reshape(Module):
         kept, rest = shape[:keep], shape[keep:]
         target = _fill_wildcard(self.output_shape, rest)
         if target is None and 0 in shape and 0 in (*kept, *self.output_shape):
-            # Nothing is to be placed: any sizes do.
+            # There are no elements, so any sizes will do.
             target = [0 if n == -1 else n for n in self.output_shape]
         if target is None:
             raise TypeError(
@@ -97,7 +97,7 @@ class Flatten(Reshape):
     """Merges all axes after the leading ones into one.
 
     Args:
-      preserve_dims: How many leading axes stay, see :class:`Reshape`.
+      preserve_dims: Number of leading axes to keep, see :class:`Reshape`.
       name: Name of the module.
 
     Example:
@@ -117,7 +117,7 @@ def _is_size(size: Any) -> bool:
 def _fill_wildcard(
     wanted: tuple[int, ...], shape: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """`wanted` with its -1 replaced, or None if it cannot hold what `shape` holds."""
+    """`wanted` with its -1 replaced, or None if the sizes don't fit `shape`."""
     size = math.prod(shape)
     if -1 not in wanted:
         return wanted if math.prod(wanted) == size else None

@@ -1,4 +1,4 @@
-"""`RMSNorm`: every example by its root mean square."""
+"""`RMSNorm`: normalises each example by its root mean square."""
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +24,16 @@ class RMSNorm(Module):
         y = x * scale / sqrt(mean(x²) + eps)
 
     Args:
-      axis: The axes over which the mean is taken: an integer, several, or a slice.
+      axis: Axes to average over: an integer, several, or a slice.
       eps: Added to the mean of squares.
       scale_init: Initializer of `scale`. Default: ones.
       name: Name of the module.
-      create_scale: Whether there is a parameter `scale`.
-      param_axis: The axes along which `scale` varies. Default: the last.
+      create_scale: Whether to learn a `scale`.
+      param_axis: Axes along which `scale` varies. Default: the last.
 
     Raises:
-      ValueError: An axis is no integer, or there is an initializer for a scale that is
-        not made.
+      ValueError: An axis isn't an integer, or `scale_init` is given with
+        ``create_scale=False``.
 
     Source:
       Zhang and Sennrich, 2019, Root Mean Square Layer Normalization, arXiv:1910.07467.
@@ -64,7 +64,7 @@ class RMSNorm(Module):
         self.param_axis = (-1,) if param_axis is None else check_axes(param_axis)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Normalises `inputs`, which has the axes; returns an array of its shape.
+        """Normalises `inputs` and returns an array of the same shape.
 
         Raises:
           ValueError: `inputs` lacks one of the axes.

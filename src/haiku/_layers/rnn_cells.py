@@ -1,4 +1,4 @@
-"""The recurrent cores: vanilla, LSTM, GRU, identity."""
+"""Recurrent cores: vanilla, LSTM, GRU, identity."""
 
 from typing import Any, NamedTuple
 
@@ -7,9 +7,13 @@ import jax.numpy as jnp
 
 from haiku._core import get_parameter
 from haiku._layers.cached_tracing import elementwise, relu
-from haiku._layers.inputs import as_array, broadcast
+from haiku._layers.inputs import as_array, shapes_broadcast
 from haiku._layers.linear import Linear
-from haiku._layers.loop_weight_gradients import Factors, left_in_loop, sum_of_products
+from haiku._layers.loop_weight_gradients import (
+    Factors,
+    keep_gradients_in_loop,
+    sum_of_products,
+)
 from haiku._layers.rnn_unroll import RNNCore, add_batch
 from haiku.initializers import Initializer, VarianceScaling
 
@@ -25,15 +29,15 @@ __all__ = [
 
 
 class VanillaRNN(RNNCore):
-    """The simplest core.
+    """A fully connected recurrent core with a relu.
 
         h' = relu(x w_i + b_i + h w_h + b_h)
 
-    The output is the new state.
+    The output is the new state ``h'``.
 
     Args:
-      hidden_size: Size of the state.
-      double_bias: Whether there is a `b_h` besides `b_i`.
+      hidden_size: Size of ``h``.
+      double_bias: Whether to learn `b_h` besides `b_i`.
       name: Name of the module.
 
     Source:
@@ -59,18 +63,18 @@ class VanillaRNN(RNNCore):
     def __call__(
         self, inputs: jax.Array, prev_state: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """One step on ``[B, features]`` or ``[features]``.
+        """Runs one step on ``[B, features]`` or ``[features]``.
 
         Raises:
-          ValueError: `inputs` has another batch size than the state.
+          ValueError: `inputs` and the state differ in batch size.
         """
         prev_state = as_array(prev_state)
-        with left_in_loop():  # There is little to gain, for much memory.
+        with keep_gradients_in_loop():  # Little to gain for much memory.
             from_input = Linear(self.hidden_size)(inputs)
             from_hidden = Linear(self.hidden_size, with_bias=self.double_bias)(
                 prev_state
             )
-        if not broadcast(from_input.shape, from_hidden.shape):
+        if not shapes_broadcast(from_input.shape, from_hidden.shape):
             raise ValueError(
                 f"{self.module_name!r} got inputs of shape {jnp.shape(inputs)} and a "
                 f"state of shape {jnp.shape(prev_state)}, whose batch axes differ: "
@@ -85,11 +89,11 @@ class VanillaRNN(RNNCore):
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM remembers.
+    """State of an :class:`LSTM`.
 
     Attributes:
-      hidden: Its last output.
-      cell: Its cells.
+      hidden: The last output, ``[B, hidden_size]`` or ``[hidden_size]``.
+      cell: The memory cells, of the same shape.
 
     Example:
       >>> core = hk.bind(hk.LSTM, 2)
@@ -105,12 +109,12 @@ class LSTMState(NamedTuple):
 
 @elementwise("lstm_gates")
 def lstm_gates(gated: jax.Array, cell: jax.Array) -> LSTMState:
-    """The new state of an LSTM, from its gates and cells before.
+    """The new state of an LSTM from its gates and its old cells.
 
         c' = σ(f + 1) c + σ(i) tanh(g),  h' = σ(o) tanh(c')
 
     Args:
-      gated: ``i, g, f, o`` side by side, before their nonlinearities, ``[..., 4 H]``.
+      gated: ``[i, g, f, o]`` before their nonlinearities, ``[..., 4 H]``.
       cell: ``c``, ``[..., H]``.
     """
     i, g, f, o = jnp.split(gated, 4, axis=-1)
@@ -119,12 +123,12 @@ def lstm_gates(gated: jax.Array, cell: jax.Array) -> LSTMState:
 
 
 class LSTM(RNNCore):
-    """Long short-term memory.
+    """A recurrent core with long short-term memory.
 
         i, g, f, o = [x, h] w + b
         c' = σ(f + 1) c + σ(i) tanh(g),  h' = σ(o) tanh(c')
 
-    The output is ``h'``. The 1 keeps memories at the start of training.
+    The output is ``h'``. The 1 makes the cells remember at the start of training.
 
     Args:
       hidden_size: Size of ``h`` and ``c``.
@@ -133,7 +137,7 @@ class LSTM(RNNCore):
     Source:
       Hochreiter and Schmidhuber, 1997, Long Short-Term Memory,
       doi:10.1162/neco.1997.9.8.1735; without peepholes as in Zaremba et al., 2014,
-      Recurrent Neural Network Regularization, arXiv:1409.2329; the 1 is of Jozefowicz
+      Recurrent Neural Network Regularization, arXiv:1409.2329; the 1 is from Jozefowicz
       et al., 2015, An Empirical Exploration of Recurrent Network Architectures.
 
     Example:
@@ -153,31 +157,32 @@ class LSTM(RNNCore):
     def __call__(
         self, inputs: jax.Array, prev_state: LSTMState
     ) -> tuple[jax.Array, LSTMState]:
-        """One step on ``[B, features]`` or ``[features]``.
+        """Runs one step on ``[B, features]`` or ``[features]``.
 
         Raises:
-          ValueError: `inputs` has another rank, or another batch size than the state.
+          ValueError: `inputs` has the wrong rank, or differs in batch size from the
+            state.
         """
         hidden, cell = hidden_and_cell(self, prev_state)
         _check_step(self, "LSTM", inputs, hidden)
-        joined = jnp.concatenate([inputs, hidden], axis=-1)
-        state = lstm_gates(Linear(4 * self.hidden_size)(joined), cell)
+        features = jnp.concatenate([inputs, hidden], axis=-1)
+        state = lstm_gates(Linear(4 * self.hidden_size)(features), cell)
         return state.hidden, state
 
     def initial_state(self, batch_size: int | None) -> LSTMState:
-        """Zeros, ``[B, hidden_size]`` or ``[hidden_size]`` each."""
+        """Two arrays of zeros, ``[B, hidden_size]`` or ``[hidden_size]``."""
         zeros = jnp.zeros([self.hidden_size])
         return add_batch(LSTMState(zeros, zeros), batch_size)
 
 
 class GRU(RNNCore):
-    """Gated recurrent unit.
+    """A gated recurrent unit.
 
         z = σ(x w_iz + h w_hz + b_z),  r = σ(x w_ir + h w_hr + b_r)
         a = tanh(x w_ia + (r h) w_ha + b_a)
         h' = (1 - z) h + z a
 
-    The output is ``h'``. The weights stand side by side in the order z, r, a.
+    The output is ``h'``. The weights are concatenated in the order z, r, a.
 
     Args:
       hidden_size: Size of ``h``.
@@ -217,10 +222,11 @@ class GRU(RNNCore):
     def __call__(
         self, inputs: jax.Array, state: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """One step on ``[B, features]`` or ``[features]``.
+        """Runs one step on ``[B, features]`` or ``[features]``.
 
         Raises:
-          ValueError: `inputs` has another rank, or another batch size than the state.
+          ValueError: `inputs` has the wrong rank, or differs in batch size from the
+            state.
         """
         state = as_array(state)
         _check_step(self, "GRU", inputs, state)
@@ -258,7 +264,7 @@ def _gru_state(gated, proposed, b, h):
 
 
 class IdentityCore(RNNCore):
-    """Returns its inputs, and whatever state it is given.
+    """Returns its inputs and its state unchanged.
 
     Example:
       >>> f = lambda xs: hk.dynamic_unroll(hk.IdentityCore(), xs, 5.0)
@@ -271,7 +277,7 @@ class IdentityCore(RNNCore):
         return inputs, state
 
     def initial_state(self, batch_size: int | None) -> tuple[()]:
-        """Nothing."""
+        """An empty tuple."""
         del batch_size
         return ()
 
@@ -282,14 +288,14 @@ def _broadcasts(state: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def hidden_and_cell(core: RNNCore, state: Any) -> tuple[jax.Array, jax.Array]:
-    """Both parts of an LSTM's state, which may be a plain pair."""
+    """Splits an LSTM's state, which may be a plain pair, into its two parts."""
     if hasattr(state, "hidden") and hasattr(state, "cell"):
         return state.hidden, state.cell
     if isinstance(state, (tuple, list)) and len(state) == 2:
         return state[0], state[1]
     raise TypeError(
-        f"{core.module_name!r} needs a state hk.LSTMState(hidden, cell), as its "
-        f"initial_state returns it, got {type(state).__name__}."
+        f"{core.module_name!r} needs a state hk.LSTMState(hidden, cell), as from its "
+        f"initial_state, got {type(state).__name__}."
     )
 
 
@@ -297,13 +303,13 @@ def _check_step(core: Any, kind: str, inputs: Any, state: Any) -> None:
     if len(inputs.shape) not in (1, 2):
         raise ValueError(
             f"{kind} input must be rank-1 or rank-2, [features] or [batch, features]: "
-            f"{core.module_name!r} got shape {inputs.shape}. Sequences go through "
+            f"{core.module_name!r} got shape {inputs.shape}. Run over a sequence with "
             "hk.dynamic_unroll."
         )
     wanted = (*inputs.shape[:-1], core.hidden_size)
     if state.shape == wanted:
         return
-    # Where it isn't joined to the inputs, a state whose batch axis broadcasts will do.
+    # Only an LSTM concatenates it with the inputs; elsewhere the state may broadcast.
     if kind == "LSTM" or not _broadcasts(state.shape, wanted):
         raise ValueError(
             f"{core.module_name!r} got inputs of shape {inputs.shape} and a state of "

@@ -1,4 +1,4 @@
-"""Recurrent cores over a sequence: what a core is, and how it is unrolled."""
+"""`RNNCore`, the protocol of recurrent cores, and unrolling one over a sequence."""
 
 import abc
 import functools
@@ -11,17 +11,16 @@ import jax.numpy as jnp
 from haiku._core import Module
 from haiku._core.runs.frame import frames
 from haiku._layers import loop_weight_gradients
-from haiku._lifted import scan
-from haiku._lifted.loops import scan_by
+from haiku._lifted.loops import scan, scan_by
 
 __all__ = ["RNNCore", "add_batch", "dynamic_unroll", "static_unroll"]
 
 
 class RNNCore(abc.ABC, Module):  # type: ignore[misc]
-    """One step of a recurrent network: inputs and state to outputs and new state.
+    """One step of a recurrent network: maps inputs and state to outputs and new state.
 
-    Subclasses implement both methods below. Unroll a core over a sequence by
-    :func:`dynamic_unroll` or :func:`static_unroll`.
+    Subclasses implement both methods below. :func:`dynamic_unroll` and
+    :func:`static_unroll` run a core over a sequence.
 
     Example:
       >>> class Sum(hk.RNNCore):
@@ -34,19 +33,19 @@ class RNNCore(abc.ABC, Module):  # type: ignore[misc]
 
     @abc.abstractmethod
     def __call__(self, inputs: Any, prev_state: Any) -> tuple[Any, Any]:
-        """One step.
+        """Runs one step.
 
         Args:
           inputs: Tree of arrays ``[B, ...]``, or without batch axis.
-          prev_state: The state before, of the structure of `initial_state`.
+          prev_state: The state before the step, structured like `initial_state`.
 
         Returns:
-          Outputs, and the state after.
+          Outputs, and the state after the step.
         """
 
     @abc.abstractmethod
     def initial_state(self, batch_size: int | None) -> Any:
-        """The state before the first step.
+        """Returns the state before the first step.
 
         Args:
           batch_size: ``B``, or None for a state without batch axis.
@@ -57,7 +56,7 @@ class RNNCore(abc.ABC, Module):  # type: ignore[misc]
 
 
 def add_batch(tree: Any, batch_size: int | None) -> Any:
-    """`tree` with a batch axis in front of every array, unless `batch_size` is None."""
+    """`tree` with a batch axis prepended to each array, unless `batch_size` is None."""
     if batch_size is None:
         return tree
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch_size, *x.shape)), tree)
@@ -69,13 +68,13 @@ def static_unroll(
     initial_state: Any,
     time_major: bool = True,
 ) -> tuple[Any, Any]:
-    """Calls the core once per step, in Python.
+    """Runs a core over a sequence in a Python loop.
 
-    The compiled program grows with the sequence; :func:`dynamic_unroll` is a loop. Use
-    this where steps differ, or where a loop is slow.
+    The compiled program grows with the sequence, unlike that of :func:`dynamic_unroll`.
+    Use this if steps differ, or if a compiled loop is slow.
 
     Args:
-      core: An :class:`RNNCore`, or a function like one.
+      core: An :class:`RNNCore`, or a function with its signature.
       input_sequence: Tree of arrays ``[T, ...]``, or ``[B, T, ...]``.
       initial_state: The state before the first step.
       time_major: Whether time is the first axis of inputs and outputs, or the second.
@@ -84,7 +83,7 @@ def static_unroll(
       Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state.
 
     Raises:
-      ValueError: The arrays are not equally long, or there are none.
+      ValueError: The arrays differ in length, or there are none.
 
     Example:
       >>> core = lambda x, total: (total + x, total + x)
@@ -95,7 +94,7 @@ def static_unroll(
         input_sequence = _swap_batch_and_time(input_sequence)
     input_sequence = jax.tree.map(jnp.asarray, input_sequence)
     length = _length(input_sequence)
-    if length == 0:  # A loop's trace knows the shapes of outputs without a step.
+    if length == 0:  # Tracing a loop gives the shapes of outputs without a step.
         outputs, state = dynamic_unroll(core, input_sequence, initial_state)
         return (outputs if time_major else _swap_batch_and_time(outputs)), state
     outputs, state = [], initial_state
@@ -116,24 +115,24 @@ def dynamic_unroll(
     return_all_states: bool = False,
     unroll: int = 1,
 ) -> tuple[Any, Any]:
-    """Runs the core over a sequence in a compiled loop.
+    """Runs a core over a sequence in a compiled loop.
 
     Args:
-      core: An :class:`RNNCore`, or a function like one.
+      core: An :class:`RNNCore`, or a function with its signature.
       input_sequence: Tree of arrays ``[T, ...]``, or ``[B, T, ...]``.
       initial_state: The state before the first step.
       time_major: Whether time is the first axis of inputs and outputs, or the second.
-      reverse: Whether to go from the last step to the first. Outputs stay in the order
+      reverse: Whether to run from the last step to the first. Outputs stay in the order
         of the inputs.
-      return_all_states: Whether to return the state after every step.
-      unroll: How many steps one turn of the loop takes.
+      return_all_states: Whether to return the state after each step, not just the last.
+      unroll: Number of steps per iteration of the loop.
 
     Returns:
-      Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state, or the
-      states of all steps laid out like the outputs.
+      Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state. With
+      `return_all_states`, the states of all steps, laid out like the outputs.
 
     Raises:
-      ValueError: The arrays are not equally long, or there are none.
+      ValueError: The arrays differ in length, or there are none.
 
     Example:
       >>> def f(x):  # [T, B, D]
@@ -173,8 +172,8 @@ def _length(sequence: Any) -> int:
     if not lengths or not all(lengths) or len(set(lengths)) > 1:
         raise ValueError(
             "An unroll needs arrays with a time axis, all of one length, got lengths "
-            f"{[n[0] if n else 'none (a scalar)' for n in lengths]}: give it [T, B, "
-            "...], or [B, T, ...] with time_major=False."
+            f"{[n[0] if n else 'none (a scalar)' for n in lengths]}: pass [T, B, ...], "
+            "or [B, T, ...] with time_major=False."
         )
     return lengths[0][0]
 

@@ -1,4 +1,4 @@
-"""Cores made of other cores: stacked, or reset in the middle of a sequence."""
+"""Cores built from other cores: stacked, or reset in the middle of a sequence."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._layers.cached_tracing import traced_once
+from haiku._layers.cached_tracing import jit_activation
 from haiku._layers.rnn_unroll import RNNCore
 
 __all__ = ["DeepRNN", "ResetCore", "deep_rnn_with_skip_connections"]
 
 
 class _DeepRNN(RNNCore):
-    """Cores and functions, one on top of the other."""
+    """A stack of cores and functions."""
 
     def __init__(
         self,
@@ -28,42 +28,42 @@ class _DeepRNN(RNNCore):
             raise ValueError(
                 "skip_connections requires all layers to be instances of RNNCore, got "
                 f"{[type(layer).__name__ for layer in layers]}: apply functions to the "
-                "inputs or outputs, or take hk.DeepRNN, which has them between cores."
+                "inputs or outputs, or use hk.DeepRNN, which allows them between cores."
             )
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Any, tuple[Any, ...]]:
-        """One step of all layers.
+        """Runs one step of all layers.
 
         Args:
           inputs: Inputs of the first layer.
-          state: A state per core, in order.
+          state: One state per core, in order.
 
         Returns:
-          Outputs of the last layer (with skip connections: of all, side by side), and
+          Outputs of the last layer (with skip connections: of all, concatenated), and
           the new states.
 
         Raises:
-          ValueError: There are not as many states as cores.
+          ValueError: The number of states isn't the number of cores.
         """
         cores = sum(isinstance(layer, RNNCore) for layer in self.layers)
         if len(state) != cores:
             raise ValueError(
-                f"{self.module_name!r} has {cores} cores, but was given {len(state)} "
+                f"{self.module_name!r} has {cores} cores, but got {len(state)} "
                 "states: start from its initial_state."
             )
         before = iter(state)
         out, outputs, states = inputs, [], []
         for i, layer in enumerate(self.layers):
             if self.skip_connections and i > 0:
-                out = jax.tree.map(_side_by_side, inputs, out)
+                out = jax.tree.map(_concatenate, inputs, out)
             if isinstance(layer, RNNCore):
                 out, new_state = layer(out, next(before))
                 states.append(new_state)
             else:
-                out = traced_once(layer)(out)
+                out = jit_activation(layer)(out)
             outputs.append(out)
         if self.skip_connections:
-            out = jax.tree.map(_side_by_side, *outputs)
+            out = jax.tree.map(_concatenate, *outputs)
         return out, tuple(states)
 
     def initial_state(self, batch_size: int | None) -> tuple[Any, ...]:
@@ -75,15 +75,15 @@ class _DeepRNN(RNNCore):
         )
 
 
-def _side_by_side(*arrays: jax.Array) -> jax.Array:
+def _concatenate(*arrays: jax.Array) -> jax.Array:
     return jnp.concatenate(arrays, axis=-1)
 
 
 class DeepRNN(_DeepRNN):
-    """Stacks cores and functions.
+    """Stacks cores and functions into one core.
 
     Args:
-      layers: Cores, and functions of one argument between them.
+      layers: Cores, with functions of one argument between them.
       name: Name of the module.
 
     Example:
@@ -103,18 +103,18 @@ class DeepRNN(_DeepRNN):
 def deep_rnn_with_skip_connections(
     layers: Sequence[RNNCore], name: str | None = None
 ) -> RNNCore:
-    """Stacks cores that all see the inputs, and whose outputs are all returned.
+    """Stacks cores with skip connections from the inputs and to the outputs.
 
     Args:
-      layers: The cores. Each but the first takes the inputs and the outputs of the core
-        below, side by side.
+      layers: The cores. Each but the first gets the inputs, concatenated with the
+        outputs of the core below.
       name: Name of the module.
 
     Returns:
-      A core whose outputs are those of all layers, side by side.
+      A core that returns the concatenated outputs of all layers.
 
     Raises:
-      ValueError: One of the layers is no :class:`RNNCore`.
+      ValueError: One of the layers isn't an :class:`RNNCore`.
 
     Example:
       >>> def f(x):
@@ -127,9 +127,9 @@ def deep_rnn_with_skip_connections(
 
 
 class ResetCore(RNNCore):
-    """Sets the state of a core back to the initial one where it is told to.
+    """Wraps a core so that a flag in its inputs resets the state.
 
-    Use it to unroll over sequences in which an episode ends and another begins.
+    Use it to unroll over sequences in which one episode ends and the next begins.
 
     Args:
       core: The core.
@@ -147,19 +147,19 @@ class ResetCore(RNNCore):
         self.core = core
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Any, Any]:
-        """One step, from the initial state where `should_reset`.
+        """Runs one step, from the initial state where ``should_reset`` is True.
 
         Args:
-          inputs: The pair ``(core's inputs, should_reset)``. ``should_reset`` is an
-            array of booleans whose shape the shape of every array of the state starts
-            with (``[B]``, or a scalar), or a tree of such arrays like the state.
-          state: The core's state before.
+          inputs: The pair ``(core's inputs, should_reset)``. ``should_reset`` is a
+            boolean array, ``[B]`` or a scalar, or a tree of them structured like the
+            state. The shape of each array in the state must start with its shape.
+          state: The core's state before the step.
 
         Returns:
-          The core's outputs, and its state after.
+          The core's outputs and its new state.
 
         Raises:
-          ValueError: ``should_reset`` does not fit the state's shapes or structure.
+          ValueError: ``should_reset`` doesn't fit the state's shapes or structure.
         """
         if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
             raise ValueError(
@@ -167,9 +167,9 @@ class ResetCore(RNNCore):
                 f"got {type(inputs).__name__}: core((x, is_first_step), state)."
             )
         inputs, should_reset = inputs
-        should_reset = _like_state(should_reset, state, self.module_name)
+        should_reset = _expand_like_state(should_reset, state, self.module_name)
         initial = self.initial_state(_batch_size(self, state))
-        state = jax.tree.map(_chosen, should_reset, initial, state)
+        state = jax.tree.map(_reset, should_reset, initial, state)
         return self.core(inputs, state)
 
     def initial_state(self, batch_size: int | None) -> Any:
@@ -177,16 +177,16 @@ class ResetCore(RNNCore):
         return self.core.initial_state(batch_size)
 
 
-def _chosen(reset: Any, initial: Any, before: Any) -> jax.Array:
-    """`initial` where `reset`, in the precision of the state `before`."""
-    dtype = jnp.result_type(before)
+def _reset(should_reset: Any, initial: Any, state: Any) -> jax.Array:
+    """`initial` where `should_reset`, else `state`, in the dtype of `state`."""
+    dtype = jnp.result_type(state)
     if dtype != jnp.result_type(initial) and jnp.issubdtype(dtype, jnp.inexact):
         initial = jnp.asarray(initial, dtype)
-    return jnp.where(reset, initial, before)
+    return jnp.where(should_reset, initial, state)
 
 
-def _like_state(should_reset: Any, state: Any, where: str) -> Any:
-    """`should_reset` for every array of the state, with axes of size 1 at the end."""
+def _expand_like_state(should_reset: Any, state: Any, where: str) -> Any:
+    """One `should_reset` per array of the state, with axes of size 1 appended."""
     if not jax.tree.leaves(state):
         return state
     if jax.tree.structure(should_reset) != jax.tree.structure(state):
@@ -194,11 +194,11 @@ def _like_state(should_reset: Any, state: Any, where: str) -> Any:
             raise ValueError(
                 f"{where!r} got a should_reset of another structure than the state: "
                 f"{jax.tree.structure(should_reset)} instead of "
-                f"{jax.tree.structure(state)}. Pass one array for all of it."
+                f"{jax.tree.structure(state)}. Pass one array for the whole state."
             )
         should_reset = jax.tree.map(lambda _: should_reset, state)
 
-    def like(reset: Any, leaf: Any) -> Any:
+    def expand(reset: Any, leaf: Any) -> Any:
         shape, wanted = jnp.shape(reset), jnp.shape(leaf)
         if len(shape) > len(wanted) or any(
             n not in (1, m) for n, m in zip(shape, wanted)
@@ -209,13 +209,13 @@ def _like_state(should_reset: Any, state: Any, where: str) -> Any:
             )
         return jnp.reshape(reset, shape + (1,) * (len(wanted) - len(shape)))
 
-    return jax.tree.map(like, should_reset, state)
+    return jax.tree.map(expand, should_reset, state)
 
 
 def _batch_size(core: ResetCore, state: Any) -> int | None:
     """The size of the state's batch axis, or None if it has none."""
     leaves = jax.tree.leaves(state)
-    # Some cores have no state without a batch axis, so ask for one with it.
+    # Some cores need a batch size, so compare with a batched state.
     batched = jax.tree.leaves(core.initial_state(1)) if leaves else []
     if not batched or jnp.ndim(leaves[0]) != jnp.ndim(batched[0]):
         return None

@@ -1,4 +1,4 @@
-"""What all normalisations have in common: axes, and a learned scale and offset."""
+"""Shared by all normalisations: axes, and a learned scale and offset."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import get_parameter
-from haiku._layers.inputs import broadcast
+from haiku._layers.inputs import shapes_broadcast
 from haiku.initializers import Initializer
 
 __all__ = [
     "AxisOrAxes",
     "Axes",
     "check_axes",
-    "check_given",
+    "check_call_arguments",
     "check_inits",
     "param_shape",
     "positive_axes",
@@ -27,10 +27,10 @@ AxisOrAxes = int | Sequence[int] | slice
 
 
 def check_axes(axis: Any) -> Axes:
-    """`axis` as a tuple, or the slice that it is.
+    """`axis` as a tuple; a slice stays a slice.
 
     Raises:
-      ValueError: It is neither an integer, nor integers, nor a slice.
+      ValueError: `axis` isn't an integer, several integers or a slice.
     """
     if isinstance(axis, slice):
         return axis
@@ -42,15 +42,15 @@ def check_axes(axis: Any) -> Axes:
             return tuple(map(int, axes))
     raise ValueError(
         f"`axis` should be an int, slice or iterable of ints. Got: {axis!r}. -1 is the "
-        "last axis, (1, 2) or slice(1, 3) are two."
+        "last axis; (1, 2) and slice(1, 3) are both axes 1 and 2."
     )
 
 
 def positive_axes(axes: Axes, rank: int, where: str) -> tuple[int, ...]:
-    """`axes` of an array of `rank`, counted from the front, in order.
+    """The axes of an array of `rank`, counted from the front and sorted.
 
     Raises:
-      ValueError: There is no such axis. `where` says in which module.
+      ValueError: An axis is out of range. `where` names the module.
     """
     if isinstance(axes, slice):
         return tuple(sorted(range(rank)[axes]))
@@ -79,29 +79,29 @@ def check_inits(
     scale_init: Initializer | None,
     offset_init: Initializer | None,
 ) -> None:
-    """Raises if there is an initializer for a parameter that is not made."""
+    """Raises if an initializer is given for a parameter that isn't created."""
     if not create_scale and scale_init is not None:
-        raise ValueError(_nothing_to_initialise("scale"))
+        raise ValueError(_unused_init_message("scale"))
     if not create_offset and offset_init is not None:
-        raise ValueError(_nothing_to_initialise("offset"))
+        raise ValueError(_unused_init_message("offset"))
 
 
-def _nothing_to_initialise(name: str) -> str:
+def _unused_init_message(name: str) -> str:
     return (
-        f"Cannot set `{name}_init` if `create_{name}=False`: there is no parameter "
-        f"`{name}` then. Leave `{name}_init` out, or set `create_{name}=True`."
+        f"Cannot set `{name}_init` if `create_{name}=False`: the module then has no "
+        f"parameter `{name}`. Leave `{name}_init` out, or set `create_{name}=True`."
     )
 
 
-def check_given(layer: Any, scale: Any, offset: Any) -> None:
-    """Raises if a call brings a parameter that the module makes itself."""
+def check_call_arguments(layer: Any, scale: Any, offset: Any) -> None:
+    """Raises if a call passes a scale or offset that the module learns itself."""
     if layer.create_scale and scale is not None:
-        raise ValueError(_has_its_own("scale", layer))
+        raise ValueError(_duplicate_message("scale", layer))
     if layer.create_offset and offset is not None:
-        raise ValueError(_has_its_own("offset", layer))
+        raise ValueError(_duplicate_message("offset", layer))
 
 
-def _has_its_own(name: str, layer: Any) -> str:
+def _duplicate_message(name: str, layer: Any) -> str:
     return (
         f"Cannot pass `{name}` at call time if `create_{name}=True`: "
         f"{layer.module_name!r} has a parameter `{name}`. Leave it out of the call, or "
@@ -117,21 +117,21 @@ def scale_and_offset(
     scale: Any,
     offset: Any,
 ) -> tuple[Any, Any]:
-    """The factor and the summand of a normalised `inputs`, or None for either.
+    """Scale and offset for the normalised `inputs`; either may be None.
 
-    They are the module's parameters, or what the call brought, with axes of size 1 in
-    front until they have the rank of `inputs`.
+    Each is the module's parameter or the argument of the call, with axes of size 1
+    prepended up to the rank of `inputs`.
 
     Args:
       layer: The module.
-      inputs: What is normalised.
+      inputs: The array to normalise.
       shape: Shape of the parameters.
       dtype: Dtype of the parameters.
-      scale: What the call brought, or None.
-      offset: What the call brought, or None.
+      scale: Argument of the call, or None.
+      offset: Argument of the call, or None.
 
     Raises:
-      ValueError: What the call brought does not broadcast to `inputs`.
+      ValueError: An argument of the call doesn't broadcast to `inputs`.
     """
     if layer.create_scale:
         scale = get_parameter("scale", shape, dtype, init=layer.scale_init)
@@ -148,7 +148,7 @@ def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
         return None
     shape = jnp.shape(x)
     missing = len(inputs.shape) - len(shape)
-    if not broadcast(shape, inputs.shape):
+    if not shapes_broadcast(shape, inputs.shape):
         raise ValueError(
             f"`{name}` of shape {shape} does not broadcast to the input of shape "
             f"{inputs.shape} in {layer.module_name!r}: each of its axes, counted from "

@@ -1,16 +1,16 @@
-"""`Sequential`: one layer after another."""
+"""`Sequential`: one layer after the other."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from haiku._core import Module
-from haiku._layers.cached_tracing import traced_once
+from haiku._layers.cached_tracing import jit_activation
 
 __all__ = ["Sequential"]
 
 
 class Sequential(Module):
-    """Calls the given layers in turn, each on what the one before returned.
+    """Calls layers in turn, each on the output of the previous one.
 
     Args:
       layers: Modules or functions. The first may take several arguments; the others
@@ -29,8 +29,8 @@ class Sequential(Module):
         self.layers = tuple(layers)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Returns what the last layer returns; `args` go to the first layer only."""
+        """Returns the output of the last layer; only the first gets all arguments."""
         out = inputs
         for i, layer in enumerate(self.layers):
-            out = layer(out, *args, **kwargs) if i == 0 else traced_once(layer)(out)
+            out = layer(out, *args, **kwargs) if i == 0 else jit_activation(layer)(out)
         return out

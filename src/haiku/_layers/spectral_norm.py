@@ -1,4 +1,4 @@
-"""Division of weights by their largest singular value."""
+"""`SpectralNorm`: divides weights by their largest singular value."""
 
 import functools
 import math
@@ -20,13 +20,15 @@ class SpectralNorm(Module):
 
         v = u W^T / |u W^T|,  u = v W / |v W|,  σ = v W u^T,  out = W / σ
 
-    The vector `u` is state: each call goes on from where the last one ended. The
-    gradient reaches `W`, and takes `u` and `v` as constants.
+    The vector `u` is state: each call continues the iteration of the last one.
 
     Args:
-      eps: Added to squared norms before they divide.
+      eps: Added to squared norms before dividing by them.
       n_steps: Steps of the iteration per call.
       name: Name of the module.
+
+    Gradient:
+      Reaches `W`; `u` and `v` count as constants.
 
     Source:
       Miyato et al., 2018, Spectral Normalization for Generative Adversarial Networks,
@@ -50,18 +52,19 @@ class SpectralNorm(Module):
         update_stats: bool = True,
         error_on_non_matrix: bool = False,
     ) -> jax.Array:
-        """Normalises.
+        """Normalises `value`.
 
         Args:
           value: Weights ``[..., outputs]``; all axes but the last count as one.
-          update_stats: Whether to keep `u` and `sigma` for the next call.
-          error_on_non_matrix: Whether more than two axes are an error.
+          update_stats: Whether to store `u` and `sigma` for the next call.
+          error_on_non_matrix: Whether to raise for more than two axes.
 
         Returns:
-          An array of the shape of `value`.
+          An array with the shape of `value`.
 
         Raises:
-          ValueError: `value` has fewer than two axes, or more and that is an error.
+          ValueError: `value` has fewer than two axes, or more than two with
+            `error_on_non_matrix`.
         """
         value = jnp.asarray(value)
         shape = value.shape
@@ -69,7 +72,7 @@ class SpectralNorm(Module):
             raise ValueError(
                 "Spectral normalization is not well defined for scalar or vector "
                 f"inputs: {self.module_name!r} got shape {shape}. Normalise matrices "
-                "and kernels only; hk.SNParamsTree leaves others out by ignore_regex."
+                "and kernels only; hk.SNParamsTree skips others with ignore_regex."
             )
         if len(shape) > 2 and error_on_non_matrix:
             raise ValueError(
@@ -86,12 +89,12 @@ class SpectralNorm(Module):
 
     @property
     def u0(self) -> jax.Array:
-        """The vector the next call starts from, ``[1, outputs]``."""
+        """The vector that the next call starts from, ``[1, outputs]``."""
         return get_state("u0")
 
     @property
     def sigma(self) -> jax.Array:
-        """The singular value of the last call that kept it, or 1 before."""
+        """The last stored singular value, initially 1."""
         return get_state("sigma", shape=(), init=jnp.ones)
 
 
@@ -114,20 +117,20 @@ def _normalise(value, u0, eps, *, n_steps):
 
 
 class SNParamsTree(ParamsTree):
-    """Normalises every array of a tree of parameters, each in a submodule of its own.
+    """Divides each array in a tree of parameters by its largest singular value.
 
-    The parameter ``w`` of ``mlp/~/linear`` is normalised in the submodule
-    ``mlp___tilde___linear__w``.
+    The submodule ``mlp___tilde___linear__w`` normalises ``w`` of ``mlp/~/linear``.
 
     Args:
       eps: See :class:`SpectralNorm`.
       n_steps: See :class:`SpectralNorm`.
-      ignore_regex: Parameters whose ``module/name`` it matches, from the start, are
-        left as they are: ``".*b$"`` leaves biases. Empty matches none.
+      ignore_regex: Matched with the start of ``module/name``: parameters that match,
+        such as biases with ``".*b$"``, are returned unchanged. The empty string matches
+        none.
       name: Name of the module.
 
     Raises:
-      ValueError: At a call, if a parameter has fewer than two axes; leave it out by
+      ValueError: At a call, if a parameter has fewer than two axes; skip it with
         `ignore_regex`.
 
     Example:

@@ -15,14 +15,14 @@ def associative_scan(
 ) -> Any:
     """`jax.lax.associative_scan` for a function that uses modules.
 
-    JAX calls `fn` on whole slices, a few times in a row: all calls share the parameters
-    and the names, and state and keys go from one call to the next.
+    JAX calls `fn` a few times, each time on whole slices. All calls share parameters
+    and names; state and keys go from one call to the next.
 
     Args:
-      fn: `fn(a, b) -> c`, associative, over arrays that keep the axis.
+      fn: `fn(a, b) -> c`, associative; its arrays keep the scanned axis.
       elems: A pytree of arrays, `[T, ...]` each along `axis`.
-      reverse: Whether to begin with the last element.
-      axis: Which axis is scanned.
+      reverse: Whether to start with the last element.
+      axis: The axis to scan.
 
     Returns:
       A pytree like `elems`: element t is `fn` of elements 0 to t.

@@ -1,5 +1,6 @@
-"""cond and switch: one of several functions runs."""
+"""cond and switch: run one of several functions."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,14 +25,14 @@ def cond(
     Args:
       pred: A scalar: which function runs.
       true_fun: Runs where `pred` holds.
-      false_fun: Runs otherwise. At `init` what either makes is made, and what has the
-        same name is shared; at `apply` neither makes any.
-      *operands: Arguments of both. The old form `cond(pred, true_operand, true_fun,
-        false_operand, false_fun)` works too.
+      false_fun: Runs otherwise. `init` makes the parameters and state of both, and both
+        share those of the same name; at `apply` neither makes any.
+      *operands: Arguments of both functions. The old form `cond(pred, true_operand,
+        true_fun, false_operand, false_fun)` works too.
       operand: A single argument of both, by keyword.
 
     Returns:
-      What the function that ran returns.
+      The output of the function that ran.
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.cond`; or a parameter
@@ -42,7 +43,7 @@ def cond(
       >>> def f(x, wide):
       ...     return hk.cond(wide, hk.nets.MLP([64, 3]), hk.Linear(3), x)
       >>> params = hk.transform(f).init(jax.random.key(0), jnp.ones([1, 2]), True)
-      >>> list(params)  # of both
+      >>> list(params)  # Of both functions.
       ['mlp/~/linear_0', 'mlp/~/linear_1', 'linear']
     """
     frame = current_frame("hk.cond")
@@ -76,12 +77,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
     Args:
       index: An integer scalar: which function runs; clamped to the range.
-      branches: The functions. At `init` what any of them makes is made, and what has
-        the same name is shared; at `apply` none makes any.
+      branches: The functions. `init` makes the parameters and state of all, and they
+        share those of the same name; at `apply` none makes any.
       *operands: Arguments of each.
 
     Returns:
-      What the function that ran returns.
+      The output of the function that ran.
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.switch`; or a
@@ -104,7 +105,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     )
 
 
-class _MakeDifferentThings(Exception):
+class _DifferentValues(Exception):
     """The branches make different parameters or state."""
 
 
@@ -123,8 +124,8 @@ def _branch(
     functions = list(branches.values())
     try:
         out, after = run(_with_all_state(frame, what, functions))
-    except _MakeDifferentThings:
-        # All of them make theirs, one after the other; then all find what they need.
+    except _DifferentValues:
+        # Each branch makes its values, one after the other; then all find theirs.
         arrays = jax.tree.map(jnp.asarray, operands)
         for branch in functions:
             without_running(frame, branch, *arrays)
@@ -138,15 +139,15 @@ def _branch(
 def _with_all_state(
     frame: Frame, what: str, branches: list[Callable[..., Any]], made: bool = False
 ) -> list[Callable[..., Any]]:
-    """Branches that return what is made and all state, so that their outputs agree.
+    """Branches that also return new values and all state, so that outputs agree.
 
     Args:
       frame: The running frame.
       what: The public name, for errors.
       branches: The functions.
-      made: Whether everything is there: a `layer_stack` makes it anew all the same.
+      made: Whether all values exist; a `layer_stack` makes them again anyway.
     """
-    before = frame.snapshot()
+    before, usage = frame.snapshot(), frame.usage
     structures: list[Any] = []
 
     def wrapped(branch: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,13 +157,12 @@ def _with_all_state(
             return out
 
         def pure_branch(*operands: Any) -> tuple[Any, Contents]:
-            sealed = frame.sealed
-            if not frame.initialising:
-                frame.sealed = f"this branch of {what}"
-            try:
+            by = f"this branch of {what}"
+            sealed = (
+                contextlib.nullcontext() if frame.initialising else usage.sealed(by)
+            )
+            with sealed:
                 out, after = pure(run)(before, *operands)
-            finally:
-                frame.sealed = sealed
             changed = changes(before, after)
             if made:
                 changed = changed._replace(params={}, initial_state={})
@@ -170,7 +170,7 @@ def _with_all_state(
                 jax.tree.structure((changed.params, changed.initial_state))
             )
             if structures[-1] != structures[0]:
-                raise _MakeDifferentThings
+                raise _DifferentValues
             return out, changed._replace(state=after.state, keys=after.keys)
 
         return pure_branch

@@ -1,8 +1,8 @@
 """custom_jvp and custom_vjp: derivatives that the user writes.
 
-A rule is for the arguments. The parameters that the function uses are arguments to JAX
-too, and their derivative is that of the function itself. Rules may use modules, though
-JAX may ask for them when the transformed function has ended: they run in a copy of the
+A rule is for the arguments. To JAX, the parameters that the function uses are arguments
+too; their derivative is that of the function itself. Rules may use modules, although
+JAX may call them after the transformed function has ended: they run in a copy of the
 frame as it was at the call.
 """
 
@@ -21,11 +21,11 @@ from haiku._core.runs.frame import Contents, Frame, current_frame, frames
 from haiku._lifted.pure import changing
 
 
-def _remembering(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
-    """Calls functions later as they would run now.
+def _later(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
+    """A function that calls others later as they would run now.
 
     Returns:
-      `call(f, contents, *args) -> (output, what it changes of contents)`.
+      `call(f, contents, *args) -> (output, its changes of contents)`.
     """
     now = contextvars.copy_context()
     now.run(frames.set, tuple(f.without_values() for f in frames.get()[:-1]))
@@ -44,14 +44,14 @@ def _remembering(frame: Frame) -> Callable[..., tuple[Any, Contents]]:
 
 
 class _Call(NamedTuple):
-    """What JAX keeps of a call of a function with a rule: no array that it gives back.
+    """The part of a call that JAX keeps; it holds no traced arrays.
 
     Attributes:
-      run: Calls functions as they would run at the call, see `_remembering`.
-      contents: `(used, rest) -> Contents`: the parameters that the function uses, and
-        the other contents, as one.
-      number: How many arguments there are.
-      fixed: Those that are not differentiated, by position.
+      run: Calls functions as they would run at the call, see `_later`.
+      contents: `(used, rest) -> Contents` joins the parameters that the function uses
+        with all other contents.
+      number: The number of arguments.
+      fixed: The arguments that aren't differentiated, by position.
     """
 
     run: Callable[..., tuple[Any, Contents]]
@@ -60,7 +60,7 @@ class _Call(NamedTuple):
     fixed: dict[int, Any]
 
     def primal(self, fun: Callable[..., Any], used: Any, rest: Any, free: Any) -> Any:
-        """`fun` as a function of all that it depends on; `(output, changes)`."""
+        """`fun` of everything that it depends on: `(output, changes)`."""
         others = iter(free)
         args = [
             self.fixed[i] if i in self.fixed else next(others)
@@ -70,7 +70,7 @@ class _Call(NamedTuple):
 
 
 class _WithRule:
-    """What both have in common: how they are called."""
+    """A function with a rule: how it is called."""
 
     _what: str
     _how: str
@@ -113,9 +113,9 @@ class _WithRule:
             both = [a if b is None else b for a, b in zip(unused, used)]
             return others._replace(params=jax.tree.unflatten(tree, both))
 
-        run = _remembering(frame)
+        run = _later(frame)
         others = before._replace(params={})
-        # A parameter that is not used would get zeros for a gradient, each time.
+        # An unused parameter would get a gradient of zeros every time.
         wanted = [False] * len(leaves)
         if not frame.initialising:
             nothing = [None] * len(leaves)
@@ -133,7 +133,7 @@ class _WithRule:
 
 
 def _used(f: Callable[..., Any], leaves: list[Any]) -> list[bool]:
-    """Which of the arrays `f` computes with."""
+    """Which of the arrays `f` uses."""
     if not leaves:
         return []
     program = jax.make_jaxpr(f)(leaves).jaxpr
@@ -143,21 +143,21 @@ def _used(f: Callable[..., Any], leaves: list[Any]) -> list[bool]:
 
 
 class custom_vjp(_WithRule):
-    """`jax.custom_vjp` for a function that uses modules: a gradient of one's own.
+    """`jax.custom_vjp` for a function that uses modules: a user-defined gradient.
 
-    The rule gives the gradient by the arguments. Parameters that the function uses keep
-    the gradient of the function itself, and state that it sets has none.
+    The rule defines the gradient of the arguments. Parameters that the function uses
+    keep the function's own gradient; state that it sets has none.
 
     Args:
       fun: The function.
-      nondiff_argnums: Which positional arguments are no arrays, or are not
-        differentiated; `bwd` takes them first.
+      nondiff_argnums: Positional arguments that aren't arrays or aren't differentiated;
+        `bwd` takes them first.
 
     Example:
       >>> @hk.transform
       ... def f(x):
       ...     layer = hk.custom_vjp(hk.Linear(3))
-      ...     # The layer's input gets a gradient of one at most.
+      ...     # The gradient of the layer's input is at most one.
       ...     layer.defvjp(
       ...         lambda x: (layer.fun(x), x.shape),
       ...         lambda shape, g: (jnp.clip(jnp.ones(shape) * g.sum(), -1, 1),),
@@ -176,7 +176,7 @@ class custom_vjp(_WithRule):
             pytree of arrays. It may use modules, as the function does.
           bwd: Takes the arguments of `nondiff_argnums`, the residuals and the output's
             cotangent; returns a tuple of one cotangent for each other argument, None
-            for zeros. It may use modules whose parameters are there.
+            for zeros. It may use modules whose parameters exist.
         """
         self._rule = fwd, bwd
 
@@ -192,8 +192,7 @@ class custom_vjp(_WithRule):
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise TypeError(
                     "`fwd` of hk.custom_vjp returns a pair (output, residuals), got "
-                    f"{type(pair).__name__}. Where there are no residuals, return "
-                    "`output, None`."
+                    f"{type(pair).__name__}. Without residuals, return `output, None`."
                 )
             out, residuals = pair
             return (out, changed), (back, residuals, used, rest)
@@ -221,15 +220,15 @@ class custom_vjp(_WithRule):
 
 
 class custom_jvp(_WithRule):
-    """`jax.custom_jvp` for a function that uses modules: a derivative of one's own.
+    """`jax.custom_jvp` for a function that uses modules: a user-defined derivative.
 
-    The rule gives the derivative by the arguments. Parameters that the function uses
-    keep the derivative of the function itself, and state that it sets has none.
+    The rule defines the derivative of the arguments. Parameters that the function uses
+    keep the function's own derivative; state that it sets has none.
 
     Args:
       fun: The function.
-      nondiff_argnums: Which positional arguments are no arrays, or are not
-        differentiated; the rule takes them first.
+      nondiff_argnums: Positional arguments that aren't arrays or aren't differentiated;
+        the rule takes them first.
 
     Example:
       >>> @hk.transform
@@ -256,11 +255,11 @@ class custom_jvp(_WithRule):
         self._rule = rule
 
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
-        """Sets a rule for each argument; with `nondiff_argnums` use `defjvp`.
+        """Sets one rule per argument; with `nondiff_argnums` use `defjvp`.
 
         Args:
-          *rules: `rule(tangent, output, *args) -> tangent of the output`, or None for
-            an argument that has no derivative.
+          *rules: `rule(tangent, output, *args) -> tangent of the output`; None for an
+            argument without a derivative.
         """
         if self.nondiff_argnums:
             raise TypeError("With nondiff_argnums, hk.custom_jvp takes `defjvp(rule)`.")

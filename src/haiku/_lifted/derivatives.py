@@ -1,8 +1,8 @@
 """Derivatives with respect to arguments, for functions that use modules.
 
-Parameters, state and keys count as constants here, and what the function changes of
-them is kept once, whatever JAX runs how often. For derivatives with respect to
-parameters, apply JAX's own to `apply`.
+Parameters, state and keys are constants here, and changes of them are kept once,
+however often JAX runs the function. For derivatives with respect to parameters, use
+JAX's own with `apply`.
 """
 
 import functools
@@ -18,13 +18,13 @@ from haiku._lifted.pure import with_changes
 def jvp(
     fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False
 ) -> Any:
-    """`jax.jvp` for a function that uses modules: its directional derivative.
+    """`jax.jvp` for a function that uses modules: the directional derivative.
 
     Args:
       fun: A function of arrays, or of pytrees of them.
       primals: Its arguments.
-      tangents: The direction: like `primals`.
-      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+      tangents: The direction, with the structure of `primals`.
+      has_aux: Whether `fun` returns `(out, aux)`; aux isn't differentiated.
 
     Returns:
       `(out, derivative)`, and aux with `has_aux`.
@@ -47,12 +47,12 @@ def jvp(
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """`jax.vjp` for a function that uses modules: its output, and the way back.
+    """`jax.vjp` for a function that uses modules: the output and its pull-back.
 
     Args:
       fun: A function of arrays, or of pytrees of them.
       *primals: Its arguments.
-      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+      has_aux: Whether `fun` returns `(out, aux)`; aux isn't differentiated.
 
     Returns:
       `(out, vjp_fun)`, and aux with `has_aux`. `vjp_fun(cotangent)`, for a cotangent
@@ -81,7 +81,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     Args:
       fun: A function of arrays, or of pytrees of them.
       *primals: Its arguments.
-      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+      has_aux: Whether `fun` returns `(out, aux)`; aux isn't differentiated.
 
     Returns:
       `(out, jvp_fun)`, and aux with `has_aux`. `jvp_fun(*tangents)` is the derivative
@@ -106,7 +106,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 def _by_matrix(name: str, derivative: Callable[..., Any], what: str, how: str):
-    """One of the derivatives that are a function, as JAX's is."""
+    """Makes one of the derivatives that take a function and return one."""
 
     def transformed(
         fun: Callable[..., Any],
@@ -139,7 +139,7 @@ def _by_matrix(name: str, derivative: Callable[..., Any], what: str, how: str):
     Args:
       fun: A function of arrays, or of pytrees of them.
       argnums: Which positional arguments to differentiate by.
-      has_aux: Whether `fun` returns a pair, of which the second is not differentiated.
+      has_aux: Whether `fun` returns `(out, aux)`; aux isn't differentiated.
       holomorphic: Whether `fun` is promised to be holomorphic.
 
     Returns:
@@ -160,18 +160,18 @@ def _by_matrix(name: str, derivative: Callable[..., Any], what: str, how: str):
 jacfwd = _by_matrix(
     "jacfwd",
     jax.jacfwd,
-    "its Jacobian",
-    "Column by column, in forward mode: for few inputs and many outputs.",
+    "the Jacobian",
+    "Forward mode, column by column: for few inputs and many outputs.",
 )
 jacrev = _by_matrix(
     "jacrev",
     jax.jacrev,
-    "its Jacobian",
-    "Row by row, in reverse mode: for many inputs and few outputs.",
+    "the Jacobian",
+    "Reverse mode, row by row: for many inputs and few outputs.",
 )
 hessian = _by_matrix(
     "hessian",
     jax.hessian,
-    "its second derivatives",
+    "the second derivatives",
     "Forward over reverse mode.",
 )

@@ -10,18 +10,18 @@ from haiku._lifted.functions import eval_shape
 
 
 def fast_eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The shapes that `fun` returns; it has no side effects.
+    """The shapes and dtypes of a function's output; without side effects.
 
-    There is no faster way to find them any more than to trace `fun`: initialisers and
-    key splits are traced once for each shape, not each time.
+    Tracing `fun` is already the fastest way; kept for compatibility. Initialisers and
+    key splits are traced once for each shape.
 
     Args:
       fun: A function; inside a transformed function it may use modules.
       *args: Its arguments: arrays, or anything with a shape and a dtype.
-      **kwargs: Likewise.
+      **kwargs: Its keyword arguments.
 
     Returns:
-      A pytree of `jax.ShapeDtypeStruct` like what `fun` returns.
+      A pytree of `jax.ShapeDtypeStruct` like the output of `fun`.
 
     Example:
       >>> net = hk.transform(lambda x: hk.Linear(2)(x))

@@ -18,13 +18,13 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """`jax.value_and_grad` for a function that uses modules.
 
-    The gradient is with respect to arguments of `fun`; for the parameters' gradient
-    apply `jax.grad` to `apply`.
+    The gradient is with respect to arguments of `fun`; for the gradient of parameters
+    use `jax.grad` of `apply`.
 
     Args:
       fun: Returns a scalar, or `(scalar, aux)` with `has_aux`.
       argnums: Which positional arguments to differentiate by.
-      has_aux: Whether `fun` returns something besides.
+      has_aux: Whether `fun` returns `(scalar, aux)`.
       holomorphic: Whether `fun` is promised to be holomorphic.
 
     Returns:
@@ -66,7 +66,7 @@ def grad(
     Args:
       fun: Returns a scalar, or `(scalar, aux)` with `has_aux`.
       argnums: Which positional arguments to differentiate by.
-      has_aux: Whether `fun` returns something besides.
+      has_aux: Whether `fun` returns `(scalar, aux)`.
       holomorphic: Whether `fun` is promised to be holomorphic.
 
     Returns:
@@ -109,20 +109,21 @@ def remat(
     static_argnums: int | tuple[int, ...] = (),
     concrete: Any = _DEPRECATED,
 ) -> Callable[..., Any]:
-    """`jax.remat` for a function that uses modules: recompute instead of remember.
+    """`jax.remat` for a function that uses modules: saves memory by recomputing.
 
     Args:
-      fun: The function whose intermediate values are computed again for the gradient.
+      fun: The function whose intermediate values the gradient computes again.
       prevent_cse: Whether to keep XLA from merging the two computations.
-      policy: Which intermediate values are remembered: a function or the name of one in
-        `jax.checkpoint_policies`, such as ``"dots_saveable"``; or a list of names, for
-        the values that were given one of them by
-        `jax.ad_checkpoint.checkpoint_name`. Default: none are.
+      policy: Which intermediate values are kept: a function in
+        `jax.checkpoint_policies`, or its name, such as ``"dots_saveable"``; or a list
+        of names that `jax.ad_checkpoint.checkpoint_name` gave to values. By default
+        none are.
       static_argnums: Which positional arguments are not traced.
-      concrete: Gone from JAX; give `static_argnums` instead.
+      concrete: Removed from JAX; use `static_argnums`.
 
     Returns:
-      A function like `fun`. Modules built inside it are named as they are without.
+      A function like `fun`. Modules built inside have the names they would have without
+      it.
 
     Raises:
       ValueError: No transformed function is running: use `jax.remat`; or `concrete` is
@@ -137,8 +138,8 @@ def remat(
     policy = _policy(policy)
     if concrete is not _DEPRECATED:
         raise ValueError(
-            "`concrete` is gone from jax.remat: arguments that must not be traced are "
-            "named by `static_argnums`, hk.remat(f, static_argnums=(1,))."
+            "jax.remat has no `concrete` any more: name arguments that must not be "
+            "traced with `static_argnums`, hk.remat(f, static_argnums=(1,))."
         )
 
     @functools.wraps(fun)
@@ -157,7 +158,7 @@ def remat(
     return remat_f
 
 
-# Those that are policies themselves; the others take names and make one.
+# Policies; the other functions there make one from names.
 _POLICIES = (
     "everything_saveable",
     "nothing_saveable",
@@ -169,15 +170,15 @@ _POLICIES = (
 
 
 def _policy(policy: Any) -> Callable[..., Any] | None:
-    """What `jax.checkpoint` takes, for a function, a name, or names of values."""
+    """The policy for `jax.checkpoint`, from a function, a name, or names of values."""
     if policy is None or callable(policy):
         return policy
     policies = jax.checkpoint_policies
     if isinstance(policy, str):
         if policy not in _POLICIES:
             raise ValueError(
-                f"hk.remat got policy={policy!r}; by name there are "
-                f"{', '.join(map(repr, _POLICIES))}. To remember the values that "
+                f"hk.remat got policy={policy!r}. Policies by name are "
+                f"{', '.join(map(repr, _POLICIES))}. To keep the values that "
                 f"checkpoint_name(x, {policy!r}) marks, pass a list: [{policy!r}]."
             )
         return getattr(policies, policy)
@@ -185,7 +186,7 @@ def _policy(policy: Any) -> Callable[..., Any] | None:
         return policies.save_only_these_names(*policy)
     raise ValueError(
         f"hk.remat got policy={policy!r}: pass a function of jax.checkpoint_policies, "
-        "its name, or a list of names that values were given by checkpoint_name."
+        "its name, or a list of the names that checkpoint_name gave to values."
     )
 
 
@@ -195,10 +196,10 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     Args:
       fun: A function.
       *args: Its arguments: arrays, or anything with a shape and a dtype.
-      **kwargs: Likewise.
+      **kwargs: Its keyword arguments.
 
     Returns:
-      A pytree of `jax.ShapeDtypeStruct` like what `fun` returns.
+      A pytree of `jax.ShapeDtypeStruct` like the output of `fun`.
 
     Raises:
       ValueError: No transformed function is running: use `jax.eval_shape`.

@@ -1,4 +1,4 @@
-"""jit: a function that uses modules as one call in the program."""
+"""jit: compiles a part of a transformed function."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ def jit(
 ) -> Callable[..., Any]:
     """`jax.jit` for a function that uses modules.
 
-    Around `init` and `apply`, `jax.jit` compiles all; inside, this compiles a part of
-    what otherwise runs operation by operation, and makes the part one call, with the
-    function's name, in programs and profiles.
+    `jax.jit` of `init` or `apply` compiles everything. This compiles a part, which
+    otherwise would run operation by operation; in programs and profiles the part is one
+    call with the function's name.
 
     Args:
       fun: The function.
-      static_argnums: Which positional arguments are no arrays.
-      static_argnames: Which keyword arguments are no arrays.
-      inline: Whether the call is dissolved in the program around it.
+      static_argnums: Positional arguments that aren't arrays.
+      static_argnames: Keyword arguments that aren't arrays.
+      inline: Whether to inline the call into the program around it.
 
     Returns:
-      A function like `fun`. It is traced at every call, since modules in it take their
-      names then, and modules built inside it are named as they are without.
+      A function like `fun`. It is traced at every call, since modules inside take their
+      names then; they have the names they would have without it.
 
     Raises:
       ValueError: No transformed function is running: use `jax.jit`.

@@ -1,4 +1,4 @@
-"""optimize_rng_use: all keys of a function from one split."""
+"""optimize_rng_use: one split for all keys of a function."""
 
 import functools
 from collections.abc import Callable
@@ -28,11 +28,11 @@ class _Counting(PRNGSequence):
 def optimize_rng_use(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function split all its keys at once.
 
-    It runs `fun` abstractly to count the keys, then reserves as many. The keys are
-    other keys than without it.
+    It runs `fun` abstractly to count the keys, then reserves that number. The keys
+    differ from those that `fun` draws without it.
 
     Args:
-      fun: A function that asks for keys.
+      fun: A function that draws keys.
 
     Returns:
       A function like `fun`.
@@ -59,7 +59,7 @@ def optimize_rng_use(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keys_used(fun: Callable[..., Any], args: Any, kwargs: Any) -> int:
-    """How many keys `fun` needs beyond those that are reserved."""
+    """The number of keys that `fun` needs beyond the reserved ones."""
     frame = current_frame("hk.experimental.optimize_rng_use")
     before = frame.snapshot()
     keys = before.keys

@@ -1,4 +1,4 @@
-"""layer_stack: the same function many times, with parameters of its own each time."""
+"""layer_stack: a function run many times in a row, each time with other parameters."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ from haiku._lifted.loops import traced_if_empty
 
 @runtime_checkable
 class LayerStackTransparencyMapping(Protocol):
-    """How the paths of a stack and those of its single layers belong together.
+    """Maps the paths of a stack to those of its single layers, and back.
 
     Example:
       >>> class Numbered(hk.LayerStackTransparencyMapping):
@@ -39,10 +39,10 @@ class LayerStackTransparencyMapping(Protocol):
 
         Args:
           stacked_module_name: The path inside the stack's function.
-          scan_idx: Which layer, from 0.
+          scan_idx: The layer's number, from 0.
 
         Returns:
-          The path to store it under.
+          The path under which the layer is stored.
         """
         ...
 
@@ -53,14 +53,14 @@ class LayerStackTransparencyMapping(Protocol):
           unstacked_module_name: A path among the parameters.
 
         Returns:
-          The path inside the stack's function and which layer; None if it is not of
-          this stack.
+          The path inside the stack's function and the layer's number; None if the path
+          belongs to something else.
         """
         ...
 
 
 class _Layers(NamedTuple):
-    """What one pass over all layers needs to know."""
+    """The arguments of one pass over all layers."""
 
     f: Callable[..., Any]
     num_layers: int
@@ -81,46 +81,46 @@ def layer_stack(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Stacks a function: traced and compiled once, run `num_layers` times.
 
-    Every layer has parameters and state of its own, stored with a leading axis
+    Every layer has its own parameters and state, stored with a leading axis
     `[num_layers, ...]`.
 
     Args:
-      num_layers: How many layers.
+      num_layers: The number of layers.
       with_per_layer_inputs: Whether `f` takes, after the value that goes from layer to
-        layer, inputs of each layer's own, and returns `(value, output)`.
-      unroll: How many layers are compiled as one step.
-      pass_reverse_to_layer_fn: Whether `f` is given the keyword `reverse`.
-      transparent: Whether parameters are stored layer by layer, under the paths that
-        `transparency_map` gives.
+        layer, inputs for this layer, and returns `(value, output)`.
+      unroll: How many layers to compile as one step.
+      pass_reverse_to_layer_fn: Whether to pass `f` the keyword `reverse`.
+      transparent: Whether to store parameters layer by layer, under the paths that
+        `transparency_map` returns.
       transparency_map: Needed with `transparent`.
-      name: What is put before the paths.
+      name: The first part of the paths.
 
     Returns:
       A decorator for `f`, a function of positional arguments that returns as many
-      values as it takes (one as itself, several as a tuple). The decorated function is
-      called as `g(*values, reverse=False)` and returns the last values; with per-layer
-      inputs as `g(value, *inputs, reverse=False)`, `inputs` being `[num_layers, ...]`
-      each, and returns `(value, outputs)`, `outputs` being `[num_layers, ...]`.
-      `reverse` begins with the last layer.
+      values as it takes (one as itself, several as a tuple). Call the decorated
+      function as `g(*values, reverse=False)`; it returns the last values. With
+      per-layer inputs, call it as `g(value, *inputs, reverse=False)` with inputs of
+      `[num_layers, ...]` each; it returns `(value, outputs)`, with outputs of
+      `[num_layers, ...]`. `reverse` starts with the last layer.
 
     Raises:
       ValueError: No transformed function is running; `f` takes `*args`; there is no
         `transparency_map` for `transparent`; per-layer inputs have another length; `f`
         uses a module that was built outside of it.
-      TypeError: `f` returns other shapes than it is given.
+      TypeError: `f` returns other shapes than it takes.
 
     Example:
       >>> @hk.transform
       ... def f(x):
       ...     block = hk.layer_stack(12)(lambda x: x + hk.Linear(x.shape[-1])(x))
-      ...     return block(x)  # parameters [12, D, D] and [12, D]
+      ...     return block(x)  # Parameters of [12, D, D] and [12, D].
     """
     if num_layers < 0:
         raise ValueError(f"hk.layer_stack takes at least 0 layers, got {num_layers}.")
     if transparent and transparency_map is None:
         raise ValueError(
-            "transparency_map must be provided with transparent=True: an object with "
-            "the methods of hk.LayerStackTransparencyMapping."
+            "transparency_map must be provided with transparent=True: pass an object "
+            "with the methods of hk.LayerStackTransparencyMapping."
         )
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +144,7 @@ def layer_stack(
 
 
 class _Stack(Module):
-    """Gives the layers' paths their first part."""
+    """The module that holds the layers and gives their paths the first part."""
 
     prefix: ClassVar[str]
 
@@ -180,19 +180,20 @@ def _run(
     frame = current_frame("hk.layer_stack")
     value, inputs = _values_and_inputs(layers, args)
     prefix = frame.scopes[-1].prefix
-    differ, frame.runs_differ = frame.runs_differ, False
+    usage = frame.usage
+    differs_around = usage.differs
     keys = [None if frame.keys is None else next_rng_key() for _ in range(2)]
-    frame.runs_differ = differ
+    usage.differs = differs_around  # The stack's own two keys don't count.
     load, store = _stored_layers(layers.num_layers, frame, prefix, mapping)
     out = None
     if frame.initialising:
         with inside(frame, prefix, closed=True):
             out, params, state, differs = _make(layers, value, inputs, keys[0])
         store(params, state, made=True)
-        frame.lifted_values = True
-        frame.runs_differ |= differs
+        usage.stores_lifted = True
+        usage.differs |= differs
         if differs or state:
-            out = None  # What `apply` gives with the new state, or with its own keys.
+            out = None  # The output of `apply` with the new state or its own keys.
     if out is None:
         with inside(frame, prefix, closed=True):
             out, state = _apply(layers, *load(), value, inputs, keys[1])
@@ -221,14 +222,14 @@ def _values_and_inputs(layers: _Layers, args: tuple[Any, ...]) -> tuple[Any, Any
 
 
 def _call(layers: _Layers, frame: Frame, value: Any, inputs: Any) -> tuple[Any, Any]:
-    """One layer in a frame of its own."""
+    """Runs one layer in its own frame."""
     if layers.with_per_layer_inputs:
         out = run_in_frame(frame, layers.f, (value, *inputs), layers.kwargs)
         if not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(
                 "With per-layer inputs the function given to hk.layer_stack returns a "
-                f"pair (value, output of this layer), got {type(out).__name__}. Where "
-                "there is no output return `value, None`."
+                "pair (value, output of this layer), got "
+                f"{type(out).__name__}. Without an output, return `value, None`."
             )
         return out
     out = run_in_frame(frame, layers.f, value, layers.kwargs)
@@ -242,11 +243,11 @@ def _sequence(key: Any) -> PRNGSequence | None:
 def _make(
     layers: _Layers, value: Any, inputs: Any, key: Any
 ) -> tuple[Any, Values, Values, bool]:
-    """All layers at `init`.
+    """Runs all layers at `init`.
 
     Returns:
-      What the stack returns, the stacked parameters and state, and whether another run
-      may give other values.
+      The stack's output, the stacked parameters and state, and whether another run may
+      give other values.
     """
     differs = []
 
@@ -258,7 +259,7 @@ def _make(
         frame = Frame(layers.f, True, keys=_sequence(init_key))
         out, output = _call(layers, frame, value, inputs)
         params, state = frame.params, frame.state
-        if frame.runs_differ or state:
+        if frame.usage.differs or state:
             state = frame.initial_state
             frame = Frame(layers.f, False, params, state, _sequence(apply_key))
             out, output = _call(layers, frame, value, inputs)
@@ -273,7 +274,7 @@ def _make(
 def _apply(
     layers: _Layers, params: Any, state: Any, value: Any, inputs: Any, key: Any
 ) -> tuple[Any, Any]:
-    """All layers with the parameters they have; also returns the stacked state."""
+    """Runs all layers with existing parameters; also returns the stacked state."""
     keys = None
     if key is not None:
         keys = jax.random.split(key, layers.num_layers)
@@ -300,7 +301,7 @@ def _stored_layers(
     prefix: str,
     mapping: LayerStackTransparencyMapping | None,
 ) -> tuple[Callable[[], tuple[Values, Values]], Callable[..., None]]:
-    """Reads and writes the stacked parameters and state in `frame`."""
+    """Functions that read and write the stacked parameters and state in `frame`."""
 
     def load() -> tuple[Values, Values]:
         both = under(frame.params, prefix), under(frame.state, prefix)
@@ -315,7 +316,7 @@ def _stored_layers(
             params = _flat(params, mapping, num_layers)
             state = _flat(state, mapping, num_layers)
         initial = state
-        if not made:  # What was there first stays as it was first.
+        if not made:  # The first state stays the first.
             known = frame.initial_state
             initial = {p: v for p, v in state.items() if prefix + p not in known}
         frame.absorb(Contents(params, state, initial, None), under=prefix)

@@ -1,25 +1,18 @@
-"""lift: parameters of a pure function, kept among those of the function around it."""
+"""lift: keeps parameters of an inner, pure function among the outer one's."""
 
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from haiku._core.runs.frame import (
-    Contents,
-    Frame,
-    Lifting,
-    Values,
-    current_frame,
-    frames,
-    lifting,
-)
+from haiku._core.runs.frame import Contents, Frame, Values, current_frame, frames
+from haiku._core.runs.lifting import Lifting, lifting
 from haiku._core.runs.scope import check_name
 from haiku._core.transforms.arguments import NonEmptyStateError
 from haiku.typing import MutableParams, MutableState
 
 
 def prefix_of(frame: Frame, name: str | None) -> str:
-    """What lifted paths begin with: `outer/lifted/`; None adds nothing to `outer/`."""
+    """The prefix of lifted paths: `outer/lifted/`; `outer/` if `name` is None."""
     scope = frame.scopes[-1]
     if name is None:
         return scope.prefix
@@ -28,7 +21,7 @@ def prefix_of(frame: Frame, name: str | None) -> str:
 
 
 def under(values: Mapping[str, Mapping[str, Any]], prefix: str) -> Values:
-    """What is stored under `prefix`, as the inner function names it."""
+    """The values stored under `prefix`, by the inner function's paths."""
     return {
         path[len(prefix) :]: dict(named)
         for path, named in values.items()
@@ -39,14 +32,14 @@ def under(values: Mapping[str, Mapping[str, Any]], prefix: str) -> Values:
 def inside(
     frame: Frame, prefix: str, closed: bool
 ) -> contextlib.AbstractContextManager[Lifting]:
-    """Tells the next frame where its values will be kept.
+    """Sets where the next frame's values will be kept.
 
     Args:
       frame: The frame that keeps them.
-      prefix: Where.
-      closed: Whether modules of the frames outside must not be used.
+      prefix: The prefix of their paths in it.
+      closed: Whether modules of outer runs are forbidden.
     """
-    full = (frame.lifted_prefix or "") + prefix
+    full = (frame.lifting.prefix or "") + prefix
     return lifting.push(Lifting(full, closed, len(frames.get())))
 
 
@@ -57,16 +50,22 @@ def _store(
         if path in destination and not allow_reuse:
             raise ValueError(
                 f"Key {path!r} already exists in the destination {kind}: {what} would "
-                "overwrite what is there. Give the lifted function a `name` of its "
-                "own, or share with `allow_reuse=True`."
+                "overwrite its values. Give the lifted function another `name`, or "
+                "share with `allow_reuse=True`."
             )
         destination.setdefault(path, {}).update(named)
 
 
 def _lifted(
-    init_fn: Callable[..., Any], what: str, prefix: str, closed: bool, allow_reuse: bool
+    init_fn: Callable[..., Any],
+    what: str,
+    prefix: str,
+    *,
+    closed: bool,
+    allow_reuse: bool,
+    with_state: bool = False,
 ) -> Callable[..., tuple[MutableParams, MutableState]]:
-    """`init_fn`, its values stored at `init` and read at `apply`."""
+    """`init_fn`, with its values stored at `init` and read at `apply`."""
 
     def lifted(*args: Any, **kwargs: Any) -> Any:
         frame = current_frame(what)
@@ -75,10 +74,10 @@ def _lifted(
         with inside(frame, prefix, closed):
             made = init_fn(*args, **kwargs)
         params, state = made if isinstance(made, tuple) else (made, {})
-        frame.lifted_values = True
-        if what in _STATELESS and state:
+        frame.usage.stores_lifted = True
+        if state and not with_state:
             raise NonEmptyStateError(
-                f"{what} was given a function that uses state ({sorted(state)}): use "
+                f"{what} got a function that uses state ({sorted(state)}): use "
                 f"{what}_with_state, which hands the state out and back."
             )
         for kind, destination, values in (
@@ -94,9 +93,6 @@ def _lifted(
     return lifted
 
 
-_STATELESS = ("hk.lift", "hk.transparent_lift")
-
-
 def lift(
     init_fn: Callable[..., MutableParams],
     *,
@@ -105,14 +101,14 @@ def lift(
 ) -> Callable[..., MutableParams]:
     """Keeps the parameters of an inner, pure function among those of the outer one.
 
-    At `init` it calls `init_fn` and stores what it returns under `name`; at `apply` it
-    reads it there, and `init_fn` does not run. The inner function's `apply` is then
-    pure, and any plain `jax.*` transformation may go around it.
+    At `init` it calls `init_fn` and stores the result under `name`; at `apply` it reads
+    it there, and `init_fn` doesn't run. The inner function's `apply` is pure, so any
+    plain `jax.*` transformation may go around it.
 
     Args:
       init_fn: `hk.transform(f).init`.
       allow_reuse: Whether a second call at the same place shares the parameters.
-      name: What is put before their paths.
+      name: The first part of their paths.
 
     Returns:
       A function like `init_fn`.
@@ -128,25 +124,25 @@ def lift(
       ...     return jax.vmap(inner.apply, (None, None, 0))(params, None, x)
     """
     prefix = prefix_of(current_frame("hk.lift"), name)
-    lifted = _lifted(init_fn, "hk.lift", prefix, False, allow_reuse)
+    lifted = _lifted(init_fn, "hk.lift", prefix, closed=False, allow_reuse=allow_reuse)
     return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
 
 
 def transparent_lift(
     init_fn: Callable[..., MutableParams], *, allow_reuse: bool = False
 ) -> Callable[..., MutableParams]:
-    """`lift` with the paths that the inner function's modules would have without it.
+    """`lift` that keeps the paths which the inner modules would have without it.
 
     Args:
       init_fn: `hk.transform(f).init`. `f` must not use modules built outside of it.
-      allow_reuse: Whether paths that are there already are shared.
+      allow_reuse: Whether existing paths are shared.
 
     Returns:
       A function like `init_fn`.
 
     Raises:
       ValueError: No transformed function is running; the inner function uses state, or
-        a module from outside; or a path is there already.
+        a module from outside; or a path exists already.
 
     Example:
       >>> inner = hk.transform(lambda x: hk.Linear(2)(x))
@@ -157,7 +153,9 @@ def transparent_lift(
       ['linear']
     """
     prefix = prefix_of(current_frame("hk.transparent_lift"), None)
-    lifted = _lifted(init_fn, "hk.transparent_lift", prefix, True, allow_reuse)
+    lifted = _lifted(
+        init_fn, "hk.transparent_lift", prefix, closed=True, allow_reuse=allow_reuse
+    )
     return lambda *args, **kwargs: lifted(*args, **kwargs)[0]
 
 
@@ -165,7 +163,7 @@ class LiftWithStateUpdater:
     """Writes the inner function's state back; must be used exactly once.
 
     Args:
-      name: What the state's paths are put under.
+      name: The first part of the state's paths.
 
     Example:
       >>> inner = hk.transform_with_state(lambda: hk.get_state("n", [], init=jnp.zeros))
@@ -184,7 +182,7 @@ class LiftWithStateUpdater:
         self._prefix = prefix_of(frame, name)
         self._frame = frame
         self._used = False
-        frame.at_end.append(self.assert_used)
+        frame.usage.at_end.append(self.assert_used)
 
     def assert_used(self) -> None:
         """Raises ValueError unless `update` or `ignore_update` was called."""
@@ -212,8 +210,8 @@ class LiftWithStateUpdater:
         """Keeps the state as it is.
 
         Raises:
-          ValueError: It was used before, or belongs to another call of `init` or
-            `apply`.
+          ValueError: The updater was used before, or belongs to another call of `init`
+            or `apply`.
         """
         self._use()
 
@@ -221,11 +219,11 @@ class LiftWithStateUpdater:
         """Writes the inner function's state.
 
         Args:
-          state: What the inner function's `apply` returned.
+          state: The state that the inner `apply` returned.
 
         Raises:
-          ValueError: It was used before, or belongs to another call of `init` or
-            `apply`.
+          ValueError: The updater was used before, or belongs to another call of `init`
+            or `apply`.
         """
         self._use()
         initial = {
@@ -254,15 +252,15 @@ def lift_with_state(
     Args:
       init_fn: `hk.transform_with_state(f).init`.
       allow_reuse: Whether a second call at the same place shares parameters and state.
-      name: What is put before their paths.
+      name: The first part of their paths.
 
     Returns:
-      A function like `init_fn`, and an updater: give its `update` the state that the
-      inner `apply` returned, or call its `ignore_update`.
+      A function like `init_fn`, and an updater: call its `update` with the state that
+      the inner `apply` returned, or its `ignore_update`.
 
     Raises:
-      ValueError: No transformed function is running; a second call would overwrite what
-        the first made; or the updater was not used by the end of the run.
+      ValueError: No transformed function is running; a second call would overwrite the
+        values of the first; or the updater wasn't used by the end of the run.
 
     Example:
       >>> inner = hk.transform_with_state(lambda: hk.get_state("n", [], init=jnp.ones))
@@ -274,8 +272,15 @@ def lift_with_state(
       {'inner/~': {'n': Array(1., dtype=float32)}}
     """
     updater = LiftWithStateUpdater(name)
-    prefix, what = updater._prefix, "hk.lift_with_state"
-    return _lifted(init_fn, what, prefix, False, allow_reuse), updater
+    lifted = _lifted(
+        init_fn,
+        "hk.lift_with_state",
+        updater._prefix,
+        closed=False,
+        allow_reuse=allow_reuse,
+        with_state=True,
+    )
+    return lifted, updater
 
 
 def transparent_lift_with_state(
@@ -286,11 +291,11 @@ def transparent_lift_with_state(
     Callable[..., tuple[MutableParams, MutableState]],
     LiftWithStateUpdater,
 ]:
-    """`lift_with_state` with the paths that the inner modules would have without it.
+    """`lift_with_state` that keeps the paths of the inner modules.
 
     Args:
       init_fn: `hk.transform_with_state(f).init`. `f` must not use modules from outside.
-      allow_reuse: Whether paths that are there already are shared.
+      allow_reuse: Whether existing paths are shared.
 
     Returns:
       A function like `init_fn`, and an updater as `lift_with_state` returns it.
@@ -309,5 +314,12 @@ def transparent_lift_with_state(
       ['batch_norm']
     """
     updater = LiftWithStateUpdater(None)
-    prefix, what = updater._prefix, "hk.transparent_lift_with_state"
-    return _lifted(init_fn, what, prefix, True, allow_reuse), updater
+    lifted = _lifted(
+        init_fn,
+        "hk.transparent_lift_with_state",
+        updater._prefix,
+        closed=True,
+        allow_reuse=allow_reuse,
+        with_state=True,
+    )
+    return lifted, updater

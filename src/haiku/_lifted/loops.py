@@ -1,7 +1,7 @@
 """Loops: scan, map, fori_loop, while_loop.
 
-At `init` the first step runs before the loop, since it makes the parameters and the
-state; the loop carries state and keys, and closes over the parameters.
+At `init` the first step runs before the loop, since it makes parameters and state. The
+loop carries state and keys, and closes over parameters.
 """
 
 import contextlib
@@ -17,15 +17,24 @@ from haiku._lifted.pure import once, pure, settle_keys, without_running
 Carry = TypeVar("Carry")
 
 
-def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` as `(carried, *args) -> (output, carried)`, with its `start`."""
+def _step(
+    frame: Frame, what: str, f: Callable[..., Any], *, keep_first: bool = False
+) -> Callable[..., Any]:
+    """`f` as `(carried, *args) -> (output, carried)`, with its `start`.
+
+    Args:
+      frame: The running frame.
+      what: The public name, for errors.
+      f: One step of the loop.
+      keep_first: Where lifted functions make parameters at each step of `init`, whether
+        those of the first step stay, as in the reference's scan, or those of the last,
+        as in its other loops.
+    """
     if frame.keys is not None:
         frame.keys.reserve_up_to_full()
     before = frame.snapshot()
-    # Parameters are closed over. Where a lifted function makes them anew at each step
-    # of `init`, after a scan the first ones stay, as in the reference, and after other
-    # loops the last ones: there they go from step to step.
-    remade = frame.initialising and frame.lifted_values and what != "hk.scan"
+    # Parameters are closed over, unless they go from step to step.
+    remade = frame.initialising and frame.usage.stores_lifted and not keep_first
 
     def carried(contents: Contents) -> Contents:
         return contents if remade else contents._replace(params={}, initial_state={})
@@ -40,11 +49,8 @@ def _step(frame: Frame, what: str, f: Callable[..., Any]) -> Callable[..., Any]:
             start = start._replace(
                 params=before.params, initial_state=before.initial_state
             )
-        sealed, frame.sealed = frame.sealed, what
-        try:
+        with frame.usage.sealed(by=what):
             out, after = pure(run)(start)
-        finally:
-            frame.sealed = sealed
         _check_same_state(what, start.state, after.state)
         return out, carried(after)
 
@@ -60,7 +66,7 @@ def _check_same_state(what: str, before: Any, after: Any) -> None:
     if paths[0] != paths[1]:
         raise ValueError(
             f"State {sorted(paths[1] - paths[0])} is new inside {what}, whose steps "
-            "can only change what is there. Let `init` see it, and pass `apply` the "
+            "can only change existing state. Make it at `init`, and pass `apply` the "
             "state that `init` returned."
         )
 
@@ -81,16 +87,16 @@ def scan(
       f: `f(carry, x) -> (carry, y)`.
       init: The first carry.
       xs: A pytree of arrays, `[T, ...]` each, or None with `length`.
-      length: `T`, needed where `xs` has no arrays.
-      reverse: Whether to begin with the last `x`.
-      unroll: How many steps are compiled as one, or whether all are.
+      length: `T`, needed if `xs` has no arrays.
+      reverse: Whether to start with the last `x`.
+      unroll: How many steps to compile as one, or whether to compile all.
 
     Returns:
       `(carry, ys)`: the last carry and a pytree of `[T, ...]`.
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.scan`; or lengths
-        disagree or are unknown; or a later step asks for new parameters or state.
+        disagree or are unknown; or a later step makes new parameters or state.
       TypeError: The carry changes its structure, shape or dtype.
 
     Example:
@@ -106,7 +112,7 @@ def scan(
 def scan_by(
     run: Any, f: Any, init: Any, xs: Any, length=None, reverse=False, unroll=1
 ) -> tuple[Any, Any]:
-    """`scan`, by another function like `jax.lax.scan`: `run`."""
+    """`scan` with `run`, a function like `jax.lax.scan`."""
     frame = current_frame("hk.scan")
     length = _length(xs, length)
     if frame.initialising and length != 0:
@@ -127,9 +133,9 @@ def _length(xs: Any, length: int | None) -> int:
     shapes = [jnp.shape(x) for x in jax.tree.leaves(xs)]
     if () in shapes:
         raise ValueError(
-            "hk.scan goes along the leading axis of each array in `xs`, and got a "
-            f"scalar among shapes {shapes}. Pass it in the carry, or let `f` close "
-            "over it."
+            "hk.scan goes along the leading axis of each array in `xs`, and one of "
+            f"the shapes {shapes} is a scalar's. Pass it in the carry, or let `f` "
+            "close over it."
         )
     lengths = {shape[0] for shape in shapes}
     if length is not None:
@@ -139,15 +145,15 @@ def _length(xs: Any, length: int | None) -> int:
     if not lengths:
         raise ValueError("hk.scan needs `xs` with arrays or `length`, and got neither.")
     raise ValueError(
-        f"hk.scan got lengths that differ: {sorted(lengths, key=str)}, of the leading "
+        f"hk.scan got different lengths: {sorted(lengths, key=str)}, from the leading "
         f"axes of `xs` ({shapes}) and length={length}."
     )
 
 
 def traced_if_empty(length: int) -> contextlib.AbstractContextManager[None]:
-    """Has JAX trace a loop without steps, also under `jax.disable_jit()`.
+    """Makes JAX trace a loop without steps, also under `jax.disable_jit()`.
 
-    There the steps themselves would have to show what they return.
+    Without tracing, a step would have to run to show its output.
     """
     return jax.disable_jit(False) if length == 0 else contextlib.nullcontext()
 
@@ -158,18 +164,18 @@ def _joined(one: Any, several: Any, at_end: bool) -> Any:
 
 
 def _zeros(xs: Any) -> Any:
-    """One of the elements of `xs`, which may have none."""
+    """Zeros like one element of `xs`, which may be empty."""
     return jax.tree.map(lambda x: jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x)), xs)
 
 
 def _scan(run, frame, f, init, xs, length, reverse, unroll):
-    step = _step(frame, "hk.scan", f)
+    step = _step(frame, "hk.scan", f, keep_first=True)
 
     def body(carry, x):
         (carry, y), carried = step(carry[1], carry[0], x)
         return (carry, carried), y
 
-    # JAX takes a symbolic length from arrays alone.
+    # JAX accepts a symbolic length only from arrays.
     given = None if jax.tree.leaves(xs) else length
     with traced_if_empty(length):
         (carry, carried), ys = run(body, (init, step.start), xs, given, reverse, unroll)
@@ -178,12 +184,12 @@ def _scan(run, frame, f, init, xs, length, reverse, unroll):
 
 
 def _scan_after_first(frame, f, carry, y, xs, length, reverse, unroll):
-    """`_scan` where the first step has run, of a length that is symbolic.
+    """`_scan` of a symbolic length after the first step has run.
 
-    One less than a symbolic length may be 0, which JAX can't loop over: so this goes
-    over all steps and skips the first.
+    A symbolic length minus one may be 0, which JAX can't loop over, so this loops over
+    all steps and skips the first.
     """
-    step = _step(frame, "hk.scan", f)
+    step = _step(frame, "hk.scan", f, keep_first=True)
     first = length - 1 if reverse else 0
 
     def body(carry, i_x):
@@ -203,7 +209,7 @@ def _scan_after_first(frame, f, carry, y, xs, length, reverse, unroll):
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
-    """`jax.lax.map` for a function that uses modules: one element after the other.
+    """`jax.lax.map` for a function that uses modules: one element after another.
 
     Args:
       f: `f(x) -> y`.
@@ -240,7 +246,7 @@ def fori_loop(
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.fori_loop`; or a
-        later step asks for new parameters or state.
+        later step makes new parameters or state.
       TypeError: The value changes its structure, shape or dtype.
 
     Example:
@@ -272,12 +278,12 @@ def while_loop(
 ) -> Carry:
     """`jax.lax.while_loop` for functions that use modules.
 
-    `init` calls both functions once, for what they make; state stays as if they had not
-    run.
+    `init` calls both functions once, to make their parameters and state; state stays as
+    if they had not run.
 
     Args:
-      cond_fun: `cond_fun(value) -> bool`: whether to go on. It reads state as it is at
-        that step, and can't write any nor ask for a key.
+      cond_fun: `cond_fun(value) -> bool`: whether to continue. It reads the state of
+        that step; it can't write state or draw keys.
       body_fun: `body_fun(value) -> value`.
       init_val: The first value.
 
@@ -286,7 +292,7 @@ def while_loop(
 
     Raises:
       ValueError: No transformed function is running: use `jax.lax.while_loop`; or
-        `cond_fun` has side effects; or `body_fun` asks for new parameters or state at
+        `cond_fun` has side effects; or `body_fun` makes new parameters or state at
         `apply`.
       TypeError: The value changes its structure, shape or dtype.
 
@@ -299,7 +305,7 @@ def while_loop(
     """
     frame = current_frame("hk.while_loop")
     if frame.initialising:
-        arrays = jax.tree.map(jnp.asarray, init_val)  # as the loop's functions see it
+        arrays = jax.tree.map(jnp.asarray, init_val)  # As the loop passes it.
         without_running(frame, cond_fun, arrays)
         without_running(frame, body_fun, arrays)
     step = _step(frame, "hk.while_loop", body_fun)

@@ -1,7 +1,7 @@
-"""pure: the one mechanism. A function with side effects as one without.
+"""pure: the one mechanism, which makes a function with side effects pure.
 
-Every transformation here is: take a snapshot of the frame, give JAX's own
-transformation a pure function of it, absorb what came out.
+Every transformation here takes a snapshot of the frame, gives JAX's own transformation
+a pure function of it, and absorbs the result.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:
       keep_names: Whether the names that modules take in `f` stay taken afterwards.
 
     Returns:
-      A function that leaves the frame as it was.
+      A function that leaves the frame unchanged.
     """
 
     @keeps_contents
@@ -35,13 +35,13 @@ def pure(f: Callable[..., Any], keep_names: bool = False) -> Callable[..., Any]:
 def changing(
     f: Callable[..., Any], before: Contents, keep_names: bool = False
 ) -> Callable[..., Any]:
-    """`f` as `(*args, **kwargs) -> (output, what it changes of before)`.
+    """`f` as `(*args, **kwargs) -> (output, its changes of before)`.
 
-    JAX closes over `before`; only what differs comes out.
+    JAX closes over `before`; only differing values come out.
 
     Args:
       f: A function that reads and writes the running frame.
-      before: The contents that it starts from.
+      before: The contents that `f` starts from.
       keep_names: Whether the names that modules take in `f` stay taken afterwards.
     """
     pure_f = pure(f, keep_names)
@@ -56,14 +56,14 @@ def changing(
 def with_changes(
     f: Callable[..., Any], frame: Frame, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """`f` as `(*args, **kwargs) -> (output, (aux, what it changes of frame))`.
+    """`f` as `(*args, **kwargs) -> (output, (aux, its changes of frame))`.
 
-    The form in which JAX's derivatives take what is not to be differentiated.
+    JAX's derivatives take in this form what they don't differentiate.
 
     Args:
       f: A function that reads and writes `frame`; returns a pair with `has_aux`.
       frame: The running frame.
-      has_aux: Whether `f` returns something besides its output; else `aux` is None.
+      has_aux: Whether `f` returns `(output, aux)`; otherwise `aux` is None.
     """
     changing_f = changing(f, frame.snapshot())
 
@@ -76,7 +76,7 @@ def with_changes(
 
 
 def once(frame: Frame, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, its side effects kept; the names in it are free again afterwards."""
+    """`f` with its side effects; the names in it are free again afterwards."""
 
     def once_f(*args: Any) -> Any:
         out, after = pure(f)(frame.snapshot(), *args)
@@ -87,9 +87,9 @@ def once(frame: Frame, f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def without_running(frame: Frame, f: Callable[..., Any], *args: Any) -> None:
-    """Makes the parameters and the state of `f` as if it had not run.
+    """Makes the parameters and state of `f` as if it had not run.
 
-    State is what it was, or what was written first; keys go on.
+    State keeps its value, or the first that was written; keys move on.
     """
     before = frame.snapshot()
     _, after = pure(f)(before, *args)
@@ -98,6 +98,6 @@ def without_running(frame: Frame, f: Callable[..., Any], *args: Any) -> None:
 
 
 def settle_keys(frame: Frame, before: Contents) -> None:
-    """Leaves as many keys reserved as `before` had, so that structures agree."""
+    """Reserves as many keys as `before` had, so that structures agree."""
     if frame.keys is not None and before.keys is not None:
         frame.keys.reserve_exactly(len(before.keys[1]))

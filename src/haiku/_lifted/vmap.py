@@ -1,29 +1,39 @@
-"""vmap: one function over a batch; ensemble: many functions over one input."""
+"""vmap: a function over a batch; ensemble: many sets of parameters at once."""
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from haiku._core.runs.frame import Contents, Frame, current_frame
+from haiku._core.runs.frame import Frame, current_frame
 from haiku._lifted.parallel_runs import (
-    NOTHING,
-    divided,
-    joined,
-    keys_of_lanes,
-    run_lane,
-    uses_apart,
+    Layout,
+    has_size,
+    join,
+    placement,
+    run_one,
+    split_keys,
 )
+
+Axes = int | Mapping[str, int | None] | None
 
 
 class _Required:
-    """Says that `split_rng` must be given."""
+    """The default of `split_rng`, which must be passed."""
+
+
+class _AsParams:
+    """The default of `state_axis`: state lies where parameters do."""
+
+    def __repr__(self) -> str:
+        return "params_axis"
 
 
 _REQUIRED: Any = _Required()
+_AS_PARAMS: Any = _AsParams()
 
 
 def vmap(
@@ -35,26 +45,32 @@ def vmap(
     *,
     split_rng: bool = _REQUIRED,
     spmd_axis_name: Hashable | tuple[Hashable, ...] | None = None,
-    params_axis: int | None = None,
+    params_axis: Axes = None,
+    state_axis: Axes = _AS_PARAMS,
 ) -> Callable[..., Any]:
     """`jax.vmap` for a function that uses modules.
 
-    Parameters and state are shared by the whole batch.
+    The whole batch shares parameters and state, unless `params_axis` or `state_axis`
+    gives each example its own.
 
     Args:
       fun: A function of one example.
-      in_axes: Which axis of each argument is the batch; None shares the argument.
-      out_axes: Where the batch axis of each output goes.
+      in_axes: The batch axis of each argument; None shares the argument.
+      out_axes: The batch axis of each output.
       axis_name: A name for the batch axis, for collectives such as `jax.lax.pmean`.
-      axis_size: The size of the batch, where no argument tells.
-      split_rng: Whether each example gets random keys of its own, or all the same ones.
-        Must be False where parameters are made: write `split_rng=not
-        hk.running_init()`.
-        With `params_axis` it may be True: then each example makes its own.
+      axis_size: The size of the batch, if no argument has it.
+      split_rng: Whether each example gets its own random keys, or all the same.
+        Must be False where shared parameters are made: write `split_rng=not
+        hk.running_init()`. Where each example makes its own it may be True.
       spmd_axis_name: As in `jax.vmap`.
-      params_axis: Where parameters and state of each example's own are stacked; None
-        shares them all. Own are those that `fun` is the first to use; what was used
-        before stays shared.
+      params_axis: The axis along which each example has its own parameters; None
+        shares them all. An axis means the parameters that `fun` is the first to use;
+        those that were used before stay shared. A mapping gives axes by path,
+        `{"experts/**": 0}`, and shares everything else. Paths count from the module
+        around the call, or, with `/` before them, from the root.
+      state_axis: The same for state; by default, state lies where parameters do. With
+        `state_axis=0` alone the batch shares its weights, and each example has its own
+        state: a cache, or running averages.
 
     Returns:
       A function like `fun` over a batch.
@@ -62,8 +78,8 @@ def vmap(
     Raises:
       TypeError: `split_rng` is not given.
       ValueError: No transformed function is running: use `jax.vmap`; or no axis is
-        mapped; or axis sizes disagree; or state differs between examples; or parameters
-        are made from keys of each example's own.
+        mapped; or axis sizes disagree; or shared state differs between examples; or
+        shared parameters are made from different keys; or a pattern finds no parameter.
 
     Example:
       >>> def f(xs):
@@ -76,33 +92,31 @@ def vmap(
         split_rng = _split_rng_by_default()
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     _check_mapped(fun, in_axes, axis_size)
-    has_own = params_axis is not None
+    if state_axis is _AS_PARAMS:
+        state_axis = params_axis
 
     @functools.wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         frame = current_frame("hk.vmap")
-        keys, own = None, NOTHING
-        if split_rng or has_own:
+        layout = Layout(placement(frame, params_axis), placement(frame, state_axis))
+        keys = None
+        size: Any = None
+        if split_rng or layout.places:
             size = _axis_size(axis_size, in_axes, args, kwargs)
-            keys = keys_of_lanes(frame, size) if split_rng else None
-        shared = frame.snapshot()
-        if has_own:
-            own, shared = divided(shared, frame.touched, params_axis, size)
+            keys = split_keys(frame, size) if split_rng else None
 
-        def lane(own: Contents, args: Any, kwargs: Any, key: Any) -> Any:
-            start = joined(own, shared)
-            if not has_own:
-                out, changed = run_lane(fun, start, key, args, kwargs)
-                return out, NOTHING, changed
-            with uses_apart(frame):
-                # Names that are free again would be those of modules of other shapes.
-                out, changed = run_lane(fun, start, key, args, kwargs, keep_names=True)
-            return out, *divided(changed, frame.touched)
+        def fits(value: Any, axis: int) -> bool:
+            return has_size(value, axis, size)
+
+        shared, own = layout.split(frame, frame.snapshot(), fits)
+
+        def one(own: Any, args: Any, kwargs: Any, key: Any) -> Any:
+            return run_one(fun, frame, layout, shared, own, key, args, kwargs)
 
         def mapped(out_axes: Any) -> Any:
             return jax.vmap(
-                lane,
-                in_axes=(params_axis or 0, in_axes, 0, 0 if keys is not None else None),
+                one,
+                in_axes=(layout.places, in_axes, 0, 0 if keys is not None else None),
                 out_axes=out_axes,
                 axis_name=axis_name,
                 axis_size=axis_size,
@@ -110,12 +124,12 @@ def vmap(
             )(own, args, kwargs, keys)
 
         try:
-            out, own, changed = mapped((out_axes, params_axis or 0, None))
+            out, changed, own = mapped((out_axes, None, layout.places))
         except ValueError as error:
             _explain(frame, error, mapped, split_rng)
             raise
-        frame.absorb(own)
-        frame.absorb(changed)
+        frame.absorb(join(changed, own))
+        layout.check_found(frame, "hk.vmap, params_axis")
         return out
 
     return vmap_f
@@ -128,24 +142,24 @@ def ensemble(
     out_axes: Any = 0,
     axis_name: Hashable | None = None,
 ) -> Callable[..., Any]:
-    """A function with many sets of parameters: all members at once, stacked.
+    """Runs a function with many sets of parameters at once, stacked.
 
-    `hk.vmap` with parameters, state and keys of each member's own. Member i has the
-    parameters that `hk.transform(fun).init(keys[i], ...)` gives it, `keys` being what
-    `hk.next_rng_keys(size)` would be.
+    `hk.vmap` in which each member has its own parameters, state and keys. Member i has
+    the parameters of `hk.transform(fun).init(keys[i], ...)`, where `keys` is
+    `hk.next_rng_keys(size)`.
 
     Args:
-      fun: A module, or a function that uses modules. What was used before it stays
-        shared by all members.
-      size: How many members.
-      in_axes: Which axis of each positional argument holds the members' own; None gives
-        all of them the same. Keyword arguments are the same for all.
-      out_axes: Where the axis of members goes in each output.
-      axis_name: A name for it, for collectives such as `jax.lax.pmean`.
+      fun: A module, or a function that uses modules. Members share parameters and state
+        that were used before.
+      size: The number of members.
+      in_axes: The axis of members in each positional argument; None passes the argument
+        to all. Keyword arguments go to all members.
+      out_axes: The axis of members in each output.
+      axis_name: A name for that axis, for collectives such as `jax.lax.pmean`.
 
     Returns:
       A function like `fun` whose outputs have an axis of members, `[size, ...]`, as
-      parameters and state have.
+      parameters and state do.
 
     Raises:
       ValueError: No transformed function is running; or `size` is below 1.
@@ -176,8 +190,7 @@ def ensemble(
 
 
 vmap.require_split_rng = True  # type: ignore[attr-defined]
-# Readers of the signature see that `split_rng` is required, as it is unless
-# `require_split_rng` is switched off.
+# The signature shows that `split_rng` is required, unless `require_split_rng` is off.
 _signature = inspect.signature(vmap)
 vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
     parameters=[
@@ -190,9 +203,9 @@ vmap.__signature__ = _signature.replace(  # type: ignore[attr-defined]
 def _split_rng_by_default() -> bool:
     if vmap.require_split_rng:  # type: ignore[attr-defined]
         raise TypeError(
-            "hk.vmap needs to know about keys: pass `split_rng=True` for keys of its "
-            "own for each example, `split_rng=False` for the same keys for all. For "
-            "code that you can't change, set `hk.vmap.require_split_rng = False`."
+            "hk.vmap needs `split_rng`: pass `split_rng=True` to give each example its "
+            "own keys, `split_rng=False` to give all the same keys. For code that you "
+            "can't change, set `hk.vmap.require_split_rng = False`."
         )
     return False
 
@@ -202,7 +215,7 @@ def _check_mapped(fun: Any, in_axes: Any, axis_size: int | None) -> None:
         name = getattr(fun, "__name__", type(fun).__name__)
         raise ValueError(
             f"hk.vmap of {name} must have at least one non-None value in in_axes, got "
-            f"in_axes={in_axes}: nothing says over what to map. Give `axis_size` to "
+            f"in_axes={in_axes}: no argument has a batch axis. Pass `axis_size` to "
             "call it that many times."
         )
 
@@ -221,17 +234,17 @@ def _axis_size(axis_size: int | None, in_axes: Any, args: Any, kwargs: Any) -> i
         )
     )
     sizes += [jnp.shape(x)[0] for x in jax.tree.leaves(kwargs)]
-    # Where sizes disagree jax.vmap says so.
+    # jax.vmap reports sizes that disagree.
     return sizes[0] if sizes else 1
 
 
 def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> None:
-    """Raises what the error means if state or parameters differ between examples."""
+    """Raises a better error if state or parameters differ between examples."""
     if "out_axes" not in str(error):
         return
     try:
-        _, _, changed = jax.eval_shape(lambda: mapped((0, 0, 0)))
-    except Exception:  # It is about something else: JAX's error stands.
+        _, changed, _ = jax.eval_shape(lambda: mapped((0, 0, 0)))
+    except Exception:  # The cause is something else: JAX's error stands.
         return
     if frame.initialising and split_rng and changed.params:
         paths = [f"{p}/{n}" for p, named in changed.params.items() for n in named]
@@ -245,6 +258,6 @@ def _explain(frame: Frame, error: ValueError, mapped: Any, split_rng: bool) -> N
         raise ValueError(
             f"hk.vmap can't store state that differs between examples: among {paths}. "
             "Average it first, with axis_name='batch' and jax.lax.pmean(x, 'batch'); "
-            "or give each example a state of its own, hk.vmap(f, params_axis=0, ...), "
-            "after what they share was used; or return it as an output."
+            "or give each example its own state, hk.vmap(f, state_axis=0, ...); or "
+            "return it as an output."
         ) from error

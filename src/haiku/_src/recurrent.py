@@ -1,3 +1,3 @@
-"""Where old pickles look for `LSTMState`."""
+"""Old pickles look for `LSTMState` here."""
 
 from haiku._layers.rnn_cells import LSTMState as LSTMState

@@ -21,18 +21,19 @@ from haiku._core import maybe_get_rng_sequence_state as maybe_get_rng_sequence_s
 from haiku._core import name_like as name_like
 from haiku._core import name_scope as name_scope
 from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
-from haiku._lifted import LayerStackTransparencyMapping as LayerStackTransparencyMapping
-from haiku._lifted import LiftWithStateUpdater as LiftWithStateUpdater
-from haiku._lifted import fast_eval_shape as fast_eval_shape
-from haiku._lifted import layer_stack as layer_stack
-from haiku._lifted import lift as lift
-from haiku._lifted import lift_with_state as lift_with_state
-from haiku._lifted import optimize_rng_use as optimize_rng_use
-from haiku._lifted import transparent_lift as transparent_lift
-from haiku._lifted import transparent_lift_with_state as transparent_lift_with_state
-from haiku._packed import Packed as Packed
-from haiku._packed import pack as pack
-from haiku._packed import unpack as unpack
+from haiku._lifted.fast_eval_shape import fast_eval_shape as fast_eval_shape
+from haiku._lifted.key_planning import optimize_rng_use as optimize_rng_use
+from haiku._lifted.layer_stack import (
+    LayerStackTransparencyMapping as LayerStackTransparencyMapping,
+)
+from haiku._lifted.layer_stack import layer_stack as layer_stack
+from haiku._lifted.lift import LiftWithStateUpdater as LiftWithStateUpdater
+from haiku._lifted.lift import lift as lift
+from haiku._lifted.lift import lift_with_state as lift_with_state
+from haiku._lifted.lift import transparent_lift as transparent_lift
+from haiku._lifted.lift import (
+    transparent_lift_with_state as transparent_lift_with_state,
+)
 from haiku.config import check_jax_usage as check_jax_usage
 from haiku.config import module_auto_repr as module_auto_repr
 from haiku.config import rng_reserve_size as rng_reserve_size

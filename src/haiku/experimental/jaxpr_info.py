@@ -1,4 +1,4 @@
-"""What a function computes, module by module, as text and as a web page."""
+"""Shows the computation of a function by module, as text and as a web page."""
 
 from haiku.views.model_info import (
     Expression,

@@ -1,7 +1,6 @@
 """Weights and models from and for other libraries.
 
-Each file needs one other library, and imports it when the file itself is imported:
-`import haiku` needs none of them.
+Each file needs one other library and imports it at the top; `import haiku` needs none.
 """
 
 __all__ = ()

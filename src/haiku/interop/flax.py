@@ -1,4 +1,4 @@
-"""Flax modules inside Haiku functions, and Haiku functions inside Flax modules."""
+"""Flax modules inside Haiku functions, and Haiku functions as Flax modules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Module", "flatten_flax_to_haiku", "lift"]
 
 
 class Module(nn.Module):
-    """A Haiku function as a module of `flax.linen`.
+    """Wraps a Haiku function as a module of `flax.linen`.
 
-    Parameters are the collection `params`, state is the collection `state`, both nested
-    by the parts of Haiku's paths. `init` uses the key `params`; a function that draws
-    keys when it is applied uses the key `apply`.
+    Parameters are the collection `params` and state is the collection `state`, both
+    nested by the parts of Haiku's paths. `init` uses the key `params`; a function that
+    draws keys in `apply` uses the key `apply`.
 
     Attributes:
-      transformed: What `hk.transform` or `hk.transform_with_state` returned.
+      transformed: The result of `hk.transform` or `hk.transform_with_state`.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.Linear(3)(x))
@@ -40,7 +40,7 @@ class Module(nn.Module):
     def create(
         cls, hk_cls: type[SupportsCall], *init_args: Any, **init_kwargs: Any
     ) -> Module:
-        """Makes a Flax module from a class of Haiku modules.
+        """Makes a Flax module from a Haiku module class.
 
         Args:
           hk_cls: A subclass of `hk.Module`.
@@ -58,7 +58,7 @@ class Module(nn.Module):
 
     @nn.compact
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function; its arguments are those before `hk.transform`."""
+        """Runs the function with the arguments it had before `hk.transform`."""
         f = _with_state(self.transformed)
         if self.is_initializing():
             params, state = f.init(self.make_rng("params"), *args, **kwargs)
@@ -73,23 +73,23 @@ class Module(nn.Module):
             if key is None:
                 note(
                     error,
-                    "If the function draws keys, give Flax one by the name `apply`: "
+                    "If the function draws keys, give Flax a key named `apply`: "
                     'module.init({"params": key, "apply": key}, ...) and '
                     'module.apply(variables, ..., rngs={"apply": key}).',
                 )
             raise
-        # What `init` stores is the state before the first step.
+        # `init` stores the state before the first step.
         if not self.is_initializing():
-            self._put("state", _differing(state, after))
+            self._put("state", _changed_values(state, after))
         return out
 
     def _put(self, collection: str, values: Mapping[str, Mapping[str, Any]]) -> None:
-        for path, named in values.items():
+        for path, bundle in values.items():
             scope = self.scope
             assert scope is not None  # Flax runs `__call__` inside one.
             for part in path.split("/"):
                 scope = scope.push(part, reuse=True)
-            for name, value in named.items():
+            for name, value in bundle.items():
                 scope.put_variable(collection, name, value)
 
 
@@ -101,41 +101,41 @@ def _with_state(transformed: Any) -> hk.TransformedWithState:
     raise TypeError(
         "hk.experimental.flax.Module takes what hk.transform (or "
         "hk.transform_with_state) returned, got "
-        f"{type(transformed).__name__}: {transformed!r}. For a class of "
-        "modules write Module.create(hk.Linear, 10)."
+        f"{type(transformed).__name__}: {transformed!r}. For a module class "
+        "write Module.create(hk.Linear, 10)."
     )
 
 
-def _differing(before: Mapping, after: Mapping) -> dict[str, dict[str, Any]]:
-    """What of a state changed: Flax must be told of no other write."""
+def _changed_values(before: Mapping, after: Mapping) -> dict[str, dict[str, Any]]:
+    """The values of a state that changed: Flax must not see any other write."""
     absent = object()
     return {
         path: {
             name: value
-            for name, value in named.items()
+            for name, value in bundle.items()
             if before.get(path, {}).get(name, absent) is not value
         }
-        for path, named in after.items()
+        for path, bundle in after.items()
     }
 
 
 def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
     """Makes a Flax module part of a Haiku function.
 
-    Its parameters become the function's parameters, at `name/Dense_0`, or `name/~` for
-    those of the module itself; every other collection becomes state, at
+    Its parameters become parameters of the function, at `name/Dense_0`, or at `name/~`
+    for the module's own. Every other collection becomes state, at
     `name/batch_stats/Dense_0`.
 
     Args:
       mod: A module of `flax.linen`.
-      name: Its name among Haiku's modules; numbered if it is taken.
+      name: Its name among Haiku's modules; numbered if taken.
 
     Returns:
-      A function with the arguments of `mod`, and `rngs`: the keys that Flax gets, by
-      name. At `init` the key `params` is `hk.next_rng_key()` if it isn't there.
+      A function with the arguments of `mod` and `rngs`, a dictionary of keys for Flax.
+      During `init` the key `params` defaults to `hk.next_rng_key()`.
 
     Raises:
-      ValueError: Outside of a transformed function.
+      ValueError: There is no transformed function around the call.
       TypeError: `mod` isn't a Flax module.
       flax.errors.InvalidRngError: `rngs` isn't a dictionary.
 
@@ -147,7 +147,7 @@ def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
     if not isinstance(mod, nn.Module):
         raise TypeError(
             "hk.experimental.flax.lift takes a module of flax.linen, got "
-            f"{type(mod).__name__}: {mod!r}. Of a class make one: nn.Dense(300)."
+            f"{type(mod).__name__}: {mod!r}. Build a class first: nn.Dense(300)."
         )
     lifted = _Lifted(mod, name)
 
@@ -158,12 +158,12 @@ def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
 
 
 class _Lifted(hk.Module):
-    """A Flax module whose variables are Haiku's, read and written as any other."""
+    """A Flax module that keeps its variables as Haiku's parameters and state."""
 
     def __init__(self, mod: nn.Module, name: str):
         super().__init__(name=name)
         self._mod = mod
-        self._made = False
+        self._initialized = False
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> Any:
         if rngs is not None and not isinstance(rngs, Mapping):
@@ -172,7 +172,7 @@ class _Lifted(hk.Module):
                 f'{{"dropout": hk.next_rng_key()}}, got {type(rngs).__name__}.'
             )
         if hk.running_init():
-            self._make(args, kwargs, rngs)
+            self._initialize(args, kwargs, rngs)
         variables = self._read()
         states = [collection for collection in variables if collection != "params"]
         out = self._mod.apply(
@@ -184,22 +184,24 @@ class _Lifted(hk.Module):
         self._write(states, updates)
         return out
 
-    def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any) -> None:
+    def _initialize(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], rngs: Any
+    ) -> None:
         rngs = dict(rngs or {})
         if "params" not in rngs:
             rngs["params"] = hk.next_rng_key()
-        if self._made:  # Called before: the variables are there, and in use.
+        if self._initialized:  # A second call uses the variables of the first.
             return
-        self._made = True
-        made = self._mod.init(rngs, *args, **kwargs)
-        for collection, path, name, value in _walked(made):
+        self._initialized = True
+        variables = self._mod.init(rngs, *args, **kwargs)
+        for collection, path, name, value in _walk(variables):
             with self._at(collection, path):
                 if collection == "params":
                     hk.get_parameter(
                         name,
                         jnp.shape(value),
                         jnp.result_type(value),
-                        init=_returning(value),
+                        init=lambda shape, dtype, value=value: value,
                     )
                 else:
                     hk.set_state(name, value)
@@ -209,23 +211,23 @@ class _Lifted(hk.Module):
         prefix = f"{self.module_name}/"
         for path, values in hk.get_params().items():
             if path.startswith(prefix):
-                inside = _nest(variables, "params", path.removeprefix(prefix))
+                module = _nest(variables, "params", path.removeprefix(prefix))
                 with hk.name_scope(hk.force_name(path)):
                     for name, value in values.items():
-                        inside[name] = hk.get_parameter(
+                        module[name] = hk.get_parameter(
                             name, jnp.shape(value), jnp.result_type(value)
                         )
         for path, values in hk.get_current_state().items():
             if path.startswith(prefix):
                 collection, _, rest = path.removeprefix(prefix).partition("/")
-                inside = _nest(variables, collection, rest)
+                module = _nest(variables, collection, rest)
                 with hk.name_scope(hk.force_name(path)):
                     for name in values:
-                        inside[name] = hk.get_state(name)
+                        module[name] = hk.get_state(name)
         return variables
 
     def _write(self, states: list[str], updates: Mapping[str, Any]) -> None:
-        for collection, path, name, value in _walked(updates):
+        for collection, path, name, value in _walk(updates):
             if collection in states:
                 with self._at(collection, path):
                     hk.set_state(name, value)
@@ -237,39 +239,36 @@ class _Lifted(hk.Module):
         return hk.name_scope(hk.force_name("/".join(parts)))
 
 
-def _returning(value: Any) -> Callable[..., Any]:
-    return lambda shape, dtype: value
-
-
-def _walked(variables: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
-    """Each variable: its collection, Haiku's path to it, its name and value."""
+def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
+    """Yields each variable's collection, Haiku path, name and value."""
     for collection, nested in variables.items():
-        for path, named in flatten_flax_to_haiku(nested).items():
-            for name, value in named.items():
+        for path, bundle in flatten_flax_to_haiku(nested).items():
+            for name, value in bundle.items():
                 yield collection, path, name, meta.unbox(value)
 
 
 def _nest(variables: dict[str, Any], collection: str, path: str) -> dict[str, Any]:
-    inside = variables.setdefault(collection, {})
+    """The nested dict of a module in a collection, made if necessary."""
+    module = variables.setdefault(collection, {})
     for part in path.split("/"):
         if part != "~":
-            inside = inside.setdefault(part, {})
-    return inside
+            module = module.setdefault(part, {})
+    return module
 
 
 def flatten_flax_to_haiku(
     collection: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    """Turns a collection of Flax's variables into Haiku's `{path: {name: array}}`.
+    """Converts a collection of Flax variables to Haiku's `{path: {name: array}}`.
 
     Args:
-      collection: Nested by module: `variables["params"]`.
+      collection: Arrays nested by module, such as `variables["params"]`.
 
     Returns:
-      The same arrays by path; those of no module are at `~`.
+      The same arrays by path; arrays outside any module are at `~`.
 
     Raises:
-      TypeError: `collection` is no mapping.
+      TypeError: `collection` isn't a mapping.
 
     Example:
       >>> collection = {"mlp": {"linear": {"w": 1}}, "scale": 2}

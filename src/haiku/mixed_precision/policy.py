@@ -17,7 +17,7 @@ __all__ = ["Policy", "SupportsPolicy", "checked"]
 
 @runtime_checkable
 class SupportsPolicy(Protocol):
-    """What a policy needs to have."""
+    """The attributes that a policy needs."""
 
     param_dtype: Any
 
@@ -32,23 +32,23 @@ class SupportsPolicy(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Three dtypes: of stored parameters, of computation, and of what is returned.
+    """Three dtypes: of stored parameters, of computation, and of outputs.
 
-    Few operations take numbers of 8 bits. To compute in float8 is to round arguments
-    and parameters to it, each array scaled by a power of two so that its largest number
-    just fits, and to compute with these in the output dtype, bfloat16 if that is a
-    float8 as well: products are those of 8-bit numbers, sums are wide. Gradients don't
-    see the rounding, and state is not rounded. It is meant for layers that multiply:
-    within a network, what goes from layer to layer is not rounded. Parameters and
-    outputs in float8 have no scale: what is too large becomes the largest number.
+    Few operations take numbers of 8 bits. Computing in float8 means: arguments and
+    parameters are rounded to it, each array scaled by a power of two so that its
+    largest number just fits, and the layer computes with them in the output dtype
+    (bfloat16 if that is a float8 too). Products are those of 8-bit numbers, sums are
+    wide. Gradients don't see the rounding, and state isn't rounded. This is for layers
+    that multiply; values between layers aren't rounded. Parameters and outputs in
+    float8 have no scale: numbers that are too large become the largest number.
 
     Attributes:
-      param_dtype: What parameters are stored in.
-      compute_dtype: What arguments, parameters and state are cast to.
-      output_dtype: What results are cast to.
+      param_dtype: The dtype in which parameters are stored.
+      compute_dtype: The dtype to which arguments, parameters and state are cast.
+      output_dtype: The dtype to which outputs are cast.
 
     Raises:
-      ValueError: One of them is no floating point dtype.
+      ValueError: One of them isn't a floating point dtype.
 
     Example:
       >>> hk.mixed_precision.Policy.parse("params=float32,compute=bfloat16")
@@ -64,7 +64,7 @@ class Policy:
             dtype = jnp.dtype(getattr(self, field.name))
             if not jnp.issubdtype(dtype, jnp.floating):
                 raise ValueError(
-                    f"A policy's {field.name} is a floating point dtype, such as "
+                    f"A policy's {field.name} must be a floating point dtype, such as "
                     f"jnp.bfloat16, got {dtype}."
                 )
             object.__setattr__(self, field.name, dtype)
@@ -78,20 +78,20 @@ class Policy:
             or `bfloat16` for all three. Dtypes: `float32` or `f32` or `full`,
             `bfloat16` or `bf16`, `float16` or `f16`, `float64` or `f64`,
             `float8_e4m3fn` or `f8_e4m3fn`, `float8_e5m2` or `f8_e5m2`, `half`
-            (bfloat16 on a TPU, else float16). `compute` is by default what `params` is,
-            `output` what `compute` is, `params` float32.
+            (bfloat16 on a TPU, else float16). `params` defaults to float32, `compute`
+            to `params`, `output` to `compute`.
 
         Returns:
           The policy.
 
         Raises:
           ValueError: The text isn't of that form.
-          TypeError: It is no text.
+          TypeError: It isn't a string.
         """
         if not isinstance(text, str):
             raise TypeError(
-                "Policy.parse takes a text such as 'params=float32,compute=bfloat16', "
-                f"got {type(text).__name__}: {text!r}."
+                "Policy.parse takes a string, 'params=float32,compute=bfloat16', got "
+                f"{type(text).__name__}: {text!r}."
             )
         if "=" not in text:
             dtype = _parsed_dtype(text)
@@ -131,7 +131,7 @@ class Policy:
 
     @property
     def wide_dtype(self) -> Any:
-        """What operations run in: `compute_dtype`, unless that is a float8."""
+        """The dtype of operations: `compute_dtype`, unless that is a float8."""
         for dtype in (self.compute_dtype, self.output_dtype):
             if not is_narrow(dtype):
                 return dtype
@@ -166,7 +166,7 @@ def _parsed_dtype(text: str) -> Any:
         return jnp.bfloat16 if jax.default_backend() == "tpu" else jnp.float16
     if text not in _DTYPES:
         raise ValueError(
-            f"{text!r} is no dtype of a policy: wanted {', '.join(_DTYPES)} or half."
+            f"{text!r} isn't a dtype of a policy: write {', '.join(_DTYPES)} or half."
         )
     return _DTYPES[text]
 
@@ -178,7 +178,7 @@ def _cast(tree: Any, dtype: Any) -> Any:
 
 
 def _mapped(tree: Any, function: Any) -> Any:
-    """A tree with a function of its floating point arrays in their place."""
+    """A tree with `function` applied to its floating point arrays."""
 
     def of_leaf(x: Any) -> Any:
         if isinstance(x, (jax.Array, np.ndarray, np.generic)):
@@ -189,11 +189,11 @@ def _mapped(tree: Any, function: Any) -> Any:
 
 
 def checked(function: str, policy: Any) -> Any:
-    """A policy, read from text if need be."""
+    """A policy; a string is parsed."""
     if policy is None:
         # An AssertionError, since that is what programs may catch here.
         raise AssertionError(
-            f"hk.mixed_precision.{function} takes a policy, got None: to take away the "
+            f"hk.mixed_precision.{function} takes a policy, got None: to remove the "
             "policy of a class, write hk.mixed_precision.clear_policy(cls)."
         )
     if isinstance(policy, str):

@@ -1,16 +1,16 @@
-"""Giving policies to modules, patterns of their paths, and classes."""
+"""Gives policies to modules, patterns of their paths, and classes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from haiku._core import Module
 from haiku._core.runs.frame import frames
-from haiku.mixed_precision.policy import SupportsPolicy, checked
+from haiku.mixed_precision.policy import checked
 from haiku.mixed_precision.policy_scope import follow_policies
-from haiku.mixed_precision.policy_table import OWN, class_key, key_of, policies, without
+from haiku.mixed_precision.policy_table import OWN, class_key, key_of, policies
 
 __all__ = ["clear_policy", "get_policy", "push_policy", "set_policy"]
 
@@ -18,25 +18,25 @@ __all__ = ["clear_policy", "get_policy", "push_policy", "set_policy"]
 def set_policy(cls: type[Module] | Module | str, policy: Any) -> None:
     """Gives modules a policy, in this thread, until it is cleared.
 
-    In all methods of such modules arguments are cast to the compute dtype, and results
-    to the output dtype. Floating point parameters made there are stored in the param
-    dtype, and read, as state is, in the compute dtype; this holds too for modules
-    inside that have no policy of their own. Gradients are of the dtype in which the
-    parameter is stored.
+    All methods of these modules cast arguments to the compute dtype, and outputs to the
+    output dtype. Floating point parameters made there are stored in the param dtype;
+    parameters and state are read in the compute dtype. Modules inside follow the policy
+    too, unless they have one. Gradients have the dtype in which the parameter is
+    stored.
 
     Args:
-      cls: Who: a subclass of `hk.Module` (its subclasses do not inherit it);
-        `hk.Module` itself, for all modules; a pattern of module paths,
-        `"encoder/**"`, in which `*` is any text without a slash and `**` any number of
-        parts; or one module. A module's own policy goes before those of patterns,
-        these before that of its class, and this before that of `hk.Module`; of several
-        patterns the one that was set last counts. A constructor, which runs before a
-        module has its path, follows its class alone.
-      policy: A `Policy`, a text for `Policy.parse`, or a `jmp.Policy`.
+      cls: A subclass of `hk.Module` (its subclasses don't inherit the policy);
+        `hk.Module` itself, for all modules; a pattern of module paths, `"encoder/**"`,
+        in which `*` is any text without a slash and `**` any number of parts; or one
+        module. The policy of a module goes before those of patterns, of patterns the
+        one set last counts, then comes the policy of the class, then that of
+        `hk.Module`. A constructor, which runs before a module has its path, follows its
+        class alone.
+      policy: A `Policy`, a string for `Policy.parse`, or a `jmp.Policy`.
 
     Raises:
-      TypeError: `cls` is none of these, or `policy` no policy.
-      ValueError: The pattern is none.
+      TypeError: `cls` is none of these, or `policy` isn't a policy.
+      ValueError: The string isn't a pattern.
       AssertionError: `policy` is None.
 
     Example:
@@ -51,21 +51,21 @@ def set_policy(cls: type[Module] | Module | str, policy: Any) -> None:
     if isinstance(key, Module):
         vars(key)[OWN] = policy
     else:
-        policies.set({**without(key), key: policy})
+        policies.set(policies.get().with_policy(key, policy))
 
 
 def get_policy(cls: type[Module] | Module | str) -> Any | None:
-    """The policy that a class, a pattern or a module was given, or None.
+    """The policy of a class, a pattern or a module; None without one.
 
     Args:
       cls: As in `set_policy`.
 
     Returns:
-      What `set_policy` or `push_policy` gave it.
+      The policy that `set_policy` or `push_policy` gave it.
 
     Raises:
-      TypeError: `cls` is no class of modules, no pattern, and no module.
-      ValueError: The pattern is none.
+      TypeError: `cls` isn't a class of modules, a pattern, or a module.
+      ValueError: The string isn't a pattern.
 
     Example:
       >>> with hk.mixed_precision.push_policy("head/**", "bfloat16"):
@@ -79,14 +79,14 @@ def get_policy(cls: type[Module] | Module | str) -> Any | None:
 
 
 def clear_policy(cls: type[Module] | Module | str) -> None:
-    """Takes away the policy that a class, a pattern or a module was given, if any.
+    """Removes the policy of a class, a pattern or a module, if it has one.
 
     Args:
       cls: As in `set_policy`.
 
     Raises:
-      TypeError: `cls` is no class of modules, no pattern, and no module.
-      ValueError: The pattern is none.
+      TypeError: `cls` isn't a class of modules, a pattern, or a module.
+      ValueError: The string isn't a pattern.
 
     Example:
       >>> hk.mixed_precision.set_policy(hk.Linear, "bfloat16")
@@ -98,7 +98,7 @@ def clear_policy(cls: type[Module] | Module | str) -> None:
     if isinstance(key, Module):
         vars(key).pop(OWN, None)
     else:
-        policies.set(without(key))
+        policies.set(policies.get().without(key))
 
 
 @contextlib.contextmanager
@@ -107,15 +107,15 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
 
     Args:
       cls: As in `set_policy`.
-      policy: A `Policy`, a text for `Policy.parse`, or a `jmp.Policy`.
+      policy: A `Policy`, a string for `Policy.parse`, or a `jmp.Policy`.
 
     Yields:
       None.
 
     Raises:
-      ValueError: Inside a method of that class or module: it began under another
-        policy.
-      TypeError: `cls` is none of these, or `policy` no policy.
+      ValueError: The block is inside a method of that class or module, which began
+        under another policy.
+      TypeError: `cls` is none of these, or `policy` isn't a policy.
       AssertionError: `policy` is None.
 
     Example:
@@ -136,7 +136,7 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
             "Pushing a policy inside a method of the same class is not supported: "
             f"this {name} began under another. Push it around the call."
         )
-    before, order = get_policy(cls), policies.get()
+    before, table = get_policy(cls), policies.get()
     set_policy(cls, policy)
     try:
         yield
@@ -145,11 +145,4 @@ def push_policy(cls: type[Module] | Module | str, policy: Any) -> Iterator[None]
         if before is not None:
             set_policy(cls, before)
         if not isinstance(key, Module):
-            _restore_order(order)
-
-
-def _restore_order(before: Mapping[Any, SupportsPolicy]) -> None:
-    """Lets patterns count in the order that they had."""
-    now = policies.get()
-    known = {key: now[key] for key in before if key in now}
-    policies.set({**known, **{k: v for k, v in now.items() if k not in known}})
+            policies.set(policies.get().in_order_of(table))

@@ -1,4 +1,4 @@
-"""What holds where a module runs: casts around methods, hooks for parameters."""
+"""Applies policies: casts around methods, and hooks for parameters and state."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["current_policy", "follow_policies", "scope"]
 
 
 class _Running(NamedTuple):
-    """A policy that holds.
+    """A policy in force.
 
     Attributes:
       policy: The policy.
-      in_scope: Whether it holds in a block, not in a module: modules called there are
-        cast by it.
+      in_scope: Whether a block set it, not a module: then it also casts the arguments
+        and outputs of modules called in the block.
     """
 
     policy: SupportsPolicy
@@ -43,7 +43,7 @@ _running: Stack[_Running] = Stack("running_policies")
 
 
 def current_policy() -> Any | None:
-    """The policy that holds here: of the innermost module or scope that has one.
+    """The policy in force: that of the innermost module or scope with one.
 
     Returns:
       The policy, or None.
@@ -61,20 +61,20 @@ def current_policy() -> Any | None:
 
 @contextlib.contextmanager
 def scope(policy: Any) -> Iterator[None]:
-    """Gives what is called in a `with` block a policy, where it has none of its own.
+    """Gives a policy to the modules called in a `with` block, unless they have one.
 
-    Modules called in the block run under it as if it were their own, those inside of
-    them follow it for their parameters, and so does the block itself.
+    Modules called in the block run under it as if it were theirs. For parameters it
+    applies to modules inside them too, and to the block itself.
 
     Args:
-      policy: A `Policy`, a text for `Policy.parse`, or a `jmp.Policy`.
+      policy: A `Policy`, a string for `Policy.parse`, or a `jmp.Policy`.
 
     Yields:
       None.
 
     Raises:
       ValueError: No transformed function is running.
-      TypeError: `policy` is no policy.
+      TypeError: `policy` isn't a policy.
       AssertionError: `policy` is None.
 
     Example:
@@ -93,13 +93,13 @@ def scope(policy: Any) -> Iterator[None]:
 
 
 def follow_policies() -> None:
-    """Has every method follow its policy from here on."""
-    # Interceptors of users see what the method itself gets and returns.
+    """Makes all methods follow their policies from here on."""
+    # Interceptors of users see the method's own arguments and output.
     interceptors.keep_at_bottom(_follow_policy)
 
 
 def _follow_policy(next_f, args, kwargs, context: MethodContext):
-    """Runs a method under the policy of its module, or of the scope it is called in."""
+    """Runs a method under the policy of its module, or of the scope around it."""
     policy = own_policy(context)
     if policy is None:
         running = _running.get()
@@ -117,10 +117,10 @@ def _follow_policy(next_f, args, kwargs, context: MethodContext):
 
 @contextlib.contextmanager
 def _holding(policy: SupportsPolicy, in_scope: bool) -> Iterator[None]:
-    """Has parameters follow a policy, and modules without one of their own."""
+    """Applies a policy to parameters and state, except in modules with another one."""
 
-    # A module inside with a policy of its own is asked alone: cast twice, a parameter
-    # would lose the digits that the outer policy doesn't keep.
+    # Only the innermost policy casts a parameter: a second cast would lose digits that
+    # the outer policy doesn't keep.
     def creator(next_creator, shape, dtype, init, context: GetterContext):
         if current_policy() is policy and jnp.issubdtype(dtype, jnp.floating):
             return _created(policy, next_creator, shape, init)
@@ -145,7 +145,7 @@ def _rounds(policy: SupportsPolicy) -> bool:
 
 
 def _unrounded_state(policy: Any) -> contextlib.AbstractContextManager[None]:
-    """Has state read in the wide dtype: it sums up small changes over time."""
+    """Reads state in the wide dtype, since it sums up small changes over time."""
     wide = Policy(policy.param_dtype, policy.wide_dtype, policy.output_dtype)
 
     def getter(next_getter, value, context: GetterContext):
@@ -160,7 +160,7 @@ def _created(policy: SupportsPolicy, next_creator, shape, init) -> Any:
     dtype = policy.param_dtype
     if not is_narrow(dtype):
         return next_creator(shape, dtype, init)
-    # Drawn in full, as initialisers compute with numbers of that dtype.
+    # Drawn in float32, since initialisers compute in the dtype they are given.
     value = next_creator(shape, jnp.float32, init)
     if value is DO_NOT_STORE:
         return value

@@ -1,33 +1,66 @@
-"""Who has which policy: modules, patterns of their paths, and classes."""
+"""The table of policies: of modules, patterns of their paths, and classes."""
 
 from __future__ import annotations
 
 import contextvars
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from haiku._core import MethodContext, Module
 from haiku._core.runs.frame import current_frame
-from haiku._core.sharing.parameter_replacement import full_path
-from haiku._patterns import Pattern, pattern
+from haiku._trees.patterns import Pattern, pattern
+from haiku._trees.rules import Rules
 from haiku.mixed_precision.policy import SupportsPolicy
 
-# Which class or pattern has which policy, in this thread. Classes by name, so that one
-# stays what it is when its file is loaded again; those made inside functions share
-# their name.
-policies: contextvars.ContextVar[Mapping[Any, SupportsPolicy]]
-policies = contextvars.ContextVar("policies", default={})  # noqa: B039 - never changed
-# A module's own is kept with it: it is gone with its run.
+
+class PolicyTable(NamedTuple):
+    """The policies of classes and patterns, in this thread.
+
+    Attributes:
+      by_class: Policies by class. Classes go by name, so that one keeps its policy when
+        its file is loaded again; those made inside functions share their name.
+      by_path: Policies by pattern of module paths; the one set last is on top.
+    """
+
+    by_class: Mapping[Any, SupportsPolicy] = {}
+    by_path: Rules[SupportsPolicy] = Rules()
+
+    def get(self, key: Any) -> SupportsPolicy | None:
+        """The policy that a class or a pattern was given."""
+        if isinstance(key, Pattern):
+            return dict(self.by_path).get(key)
+        return self.by_class.get(key)
+
+    def with_policy(self, key: Any, policy: SupportsPolicy) -> PolicyTable:
+        """The table with a policy for a class, or for a pattern, on top."""
+        rest = self.without(key)
+        if isinstance(key, Pattern):
+            return rest._replace(by_path=Rules([(key, policy)]) | rest.by_path)
+        return rest._replace(by_class={**rest.by_class, key: policy})
+
+    def without(self, key: Any) -> PolicyTable:
+        """The table without the policy of a class or a pattern."""
+        if isinstance(key, Pattern):
+            return self._replace(by_path=self.by_path.without(key))
+        return self._replace(
+            by_class={k: v for k, v in self.by_class.items() if k != key}
+        )
+
+    def in_order_of(self, other: PolicyTable) -> PolicyTable:
+        """The table with patterns that `other` has in its order, the rest on top."""
+        known, order = dict(self.by_path), [rule.pattern for rule in other.by_path]
+        below = Rules((p, known[p]) for p in order if p in known)
+        return self._replace(by_path=self.by_path.without(*order) | below)
+
+
+policies: contextvars.ContextVar[PolicyTable]
+policies = contextvars.ContextVar("policies", default=PolicyTable())  # noqa: B039
+# A module's own policy is kept in it, so that it is gone with its run.
 OWN = "_mixed_precision_policy"
 
 
-def without(key: Any) -> dict[Any, SupportsPolicy]:
-    """The policies of classes and patterns but one."""
-    return {k: v for k, v in policies.get().items() if k != key}
-
-
 def key_of(function: str, cls: Any) -> Any:
-    """What keeps a policy: a module itself, a `Pattern`, or a class's name."""
+    """The key of a policy: a module, a `Pattern`, or the name of a class."""
     if isinstance(cls, str):
         return pattern(cls)
     if isinstance(cls, Module):
@@ -49,19 +82,18 @@ def class_key(cls: type[Module]) -> Any:
 
 
 def own_policy(context: MethodContext) -> Any | None:
-    """The policy of a module, a pattern of its path, its class, or of all modules."""
+    """The policy of a module, of a pattern of its path, its class, or all modules."""
     fields = vars(context.module)
     own = fields.get(OWN)
     if own is not None:
         return own
     known = policies.get()
-    if not known:
+    if known.by_path and context.method_name != "__init__":
+        path = current_frame("hk.mixed_precision").full_path(fields["module_name"])
+        match = known.by_path.match(path)
+        if match is not None:
+            return match.value
+    if not known.by_class:
         return None
-    patterns = [key for key in known if isinstance(key, Pattern)]
-    if patterns and context.method_name != "__init__":
-        path = full_path(current_frame("hk.mixed_precision"), fields["module_name"])
-        for key in reversed(patterns):
-            if key.match(path):
-                return known[key]
-    own_class = known.get(class_key(type(context.module)))
-    return known.get(class_key(Module)) if own_class is None else own_class
+    own_class = known.by_class.get(class_key(type(context.module)))
+    return known.by_class.get(class_key(Module)) if own_class is None else own_class

@@ -1,10 +1,10 @@
-"""Whole networks, made of the layers: MLP, ResNets, MobileNet, vector quantisers.
+"""Whole networks made of the layers: MLP, ResNets, MobileNet, vector quantisers.
 
-Each file is one network and reads as its paper does. Nothing here has parameters of its
-own that a layer could hold; nothing here trains.
+Each file is one network and follows its paper. Networks leave parameters to layers
+where a layer can hold them, and training to the user.
 """
 
-# An error under dm-haiku's `haiku/__init__.py`, which has a file of this name.
+# Raises under dm-haiku's `haiku/__init__.py`: dm-haiku has a file of this name too.
 from haiku import _foreign as _foreign
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1

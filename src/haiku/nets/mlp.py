@@ -1,4 +1,4 @@
-"""`MLP`: linear layers with an activation between them."""
+"""`MLP`: linear layers with an activation in between."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from haiku._core import Module, PRNGSequence
-from haiku._layers.cached_tracing import traced_once
+from haiku._layers.cached_tracing import jit_activation
 from haiku._layers.functional import dropout
 from haiku._layers.linear import Linear
 from haiku.initializers import Initializer
@@ -15,19 +15,19 @@ __all__ = ["MLP"]
 
 
 class MLP(Module):
-    """A multi-layer perceptron.
+    """A multi-layer perceptron: linear layers with an activation in between.
 
     Args:
       output_sizes: Size of each layer's output.
       w_init: Initializer of all weights, see :class:`Linear`.
       b_init: Initializer of all biases. Default: zeros.
       with_bias: Whether the layers have biases.
-      activation: Function that comes after each layer but, by default, the last.
-      activate_final: Whether it comes after the last as well.
+      activation: Function applied after each layer except, by default, the last.
+      activate_final: Whether to apply it after the last layer too.
       name: Name of the module.
 
     Raises:
-      ValueError: There is a `b_init` and no bias.
+      ValueError: `b_init` is given with ``with_bias=False``.
 
     Example:
       >>> net = hk.transform(lambda x: hk.nets.MLP([300, 100, 10])(x))
@@ -45,8 +45,7 @@ class MLP(Module):
     ):
         if not with_bias and b_init is not None:
             raise ValueError(
-                "When with_bias=False b_init must not be set: leave it out, or leave "
-                "the biases in."
+                "When with_bias=False b_init must not be set: leave one of the two out."
             )
         super().__init__(name=name)
         self.with_bias = with_bias
@@ -77,15 +76,15 @@ class MLP(Module):
 
         Args:
           inputs: ``[..., features]``.
-          dropout_rate: If given, each activation comes after :func:`dropout` at that
-            rate.
-          rng: A key, which dropout needs.
+          dropout_rate: Rate of a :func:`dropout` before each activation. Default: no
+            dropout.
+          rng: A key for dropout.
 
         Returns:
           ``[..., output_sizes[-1]]``.
 
         Raises:
-          ValueError: One of `dropout_rate` and `rng` is given without the other.
+          ValueError: Only one of `dropout_rate` and `rng` is given.
         """
         if dropout_rate is not None and rng is None:
             raise ValueError(
@@ -94,16 +93,16 @@ class MLP(Module):
             )
         if dropout_rate is None and rng is not None:
             raise ValueError(
-                "RNG should only be passed when using dropout: give dropout_rate as "
-                "well, mlp(x, 0.1, hk.next_rng_key()), or leave rng out."
+                "RNG should only be passed when using dropout: pass dropout_rate too, "
+                "mlp(x, 0.1, hk.next_rng_key()), or leave rng out."
             )
         keys = PRNGSequence(rng) if rng is not None else None
-        activation = traced_once(self.activation)
-        activated = len(self.layers) - (0 if self.activate_final else 1)
+        activation = jit_activation(self.activation)
+        num_activations = len(self.layers) - (0 if self.activate_final else 1)
         out = inputs
         for i, layer in enumerate(self.layers):
             out = layer(out)
-            if i < activated:
+            if i < num_activations:
                 if dropout_rate is not None and keys is not None:
                     out = dropout(next(keys), dropout_rate, out)
                 out = activation(out)
@@ -112,17 +111,17 @@ class MLP(Module):
     def reverse(
         self, activate_final: bool | None = None, name: str | None = None
     ) -> "MLP":
-        """A new MLP from the outputs' size to the inputs', with the sizes in reverse.
+        """Makes a new MLP that maps outputs to inputs, with layer sizes reversed.
 
         Args:
-          activate_final: As for the constructor. Default: as here.
+          activate_final: See the constructor. Default: that of this MLP.
           name: Name of the new module. Default: this one's, followed by ``_reversed``.
 
         Returns:
-          The new module, with parameters of its own.
+          The new module, which has its own parameters.
 
         Raises:
-          ValueError: This module has not been called, so the sizes are not known.
+          ValueError: This module hasn't been called, so its input size is unknown.
         """
         sizes = [layer.input_size for layer in self.layers]
         if None in sizes:

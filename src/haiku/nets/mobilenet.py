@@ -24,12 +24,12 @@ def _norm_and_relu(x: jax.Array, use_bn: bool, is_training: bool) -> jax.Array:
 
 
 class MobileNetV1Block(Module):
-    """A depthwise 3x3 convolution, then a 1x1 convolution over the channels.
+    """A depthwise 3x3 convolution, then a 1x1 convolution that mixes the channels.
 
     Args:
       channels: Number of output channels.
       stride: Stride of the depthwise convolution.
-      use_bn: Whether a :class:`BatchNorm` follows each convolution, in place of a bias.
+      use_bn: Whether each convolution has a :class:`BatchNorm` instead of a bias.
       name: Name of the module.
     """
 
@@ -47,7 +47,7 @@ class MobileNetV1Block(Module):
         self.with_bias = not use_bn
 
     def __call__(self, inputs: jax.Array, is_training: bool) -> jax.Array:
-        """The block on ``[B, H, W, C]``."""
+        """Applies the block to ``[B, H, W, C]``."""
         depthwise = DepthwiseConv2D(
             channel_multiplier=1,
             kernel_shape=3,
@@ -69,17 +69,17 @@ class MobileNetV1Block(Module):
 
 
 class MobileNetV1(Module):
-    """A small network for images.
+    """A small image classifier made of depthwise convolutions.
 
     Args:
       strides: Stride of each block.
       channels: Number of output channels of each block.
-      num_classes: Number of outputs.
-      use_bn: Whether a :class:`BatchNorm` follows each convolution, in place of a bias.
+      num_classes: Number of classes.
+      use_bn: Whether each convolution has a :class:`BatchNorm` instead of a bias.
       name: Name of the module.
 
     Raises:
-      ValueError: `strides` and `channels` are not equally long.
+      ValueError: `strides` and `channels` differ in length.
 
     Source:
       Howard et al., 2017, MobileNets: Efficient Convolutional Neural Networks for
@@ -118,8 +118,8 @@ class MobileNetV1(Module):
         super().__init__(name=name)
         if len(strides) != len(channels):
             raise ValueError(
-                "`strides` and `channels` must have the same length, one each per "
-                f"block. Got: {len(strides)} and {len(channels)}"
+                "`strides` and `channels` must have the same length, the number of "
+                f"blocks. Got: {len(strides)} and {len(channels)}"
             )
         self.strides = strides
         self.channels = channels
@@ -128,7 +128,7 @@ class MobileNetV1(Module):
         self.num_classes = num_classes
 
     def __call__(self, inputs: jax.Array, is_training: bool) -> jax.Array:
-        """Classifies.
+        """Classifies images.
 
         Args:
           inputs: Images, ``[B, H, W, C]``.

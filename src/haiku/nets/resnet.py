@@ -28,7 +28,7 @@ __all__ = [
 def _configuration(
     blocks_per_group: tuple[int, int, int, int], bottleneck: bool
 ) -> dict[str, Any]:
-    """Arguments of a :class:`ResNet` of the papers; a bottleneck has more channels."""
+    """Arguments of a :class:`ResNet` in the papers; a bottleneck has more channels."""
     wide, narrow = (256, 512, 1024, 2048), (64, 128, 256, 512)
     return {
         "blocks_per_group": blocks_per_group,
@@ -42,24 +42,24 @@ def _check_one_per_group(**arguments: Sequence[Any]) -> None:
     for name, value in arguments.items():
         if len(value) != 4:
             raise ValueError(
-                f"`{name}` must be of length 4 not {len(value)}: one entry for each of "
-                f"the four groups of blocks, got {value!r}."
+                f"`{name}` must be of length 4 not {len(value)}: one entry per group "
+                f"of blocks, got {value!r}."
             )
 
 
 class ResNet(Module):
-    """A residual network for images.
+    """A residual network that classifies images.
 
     Args:
-      blocks_per_group: Number of blocks of each of the four groups.
-      num_classes: Number of outputs.
-      bn_config: Arguments of all :class:`BatchNorm`. Default: a decay of 0.9, eps of
-        1e-5, scale and offset.
+      blocks_per_group: Number of blocks in each of the four groups.
+      num_classes: Number of classes.
+      bn_config: Arguments of all :class:`BatchNorm` layers. Default: decay rate 0.9,
+        eps 1e-5, scale and offset.
       resnet_v2: Whether norms come before convolutions, as in version 2.
       bottleneck: Whether blocks have a bottleneck, see :class:`BlockV1`.
       channels_per_group: Number of output channels of each group.
-      use_projection: Whether the shortcut of each group's first block is a convolution.
-      logits_config: Arguments of the last :class:`Linear`. Default: zero weights, and
+      use_projection: Whether the shortcut in each group's first block is a convolution.
+      logits_config: Arguments of the last :class:`Linear`. Default: zero weights and
         the name ``logits``.
       name: Name of the module.
       initial_conv_config: Arguments of the first :class:`Conv2D`. Default: 64 channels,
@@ -67,7 +67,7 @@ class ResNet(Module):
       strides: Stride of each group.
 
     Raises:
-      ValueError: What is one per group does not have four entries.
+      ValueError: An argument with one entry per group doesn't have four.
 
     Source:
       He et al., 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385;
@@ -151,7 +151,7 @@ class ResNet(Module):
         is_training: bool,
         test_local_stats: bool = False,
     ) -> jax.Array:
-        """Classifies.
+        """Classifies images.
 
         Args:
           inputs: Images, ``[B, H, W, C]``.
@@ -173,7 +173,7 @@ class ResNet(Module):
 
 
 class _ResNetOfDepth(ResNet):
-    """A :class:`ResNet` as the papers have it, by its number of layers."""
+    """A :class:`ResNet` of the papers, chosen by its number of layers."""
 
     _DEPTH: ClassVar[int]
 
@@ -200,7 +200,7 @@ class _ResNetOfDepth(ResNet):
 
 
 class ResNet18(_ResNetOfDepth):
-    """:class:`ResNet` of 18 layers: see there for the arguments.
+    """A residual network of 18 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet18(1000)(x, True))
@@ -214,7 +214,7 @@ class ResNet18(_ResNetOfDepth):
 
 
 class ResNet34(_ResNetOfDepth):
-    """:class:`ResNet` of 34 layers: see there for the arguments.
+    """A residual network of 34 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet34(1000)(x, True))
@@ -228,7 +228,7 @@ class ResNet34(_ResNetOfDepth):
 
 
 class ResNet50(_ResNetOfDepth):
-    """:class:`ResNet` of 50 layers: see there for the arguments.
+    """A residual network of 50 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet50(1000)(x, True))
@@ -242,7 +242,7 @@ class ResNet50(_ResNetOfDepth):
 
 
 class ResNet101(_ResNetOfDepth):
-    """:class:`ResNet` of 101 layers: see there for the arguments.
+    """A residual network of 101 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet101(1000)(x, True))
@@ -256,7 +256,7 @@ class ResNet101(_ResNetOfDepth):
 
 
 class ResNet152(_ResNetOfDepth):
-    """:class:`ResNet` of 152 layers: see there for the arguments.
+    """A residual network of 152 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet152(1000)(x, True))
@@ -270,7 +270,7 @@ class ResNet152(_ResNetOfDepth):
 
 
 class ResNet200(_ResNetOfDepth):
-    """:class:`ResNet` of 200 layers: see there for the arguments.
+    """A residual network of 200 layers; see :class:`ResNet` for the arguments.
 
     Example:
       >>> net = hk.transform_with_state(lambda x: hk.nets.ResNet200(1000)(x, True))

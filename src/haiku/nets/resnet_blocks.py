@@ -1,4 +1,4 @@
-"""The blocks of residual networks, versions 1 and 2, and groups of them."""
+"""Blocks of residual networks, versions 1 and 2, and groups of blocks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,22 +17,24 @@ IntOrSequence = int | Sequence[int]
 
 
 def with_norm_defaults(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The configuration of batch norms, with what it leaves open."""
+    """Adds defaults to the configuration of batch norms."""
     defaults = {"decay_rate": 0.9, "eps": 1e-5, "create_scale": True}
     return {**defaults, "create_offset": True, **(config or {})}
 
 
 class BlockV1(Module):
-    """A residual block: convolution, norm, relu; the shortcut is added before the last.
+    """A residual block with norm and relu after each convolution.
+
+    The shortcut is added before the last relu.
 
     Args:
       channels: Number of output channels.
       stride: Stride of the block.
-      use_projection: Whether the shortcut is a 1x1 convolution, which it must be where
-        the shape changes.
+      use_projection: Whether the shortcut is a 1x1 convolution; needed if the shape
+        changes.
       bn_config: Arguments of :class:`BatchNorm`.
-      bottleneck: Whether a 3x3 convolution stands between two of 1x1, on a quarter of
-        the channels, instead of two of 3x3.
+      bottleneck: Whether to use a 3x3 convolution on a quarter of the channels between
+        two 1x1 convolutions, instead of two 3x3 convolutions.
       name: Name of the module.
 
     Source:
@@ -61,7 +63,7 @@ class BlockV1(Module):
     def __call__(
         self, inputs: jax.Array, is_training: bool, test_local_stats: bool
     ) -> jax.Array:
-        """The block on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
+        """Applies the block to ``[B, H, W, C]``; :class:`BatchNorm` has the flags."""
         shortcut = inputs
         if self.use_projection:
             shortcut = self.proj_conv(shortcut)
@@ -108,7 +110,7 @@ class BlockV2(Module):
     def __call__(
         self, inputs: jax.Array, is_training: bool, test_local_stats: bool
     ) -> jax.Array:
-        """The block on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
+        """Applies the block to ``[B, H, W, C]``; :class:`BatchNorm` has the flags."""
         out = shortcut = inputs
         for i, (convolution, norm) in enumerate(self.layers):
             out = relu(norm(out, is_training, test_local_stats))
@@ -126,7 +128,7 @@ def _layers(
     last_bn_config: Mapping[str, Any],
 ) -> tuple[tuple[Conv2D, BatchNorm], ...]:
     """The convolutions of a block, each with its norm."""
-    if bottleneck:  # its stride is at the 3x3 convolution
+    if bottleneck:  # the 3x3 convolution has the stride
         sizes = [(channels // 4, 1, 1), (channels // 4, 3, stride), (channels, 1, 1)]
     else:
         sizes = [(channels, 3, stride), (channels, 3, 1)]
@@ -147,7 +149,7 @@ def _convolution(
 
 
 class BlockGroup(Module):
-    """Blocks of one size; the first brings its input there.
+    """Blocks of one size; the first one changes the shape of its input.
 
     Args:
       channels: Number of output channels.
@@ -156,7 +158,7 @@ class BlockGroup(Module):
       bn_config: Arguments of :class:`BatchNorm`.
       resnet_v2: Whether the blocks are :class:`BlockV2`.
       bottleneck: See :class:`BlockV1`.
-      use_projection: Of the first block, see :class:`BlockV1`.
+      use_projection: For the first block, see :class:`BlockV1`.
       name: Name of the module.
     """
 
@@ -188,7 +190,7 @@ class BlockGroup(Module):
     def __call__(
         self, inputs: jax.Array, is_training: bool, test_local_stats: bool
     ) -> jax.Array:
-        """The blocks on ``[B, H, W, C]``; see :class:`BatchNorm` for the other two."""
+        """Applies the blocks to ``[B, H, W, C]``; :class:`BatchNorm` has the flags."""
         out = inputs
         for block in self.blocks:
             out = block(out, is_training, test_local_stats)

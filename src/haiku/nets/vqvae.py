@@ -1,4 +1,4 @@
-"""Vector quantisers: the middle of a VQ-VAE."""
+"""Vector quantisers, the middle of a VQ-VAE."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from haiku._core import Module, get_parameter, get_state, set_state
 from haiku._layers.cross_replica import replica_mean, replica_sum
 from haiku._layers.functional import one_hot
-from haiku._layers.moving_average import ExponentialMovingAverage, started
+from haiku._layers.moving_average import ExponentialMovingAverage, start_average
 from haiku.initializers import VarianceScaling
 
 __all__ = ["VectorQuantizer", "VectorQuantizerEMA"]
 
 
 class VectorQuantizer(Module):
-    """Replaces each vector by the nearest of a number of learned ones.
+    """Replaces each vector with the nearest of several learned vectors.
 
         q(x) = e_k,  k = argmin_j |x - e_j|²
         loss = mean |sg(x) - q|² + commitment_cost * mean |x - sg(q)|²
@@ -25,11 +25,11 @@ class VectorQuantizer(Module):
     Args:
       embedding_dim: Size of the vectors, ``D``.
       num_embeddings: Number of learned vectors, ``K``.
-      commitment_cost: Weight of the second part of the loss, which draws the inputs to
+      commitment_cost: Weight of the second term of the loss, which pulls the inputs to
         the learned vectors.
       dtype: Dtype of the learned vectors.
       name: Name of the module.
-      cross_replica_axis: Name of a mapped axis over which the perplexity is taken.
+      cross_replica_axis: Name of a mapped axis to average over for the perplexity.
 
     Source:
       Van den Oord et al., 2017, Neural Discrete Representation Learning,
@@ -70,44 +70,44 @@ class VectorQuantizer(Module):
         )
 
     def __call__(self, inputs: jax.Array, is_training: bool) -> dict[str, jax.Array]:
-        """Quantises.
+        """Quantises `inputs`.
 
         Args:
           inputs: ``[..., D]``.
-          is_training: Has no effect here; :class:`VectorQuantizerEMA` needs it.
+          is_training: Ignored; :class:`VectorQuantizerEMA` needs it.
 
         Returns:
-          A dict. ``quantize`` are the quantised inputs ``[..., D]``, whose gradient is
-          handed to the inputs; ``loss`` is a scalar; ``perplexity``, a scalar, is how
-          many vectors are in use. ``encoding_indices`` ``[...]``, ``encodings``
-          ``[N, K]`` (one-hot) and ``distances`` ``[N, K]`` (squared) tell which vector
-          each of the N inputs has.
+          A dict. ``quantize`` ``[..., D]`` is the quantised inputs; ``loss`` is a
+          scalar; ``perplexity``, a scalar, is the effective number of vectors in use.
+          ``encoding_indices`` ``[...]``, ``encodings`` ``[N, K]`` (one-hot) and
+          ``distances`` ``[N, K]`` (squared) assign vectors to the N inputs.
 
         Gradient:
-          That of ``loss`` reaches the inputs and the learned vectors.
+          ``quantize`` passes its gradient straight to the inputs. ``loss`` reaches the
+          inputs and the learned vectors.
 
         Raises:
-          ValueError: The last axis of `inputs` does not have size D.
+          ValueError: The last axis of `inputs` doesn't have size D.
         """
         del is_training
         embeddings = self.embeddings
-        found = _nearest(self, inputs, embeddings)
-        quantized = _look_up(embeddings, found["encoding_indices"])
+        nearest = _find_nearest(self, inputs, embeddings)
+        quantized = _look_up(embeddings, nearest["encoding_indices"])
         commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
         codebook = jnp.mean(jnp.square(quantized - jax.lax.stop_gradient(inputs)))
         loss = codebook + self.commitment_cost * commitment
-        return _results(self, inputs, quantized, loss, found)
+        return _results(self, inputs, quantized, loss, nearest)
 
     def quantize(self, encoding_indices: jax.Array) -> jax.Array:
-        """The vectors of the given indices ``[...]``, as ``[..., D]``."""
+        """Returns the vectors ``[..., D]`` for indices ``[...]``."""
         return _look_up(self.embeddings, encoding_indices)
 
 
 class VectorQuantizerEMA(Module):
-    """A :class:`VectorQuantizer` whose vectors follow the inputs' averages.
+    """Replaces each vector with the nearest of several moving averages.
 
-    Each vector is the moving average of the inputs that are nearest to it: state, and
-    not learned by gradient. Faster and more stable than the loss of the other one.
+    Each average is over the inputs nearest to it. It is state instead of a parameter,
+    and learns faster and more stably than the loss of :class:`VectorQuantizer`.
 
         loss = commitment_cost * mean |x - sg(q)|²
 
@@ -116,14 +116,14 @@ class VectorQuantizerEMA(Module):
       num_embeddings: Number of vectors, ``K``.
       commitment_cost: Weight of the loss.
       decay: Decay of the averages in [0, 1], see :class:`ExponentialMovingAverage`.
-      epsilon: Added to how often a vector is used, to keep it from dividing by zero.
+      epsilon: Added to the usage counts of the vectors to avoid a division by zero.
       dtype: Dtype of the vectors.
-      cross_replica_axis: Name of a mapped axis over which averages and perplexity are
-        taken.
+      cross_replica_axis: Name of a mapped axis to combine replicas over, for averages
+        and perplexity.
       name: Name of the module.
 
     Raises:
-      ValueError: `decay` is not in [0, 1].
+      ValueError: `decay` isn't in [0, 1].
 
     Source:
       Van den Oord et al., 2017, Neural Discrete Representation Learning,
@@ -152,8 +152,8 @@ class VectorQuantizerEMA(Module):
         super().__init__(name=name)
         if not 0 <= decay <= 1:
             raise ValueError(
-                f"decay must be in range [0, 1], got {decay}: it is how much of the "
-                "averages is kept at an update, 0.99 for instance."
+                f"decay must be in range [0, 1], got {decay}: it is the weight of the "
+                "old averages in an update, for example 0.99."
             )
         self.embedding_dim = embedding_dim
         self.num_embeddings = num_embeddings
@@ -180,44 +180,45 @@ class VectorQuantizerEMA(Module):
 
     @property
     def ema_cluster_size(self) -> ExponentialMovingAverage:
-        """The average of how many inputs have each vector, ``[K]``."""
+        """The average number of inputs assigned to each vector, ``[K]``."""
         self._ema_cluster_size.initialize([self.num_embeddings], self._dtype)
         return self._ema_cluster_size
 
     @property
     def ema_dw(self) -> ExponentialMovingAverage:
-        """The average of the sum of each vector's inputs, ``[D, K]``."""
+        """The average sum of the inputs assigned to each vector, ``[D, K]``."""
         self._ema_dw.initialize(self._embedding_shape, self._dtype)
         return self._ema_dw
 
     def __call__(self, inputs: jax.Array, is_training: bool) -> dict[str, jax.Array]:
-        """Quantises, and updates the vectors.
+        """Quantises `inputs`, then updates the vectors.
 
         Args:
           inputs: ``[..., D]``.
-          is_training: Whether to update the vectors, after they were used.
+          is_training: Whether to update the vectors.
 
         Returns:
           See :meth:`VectorQuantizer.__call__`.
 
         Gradient:
-          That of ``loss`` reaches the inputs alone.
+          ``quantize`` passes its gradient straight to the inputs. ``loss`` reaches only
+          the inputs.
 
         Raises:
-          ValueError: The last axis of `inputs` does not have size D.
+          ValueError: The last axis of `inputs` doesn't have size D.
         """
         embeddings = self.embeddings
-        found = _nearest(self, inputs, embeddings)
-        quantized = _look_up(embeddings, found["encoding_indices"])
+        nearest = _find_nearest(self, inputs, embeddings)
+        quantized = _look_up(embeddings, nearest["encoding_indices"])
         commitment = jnp.mean(jnp.square(jax.lax.stop_gradient(quantized) - inputs))
         if is_training and 0 in inputs.shape:
-            # Nothing follows from no inputs: the averages only start, if they are new.
-            started(self.ema_cluster_size, embeddings[0])
-            started(self.ema_dw, embeddings)
+            # No inputs, nothing to average: create the averages, but don't update them.
+            start_average(self.ema_cluster_size, embeddings[0])
+            start_average(self.ema_dw, embeddings)
         elif is_training:
-            flat = jnp.reshape(inputs, found["encodings"].shape[:1] + (-1,))
-            counts = jnp.sum(found["encodings"], axis=0)
-            sums = jnp.matmul(flat.T, found["encodings"])
+            flat = jnp.reshape(inputs, nearest["encodings"].shape[:1] + (-1,))
+            counts = jnp.sum(nearest["encodings"], axis=0)
+            sums = jnp.matmul(flat.T, nearest["encodings"])
             if self.cross_replica_axis:
                 counts, sums = replica_sum(
                     (counts, sums), self.cross_replica_axis, repr(self.module_name)
@@ -228,16 +229,18 @@ class VectorQuantizerEMA(Module):
             share = (size + self.epsilon) / (total + self.num_embeddings * self.epsilon)
             set_state("embeddings", mean_sums / jnp.reshape(share * total, (1, -1)))
         return _results(
-            self, inputs, quantized, self.commitment_cost * commitment, found
+            self, inputs, quantized, self.commitment_cost * commitment, nearest
         )
 
     def quantize(self, encoding_indices: jax.Array) -> jax.Array:
-        """The vectors of the given indices ``[...]``, as ``[..., D]``."""
+        """Returns the vectors ``[..., D]`` for indices ``[...]``."""
         return _look_up(self.embeddings, encoding_indices)
 
 
-def _nearest(layer: Any, inputs: jax.Array, embeddings: jax.Array) -> dict[str, Any]:
-    """The nearest embedding of every input, in three ways."""
+def _find_nearest(
+    layer: Any, inputs: jax.Array, embeddings: jax.Array
+) -> dict[str, Any]:
+    """The embedding nearest to each input: one-hot, as an index, and distances."""
     size = layer.embedding_dim
     if not inputs.shape or inputs.shape[-1] != size:
         raise ValueError(
@@ -267,18 +270,18 @@ def _results(
     inputs: jax.Array,
     quantized: jax.Array,
     loss: jax.Array,
-    found: dict[str, Any],
+    nearest: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a quantiser returns."""
-    # Its gradient passes straight through to the inputs.
+    """The outputs of a quantiser."""
+    # Passes the gradient of the quantised vectors straight to the inputs.
     quantized = inputs + jax.lax.stop_gradient(quantized - inputs)
-    used = jnp.mean(found["encodings"], 0)
+    usage = jnp.mean(nearest["encodings"], 0)
     if layer.cross_replica_axis:
         where = repr(layer.module_name)
-        used = replica_mean(used, layer.cross_replica_axis, where=where)
+        usage = replica_mean(usage, layer.cross_replica_axis, where=where)
     return {
         "quantize": quantized,
         "loss": loss,
-        "perplexity": jnp.exp(-jnp.sum(used * jnp.log(used + 1e-10))),
-        **found,
+        "perplexity": jnp.exp(-jnp.sum(usage * jnp.log(usage + 1e-10))),
+        **nearest,
     }

@@ -1,14 +1,14 @@
-"""Choosing parts of a tree of parameters, and joining them again."""
+"""Taking a tree of parameters apart, and joining it again."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from haiku.surgery.matching import (
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
-    findings,
+    find_places,
     nested,
     text_of,
     values_of,
@@ -18,7 +18,7 @@ __all__ = ["merge", "paths", "select", "split"]
 
 
 def paths(tree: Tree, *patterns: str) -> list[str]:
-    """The paths that patterns find in a tree, sorted; without patterns all of them.
+    """The sorted paths that patterns find in a tree; all paths without patterns.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -38,14 +38,14 @@ def paths(tree: Tree, *patterns: str) -> list[str]:
     values = values_of(tree)
     if not patterns:
         return [place.path for place in values]
-    found = findings("paths", patterns, values)
+    found = find_places("hk.surgery.paths", patterns, values)
     return [place.path for place in values if place in found]
 
 
 def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
-    """Splits a tree in two: what any of the patterns finds, and the rest.
+    """Splits a tree in two: values that a pattern finds, and the rest.
 
-    `merge` undoes it. With one part for `jax.grad`, the other is held fixed.
+    `merge` undoes it. Pass `jax.grad` one part to keep the other fixed.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -64,14 +64,14 @@ def split(tree: Tree, *patterns: str) -> tuple[Dicts, Dicts]:
       {'head': {'w': Array(6., dtype=float32, weak_type=True)}}
     """
     values = values_of(tree)
-    found = findings("split", patterns, values)
+    found = find_places("hk.surgery.split", patterns, values)
     chosen = {place: value for place, value in values.items() if place in found}
     rest = {place: value for place, value in values.items() if place not in found}
     return nested(chosen), nested(rest)
 
 
 def select(tree: Tree, *patterns: str) -> Dicts:
-    """The part of a tree that any of the patterns finds.
+    """The part of a tree that patterns find.
 
     Args:
       tree: `{module: {name: value}}`.
@@ -88,7 +88,7 @@ def select(tree: Tree, *patterns: str) -> Dicts:
       {'a': {'w': 1}, 'c': {'w': 3}}
     """
     values = values_of(tree)
-    found = findings("select", patterns, values)
+    found = find_places("hk.surgery.select", patterns, values)
     return nested({p: value for p, value in values.items() if p in found})
 
 
@@ -120,10 +120,10 @@ def merge(*trees: Tree) -> Dicts:
                 )
             owner[place], out[place] = number, value
     if clashes:
+        shown = "; ".join(clashes[:3]) + ("; ..." if clashes[3:] else "")
         raise ValueError(
-            f"hk.surgery.merge joins trees that share no path, and {len(clashes)} are "
-            f"in two: {'; '.join(clashes[:3])}{'; ...' if clashes[3:] else ''}. To let "
-            "the later tree win write `hk.data_structures.merge(...)`; to keep both, "
-            "rename one."
+            "hk.surgery.merge joins trees without common paths, and these have "
+            f"{len(clashes)}: {shown}. To let the later tree win write "
+            "`hk.data_structures.merge(...)`; to keep both, rename one."
         )
     return nested(dict(sorted(out.items())))

@@ -1,4 +1,4 @@
-"""What differs between two trees of parameters, in words and as data."""
+"""Differences between two trees of parameters, as data and as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku.surgery.matching import Place, Tree, is_abstract, raw, text_of, values_of
+from haiku._trees.places import Place, Tree, is_abstract, raw, text_of, values_of
 from haiku.surgery.renames import likely_renames
 
 __all__ = ["Change", "Difference", "diff"]
@@ -18,19 +18,19 @@ _SHOWN = 60  # Lines of a text.
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What differs between two values of one path.
+    """The differences between two values of one path.
 
     Attributes:
       path: `module/name`.
       old: Dtype and shape of the first value, `f32[2,3]`.
-      new: Those of the second.
+      new: Dtype and shape of the second value.
       shape: Whether the shapes differ.
       dtype: Whether the dtypes differ.
-      differing: How many numbers differ; None where they can't be compared, as of
-        different shapes.
-      size: How many numbers there are.
-      max_abs: The largest absolute difference between numbers, those that are NaN in
-        one of the two left out.
+      differing: How many numbers differ; None if they can't be compared, for instance
+        in different shapes.
+      size: The number of numbers.
+      max_abs: The largest absolute difference between numbers, without those that are
+        NaN on one side.
       nan: How many numbers are NaN in the first value alone, and in the second alone.
 
     Example:
@@ -64,15 +64,15 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """What differs between two trees; true if anything does, and a text for readers.
+    """The differences between two trees; `bool` and `str` of it work.
 
     Attributes:
-      removed: Paths that are in the first tree alone, renamed ones left out.
-      added: Paths that are in the second tree alone, renamed ones left out.
+      removed: Paths in the first tree alone, without renamed ones.
+      added: Paths in the second tree alone, without renamed ones.
       renamed: Pairs of a path in the first tree and one in the second that are likely
         the same parameter: equal values, or equal shape and dtype and a similar path.
       changed: A `Change` for each path in both trees whose values differ.
-      count: How many paths there are in both trees together, renamed ones counted once.
+      count: The number of paths in both trees together; renamed ones count once.
 
     Example:
       >>> difference = hk.surgery.diff({"a": {"w": 1.0}}, {"a": {"w": 2.0}})
@@ -95,15 +95,15 @@ class Difference:
         found = (self.removed, self.added, self.renamed, self.changed)
         differing = sum(map(len, found))
         lines = [f"{differing} of {self.count} differ."]
-        rows = [(Place.at("diff", c.path), f"{c}") for c in self.changed]
-        rows += [(Place.at("diff", p), "only in the first") for p in self.removed]
-        rows += [(Place.at("diff", p), "only in the second") for p in self.added]
-        rows += [
-            (Place.at("diff", old), f"likely renamed: {new}")
-            for old, new in self.renamed
-        ]
+        rows = [(c.path, f"{c}") for c in self.changed]
+        rows += [(path, "only in the first") for path in self.removed]
+        rows += [(path, "only in the second") for path in self.added]
+        rows += [(old, f"likely renamed: {new}") for old, new in self.renamed]
+        places = sorted(
+            (Place.at("hk.surgery.diff", path), text) for path, text in rows
+        )
         module = None
-        for place, text in sorted(rows)[:_SHOWN]:
+        for place, text in places[:_SHOWN]:
             if place.module != module:
                 module = place.module
                 lines.append(module)
@@ -118,14 +118,14 @@ def diff(old: Tree, new: Tree, *, rtol: float = 0.0, atol: float = 0.0) -> Diffe
 
     Args:
       old: `{module: {name: value}}`, parameters or state.
-      new: Another one. Where it or `old` has `jax.ShapeDtypeStruct`s, or is traced by
-        JAX, values are not compared.
-      rtol: How far a number may be from the one in `old`, as part of that.
-      atol: How far besides, absolutely. Both are 0 by default: equal numbers only. Two
-        NaNs are equal.
+      new: Another one. Values that are `jax.ShapeDtypeStruct`s or tracers on either
+        side aren't compared.
+      rtol: How far a number may be from the one in `old`, relative to it.
+      atol: How far it may be besides, absolutely. With both 0, the default, numbers
+        must be equal. Two NaNs are equal.
 
     Returns:
-      A `Difference`: `bool` of it tells whether there is one, `str` what it is.
+      A `Difference`, true if the trees differ; its `str` describes how.
 
     Example:
       >>> old = {"mlp/linear": {"w": np.ones([2, 3]), "b": np.zeros([3])}}
@@ -179,7 +179,7 @@ def _change(path: str, old: Any, new: Any, rtol: float, atol: float) -> Change |
 def _numbers(x: Any) -> np.ndarray:
     """An array's numbers in a dtype that NumPy computes with."""
     array = np.asarray(raw(x))
-    # NumPy takes bfloat16 and its kin for no number at all.
+    # To NumPy, bfloat16 and its kin aren't numbers.
     return array.astype(np.float64) if array.dtype.kind in "Vf" else array
 
 

@@ -1,4 +1,4 @@
-"""Which parameters train, and how: masks and labels for optax."""
+"""Masks and labels for optax: which parameters train, and how."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from haiku.surgery.matching import (
+from haiku._trees.places import (
     Place,
     Tree,
-    findings,
-    given_by_pattern,
+    find_places,
+    rules_of,
     values_of,
 )
 
@@ -19,18 +19,18 @@ __all__ = ["labels", "mask"]
 
 
 def mask(params: Tree, *patterns: str) -> Any:
-    """True for each parameter that any of the patterns finds, False for the others.
+    """A mask of a tree: True for each parameter that a pattern finds.
 
-    For `optax.masked(optimizer, mask)`, weight decay on matrices alone for instance.
-    Where the mask is False `optax.masked` passes the gradient on as it is: to freeze
-    parameters use `labels`, or `split` and differentiate one part.
+    For `optax.masked(optimizer, mask)`, for instance to decay matrices alone. Where the
+    mask is False, `optax.masked` returns the gradient unchanged: to freeze parameters
+    use `labels`, or `split` and differentiate one part.
 
     Args:
       params: `{module: {name: value}}`.
       *patterns: Patterns of paths.
 
     Returns:
-      A tree of the structure of `params`, with a bool for each leaf.
+      A tree with the structure of `params`, and a bool for each leaf.
 
     Raises:
       ValueError: A pattern finds nothing.
@@ -39,7 +39,7 @@ def mask(params: Tree, *patterns: str) -> Any:
       >>> hk.surgery.mask({"a": {"w": 1.0, "b": 2.0}}, "**/w")
       {'a': {'b': False, 'w': True}}
     """
-    found = findings("mask", patterns, values_of(params))
+    found = find_places("hk.surgery.mask", patterns, values_of(params))
     return _like(params, lambda place: place in found)
 
 
@@ -48,38 +48,38 @@ def labels(params: Tree, by_pattern: Mapping[str, Any], default: Any = None) -> 
 
     Args:
       params: `{module: {name: value}}`.
-      by_pattern: Labels by pattern. A path that several patterns find has the label of
-        the first.
-      default: The label of parameters that no pattern finds. Without one, all must be
-        found.
+      by_pattern: Labels by pattern. Of several patterns that find a path the first
+        counts.
+      default: The label of all other parameters. Without one, patterns must find every
+        parameter.
 
     Returns:
-      A tree of the structure of `params`, with a label for each leaf.
+      A tree with the structure of `params`, and a label for each leaf.
 
     Raises:
-      ValueError: A pattern finds nothing; or there is no `default`, and a parameter is
-        found by no pattern.
-      TypeError: `by_pattern` is no mapping.
+      ValueError: A pattern finds nothing; or no pattern finds a parameter, and there is
+        no `default`.
+      TypeError: `by_pattern` isn't a mapping.
 
     Example:
       >>> params = {"encoder": {"w": 1.0}, "head": {"w": 2.0}}
       >>> hk.surgery.labels(params, {"encoder/**": "frozen"}, default="trained")
       {'encoder': {'w': 'frozen'}, 'head': {'w': 'trained'}}
     """
-    wanted = given_by_pattern("labels", by_pattern, "{'encoder/**': 'frozen'}")
+    rules = rules_of("hk.surgery.labels", by_pattern, "{'encoder/**': 'frozen'}")
     values = values_of(params)
-    found = findings("labels", wanted, values)
+    found = find_places("hk.surgery.labels", rules, values)
     left = [place.path for place in values if place not in found]
     if left and default is None:
         raise ValueError(
             f"hk.surgery.labels has no label for {', '.join(left[:4])}"
-            f"{', ...' if left[4:] else ''}: give a `default`, or a pattern for them."
+            f"{', ...' if left[4:] else ''}: pass a `default`, or a pattern for them."
         )
-    return _like(params, lambda p: wanted[found[p][0]] if p in found else default)
+    return _like(params, lambda p: found[p].value if p in found else default)
 
 
 def _like(params: Tree, label: Any) -> Any:
-    """A tree of the very structure of `params`, as optax compares them."""
+    """A tree with exactly the structure of `params`, since optax compares them."""
 
     def at(path: Any, leaf: Any) -> Any:
         del leaf

@@ -1,4 +1,4 @@
-"""Renaming and cutting what a tree of parameters holds, or one inside another tree."""
+"""New paths for the values of a tree, and the same surgery on an optimizer's state."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Any
 
 import jax
 
-from haiku._patterns import pattern
-from haiku.surgery.matching import (
+from haiku._trees.patterns import pattern
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
-    computed,
-    findings,
-    given_by_pattern,
+    find_places,
     nested,
-    text_of,
+    rules_of,
     values_of,
 )
+from haiku._trees.rules import Rules
 
-__all__ = ["map_like", "rename", "slice"]
+__all__ = ["map_like", "rename"]
 
 
 def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
@@ -28,36 +27,36 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
 
     Args:
       tree: `{module: {name: value}}`.
-      renames: New paths by pattern. In a new path each `*`, `**` and `{name}` is what
-        that of the pattern stood for, in order or by name. A path that several
-        patterns find follows the first; all paths change at once, so that two can
-        change places.
+      renames: New paths by pattern. In a new path each `*`, `**` and `{name}` is the
+        text that the pattern found, in order or by name. Of several patterns that find
+        a path the first counts. All paths change at once, so two can change places.
 
     Returns:
-      A tree with all values; what no pattern finds keeps its path.
+      A tree with all values; those that no pattern finds keep their path.
 
     Raises:
       ValueError: A pattern finds nothing; a new path has a wildcard that its pattern
         lacks; or two values would have the same path.
-      TypeError: `renames` is no mapping.
+      TypeError: `renames` isn't a mapping.
 
     Example:
       >>> params = {"net/layer_0": {"w": 1}, "net/layer_1": {"w": 2}}
       >>> hk.surgery.rename(params, {"net/layer_{i}/*": "trunk/block_{i}/*"})
       {'trunk/block_0': {'w': 1}, 'trunk/block_1': {'w': 2}}
     """
-    renames = given_by_pattern("rename", renames, "{'old/**': 'new/**'}")
-    targets = {old: pattern(new) for old, new in renames.items()}
-    for old, target in targets.items():
-        target.check_fills(pattern(old))
+    what = "hk.surgery.rename"
+    by_text = rules_of(what, renames, "{'old/**': 'new/**'}")
+    rules = Rules((old, pattern(new)) for old, new in by_text)
+    for old, new in rules:
+        new.check_fills(old)
     values = values_of(tree)
-    found = findings("rename", targets, values)
+    found = find_places(what, rules, values)
     moved: dict[Place, Place] = {}  # from new to old
     for place in values:
         new = place
         if place in found:
-            old, match = found[place]
-            new = Place.at("rename", targets[old].filled(match))
+            match = found[place]
+            new = Place.at(what, match.value.filled(match.found))
         if new in moved:
             raise ValueError(
                 f"hk.surgery.rename would give {moved[new].path} and {place.path} the "
@@ -68,58 +67,20 @@ def rename(tree: Tree, renames: Mapping[str, str]) -> Dicts:
     return nested({new: values[place] for new, place in sorted(moved.items())})
 
 
-def slice(tree: Tree, indices: Mapping[str, Any]) -> Dicts:
-    """Takes parts of arrays: the first layers of a stack, some rows of an embedding.
-
-    Args:
-      tree: `{module: {name: value}}`.
-      indices: What stands in the brackets of `value[...]`, by pattern: `0`,
-        `np.s_[:6]`, `np.s_[..., ::2]`, an array of integers. A path that several
-        patterns find follows the first.
-
-    Returns:
-      A tree with all values; what no pattern finds is as it was.
-
-    Raises:
-      ValueError: A pattern finds nothing, or an array can't be indexed like this.
-      TypeError: `indices` is no mapping.
-
-    Example:
-      >>> params = {"embed": {"embeddings": np.ones([100, 8])}, "head": {"w": 1}}
-      >>> params = hk.surgery.slice(params, {"embed/embeddings": np.s_[:50]})
-      >>> params["embed"]["embeddings"].shape
-      (50, 8)
-    """
-    indices = given_by_pattern("slice", indices, "{'embed/*': np.s_[:6]}")
-    values = values_of(tree)
-    found = findings("slice", indices, values)
-    for place, (text, _) in found.items():
-        index = indices[text]
-        try:
-            values[place] = computed(lambda x, i=index: x[i], values[place])
-        except (IndexError, TypeError) as error:
-            raise ValueError(
-                f"hk.surgery.slice can't take [{index!r}] of {place.path}, which is "
-                f"{text_of(values[place])}: {error} Give what `value[...]` takes, or a "
-                "narrower pattern."
-            ) from error
-    return nested(values)
-
-
 def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:
-    """Applies a surgery to each part of a tree that has the paths of some parameters.
+    """Applies a surgery to each part of a tree that has the parameters' paths.
 
-    An optimizer's state holds trees like the parameters, moments for instance: what is
-    done to the parameters has to be done to these.
+    An optimizer's state holds trees like the parameters, for instance moments, which
+    need the same surgery.
 
     Args:
-      function: Takes a tree `{module: {name: value}}`.
-      tree: Any pytree, the state of an optax optimizer for instance.
-      params: The parameters, as they were before. A part of `tree` is meant if it has
-        their paths, whatever the values are.
+      function: Takes and returns a tree `{module: {name: value}}`.
+      tree: Any pytree, for instance the state of an optax optimizer.
+      params: The parameters before the surgery. `function` is applied to each part of
+        `tree` with their paths, whatever its values are.
 
     Returns:
-      `tree`, with what `function` returned in place of these parts.
+      `tree` with the results of `function` in place of these parts.
 
     Raises:
       ValueError: No part has the paths of `params`.
@@ -152,7 +113,7 @@ def map_like(function: Callable[[Any], Any], tree: Any, params: Tree) -> Any:
     if not count:
         raise ValueError(
             "hk.surgery.map_like found no part of the tree with the paths of the "
-            f"{len(wanted)} parameters: give it the parameters that the tree was made "
-            "for, as they were before any surgery."
+            f"{len(wanted)} parameters: pass the parameters that the tree was made "
+            "for, as they were before the surgery."
         )
     return out

@@ -1,4 +1,4 @@
-"""Which parameter of one tree is likely which of another, under another path."""
+"""Likely renames between two trees: equal values, or one shape and a similar path."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku.surgery.matching import Place, Values, is_abstract, raw, text_of
+from haiku._trees.places import Place, Values, is_abstract, raw, text_of
 
-_SIMILAR = 0.5  # How alike modules' paths are at least, as `difflib` counts it.
-_MANY = 4_000  # Pairs of one name and shape; of more, only equal values are looked for.
+_SIMILAR = 0.5  # The lowest similarity of modules' paths, as `difflib` measures it.
+_MANY = 4_000  # Beyond so many pairs of one name and shape, only equal values count.
 
 
 def likely_renames(before: Values, after: Values) -> list[tuple[Place, Place]]:
     """Pairs of an old and a new place: equal values, or one shape and a similar path.
 
     Args:
-      before: What is in the first tree alone.
-      after: What is in the second tree alone.
+      before: The values that only the first tree has.
+      after: The values that only the second tree has.
     """
     by_value = _by(after, lambda place: _fingerprint(after[place]))
     by_kind = _by(after, lambda place: (place.name, text_of(after[place])))
@@ -69,7 +69,7 @@ def _each_once(
 
 
 def _fingerprint(value: Any) -> bytes | None:
-    """A digest of shape, dtype and numbers; None if they tell nothing, as zeros do."""
+    """A digest of shape, dtype and numbers; None if all numbers are equal."""
     digest = hashlib.sha1(text_of(value).encode(), usedforsecurity=False)
     telling = False
     for leaf in jax.tree.leaves(value):

@@ -1,4 +1,4 @@
-"""Layers side by side, and layers in one array: what `hk.layer_stack` keeps."""
+"""Layers side by side into one array, as `hk.layer_stack` keeps them, and back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._patterns import Found, Pattern, pattern
-from haiku.surgery.matching import (
+from haiku._trees.patterns import Found, Pattern, pattern
+from haiku._trees.places import (
     Dicts,
     Place,
     Tree,
     Values,
     computed,
-    findings,
+    find_places,
     nested,
     text_of,
     values_of,
@@ -30,22 +30,20 @@ def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
 
     Args:
       tree: `{module: {name: value}}`.
-      layers: A pattern in which one `{name}` is the number of the layer: `{i}` where
-        each path has it, `block_0`, `block_1`; `{_i}` where Haiku numbered them,
-        `block`, `block_1`.
+      layers: A pattern in which one `{name}` is the layer's number: `{i}` if every path
+        has it, `block_0`, `block_1`; `{_i}` if Haiku numbered them, `block`, `block_1`.
       into: The path of the stack: a pattern without that name, whose `*`, `**` and
-        other names are those of `layers`. For a `hk.layer_stack(n, name="stack")`
-        within `net`, `net/stack/` and what `f` calls the module.
-      axis: Which axis of the result counts layers. Default 0, as `hk.layer_stack` has
-        it.
+        other names are those of `layers`. For `hk.layer_stack(n, name="stack")` in
+        `net`, it is `net/stack/` and the module's name in the stacked function.
+      axis: The axis of layers in the result; 0 as in `hk.layer_stack`.
 
     Returns:
-      A tree with the stacks, `[layers, ...]` each, and all that the pattern does not
-      find.
+      A tree with the stacks, `[layers, ...]` each, and all values that the pattern
+      doesn't find.
 
     Raises:
       ValueError: The pattern finds nothing, or has no number; a layer is missing;
-        values of different shapes or dtypes meet; a path is in use.
+        shapes or dtypes of layers differ; a path is in use.
 
     Example:
       >>> w = np.ones([3])
@@ -58,11 +56,11 @@ def stack(tree: Tree, layers: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("stack", many=source, one=target)
     target.check_fills(source)
     values = values_of(tree)
-    found = findings("stack", [layers], values)
+    found = find_places("hk.surgery.stack", [layers], values)
     stacks: dict[Place, dict[int, Place]] = {}
-    for place, (_, match) in found.items():
-        new = Place.at("stack", target.filled(match))
-        index = _index(number, match, place)
+    for place, match in found.items():
+        new = Place.at("hk.surgery.stack", target.filled(match.found))
+        index = _index(number, match.found, place)
         if index in stacks.setdefault(new, {}):
             raise ValueError(
                 f"hk.surgery.stack finds {stacks[new][index].path} and {place.path} as "
@@ -84,17 +82,16 @@ def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
     Args:
       tree: `{module: {name: value}}`.
       stacked: A pattern of the stacks' paths.
-      into: The paths of single layers: a pattern that has one `{name}` more, the
-        number of the layer, `{i}` for `block_0`, `block_1` or `{_i}` for `block`,
-        `block_1`.
-      axis: Which axis counts layers. Default 0, as `hk.layer_stack` has it.
+      into: The paths of single layers: a pattern with one more `{name}`, the layer's
+        number, `{i}` for `block_0`, `block_1` or `{_i}` for `block`, `block_1`.
+      axis: The axis of layers; 0 as in `hk.layer_stack`.
 
     Returns:
-      A tree with the layers, and all that the pattern does not find.
+      A tree with the layers, and all values that the pattern doesn't find.
 
     Raises:
-      ValueError: The pattern finds nothing; `into` has no number; the stacks are of
-        different lengths; a path is in use.
+      ValueError: The pattern finds nothing; `into` has no number; the lengths of stacks
+        differ; a path is in use.
 
     Example:
       >>> params = {"net/stack/linear": {"w": np.ones([2, 3])}}
@@ -105,35 +102,36 @@ def unstack(tree: Tree, stacked: str, into: str, *, axis: int = 0) -> Dicts:
     number = _number("unstack", many=target, one=source)
     _without(target, number).check_fills(source)
     values = values_of(tree)
-    found = findings("unstack", [stacked], values)
+    found = find_places("hk.surgery.unstack", [stacked], values)
     lengths = {place: _length(place, values[place], axis) for place in found}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{p.path} {text_of(values[p])}" for p in list(found)[:4])
         raise ValueError(
             f"hk.surgery.unstack finds stacks of {sorted(set(lengths.values()))} "
-            f"layers on axis {axis}: {shown}. Take them apart one after the other, "
-            f"with narrower patterns than {stacked!r}."
+            f"layers on axis {axis}: {shown}. Take them apart one by one, with "
+            f"narrower patterns than {stacked!r}."
         )
     out = {place: value for place, value in values.items() if place not in found}
-    for place, (_, match) in found.items():
+    for place, match in found.items():
         for i in range(lengths[place]):
             text = (f"_{i}" if i else "") if number.startswith("_") else str(i)
-            named = {**match.named, number: text}
-            path = target.filled(match._replace(named=named))
-            new = Place.at("unstack", path)
+            named = {**match.found.named, number: text}
+            path = target.filled(match.found._replace(named=named))
+            new = Place.at("hk.surgery.unstack", path)
             _check_free("unstack", new, out)
             out[new] = computed(lambda x, i=i: _taken(x, i, axis), values[place])
     return nested(dict(sorted(out.items())))
 
 
 def _number(what: str, many: Pattern, one: Pattern) -> str:
-    """The name that the layers' paths have and the stack's path lacks."""
+    """The name that is in the layers' paths and not in the stack's path."""
     names = [name for name in many.names if name not in one.names]
     if len(names) != 1:
         raise ValueError(
-            f"hk.surgery.{what} wants exactly one `{{name}}` that is in the paths of "
-            f"the layers, {many.text!r}, and not in that of the stack, {one.text!r}: "
-            f"the layer's number, as in 'net/block_{{i}}/**'. There are {len(names)}."
+            f"hk.surgery.{what} needs exactly one `{{name}}` that is in the paths of "
+            f"the layers, {many.text!r}, and not in the path of the stack, "
+            f"{one.text!r}: the layer's number, as in 'net/block_{{i}}/**'. Got "
+            f"{len(names)}."
         )
     return names[0]
 
@@ -150,8 +148,8 @@ def _index(number: str, match: Found, place: Place) -> int:
     if not digits.isdecimal() or digits != str(int(digits)):
         raise ValueError(
             f"hk.surgery.stack finds {text!r} as the number of a layer in "
-            f"{place.path}: `{{{number}}}` stands for 0, 1, 2, ... there. If it is a "
-            "name, write `*`."
+            f"{place.path}: `{{{number}}}` must be 0, 1, 2, ... there. For a name, "
+            "write `*`."
         )
     return int(digits)
 
@@ -171,7 +169,7 @@ def _check_complete(
         hint = ""
         if missing == [0] and not number.startswith("_"):
             hint = (
-                " Haiku leaves the number of the first out: for that write "
+                " Haiku omits the number of the first module: for that write "
                 f"{source.text.replace(f'_{{{number}}}', f'{{_{number}}}')!r}."
             )
         raise ValueError(
@@ -184,8 +182,8 @@ def _check_complete(
 def _check_free(what: str, new: Place, taken: Values) -> None:
     if new in taken:
         raise ValueError(
-            f"hk.surgery.{what} would write {new.path}, which is there already: "
-            f"{text_of(taken[new])}. Choose another path, or rename that one before."
+            f"hk.surgery.{what} would write {new.path}, which exists already: "
+            f"{text_of(taken[new])}. Choose another path, or rename that one first."
         )
 
 
@@ -197,11 +195,11 @@ def _stacked(new: Place, members: list[Place], values: Values, axis: int) -> Any
         raise ValueError(
             f"hk.surgery.stack can't make {new.path} of different values: "
             f"{members[0].path} is {kinds[0]}, {members[odd].path} is {kinds[odd]}. "
-            "Leave what differs between layers out with a narrower pattern."
+            "Exclude values that differ between layers with a narrower pattern."
         )
 
     def stacked(*arrays: Any) -> Any:
-        # What was loaded into NumPy stays there.
+        # NumPy arrays stay NumPy arrays.
         numpy = all(isinstance(x, (np.ndarray, np.generic)) for x in arrays)
         return np.stack(arrays, axis) if numpy else jnp.stack(arrays, axis)
 
@@ -215,7 +213,7 @@ def _length(place: Place, value: Any, axis: int) -> int:
         if not -rank <= axis < rank:
             raise ValueError(
                 f"hk.surgery.unstack finds no axis {axis} in {place.path}, which is "
-                f"{text_of(value)}: a narrower pattern leaves it out."
+                f"{text_of(value)}: exclude it with a narrower pattern."
             )
         lengths.add(leaf.shape[axis])
     if len(lengths) > 1:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from haiku._bound import Binding, Bound
+from haiku._bound import Bound
 from haiku._core import (
     MethodContext,
     intercept_methods,
@@ -107,7 +107,7 @@ def _receiver(calls: list[Call]) -> Callable[..., Any]:
 
 def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model."""
-    if isinstance(model, (Bound, Binding)):
+    if isinstance(model, Bound):
         model = model.net
     if isinstance(model, tuple):  # What `hk.transform` or its kin returned.
         model = getattr(model, "init", model)  # It runs all that have parameters.

@@ -10,8 +10,8 @@ import jax
 from haiku._core import intercept_methods
 from haiku._core.modules.name_scope import NameScopeModule
 from haiku._core.runs.frame import frames
-from haiku._patterns import nearest
 from haiku._text import array_text, bytes_text, titled
+from haiku._trees.patterns import nearest
 from haiku.views.arrays import is_array
 from haiku.views.calls import Call, recorder
 from haiku.views.inspection import Inspection, function_of, name_of
@@ -106,10 +106,10 @@ def _noting(modules: dict[str, dict[str, Any]], depth: int) -> Callable[..., Any
         out = f(*args, **kwargs)
         frame = frames.get()[-1]
         # Functions transformed inside are only part of this one where it lifts them.
-        if len(frames.get()) > depth and frame.lifted_prefix is None:
+        if len(frames.get()) > depth and frame.lifting.prefix is None:
             return out
         module, method, *_ = call.context
-        path = (frame.lifted_prefix or "") + module.module_name
+        path = (frame.lifting.prefix or "") + module.module_name
         facts = modules.setdefault(path, {"signatures": []})
         kind = type(module)
         facts["kind"] = "name scope" if kind is NameScopeModule else kind.__name__

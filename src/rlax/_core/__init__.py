@@ -1,4 +1,4 @@
-"""What every op stands on: contracts, the recurrence, arrays, trees, objects.
+"""Foundations of all ops: contracts, masks, the recurrence, arrays, trees, records.
 
 Nothing here knows what a return, a value or a policy is.
 """

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 class AllSum:
-    """Sums over axes of an array, and over a mapped axis too if it has a name.
+    """Sums over axes of an array and, if it is named, over a mapped axis.
 
     Args:
       axis_name: The `vmap`, `pmap` or `shard_map` axis. Default: this device alone.

@@ -1,20 +1,27 @@
-"""Indexing, broadcasting and masking."""
+"""Indexing, broadcasting and dtypes."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
 
-from rlax._core import contracts
+from rlax._core import broadcasting, errors
+from rlax._core.types import known_arrays
 
 
-def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
+def one_hot(
+    indices: ArrayLike, num_classes: int, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
     """Encodes each index as a vector that is 1 there and 0 elsewhere.
 
     Args:
-      indices: `[...]`, whole numbers of any dtype, in 0 .. num_classes - 1; all zeros
-        elsewhere.
+      indices: `[...]`, whole numbers of any dtype; one outside 0 .. num_classes - 1
+        gives zeros.
       num_classes: Length of the vectors.
       dtype: Of the result.
 
@@ -34,24 +41,28 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = jnp.float32) -> jax.Arr
     return (indices == classes.reshape((1,) * (indices.ndim - 1) + (-1,))).astype(dtype)
 
 
-def pick(values: jax.Array, indices: jax.Array) -> jax.Array:
+def pick(values: ArrayLike, indices: ArrayLike) -> jax.Array:
     """Picks values[..., indices[...]]; NaN where an index is out of range.
 
     A clamped or wrapped index would give a plausible number for a wrong action.
     """
-    # Negative ones would count from the end; behind it the fill is NaN.
+    values, indices = known_arrays(values, indices)
+    # A negative index would count from the end; past the end the fill is NaN.
     indices = jnp.where(indices < 0, values.shape[-1], indices)
     return jnp.take_along_axis(values, indices[..., None], axis=-1, mode="fill")[..., 0]
 
 
-def pick_along(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:
+def pick_along(values: ArrayLike, index: ArrayLike, axis: int) -> jax.Array:
     """Picks values at one index of an axis; NaN where the index is out of range."""
+    values, index = known_arrays(values, index)
     picked = jnp.take(values, index, axis=axis, mode="clip")
     inside = (index >= 0) & (index < values.shape[axis])
     return jnp.where(inside, picked, jnp.nan)
 
 
-def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Array:
+def batched_index(
+    values: ArrayLike, indices: ArrayLike, keepdims: bool = False
+) -> jax.Array:
     """Picks one element along the last axis for every leading position.
 
     Args:
@@ -65,7 +76,7 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
       `[...]`, or `[..., 1]` with keepdims.
 
     Raises:
-      ContractError: Where indices do not fit values without its last axis.
+      ContractError: If indices don't fit values without its last axis.
 
     Example:
       >>> print(rlax.batched_index([[1.0, 2.0], [3.0, 4.0]], [0, -1]))
@@ -73,14 +84,14 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
     """
     values, indices = jnp.asarray(values), jnp.asarray(indices)
     if not jnp.issubdtype(indices.dtype, jnp.integer):
-        raise contracts.DtypeContractError(
+        raise errors.DtypeContractError(
             f"batched_index: indices must have an integer dtype, got {indices.dtype}; "
             "pass jnp.asarray(indices, jnp.int32)."
         )
     lead = values.shape[:-1]
-    contracts.check(
+    errors.check(
         len(lead) == indices.ndim
-        and contracts.broadcast_shape(lead, indices.shape) is not None,
+        and broadcasting.broadcast_shape(lead, indices.shape) is not None,
         f"batched_index: indices {list(indices.shape)} must have the shape of values "
         f"{list(values.shape)} without its last axis, {list(values.shape[:-1])}.",
     )
@@ -88,7 +99,7 @@ def batched_index(values: Any, indices: Any, keepdims: bool = False) -> jax.Arra
     return picked if keepdims else picked[..., 0]
 
 
-def lhs_broadcast(source: Any, target: Any) -> jax.Array:
+def lhs_broadcast(source: ArrayLike, target: ArrayLike) -> jax.Array:
     """Adds trailing axes to source until it has target's shape from the left.
 
     Args:
@@ -96,10 +107,10 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
       target: `[A, B, ..., Z]`, or one number, which leaves source as it is.
 
     Returns:
-      source, with its axes and sizes for the leading axes of target, and 1 behind.
+      source with an axis of size 1 added for each further axis of target.
 
     Raises:
-      ContractError: Where a size of source is neither 1 nor target's.
+      ContractError: If a size of source is neither 1 nor target's.
 
     Example:
       >>> rlax.lhs_broadcast(jnp.ones(2), jnp.ones((2, 3))).shape
@@ -112,7 +123,7 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
     fits = len(leading) == source.ndim and all(
         s in (1, t) for s, t in zip(source.shape, leading)
     )
-    contracts.check(
+    errors.check(
         fits,
         f"lhs_broadcast: source shape {list(source.shape)} must equal the leading "
         f"axes of the target shape {list(target.shape)}, or be 1 there.",
@@ -120,39 +131,7 @@ def lhs_broadcast(source: Any, target: Any) -> jax.Array:
     return source.reshape(source.shape + (1,) * (target.ndim - source.ndim))
 
 
-def replace_masked(data: Any, replacement: Any, mask: Any) -> jax.Array:
-    """Puts replacement where mask is set, along the leading axes.
-
-    Args:
-      data: `[..., *rest]`.
-      replacement: Of data's shape, or one that broadcasts; None stands for zeros.
-      mask: `[...]`, numbers or booleans; set where not 0.
-
-    Returns:
-      Of data's shape, or what data and replacement broadcast to.
-
-    Raises:
-      ContractError: Where the shapes do not fit.
-
-    Example:
-      >>> print(rlax.replace_masked([[1.0], [2.0]], None, [True, False]))
-      [[0.]
-       [2.]]
-    """
-    data, mask = jnp.asarray(data), jnp.asarray(mask)
-    zeros = jnp.zeros((), data.dtype)
-    if replacement is not None:
-        replacement = jnp.asarray(replacement)
-        contracts.check(
-            contracts.broadcast_shape(replacement.shape, data.shape) is not None,
-            f"replace_masked: replacement {list(replacement.shape)} must have data's "
-            f"shape {list(data.shape)}; pass it through jnp.broadcast_to.",
-        )
-    chosen = lhs_broadcast(mask, data).astype(bool)
-    return jnp.where(chosen, zeros if replacement is None else replacement, data)
-
-
-def widest(*dtypes: Any) -> Any:
+def widest(*dtypes: np.dtype) -> np.dtype:
     """The float dtype that holds all of these, under strict promotion too."""
     found = dtypes[0]
     for dtype in dtypes[1:]:
@@ -164,40 +143,33 @@ def widest(*dtypes: Any) -> Any:
     return found
 
 
-def of_widest_float(*arrays: jax.Array) -> list[jax.Array]:
-    """The arrays in the widest of their float dtypes, integers among them too.
+def of_widest_float(*arrays: ArrayLike) -> list[jax.Array]:
+    """Casts all arrays, integers too, to the widest of their float dtypes.
 
-    Without a float, all stay what they are.
+    Without a float among them they stay as they are.
     """
+    arrays = known_arrays(*arrays)
     floats = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
     return [x.astype(widest(*floats)) for x in arrays] if floats else list(arrays)
 
 
-def at_least_single(dtype: Any) -> Any:
-    """float32 in place of half precision."""
+def at_least_single(dtype: np.dtype) -> np.dtype:
+    """float32 instead of half precision; other dtypes as they are."""
     return widest(dtype, jnp.dtype(jnp.float32))
 
 
-def fresh(x: Any) -> Any:
-    """x; as an operation's result where it is traced.
+def fresh(x: ArrayLike) -> Any:
+    """Copies x if it is traced.
 
-    Functions with custom derivatives refuse the lanes of a NumPy array, which vmap
-    inside jit makes of one that is closed over.
+    vmap inside jit turns a NumPy array that is closed over into a tracer which
+    functions with custom derivatives reject; they accept its copy.
     """
     return jnp.copy(x) if isinstance(x, Tracer) else x
 
 
-def align(x: jax.Array, like: jax.Array) -> jax.Array:
+def align(x: ArrayLike, like: ArrayLike) -> jax.Array:
     """Gives x [T] trailing axes for like [T, B...]; numbers and equals unchanged."""
+    x, like = known_arrays(x, like)
     if x.ndim in (0, like.ndim):
         return x
     return x.reshape(x.shape + (1,) * (like.ndim - x.ndim))
-
-
-def mean_over_time(x: jax.Array, mask_t: jax.Array | None) -> jax.Array:
-    """The mean over the steps that mask_t keeps; 0 where it keeps none."""
-    if mask_t is None:
-        return jnp.mean(x, axis=0)
-    mask_t = jnp.broadcast_to(align(mask_t, x), x.shape)
-    count = jnp.maximum(mask_t.sum(0), 1).astype(x.dtype)
-    return jnp.where(mask_t, x, 0).sum(0) / count

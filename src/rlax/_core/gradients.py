@@ -1,20 +1,30 @@
-"""Where gradients stop, and how large they may be."""
+"""Stopping gradients, limiting them, and keeping them finite."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
+from rlax._core.types import ArrayTree
 
 
-def stop_gradient_if(stop: bool, tree: Any) -> Any:
-    """The same values, through which no gradient flows if `stop`."""
+def stop_gradient_if(stop: bool, tree: ArrayTree) -> ArrayTree:
+    """Returns the tree, with its gradient stopped if `stop`."""
     return jax.lax.stop_gradient(tree) if stop else tree
 
 
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """√x, whose derivative at 0 is 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
 @jax.custom_vjp
-def _clipped(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
+def _clipped(
+    x: ArrayTree, gradient_min: ArrayLike, gradient_max: ArrayLike
+) -> ArrayTree:
     return x
 
 
@@ -32,13 +42,15 @@ def _clipped_backward(limits, cotangent):
 _clipped.defvjp(_clipped_forward, _clipped_backward)
 
 
-def clip_gradient(*args: Any, **kwargs: Any) -> Any:
+def clip_gradient(
+    x: ArrayTree, gradient_min: ArrayLike, gradient_max: ArrayLike
+) -> ArrayTree:
     """Returns its input unchanged, and clips the gradient that flows back to it.
 
     Args:
-      *args: `x` (an array or a tree of them), `gradient_min`, `gradient_max`: the
-        limits of every component of the gradient.
-      **kwargs: The same by name.
+      x: An array or a tree of arrays.
+      gradient_min: Lower limit of every component of the gradient.
+      gradient_max: Upper limit.
 
     Returns:
       x.
@@ -50,11 +62,4 @@ def clip_gradient(*args: Any, **kwargs: Any) -> Any:
       >>> print(jax.grad(lambda x: 5 * rlax.clip_gradient(x, -1.0, 1.0))(2.0))
       1.0
     """
-    return _explicit(*args, **kwargs)
-
-
-def _explicit(x: Any, gradient_min: Any, gradient_max: Any) -> Any:
     return _clipped(jax.tree.map(arrays.fresh, x), gradient_min, gradient_max)
-
-
-_explicit.__qualname__ = "clip_gradient"  # where Python says what is missing

@@ -1,37 +1,40 @@
 """`record`: a frozen dataclass that is a mapping and a pytree.
 
-The few states that ops return are read as attributes or as a mapping, and pass through
+The states that ops return can be read as attributes or as mappings, and pass through
 jit, vmap and scan.
 """
 
 import collections.abc
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Self, dataclass_transform
 
 import jax
 
+from rlax._core.types import ArrayTree
+
 
 class Record(collections.abc.Mapping):
-    """What every record can do beside holding its fields."""
+    """The methods of every record."""
 
     @classmethod
-    def from_tuple(cls, args: tuple[Any, ...]) -> Self:
+    def from_tuple(cls, args: tuple[ArrayTree, ...]) -> Self:
         """A record of these values, in the order of its fields."""
         return cls(**dict(zip(_names(cls), args, strict=True)))
 
-    def to_tuple(self) -> tuple[Any, ...]:
+    def to_tuple(self) -> tuple[ArrayTree, ...]:
         """The values, in the order of the fields."""
         return tuple(self.values())
 
-    def replace(self, **kwargs: Any) -> Self:
+    def replace(self, **kwargs: ArrayTree) -> Self:
         """A copy with some fields changed.
 
         Raises:
-          ValueError: Where a name is no field.
+          ValueError: If a name isn't a field.
         """
         return type(self)(**{**self, **kwargs})
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> ArrayTree:
         if name not in _names(type(self)):
             raise KeyError(name)
         return getattr(self, name)
@@ -54,7 +57,7 @@ def record(cls: type) -> Any:
     fill = cls.__init__
     names = _names(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: ArrayTree, **kwargs: ArrayTree) -> None:
         if len(args) == 1 and isinstance(args[0], collections.abc.Mapping):
             kwargs = {**args[0], **kwargs}
         elif args:
@@ -71,7 +74,7 @@ def record(cls: type) -> Any:
 
     __init__.__wrapped__ = fill  # type: ignore[attr-defined]  # for inspect.signature
     cls.__init__ = __init__
-    names = tuple(sorted(names))  # the order of the leaves, as of a dict's
+    names = tuple(sorted(names))  # leaves in sorted order, as a dict has them
     jax.tree_util.register_pytree_with_keys(
         cls,
         lambda x: (
@@ -83,8 +86,10 @@ def record(cls: type) -> Any:
     return cls
 
 
-def _restore(cls: type, names: tuple[str, ...], children: Any) -> Any:
-    # Past __init__: children may be tracers, None or any object of a transformation.
+def _restore(
+    cls: type, names: tuple[str, ...], children: Iterable[ArrayTree]
+) -> ArrayTree:
+    # Without __init__: children may be tracers, None or any placeholder.
     new = object.__new__(cls)
     for name, child in zip(names, children):
         object.__setattr__(new, name, child)

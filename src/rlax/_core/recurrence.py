@@ -1,11 +1,11 @@
-"""The one recurrence below every return, trace and V-trace.
+"""The linear recurrence behind every return, trace and V-trace.
 
     y[t] = step(y[t + 1], inputs[t]),    y[T] = last
 
 where `step` is affine in its first argument: `term + decay * y`. Time is the leading
-axis; any further axes are independent. Two ways to compute it: one step after the
-other (`jax.lax.scan`: T steps, least work), or in parallel
-(`jax.lax.associative_scan`: log2 T steps, more work). This file alone chooses.
+axis; any further axes are independent. It runs one step after the other
+(`jax.lax.scan`: T steps, least work) or in parallel (`jax.lax.associative_scan`: log2 T
+steps, more work). Only this file chooses.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from jax.custom_derivatives import SymbolicZero
 PARALLEL_FROM = 256
 
 
-def runs_in_parallel(length: Any, parallel: bool | None) -> bool:
-    """The caller's choice; without one, by backend and length."""
+def runs_in_parallel(length: object, parallel: bool | None) -> bool:
+    """The caller's choice, or else a choice by backend and length."""
     if not isinstance(length, int):
-        return False  # a symbolic length: nothing can be halved
+        return False  # a symbolic length can't be halved
     if parallel is not None:
         return parallel
     return length >= PARALLEL_FROM and jax.default_backend() != "cpu"
@@ -41,8 +41,8 @@ def linear_recurrence(
 
     Args:
       step: Elementwise, and affine in its first argument.
-      inputs: `[T, ...]` each, or one number for all steps; at least one has time.
-      last: `[...]`, the value behind the end, y[T].
+      inputs: `[T, ...]` each, or a number for all steps; at least one has a time axis.
+      last: `[...]`, the value after the end, y[T].
       cut: `[T, ...]` booleans: y[t] = step(0, *inputs[t]) there, whatever y[t + 1]
         is, NaN included. Default: nowhere.
       parallel: Whether to run as an associative scan. Default: by backend and length.
@@ -57,7 +57,7 @@ def linear_recurrence(
     shape = jnp.broadcast_shapes(*(x.shape for x in inputs), (length, *last.shape))
     dtype = jnp.result_type(last, *(x for x in inputs if x.dtype != bool))
     last = jnp.broadcast_to(last, shape[1:]).astype(dtype)
-    # A number for all steps stays one: a scan need not read it anew from memory.
+    # A number for all steps stays one: the scan doesn't read it at every step.
     inputs = tuple(jnp.broadcast_to(x, shape) if x.ndim else x for x in inputs)
     if isinstance(length, int) and length == 0:
         return jnp.zeros(shape, dtype)
@@ -72,21 +72,21 @@ def linear_recurrence(
 
 
 def last_of(x: jax.Array) -> jax.Array:
-    """The last step of x [T, ...]; zeros where there is none."""
+    """The last step of x [T, ...]; zeros if there is none."""
     if isinstance(x.shape[0], int) and x.shape[0] == 0:
         return jnp.zeros(x.shape[1:], x.dtype)
     return x[-1]
 
 
-def nothing_behind(x: jax.Array) -> jax.Array:
-    """Zeros like a step of x [T, ...]: the value behind the end of a plain sum."""
+def zeros_after(x: jax.Array) -> jax.Array:
+    """Zeros like a step of x [T, ...]: the value after the end of a plain sum."""
     return jnp.zeros(x.shape[1:], x.dtype)
 
 
-def traced(
+def trace_step(
     y_next: jax.Array, term: jax.Array, discount: jax.Array, trace: jax.Array
 ) -> jax.Array:
-    """The step of all sums of TD errors: `term + discount * trace * y_next`."""
+    """One step of a sum of TD errors: `term + discount * trace * y_next`."""
     return term + discount * trace * y_next
 
 
@@ -108,13 +108,13 @@ def _scan(step, inputs, last, cut):
 @jax.custom_jvp
 def _compose_all(term, decay, last, cut):
     # Step t is the map y -> term + decay * y; maps compose, later ones first. A cut
-    # map is constant: nothing behind it may enter, not even as 0 * NaN.
+    # map is constant: nothing later may enter, not even as 0 * NaN.
     if cut is not None:
         decay = jnp.where(cut, 0, decay)
     terms, decays, cuts = jax.lax.associative_scan(
         lambda later, earlier: compose(earlier, later), (term, decay, cut), reverse=True
     )
-    return terms + decays * unless(cuts, last)
+    return terms + decays * zero_where(cuts, last)
 
 
 def _compose_all_jvp(primals, tangents):
@@ -125,7 +125,7 @@ def _compose_all_jvp(primals, tangents):
     change = _or_zeros(term_dot)
     if not isinstance(decay_dot, SymbolicZero):
         y_next = jnp.concatenate([y[1:], last[None]])
-        change = change + unless(cut, decay_dot * unless(cut, y_next))
+        change = change + zero_where(cut, decay_dot * zero_where(cut, y_next))
     return y, _compose_all(change, decay, _or_zeros(last_dot), cut)
 
 
@@ -138,8 +138,8 @@ def _or_zeros(tangent):
     return tangent
 
 
-def unless(cut: jax.Array | None, x: jax.Array) -> jax.Array:
-    """x, and 0 where cut."""
+def zero_where(cut: jax.Array | None, x: jax.Array) -> jax.Array:
+    """x, with 0 where cut."""
     return x if cut is None else jnp.where(cut, 0, x)
 
 
@@ -148,6 +148,9 @@ def compose(earlier: tuple[Any, ...], later: tuple[Any, ...]) -> tuple[Any, ...]
     term, decay, cut = earlier
     term_later, decay_later, cut_later = later
     if cut is not None:
-        term_later, decay_later = unless(cut, term_later), unless(cut, decay_later)
+        term_later, decay_later = (
+            zero_where(cut, term_later),
+            zero_where(cut, decay_later),
+        )
         cut_later = cut | cut_later
     return term + decay * term_later, decay * decay_later, cut_later

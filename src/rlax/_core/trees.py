@@ -1,16 +1,20 @@
 """Functions on whole trees of arrays."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core import arrays
+from rlax._core import masks
+from rlax._core.types import ArrayTree
 
 
-def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
+def tree_select(pred: ArrayLike, on_true: ArrayTree, on_false: ArrayTree) -> ArrayTree:
     """Chooses one of two trees by a boolean.
 
     Args:
@@ -27,13 +31,13 @@ def tree_select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """
     pred = jnp.asarray(pred)
 
-    def select(a: Any, b: Any) -> jax.Array:
+    def select(a: ArrayLike, b: ArrayLike) -> jax.Array:
         return jax.lax.select(pred, jnp.asarray(a), jnp.asarray(b))
 
     return jax.tree.map(select, on_true, on_false)
 
 
-def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
+def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[ArrayTree]) -> ArrayTree:
     """Applies fn to the corresponding leaves of many trees.
 
     Args:
@@ -41,10 +45,10 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
       nests: Trees of one structure.
 
     Returns:
-      A tree of that structure; nests itself where it is empty.
+      A tree of that structure; nests itself if it is empty.
 
     Raises:
-      ValueError: Where the structures differ.
+      ValueError: If the structures differ.
 
     Example:
       >>> rlax.tree_map_zipped(lambda x, y: x + y, [{"w": 1}, {"w": 2}])
@@ -63,8 +67,10 @@ def tree_map_zipped(fn: Callable[..., Any], nests: Sequence[Any]) -> Any:
     return jax.tree.unflatten(structure, [fn(*same) for same in zip(*leaves)])
 
 
-def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
-    """Splits a random key into one for each leaf, and one to go on with.
+def tree_split_key(
+    rng_key: jax.Array, tree_like: ArrayTree
+) -> tuple[jax.Array, ArrayTree]:
+    """Splits a random key into one for each leaf, and one for later.
 
     Args:
       rng_key: A key, typed or legacy.
@@ -84,9 +90,9 @@ def tree_split_key(rng_key: jax.Array, tree_like: Any) -> tuple[jax.Array, Any]:
 
 
 def tree_split_leaves(
-    tree_like: Any, axis: int = 0, keepdim: bool = False
-) -> tuple[Any, ...]:
-    """Takes a tree of stacked leaves apart into one tree for each index of an axis.
+    tree_like: ArrayTree, axis: int = 0, keepdim: bool = False
+) -> tuple[ArrayTree, ...]:
+    """Splits a tree of stacked leaves into one tree for each index along an axis.
 
     Args:
       tree_like: A tree of arrays, all of one size along `axis`.
@@ -97,7 +103,7 @@ def tree_split_leaves(
       As many trees as the axis is long.
 
     Raises:
-      ValueError: Where the leaves differ in size along the axis.
+      ValueError: If the leaves differ in size along the axis.
 
     Example:
       >>> len(rlax.tree_split_leaves({"w": jnp.ones((3, 2))}))
@@ -111,8 +117,8 @@ def tree_split_leaves(
             f"got {sizes or 'no leaves'}."
         )
 
-    def at(leaf: Any, i: int) -> Any:
-        index: list[Any] = [slice(None)] * leaf.ndim
+    def at(leaf: jax.Array, i: int) -> jax.Array:
+        index: list[int | slice] = [slice(None)] * leaf.ndim
         index[axis] = slice(i, i + 1) if keepdim else i
         return leaf[tuple(index)]
 
@@ -122,11 +128,13 @@ def tree_split_leaves(
     )
 
 
-def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any:
+def tree_replace_masked(
+    tree_data: ArrayTree, tree_replacement: ArrayTree, mask: ArrayLike
+) -> ArrayTree:
     """Applies `replace_masked` to every leaf.
 
     Args:
-      tree_data: A tree of arrays, the leading axes of all being mask's.
+      tree_data: A tree of arrays, which all start with the axes of mask.
       tree_replacement: A tree of the same structure; None stands for zeros.
       mask: `[...]`, set where not 0.
 
@@ -138,8 +146,8 @@ def tree_replace_masked(tree_data: Any, tree_replacement: Any, mask: Any) -> Any
       0.0
     """
 
-    def replace(data: Any, new: Any = None) -> jax.Array:
-        return arrays.replace_masked(data, new, mask)
+    def replace(data: ArrayLike, new: ArrayLike | None = None) -> jax.Array:
+        return masks.replace_masked(data, new, mask)
 
     if tree_replacement is None:
         return jax.tree.map(replace, tree_data)
@@ -162,13 +170,13 @@ def tree_fn(fn: Callable[..., Any], **unmapped_kwargs: Any) -> Callable[..., Any
     """
     leaf_fn = functools.partial(fn, **unmapped_kwargs)
 
-    def mapped(*trees: Any) -> Any:
+    def mapped(*trees: ArrayTree) -> ArrayTree:
         return jax.tree.map(leaf_fn, *trees)
 
     return mapped
 
 
-def transpose_last_axis_to_first(tree: Any) -> Any:
+def transpose_last_axis_to_first(tree: ArrayTree) -> ArrayTree:
     """Moves the last axis of every leaf to the front.
 
     Args:
@@ -184,7 +192,7 @@ def transpose_last_axis_to_first(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), tree)
 
 
-def transpose_first_axis_to_last(tree: Any) -> Any:
+def transpose_first_axis_to_last(tree: ArrayTree) -> ArrayTree:
     """Moves the first axis of every leaf to the end.
 
     Args:

@@ -1,1 +1,1 @@
-"""What makes an agent try things: noise on actions, and rewards for the new."""
+"""Exploration: noise on actions, and rewards for novelty."""

@@ -1,12 +1,15 @@
 """Rewards for states unlike those seen before in the episode (Never Give Up)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range
 from rlax._core.objects import Record, record
+from rlax._core.types import known_arrays
 from rlax._exploration.episodic_memory import knn_query
 
 Array = jax.Array
@@ -14,24 +17,24 @@ Array = jax.Array
 
 @record
 class IntrinsicRewardState(Record):
-    """The memory of an episode, and what normalises distances.
+    """The memory of an episode, and statistics that normalise distances.
 
     Attributes:
       memory: Embeddings, `[M, D]`; inf where free.
       next_memory_index: Where to write next, modulo M.
       distance_sum: Sum of minus all distances so far.
-      distance_count: How many they are.
+      distance_count: Number of these distances.
     """
 
-    memory: Any
-    next_memory_index: Any
-    distance_sum: Any = 0.0
-    distance_count: Any = 0
+    memory: Array
+    next_memory_index: Array | int
+    distance_sum: Array | float = 0.0
+    distance_count: Array | int = 0
 
 
 @shapes("embeddings:real[N D]")
 def episodic_memory_intrinsic_rewards(
-    embeddings: Any,
+    embeddings: ArrayLike,
     num_neighbors: int,
     reward_scale: float,
     intrinsic_reward_state: IntrinsicRewardState | None = None,
@@ -41,7 +44,7 @@ def episodic_memory_intrinsic_rewards(
     max_similarity: float = 8.0,
     max_memory_size: int = 30_000,
 ) -> tuple[Array, IntrinsicRewardState]:
-    """Rewards embeddings by how far their nearest neighbours in a memory are.
+    """Rewards embeddings by the distance to their nearest neighbours in a memory.
 
         d = max(distance / (mean distance - constant) - cluster_distance, 0)
         s = √(Σ_neighbours epsilon / (d + epsilon)) + constant
@@ -53,9 +56,9 @@ def episodic_memory_intrinsic_rewards(
       reward_scale: β.
       intrinsic_reward_state: From the call before in the episode. Default: a memory
         that holds K zeros.
-      constant: Added to the similarity, and taken off the mean distance; a mean below
-        it counts as no distance at all.
-      epsilon: Of the kernel.
+      constant: Added to the similarity, and subtracted from the mean distance. If the
+        mean is below it, distances count as 0.
+      epsilon: Constant of the kernel.
       cluster_distance: Normalised distance below which states count as the same.
       max_similarity: Similarity above which there is no reward.
       max_memory_size: Size M of a new memory; the oldest embeddings are overwritten.
@@ -64,7 +67,7 @@ def episodic_memory_intrinsic_rewards(
       (rewards `[N]`, the state for the next call).
 
     Raises:
-      ContractError: Where K exceeds the memory.
+      ContractError: If K exceeds the memory.
 
     Source: Badia et al. 2020, Never Give Up: Learning Directed Exploration Strategies,
     arXiv 2002.06038, equation 2 and algorithm 1.
@@ -78,6 +81,7 @@ def episodic_memory_intrinsic_rewards(
     name = "episodic_memory_intrinsic_rewards"
     for argument, value in (("constant", constant), ("epsilon", epsilon)):
         check_range(name, argument, value, 0, jnp.inf)
+    (embeddings,) = known_arrays(embeddings)
     count, features = embeddings.shape
     state = intrinsic_reward_state
     size = max_memory_size if state is None else jnp.shape(state.memory)[0]
@@ -97,7 +101,7 @@ def episodic_memory_intrinsic_rewards(
     amount = jnp.asarray(count) if symbolic else count
     distance_count = state.distance_count + num_neighbors * amount
 
-    # Where all distances so far are next to nothing, nothing is new.
+    # If all distances so far are close to 0, nothing is new.
     mean = -distance_sum / distance_count - constant
     mean = jnp.where(mean <= 0, jnp.inf, mean)
     distance = -neighbors.neighbor_neg_distances / mean
@@ -105,7 +109,7 @@ def episodic_memory_intrinsic_rewards(
     similarity = jnp.sqrt(jnp.sum(epsilon / (distance + epsilon), axis=-1)) + constant
     reward = jnp.where(similarity > max_similarity, 0, reward_scale / similarity)
 
-    # More embeddings than places: only the last ones would survive.
+    # With more embeddings than places, only the last ones stay.
     kept = count if symbolic else min(count, size)
     start = state.next_memory_index % size
     order = jnp.arange(count - kept, count)

@@ -1,12 +1,15 @@
 """Noise on actions and priors."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
@@ -18,31 +21,36 @@ def _normal(key: Array, like: Array) -> Array:
 
 
 @shapes("action[...]")
-def add_gaussian_noise(key: Array, action: Any, stddev: float) -> Array:
+def add_gaussian_noise(key: Array, action: ArrayLike, stddev: ArrayLike) -> Array:
     """Adds independent Gaussian noise to a continuous action.
 
     Args:
       key: A random key.
       action: `[A]`, or `[..., A]` for a batch.
-      stddev: Standard deviation, not negative: one number, or what broadcasts.
+      stddev: Standard deviation, not negative: one number, or an array that broadcasts.
 
     Returns:
       Of the action's shape.
 
     Raises:
-      ContractError: Where stddev is negative.
+      ContractError: If stddev is negative.
 
     Example:
       >>> rlax.add_gaussian_noise(jax.random.key(0), [0.0, 0.0], 0.1).shape
       (2,)
     """
     check_range("add_gaussian_noise", "stddev", stddev, 0, jnp.inf)
+    (action,) = known_arrays(action)
     return action + _normal(key, action) * stddev
 
 
 @shapes("action[D], noise_tm1[D]")
 def add_ornstein_uhlenbeck_noise(
-    key: Array, action: Any, noise_tm1: Any, damping: float, stddev: float
+    key: Array,
+    action: ArrayLike,
+    noise_tm1: ArrayLike,
+    damping: float,
+    stddev: ArrayLike,
 ) -> Array:
     """Adds noise that is correlated in time to a continuous action.
 
@@ -53,13 +61,13 @@ def add_ornstein_uhlenbeck_noise(
       action: `[A]`.
       noise_tm1: The noise of the step before, `[A]`: the last result minus its action.
       damping: In [0, 1]; 1 forgets at once.
-      stddev: Standard deviation of the new part, not negative.
+      stddev: Standard deviation of the new noise ε, not negative.
 
     Returns:
       `[A]`.
 
     Raises:
-      ContractError: Where damping is out of [0, 1], or stddev negative.
+      ContractError: If damping is out of [0, 1], or stddev negative.
 
     Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
     arXiv 1509.02971, section 7.
@@ -71,13 +79,14 @@ def add_ornstein_uhlenbeck_noise(
     """
     check_range("add_ornstein_uhlenbeck_noise", "damping", damping, 0, 1)
     check_range("add_ornstein_uhlenbeck_noise", "stddev", stddev, 0, jnp.inf)
+    action, noise_tm1 = known_arrays(action, noise_tm1)
     fresh = _normal(key, action) * stddev
     return action + (1 - damping) * noise_tm1 + fresh
 
 
 @shapes("prior:real[B A]")
 def add_dirichlet_noise(
-    key: Array, prior: Any, dirichlet_alpha: float, dirichlet_fraction: float
+    key: Array, prior: ArrayLike, dirichlet_alpha: float, dirichlet_fraction: float
 ) -> Array:
     """Mixes Dirichlet noise into a policy.
 
@@ -93,7 +102,7 @@ def add_dirichlet_noise(
       `[B, A]`.
 
     Raises:
-      ContractError: Where dirichlet_alpha is negative, or dirichlet_fraction out of
+      ContractError: If dirichlet_alpha is negative, or dirichlet_fraction out of
         [0, 1].
 
     Source: Silver et al. 2017, Mastering the Game of Go without Human Knowledge.
@@ -105,6 +114,7 @@ def add_dirichlet_noise(
     """
     check_range("add_dirichlet_noise", "dirichlet_alpha", dirichlet_alpha, 0, jnp.inf)
     check_range("add_dirichlet_noise", "dirichlet_fraction", dirichlet_fraction, 0, 1)
+    (prior,) = known_arrays(prior)
     batch, actions = prior.shape
     dtype = at_least_single(prior.dtype)  # as in _normal
     alpha = jnp.full((actions,), dirichlet_alpha, dtype)

@@ -1,4 +1,1 @@
-"""What every learner needs beside values and policies.
-
-Losses, normalisation, averages, updates, and the cutting of sequences.
-"""
+"""Losses, normalisation, averages, updates and subsequences, for every learner."""

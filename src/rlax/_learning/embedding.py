@@ -1,21 +1,26 @@
-"""What an agent saw, did and got, in one vector."""
+"""Observation, action and reward in one vector."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import one_hot
-from rlax._core.contracts import check, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check
+from rlax._core.types import known_arrays
 
 
 @shapes("features:real[... B D], action:number[... B], reward:real[... B]")
-def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.Array:
+def embed_oar(
+    features: ArrayLike, action: ArrayLike, reward: ArrayLike, num_actions: int
+) -> jax.Array:
     """Joins features, the last action as one-hot, and tanh of the last reward.
 
     Args:
       features: `[B, D]` or `[T, B, D]`.
-      action: In 0 .. num_actions - 1, `[B]` or `[T, B]`; zeros stand for others.
+      action: In 0 .. num_actions - 1, `[B]` or `[T, B]`; others are encoded as zeros.
       reward: `[B]` or `[T, B]`.
       num_actions: A.
 
@@ -23,7 +28,7 @@ def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.
       `[..., B, D + A + 1]`.
 
     Raises:
-      ContractError: Where features have more than three axes.
+      ContractError: If features have more than three axes.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning.
@@ -32,6 +37,7 @@ def embed_oar(features: Any, action: Any, reward: Any, num_actions: int) -> jax.
       >>> print(rlax.embed_oar([[0.5]], [1], [0.0], num_actions=2))
       [[0.5 0.  1.  0. ]]
     """
+    features, action, reward = known_arrays(features, action, reward)
     check(
         features.ndim <= 3,
         f"embed_oar: features must be [B, D] or [T, B, D], got {list(features.shape)}; "

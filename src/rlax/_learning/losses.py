@@ -1,17 +1,20 @@
-"""Losses of predictions against targets; elementwise but for the cross entropy."""
+"""Losses of predictions against targets, elementwise except the cross entropy."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("predictions[...], targets?[...]")
-def l2_loss(predictions: Any, targets: Any = None) -> Array:
+def l2_loss(predictions: ArrayLike, targets: ArrayLike | None = None) -> Array:
     """Computes half the squared error, ½ (predictions - targets)².
 
     Args:
@@ -28,13 +31,17 @@ def l2_loss(predictions: Any, targets: Any = None) -> Array:
       >>> print(rlax.l2_loss([1.0, 3.0], [1.0, 1.0]))
       [0. 2.]
     """
-    error = predictions if targets is None else predictions - targets
+    (error,) = known_arrays(predictions)
+    if targets is not None:
+        error = error - known_arrays(targets)[0]
     return 0.5 * jnp.square(error)
 
 
 @shapes("predictions:real[...], targets:real[...]")
-def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
-    """Computes a squared error that weighs its two signs differently.
+def expectile_loss(
+    predictions: ArrayLike, targets: ArrayLike, expectile: float
+) -> Array:
+    """Computes a squared error with a different weight for each sign.
 
         |expectile - 1{δ < 0}| δ²,    δ = targets - predictions
 
@@ -50,7 +57,7 @@ def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
       Reaches predictions and targets.
 
     Raises:
-      ContractError: Where expectile is out of [0, 1].
+      ContractError: If expectile is out of [0, 1].
 
     Source: Kostrikov et al. 2022, Offline Reinforcement Learning with Implicit
     Q-Learning, arXiv 2110.06169.
@@ -60,13 +67,14 @@ def expectile_loss(predictions: Any, targets: Any, expectile: float) -> Array:
       [0.25 0.75]
     """
     check_range("expectile_loss", "expectile", expectile, 0, 1)
+    predictions, targets = known_arrays(predictions, targets)
     delta = targets - predictions
     weight = jnp.where(delta > 0, expectile, 1 - expectile)
     return weight * jnp.square(delta)
 
 
 @shapes("predictions[...], targets[...]")
-def likelihood(predictions: Any, targets: Any) -> Array:
+def likelihood(predictions: ArrayLike, targets: ArrayLike) -> Array:
     """Computes the probability that predictions give to binary targets.
 
         predictions^targets (1 - predictions)^(1 - targets)
@@ -85,11 +93,12 @@ def likelihood(predictions: Any, targets: Any) -> Array:
       >>> print(rlax.likelihood([0.5, 0.25], [1.0, 0.0]))
       [0.5  0.75]
     """
+    predictions, targets = known_arrays(predictions, targets)
     return predictions**targets * (1 - predictions) ** (1 - targets)
 
 
 @shapes("predictions[...], targets[...]")
-def log_loss(predictions: Any, targets: Any) -> Array:
+def log_loss(predictions: ArrayLike, targets: ArrayLike) -> Array:
     """Computes -log likelihood of binary targets.
 
     Args:
@@ -97,7 +106,7 @@ def log_loss(predictions: Any, targets: Any) -> Array:
       targets: 0 or 1, `[...]`.
 
     Returns:
-      `[...]`; NaN where a prediction is no probability.
+      `[...]`; NaN where a prediction isn't a probability.
 
     Gradient:
       Reaches predictions and targets.
@@ -110,7 +119,7 @@ def log_loss(predictions: Any, targets: Any) -> Array:
 
 
 @shapes("x[...]")
-def huber_loss(x: Any, delta: float = 1.0) -> Array:
+def huber_loss(x: ArrayLike, delta: float = 1.0) -> Array:
     """Computes ½ x² near 0 and delta (|x| - ½ delta) beyond delta.
 
     Args:
@@ -124,7 +133,7 @@ def huber_loss(x: Any, delta: float = 1.0) -> Array:
       x clipped to [-delta, delta].
 
     Raises:
-      ContractError: Where delta is negative.
+      ContractError: If delta is negative.
 
     Source: Huber 1964, Robust Estimation of a Location Parameter, doi
     10.1214/aoms/1177703732.
@@ -140,15 +149,15 @@ def huber_loss(x: Any, delta: float = 1.0) -> Array:
 
 
 @shapes("labels:real[... A], logits:real[... A]")
-def categorical_cross_entropy(labels: Any, logits: Any) -> Array:
-    """Computes -Σ labels log softmax(logits), of labels divided by their sum.
+def categorical_cross_entropy(labels: ArrayLike, logits: ArrayLike) -> Array:
+    """Computes -Σ labels log softmax(logits), with labels divided by their sum.
 
     Args:
       labels: Probabilities, not all 0, `[..., A]`.
       logits: `[..., A]`.
 
     Returns:
-      `[...]`; a label of 0 counts 0 at a logit of -inf.
+      `[...]`; a label of 0 at a logit of -inf adds 0.
 
     Gradient:
       Reaches labels and logits.

@@ -1,14 +1,17 @@
 """Exponential moving averages of mean and variance, debiased."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import widest
-from rlax._core.contracts import check_range
+from rlax._core.errors import check_range
 from rlax._core.objects import Record, record
+from rlax._core.types import ArrayTree
 
 Array = jax.Array
 
@@ -27,17 +30,17 @@ class EmaMoments(Record):
       2.0
     """
 
-    mean: Any
-    variance: Any
+    mean: ArrayTree
+    variance: ArrayTree
 
 
 @record
 class EmaState(Record):
-    """What an exponential moving average remembers.
+    """State of an exponential moving average of moments.
 
     Attributes:
       mu: Average of the values, biased towards 0; a tree of numbers.
-      nu: Average of their squares, likewise.
+      nu: Average of their squares, biased as well.
       decay_product: decay to the power of the number of updates, `[]`.
 
     Example:
@@ -46,17 +49,17 @@ class EmaState(Record):
       1.0
     """
 
-    mu: Any
-    nu: Any
-    decay_product: Any
+    mu: ArrayTree
+    nu: ArrayTree
+    decay_product: ArrayLike
 
     def debiased_moments(self) -> EmaMoments:
-        """The estimates, as if the average had not begun at 0; 0 before any update."""
-        # Before the first update 1 - decay_product is 0, as mu and nu are.
+        """The estimates, corrected for the start at 0; 0 before the first update."""
+        # Before the first update 1 - decay_product is 0, and so are mu and nu.
         share = 1 - jnp.asarray(self.decay_product)
         share = jnp.where(share == 0, 1, share)
 
-        def debiased(average: Any) -> Array:
+        def debiased(average: ArrayLike) -> Array:
             average = jnp.asarray(average)
             dtype = widest(average.dtype, share.dtype)
             return average.astype(dtype) / share.astype(dtype)
@@ -70,8 +73,8 @@ class EmaState(Record):
 
 def create_ema(
     decay: float = 0.999, pmean_axis_name: str | None = None
-) -> tuple[Callable[[Any], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
-    """Makes the two functions of a moving average of moments: init, and update.
+) -> tuple[Callable[[ArrayTree], EmaState], Callable[..., tuple[EmaMoments, EmaState]]]:
+    """Makes the init and update functions of a moving average of moments.
 
     Args:
       decay: Weight of the past at every update, in [0, 1].
@@ -79,12 +82,11 @@ def create_ema(
 
     Returns:
       A tuple of init_state(template) -> EmaState, and update(values, state) ->
-      (EmaMoments, EmaState). Values and template are trees of arrays; every array
-      counts as one sample of numbers, and is averaged; where all are empty, the state
-      stays.
+      (EmaMoments, EmaState). Values and template are trees of arrays, and each array
+      is averaged to one number. If all are empty, the state stays.
 
     Raises:
-      ContractError: Where decay is out of [0, 1].
+      ContractError: If decay is out of [0, 1].
 
     Source: Kingma and Ba 2015, Adam, arXiv 1412.6980, section 3 (debiasing).
 
@@ -96,26 +98,26 @@ def create_ema(
     """
     check_range("create_ema", "decay", decay, 0, 1)
 
-    def init_state(template: Any) -> EmaState:
-        """Moments of nothing yet, for trees like template."""
+    def init_state(template: ArrayTree) -> EmaState:
+        """The state before any update, for trees like template."""
         mu, nu = (
             jax.tree.map(lambda x: jnp.zeros_like(jnp.mean(x)), template)
             for _ in range(2)
         )
         return EmaState(mu=mu, nu=nu, decay_product=jnp.ones([], jnp.float32))
 
-    def update(values: Any, state: EmaState) -> tuple[EmaMoments, EmaState]:
-        """Takes values in; returns the estimates with them, and the state."""
+    def update(values: ArrayTree, state: EmaState) -> tuple[EmaMoments, EmaState]:
+        """Returns the estimates including values, and the new state."""
         if all(jnp.size(x) == 0 for x in jax.tree.leaves(values)):
-            return state.debiased_moments(), state  # a batch of nothing
+            return state.debiased_moments(), state  # an empty batch
 
-        def mean(x: Array) -> Array:
+        def mean(x: ArrayLike) -> Array:
             average = jnp.mean(x)
             if pmean_axis_name is not None:
                 average = jax.lax.pmean(average, axis_name=pmean_axis_name)
             return average
 
-        def move(old: Any, x: Any) -> Any:
+        def move(old: Array, x: ArrayLike) -> Array:
             return decay * old + (1 - decay) * mean(x)
 
         square = jax.tree.map(lambda x: jnp.square(jnp.asarray(x)), values)

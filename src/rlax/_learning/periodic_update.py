@@ -1,15 +1,19 @@
-"""Updates of a tree that happen only sometimes: target networks."""
+"""Updates of a tree at some steps only, as of target networks."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, is_host
+from rlax._core.errors import ContractError, is_host
 from rlax._core.trees import tree_select
+from rlax._core.types import ArrayTree
 
 
-def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
-    """Takes the new tree if it is time, else keeps the old one.
+def conditional_update(
+    new_tensors: ArrayTree, old_tensors: ArrayTree, is_time: ArrayLike
+) -> ArrayTree:
+    """Returns the new tree if it is time, else the old one.
 
     Args:
       new_tensors: A tree of arrays.
@@ -27,21 +31,21 @@ def conditional_update(new_tensors: Any, old_tensors: Any, is_time: Any) -> Any:
 
 
 def periodic_update(
-    new_tensors: Any, old_tensors: Any, steps: Any, update_period: int
-) -> Any:
-    """Takes the new tree at every update_period-th step, else keeps the old one.
+    new_tensors: ArrayTree, old_tensors: ArrayTree, steps: ArrayLike, update_period: int
+) -> ArrayTree:
+    """Returns the new tree at every update_period-th step, else the old one.
 
     Args:
       new_tensors: A tree of arrays.
       old_tensors: One of the same structure, shapes and dtypes.
-      steps: Number of the step, `[]`.
+      steps: Number of the current step, `[]`.
       update_period: At least 1.
 
     Returns:
       new_tensors where update_period divides steps, else old_tensors.
 
     Raises:
-      ContractError: Where update_period is below 1.
+      ContractError: If update_period is below 1.
 
     Source: Mnih et al. 2015, Human-level Control through Deep Reinforcement Learning.
 

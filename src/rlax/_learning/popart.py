@@ -1,31 +1,31 @@
 """PopArt: targets normalised adaptively, with the outputs preserved precisely.
 
-Source of all: van Hasselt et al. 2016, Learning Values across Many Orders of
+Sources: van Hasselt et al. 2016, Learning Values across Many Orders of
 Magnitude, arXiv 1602.07714; Hessel et al. 2019, Multi-task Deep Reinforcement Learning
 with PopArt, arXiv 1809.04474.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import (
-    ContractError,
-    broadcast_shape,
-    check,
-    check_range,
-    shapes,
-)
+from rlax._core.broadcasting import broadcast_shape
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check, check_range
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 AxisNames = str | Sequence[str] | None
 
 
 class PopArtState(NamedTuple):
-    """Running statistics of the targets of every output.
+    """Running statistics of the targets, for every output.
 
     Attributes:
       shift: Mean, `[num_outputs]`.
@@ -47,20 +47,20 @@ class PopArtOutput(NamedTuple):
     """The outputs of a linear layer under PopArt.
 
     Attributes:
-      normalized: What the layer computed, for the loss, `[...]`.
-      unnormalized: The value it stands for, `[...]`.
+      normalized: The output of the layer, for the loss, `[...]`.
+      unnormalized: The value that it represents, `[...]`.
     """
 
     normalized: Array
     unnormalized: Array
 
 
-def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
-    """Shift and scale of every index, NaN where one is out of range; None: of all."""
+def _statistics(state: PopArtState, indices: ArrayLike | None) -> tuple[Array, Array]:
+    """Shift and scale of every index, or of all outputs; NaN for one out of range."""
     shift, scale = jnp.asarray(state.shift), jnp.asarray(state.scale)
     if indices is None:
         return shift, scale
-    options: Any = {"mode": "fill", "fill_value": jnp.nan}
+    options: dict[str, Any] = {"mode": "fill", "fill_value": jnp.nan}
     of_each = [
         x.at[indices].get(wrap_negative_indices=False, **options)
         for x in (shift, scale)
@@ -68,9 +68,12 @@ def _statistics(state: PopArtState, indices: Any) -> tuple[Array, Array]:
     return of_each[0], of_each[1]
 
 
-def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
-    """Raises where values and indices do not fit, or make more than either has."""
+def _check_together(
+    op: str, name: str, values: ArrayLike, indices: ArrayLike | None
+) -> None:
+    """Raises unless values and indices broadcast to each other."""
     if indices is not None:
+        values, indices = known_arrays(values, indices)
         check(
             broadcast_shape(values.shape, indices.shape) is not None,
             f"{op}: indices has shape {list(indices.shape)}, wanted that of {name} "
@@ -80,7 +83,9 @@ def _check_together(op: str, name: str, values: Array, indices: Any) -> None:
 
 
 @shapes("unnormalized:number[*], indices?:int[*]")
-def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
+def normalize(
+    state: PopArtState, unnormalized: ArrayLike, indices: ArrayLike | None
+) -> Array:
     """Normalises values with the statistics of their outputs.
 
         (x - shift[i]) / scale[i]
@@ -88,9 +93,8 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
     Args:
       state: The statistics.
       unnormalized: `[...]`.
-      indices: The output that each value belongs to: one for all, or `[...]`, which
-        broadcast; out of range gives NaN. None: the last axis of the values is the
-        outputs.
+      indices: The output of each value: one for all, or `[...]` that broadcast; out of
+        range gives NaN. If None, the last axis of the values holds the outputs.
 
     Returns:
       `[...]`.
@@ -110,7 +114,9 @@ def normalize(state: PopArtState, unnormalized: Any, indices: Any) -> Array:
 
 
 @shapes("normalized:number[*], indices?:int[*]")
-def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
+def unnormalize(
+    state: PopArtState, normalized: ArrayLike, indices: ArrayLike | None
+) -> Array:
     """Undoes `normalize`.
 
         scale[i] x + shift[i]
@@ -138,7 +144,9 @@ def unnormalize(state: PopArtState, normalized: Any, indices: Any) -> Array:
 
 
 @shapes("inputs:number[... N], indices:index(N)[...]")
-def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtOutput:
+def unnormalize_linear(
+    state: PopArtState, inputs: ArrayLike, indices: ArrayLike
+) -> PopArtOutput:
     """Picks one output of a linear layer, normalised and not.
 
     Args:
@@ -150,7 +158,7 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
       A tuple (normalized, unnormalized), each `[...]`.
 
     Raises:
-      ContractError: Where inputs have not as many outputs as the state.
+      ContractError: If inputs and state differ in the number of outputs.
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
@@ -160,6 +168,7 @@ def unnormalize_linear(state: PopArtState, inputs: Any, indices: Any) -> PopArtO
       >>> print(*rlax.unnormalize_linear(state, inputs=[[2.0, 7.0]], indices=[0]))
       [2.] [5.]
     """
+    inputs, indices = known_arrays(inputs, indices)
     check(
         inputs.shape[-1] == jnp.shape(state.shift)[-1],
         f"unnormalize_linear: inputs {list(inputs.shape)} must end in the number of "
@@ -179,8 +188,8 @@ _LONGEST_SUM = 2**14
 @shapes("targets:real[...], indices:int[...]")
 def art(
     state: PopArtState,
-    targets: Any,
-    indices: Any,
+    targets: ArrayLike,
+    indices: ArrayLike,
     step_size: float,
     scale_lb: float,
     scale_ub: float,
@@ -195,7 +204,7 @@ def art(
       targets: Unnormalised targets, `[...]`.
       indices: The output that each belongs to, `[...]`; a target whose index is out of
         range changes nothing.
-      step_size: Step for every single target, in [0, 1].
+      step_size: Step size for each target, in [0, 1].
       scale_lb: Lower bound of the scale, above 0.
       scale_ub: Upper bound of the scale.
       axis_name: Mapped axis or axes over which to sum the steps. Default: none.
@@ -204,7 +213,7 @@ def art(
       The new statistics.
 
     Raises:
-      ContractError: Where targets and indices differ in shape.
+      ContractError: If targets and indices differ in shape.
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
@@ -217,6 +226,7 @@ def art(
     """
     check_range("art", "step_size", step_size, 0, 1)
     _check_bounds(scale_lb, scale_ub)
+    targets, indices = known_arrays(targets, indices)
     size = jnp.shape(state.shift)[0]
     targets, indices = targets.reshape(-1), indices.reshape(-1)
     shift, second_moment = jnp.asarray(state.shift), jnp.asarray(state.second_moment)
@@ -226,8 +236,8 @@ def art(
         f"{list(second_moment.shape)} must both be [num_outputs]; make the state with "
         "popart(num_outputs, ...)[0]().",
     )
-    # Two sums for each output, whatever the number of outputs. An index out of range
-    # belongs to none; it must not be taken for another.
+    # Two sums for each output. Targets whose index is out of range go to one more
+    # segment, which is dropped.
     outside = (indices < 0) | (indices >= size)
     segments = jnp.where(outside, size, indices)
     known = jnp.stack([shift, second_moment], axis=1)[jnp.where(outside, 0, indices)]
@@ -239,12 +249,12 @@ def art(
         segments += (size + 1) * (jnp.arange(targets.size) // _LONGEST_SUM)
     sums = jnp.zeros((stretches * (size + 1), 2), steps.dtype).at[segments].add(steps)
     sums = jnp.sum(sums.reshape(stretches, size + 1, 2), axis=0)[:size]
-    if axis_name:  # None and no names: this device alone
+    if axis_name:  # without a name, this device alone
         names = axis_name if isinstance(axis_name, str) else tuple(axis_name)
         sums = jax.lax.psum(sums, names)
     shift_new = shift + step_size * sums[:, 0]
     moment_new = second_moment + step_size * sums[:, 1]
-    # Rounding may take the variance below 0.
+    # Rounding can push the variance below 0.
     variance = jnp.maximum(moment_new - jnp.square(shift_new), scale_lb**2)
     scale = jnp.sqrt(variance)
     return PopArtState(shift_new, jnp.clip(scale, scale_lb, scale_ub), moment_new)
@@ -255,19 +265,21 @@ def _check_bounds(scale_lb: float, scale_ub: float) -> None:
     check_range("popart", "scale_ub", scale_ub, scale_lb, jnp.inf)
 
 
-def pop(params: Mapping[str, Any], old: PopArtState, new: PopArtState) -> dict:
+def pop(
+    params: Mapping[str, ArrayLike], old: PopArtState, new: PopArtState
+) -> dict[str, Array]:
     """Changes a linear layer so that its unnormalised outputs stay the same.
 
     Args:
       params: `w`, `[..., num_outputs]`, and `b`, `[num_outputs]`, of the layer.
-      old: The statistics so far.
-      new: The statistics from now on.
+      old: The statistics before the update.
+      new: The statistics after it.
 
     Returns:
       A dict of the new w and b.
 
     Raises:
-      ContractError: Where w or b is missing.
+      ContractError: If w or b is missing.
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
@@ -306,11 +318,13 @@ def popart(
     scale_lb: float,
     scale_ub: float,
     axis_name: AxisNames = None,
-) -> tuple[Callable[[], PopArtState], Callable[..., tuple[dict, PopArtState]]]:
-    """Makes the two functions of PopArt: initial state, and update.
+) -> tuple[
+    Callable[[], PopArtState], Callable[..., tuple[dict[str, Array], PopArtState]]
+]:
+    """Makes the init and update functions of PopArt.
 
     Args:
-      num_outputs: Number of values, each with statistics of its own.
+      num_outputs: Number of outputs, each with its own statistics.
       step_size: As in `art`.
       scale_lb: As in `art`.
       scale_ub: As in `art`.
@@ -321,7 +335,7 @@ def popart(
       indices) -> (params, state), with the params of the last linear layer.
 
     Raises:
-      ContractError: Where a number is out of its range, as in `art`.
+      ContractError: If a number is out of range, as in `art`.
 
     Source: van Hasselt et al. 2016, arXiv 1602.07714; Hessel et al. 2019, arXiv
     1809.04474.
@@ -342,9 +356,12 @@ def popart(
         return PopArtState(jnp.zeros([num_outputs]), ones, ones)
 
     def popart_update(
-        params: Mapping[str, Any], state: PopArtState, targets: Any, indices: Any
-    ) -> tuple[dict, PopArtState]:
-        """Moves the statistics, and the last layer with them."""
+        params: Mapping[str, ArrayLike],
+        state: PopArtState,
+        targets: ArrayLike,
+        indices: ArrayLike,
+    ) -> tuple[dict[str, Array], PopArtState]:
+        """Updates the statistics, and the last layer to match."""
         new = art(state, targets, indices, step_size, scale_lb, scale_ub, axis_name)
         return pop(params, state, new), new
 

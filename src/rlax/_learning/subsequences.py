@@ -1,19 +1,22 @@
 """Cutting windows out of trajectories."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("trajectories:number[T B ...], start_indices:index(T)[B N]")
 def extract_subsequences(
-    trajectories: Any,
-    start_indices: Any,
+    trajectories: ArrayLike,
+    start_indices: ArrayLike,
     subsequence_len: int = 1,
     max_valid_start_idx: int | None = None,
 ) -> Array:
@@ -22,16 +25,16 @@ def extract_subsequences(
     Args:
       trajectories: `[T, B, ...]`.
       start_indices: The first step of each window, in 0 .. T - 1, `[B, N]`.
-      subsequence_len: Length L of the windows, at least 1. Behind the end of a
+      subsequence_len: Length L of the windows, at least 1. Past the end of a
         trajectory its last step repeats.
-      max_valid_start_idx: The largest start that start_indices may hold; if given, T is
-        checked against it.
+      max_valid_start_idx: The largest value in start_indices; if given, T is checked
+        against it.
 
     Returns:
       `[L, B, N, ...]`.
 
     Raises:
-      ContractError: Where T < max_valid_start_idx + subsequence_len; where NumPy
+      ContractError: If T < max_valid_start_idx + subsequence_len, or if NumPy
         start_indices are out of range.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265.
@@ -40,6 +43,7 @@ def extract_subsequences(
       >>> print(rlax.extract_subsequences(jnp.arange(4.0)[:, None], [[1]], 2)[:, 0, 0])
       [1. 2.]
     """
+    trajectories, start_indices = known_arrays(trajectories, start_indices)
     length, batch_size = trajectories.shape[:2]
     if subsequence_len < 1:
         raise ContractError(
@@ -57,7 +61,7 @@ def extract_subsequences(
     steps = (
         jnp.arange(subsequence_len)[:, None, None] + start_indices[None]
     )  # [L, B, N]
-    # Behind the end the last step repeats.
+    # Past the end the last step repeats.
     steps = jnp.clip(steps, 0, length - 1)
     return trajectories[steps, jnp.arange(batch_size)[None, :, None]]
 
@@ -77,7 +81,7 @@ def sample_start_indices(
       `[B, N]`, in 0 .. max_valid_start_idx, without repetition in a row.
 
     Raises:
-      ContractError: Where there are fewer starts than to be drawn.
+      ContractError: If there are fewer starts than num_start_indices.
 
     Example:
       >>> rlax.sample_start_indices(jax.random.key(0), 4, 2, 7).shape

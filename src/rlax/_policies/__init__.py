@@ -1,5 +1,5 @@
-"""How to act, and how to improve it: distributions, policy gradients, MPO.
+"""Policies: distributions over actions, policy gradients, MPO.
 
-Nothing here keeps parameters: policies come in as logits, samples and log
+Nothing here keeps parameters: policies are passed as logits, samples and log
 probabilities.
 """

@@ -1,12 +1,15 @@
 """Lagrange penalties: constraints whose multipliers are learned."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, check
+from rlax._core.errors import ContractError, check
 from rlax._core.gradients import stop_gradient_if
 
 Array = jax.Array
@@ -19,8 +22,8 @@ class LagrangePenalty(NamedTuple):
       alpha: The multiplier (for the temperature constraint: the temperature), one
         number or of the KL's shape.
       epsilon: The bound.
-      per_dimension: Whether the last axis of the KL is dimensions, each with a bound of
-        its own, over which the losses are summed.
+      per_dimension: Whether the last axis of the KL holds dimensions, each with its own
+        bound. The losses are summed over them.
 
     Example:
       >>> penalty = rlax.LagrangePenalty(alpha=2.0, epsilon=0.25)
@@ -29,15 +32,15 @@ class LagrangePenalty(NamedTuple):
       2.0 -1.5
     """
 
-    alpha: Any
-    epsilon: Any
+    alpha: ArrayLike
+    epsilon: ArrayLike
     per_dimension: bool = False
 
 
 def kl_constraint_loss(
-    kl: Any,
+    kl: ArrayLike,
     penalty: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     use_stop_gradient: bool = True,
 ) -> tuple[Array, Array]:
     """Computes the penalty of one constraint, and the loss of its multiplier.
@@ -48,7 +51,7 @@ def kl_constraint_loss(
       kl: `[...]`, or `[..., D]` with per_dimension.
       penalty: The constraint.
       projection_operator: Keeps α valid.
-      use_stop_gradient: Whether α is constant in the one, and kl in the other.
+      use_stop_gradient: Whether α counts as constant in kl_loss, and kl in alpha_loss.
 
     Returns:
       (kl_loss `[...]`, alpha_loss `[...]`).
@@ -75,29 +78,29 @@ def kl_constraint_loss(
 
 
 def compute_parametric_kl_penalty_and_dual_loss(
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any],
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array],
     use_stop_gradient: bool = True,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayLike, ArrayLike]:
     """Sums the penalties of all constraints, and the losses of their multipliers.
 
     Args:
       kl_constraints: Pairs of a KL, `[...]` or `[..., D]` with per_dimension, and its
         penalty.
       projection_operator: Keeps multipliers valid, such as `jnp.clip(x, min=1e-10)`.
-      use_stop_gradient: Whether multipliers are constant in the penalties, and KLs in
-        the losses of the multipliers.
+      use_stop_gradient: Whether multipliers count as constant in kl_loss, and KLs in
+        alpha_loss.
 
     Returns:
-      (kl_loss, alpha_loss), each `[...]`; 0 where there are no constraints.
+      (kl_loss, alpha_loss), each `[...]`; 0 without constraints.
 
     Gradient:
-      kl_loss reaches the KLs, alpha_loss the multipliers and bounds; where nothing is
-      stopped, kl_loss the multipliers too, and alpha_loss the KLs.
+      kl_loss reaches the KLs, alpha_loss the multipliers and bounds. Without
+      use_stop_gradient, kl_loss also reaches the multipliers, and alpha_loss the KLs.
 
     Raises:
-      ContractError: Where a multiplier has more axes than its KL, or per_dimension
-        comes with a KL of one number.
+      ContractError: If a multiplier has more axes than its KL, or per_dimension comes
+        with a KL of one number.
 
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920; Song et al. 2019, arXiv 1909.12238.
@@ -108,8 +111,7 @@ def compute_parametric_kl_penalty_and_dual_loss(
       >>> print(*losses([(jnp.array([1.0, 0.0]), penalty)], jax.nn.relu))
       2.0 -1.0
     """
-    kl_losses: Any = 0
-    alpha_losses: Any = 0
+    kl_losses, alpha_losses = 0, 0
     for kl, penalty in kl_constraints:
         kl_loss, alpha_loss = kl_constraint_loss(
             kl, penalty, projection_operator, use_stop_gradient
@@ -118,8 +120,10 @@ def compute_parametric_kl_penalty_and_dual_loss(
     return kl_losses, alpha_losses
 
 
-def check_fit(op: str, policy_loss: Array, kl_loss: Any, alpha_loss: Any) -> None:
-    """Raises where the losses of the constraints would broadcast the policy's."""
+def check_fit(
+    op: str, policy_loss: Array, kl_loss: ArrayLike, alpha_loss: ArrayLike
+) -> None:
+    """Raises unless the losses of the constraints fit the policy loss."""
     for name, loss in (("kl", kl_loss), ("alpha", alpha_loss)):
         check(
             jnp.shape(loss) in ((), policy_loss.shape),

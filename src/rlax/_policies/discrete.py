@@ -1,13 +1,18 @@
 """Distributions over actions from logits or preferences."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range, is_host
+from rlax._core.types import known_arrays
 from rlax._policies.divergences import categorical_kl_divergence, entropy_of
 
 Array = jax.Array
@@ -32,12 +37,12 @@ class DiscreteDistribution(NamedTuple):
 
 
 @shapes("probs:real[... A]")
-def categorical_sample(key: Array, probs: Any) -> Array:
-    """Draws from a categorical distribution; -1 where it is none.
+def categorical_sample(key: Array, probs: ArrayLike) -> Array:
+    """Draws from categorical distributions; -1 where probabilities are invalid.
 
     Args:
       key: A random key.
-      probs: `[..., A]`, not negative, of any positive and finite sum.
+      probs: `[..., A]`, not negative; their sum may be any positive number.
 
     Returns:
       Indices, `[...]`; -1 where a probability is negative, infinite or NaN, or all
@@ -47,6 +52,7 @@ def categorical_sample(key: Array, probs: Any) -> Array:
       >>> print(rlax.categorical_sample(jax.random.key(0), [0.0, 1.0]))
       1
     """
+    (probs,) = known_arrays(probs)
     finite = jnp.isfinite(probs) & (probs >= 0)
     valid = jnp.all(finite, axis=-1) & jnp.any(probs > 0, axis=-1)
     index = jax.random.categorical(key, jnp.log(jnp.where(finite, probs, 0)), axis=-1)
@@ -65,7 +71,7 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
       A `DiscreteDistribution`.
 
     Raises:
-      ContractError: Where temperature is not above 0.
+      ContractError: If temperature is not above 0.
 
     Example:
       >>> print(rlax.softmax(temperature=1.0).probs([0.0, 0.0]))
@@ -77,9 +83,9 @@ def softmax(temperature: float = 1.0) -> DiscreteDistribution:
 def clipped_entropy_softmax(
     temperature: float = 1.0, entropy_clip: float = 1.0
 ) -> DiscreteDistribution:
-    """Makes the Boltzmann distribution with an entropy that is capped.
+    """Makes the Boltzmann distribution with a capped entropy.
 
-    Past the cap, the entropy's gradient no longer drives the policy to be uniform.
+    Above the cap, the entropy's gradient no longer pushes the policy to be uniform.
 
     Args:
       temperature: Above 0.
@@ -89,7 +95,7 @@ def clipped_entropy_softmax(
       A `DiscreteDistribution`.
 
     Raises:
-      ContractError: Where temperature is not above 0, or entropy_clip out of [0, 1].
+      ContractError: If temperature is not above 0, or entropy_clip out of [0, 1].
 
     Example:
       >>> policy = rlax.clipped_entropy_softmax(entropy_clip=0.5)
@@ -105,26 +111,29 @@ def _softmax(name, temperature, entropy_clip):
         raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
 
     @shapes("logits:real[... A]", f"{name}().sample")
-    def sample(key: Array, logits: Any, action_spec: Any = None) -> Array:
+    def sample(key: Array, logits: ArrayLike, action_spec: object = None) -> Array:
         probs = jax.nn.softmax(logits / temperature)
         return categorical_sample(key, probs)
 
     @shapes("logits:real[... A]", f"{name}().probs")
-    def probs(logits: Any, action_spec: Any = None) -> Array:
+    def probs(logits: ArrayLike, action_spec: object = None) -> Array:
         return jax.nn.softmax(logits / temperature)
 
     @shapes("logits:real[... A], sample:index(A)[...]", f"{name}().logprob")
-    def logprob(sample: Any, logits: Any, action_spec: Any = None) -> Array:
+    def logprob(
+        sample: ArrayLike, logits: ArrayLike, action_spec: object = None
+    ) -> Array:
         return pick(jax.nn.log_softmax(logits / temperature), sample)
 
     @shapes("logits:real[... A]", f"{name}().entropy")
-    def entropy(logits: Any) -> Array:
+    def entropy(logits: ArrayLike) -> Array:
+        (logits,) = known_arrays(logits)
         value = entropy_of(jax.nn.softmax(logits / temperature))
         if entropy_clip is None:
             return value
         return jnp.minimum(value, entropy_clip * jnp.log(logits.shape[-1]))
 
-    def kl(p_logits: Any, q_logits: Any) -> Array:
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike) -> Array:
         return categorical_kl_divergence(p_logits, q_logits, temperature)
 
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)
@@ -136,14 +145,14 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
     The best actions share 1 - epsilon evenly.
 
     Args:
-      epsilon: In [0, 1]; default: it is given to every function as last argument.
+      epsilon: In [0, 1]. Default: passed to each function, as its last argument.
 
     Returns:
       A `DiscreteDistribution` of preferences.
 
     Raises:
-      ContractError: Where epsilon is out of [0, 1].
-      TypeError: Where it is given neither here nor to a function.
+      ContractError: If epsilon is out of [0, 1].
+      TypeError: If epsilon is given neither here nor to a function.
 
     Source: Sutton and Barto 2018, Reinforcement Learning, chapter 2.
 
@@ -155,7 +164,7 @@ def epsilon_greedy(epsilon: float | None = None) -> DiscreteDistribution:
 
 
 def _epsilon_greedy(name, epsilon):
-    def known(value: Any) -> Any:
+    def known(value: ArrayLike | None) -> ArrayLike:
         if value is None:
             raise TypeError(
                 "epsilon_greedy: epsilon is missing; write epsilon_greedy(0.1) or pass "
@@ -168,32 +177,39 @@ def _epsilon_greedy(name, epsilon):
         known(epsilon)
 
     @shapes("probs[... A], sample:index(A)[...]", f"{name}().logprob")
-    def pick_sample(probs: Array, sample: Any) -> Array:
+    def pick_sample(probs: Array, sample: ArrayLike) -> Array:
         return pick(probs, sample)
 
     @shapes("preferences:real[... A]", f"{name}().probs")
-    def probs(preferences: Any, epsilon: Any = epsilon) -> Array:
+    def probs(preferences: ArrayLike, epsilon: ArrayLike | None = epsilon) -> Array:
+        (preferences,) = known_arrays(preferences)
         highest = jnp.max(preferences, axis=-1, keepdims=True)
         best = (preferences == highest).astype(preferences.dtype)
         share = best / jnp.sum(best, axis=-1, keepdims=True)
-        # Explicit: the compiler takes the 0 / 0 of a boolean for 0.
+        # Explicit, as the compiler makes 0 of the 0 / 0 of a boolean.
         share = jnp.where(jnp.isnan(highest), jnp.nan, share)
         epsilon = known(epsilon)
-        return (1 - epsilon) * share + epsilon / preferences.shape[-1]
+        return share * (1 - epsilon) + epsilon / preferences.shape[-1]
 
-    def sample(key: Array, preferences: Any, epsilon: Any = epsilon) -> Array:
+    def sample(
+        key: Array, preferences: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         if getattr(preferences, "dtype", None) in (jnp.bfloat16, jnp.float16):
             # Half precision would round small epsilons, and the draw itself.
-            preferences = preferences.astype(jnp.float32)
+            preferences = jnp.asarray(preferences, jnp.float32)
         return categorical_sample(key, probs(preferences, epsilon))
 
-    def logprob(sample: Any, preferences: Any, epsilon: Any = epsilon) -> Array:
+    def logprob(
+        sample: ArrayLike, preferences: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         return jnp.log(pick_sample(probs(preferences, epsilon), sample))
 
-    def entropy(preferences: Any, epsilon: Any = epsilon) -> Array:
+    def entropy(preferences: ArrayLike, epsilon: ArrayLike | None = epsilon) -> Array:
         return entropy_of(probs(preferences, epsilon))
 
-    def kl(p_logits: Any, q_logits: Any, epsilon: Any = epsilon) -> Array:
+    def kl(
+        p_logits: ArrayLike, q_logits: ArrayLike, epsilon: ArrayLike | None = epsilon
+    ) -> Array:
         log_p, log_q = (jnp.log(probs(x, epsilon)) for x in (p_logits, q_logits))
         return categorical_kl_divergence(log_p, log_q)
 
@@ -214,19 +230,19 @@ def greedy() -> DiscreteDistribution:
     """
     always = _epsilon_greedy("greedy", 0.0)
 
-    def sample(key: Array, preferences: Any) -> Array:
+    def sample(key: Array, preferences: ArrayLike) -> Array:
         return always.sample(key, preferences)
 
-    def probs(preferences: Any) -> Array:
+    def probs(preferences: ArrayLike) -> Array:
         return always.probs(preferences)
 
-    def logprob(sample: Any, preferences: Any) -> Array:
+    def logprob(sample: ArrayLike, preferences: ArrayLike) -> Array:
         return always.logprob(sample, preferences)
 
-    def entropy(preferences: Any) -> Array:
+    def entropy(preferences: ArrayLike) -> Array:
         return always.entropy(preferences)
 
-    def kl(p_logits: Any, q_logits: Any) -> Array:
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike) -> Array:
         return always.kl(p_logits, q_logits)
 
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)

@@ -1,19 +1,22 @@
 """Divergences and ratios between policies."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_choice, check_range
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
 @shapes("pi_logits_t:real[... A], mu_logits_t:real[... A], a_t:index(A)[...]")
 def categorical_importance_sampling_ratios(
-    pi_logits_t: Any, mu_logits_t: Any, a_t: Any
+    pi_logits_t: ArrayLike, mu_logits_t: ArrayLike, a_t: ArrayLike
 ) -> Array:
     """Computes π(a) / μ(a) from the logits of both policies.
 
@@ -39,7 +42,7 @@ def categorical_importance_sampling_ratios(
 
 @shapes("p_logits:real[... A], q_logits:real[... A]")
 def categorical_kl_divergence(
-    p_logits: Any, q_logits: Any, temperature: float = 1.0
+    p_logits: ArrayLike, q_logits: ArrayLike, temperature: float = 1.0
 ) -> Array:
     """Computes KL(p || q) of two categorical distributions.
 
@@ -49,13 +52,13 @@ def categorical_kl_divergence(
       temperature: Divides both logits, above 0.
 
     Returns:
-      `[...]`; an action of probability 0 under p counts 0.
+      `[...]`; an action of probability 0 under p adds 0.
 
     Gradient:
       Reaches the logits of both.
 
     Raises:
-      ContractError: Where temperature is negative.
+      ContractError: If temperature is negative.
 
     Source: Kullback and Leibler 1951, On Information and Sufficiency, doi
     10.1214/aoms/1177729694.
@@ -78,7 +81,7 @@ def categorical_kl_divergence(
     "mu_0:real[... D], sigma_0:real[]|[... D], mu_1:real[... D], sigma_1:real[]|[... D]"
 )
 def multivariate_normal_kl_divergence(
-    mu_0: Any, sigma_0: Any, mu_1: Any, sigma_1: Any
+    mu_0: ArrayLike, sigma_0: ArrayLike, mu_1: ArrayLike, sigma_1: ArrayLike
 ) -> Array:
     """Computes KL(N(mu_0, sigma_0²) || N(mu_1, sigma_1²)) of diagonal Gaussians.
 
@@ -86,7 +89,7 @@ def multivariate_normal_kl_divergence(
       mu_0: `[..., D]`.
       sigma_0: Standard deviation, one number or `[..., D]`, above 0.
       mu_1: `[..., D]`.
-      sigma_1: Likewise.
+      sigma_1: As sigma_0.
 
     Returns:
       `[...]`.
@@ -98,6 +101,7 @@ def multivariate_normal_kl_divergence(
       >>> print(rlax.multivariate_normal_kl_divergence([0.0], 1.0, [1.0], 1.0))
       0.5
     """
+    mu_0, sigma_0, mu_1, sigma_1 = known_arrays(mu_0, sigma_0, mu_1, sigma_1)
     ratio = sigma_0 / sigma_1
     distance = (mu_1 - mu_0) / sigma_1
     per_dimension = jnp.square(ratio) + jnp.square(distance) - 1 - 2 * jnp.log(ratio)
@@ -108,3 +112,35 @@ def entropy_of(probs: Array) -> Array:
     """-Σ p log p over the last axis."""
     # log 1 in place of log 0, whose gradient would be infinite.
     return -jnp.sum(probs * jnp.log(jnp.where(probs == 0, 1, probs)), axis=-1)
+
+
+# Of d = log p(x) - log q(x), x drawn from p.
+_SAMPLED_KL = {
+    "k1": lambda d: d,
+    "k2": lambda d: 0.5 * jnp.square(d),
+    "k3": lambda d: jnp.expm1(-d) + d,
+    "abs": jnp.abs,
+}
+
+
+def sampled_kl(op: str, log_ratio: Array, estimator: str) -> Array:
+    """One-sample estimates of KL(p || q) from samples of p.
+
+        k1 = d,    k2 = ½ d²,    k3 = e^-d - 1 + d,    abs = |d|
+
+    Args:
+      op: The calling op, for errors.
+      log_ratio: d = log p(x) - log q(x), `[...]`.
+      estimator: "k1", "k2", "k3" or "abs". The mean of k1 and k3 over samples is the
+        divergence; k3 is never negative.
+
+    Returns:
+      `[...]`.
+
+    Gradient:
+      Reaches log_ratio.
+
+    Source: Schulman 2020, Approximating KL Divergence.
+    """
+    check_choice(op, "estimator", estimator, _SAMPLED_KL)
+    return _SAMPLED_KL[estimator](log_ratio)

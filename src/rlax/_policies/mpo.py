@@ -1,14 +1,19 @@
 """Maximum a posteriori policy optimisation, from sampled actions and their values."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import check, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._policies.constraints import (
     LagrangePenalty,
     check_fit,
@@ -29,22 +34,22 @@ class MpoOutputs(NamedTuple):
       kl_loss: Penalty of the KL constraints.
       alpha_loss: Loss of their multipliers.
       normalized_weights: Weights of the samples.
-      num_samples: How many samples the weights are spread over.
+      num_samples: Number of samples that share the weights.
     """
 
-    temperature_loss: Any
-    policy_loss: Any
-    kl_loss: Any
-    alpha_loss: Any
-    normalized_weights: Any
-    num_samples: Any
+    temperature_loss: Array
+    policy_loss: Array
+    kl_loss: ArrayLike
+    alpha_loss: ArrayLike
+    normalized_weights: Array
+    num_samples: ArrayLike
 
 
 @shapes("sample_q_values[...]")
 def mpo_compute_weights_and_temperature_loss(
-    sample_q_values: Any,
+    sample_q_values: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     sample_axis: int = 0,
 ) -> tuple[Array, Array, int]:
     """Computes the weights of the E-step, and the loss of its temperature.
@@ -56,7 +61,7 @@ def mpo_compute_weights_and_temperature_loss(
       temperature_constraint: The temperature η, and ε, the bound on the KL to the
         sampling policy.
       projection_operator: Keeps η valid.
-      sample_axis: Which axis the samples are on.
+      sample_axis: The axis of the samples.
 
     Returns:
       (loss `[...]`, weights of sample_q_values' shape, N).
@@ -65,7 +70,7 @@ def mpo_compute_weights_and_temperature_loss(
       Loss and weights reach sample_q_values and the temperature.
 
     Raises:
-      ContractError: Where there are no samples, or no such axis.
+      ContractError: If there are no samples, or sample_axis isn't an axis.
 
     Source: Abdolmaleki et al. 2018, Maximum a Posteriori Policy Optimisation, arXiv
     1806.06920, section 4.1.
@@ -78,10 +83,11 @@ def mpo_compute_weights_and_temperature_loss(
       >>> print(weights)
       [0.5 0.5]
     """
+    (sample_q_values,) = known_arrays(sample_q_values)
     check(
         -sample_q_values.ndim <= sample_axis < sample_q_values.ndim,
-        f"mpo: sample_axis {sample_axis} is no axis of sample_q_values "
-        f"{list(sample_q_values.shape)}; pass the one along which the samples are.",
+        f"mpo: sample_axis must be an axis of sample_q_values "
+        f"{list(sample_q_values.shape)}, got {sample_axis}; pass that of the samples.",
     )
     num_samples = sample_q_values.shape[sample_axis]
     check(
@@ -105,11 +111,11 @@ def mpo_compute_weights_and_temperature_loss(
 
 @shapes("sample_log_probs[...], sample_q_values[...]")
 def mpo_loss(
-    sample_log_probs: Any,
-    sample_q_values: Any,
+    sample_log_probs: ArrayLike,
+    sample_q_values: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any] = at_least_tiny,
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array] = at_least_tiny,
     policy_loss_weight: float = 1.0,
     temperature_loss_weight: float = 1.0,
     kl_loss_weight: float = 1.0,
@@ -117,7 +123,7 @@ def mpo_loss(
     sample_axis: int = 0,
     use_stop_gradient: bool = True,
 ) -> tuple[Array, MpoOutputs]:
-    """Computes the MPO loss: policy, temperature and constraints in one.
+    """Computes the MPO loss of policy, temperature and constraints.
 
     Args:
       sample_log_probs: Log probabilities of sampled actions under the policy that
@@ -127,25 +133,25 @@ def mpo_loss(
       kl_constraints: Pairs of a KL from the sampling policy to the learning one,
         `[...]` (or `[..., D]` with per_dimension), and its penalty.
       projection_operator: Keeps temperature and multipliers valid.
-      policy_loss_weight: Weight of its part, as the three after it.
-      temperature_loss_weight: Likewise.
-      kl_loss_weight: Likewise.
-      alpha_loss_weight: Likewise.
-      sample_axis: Which axis the samples are on.
-      use_stop_gradient: Whether weights are constant in the policy loss, and as in
-        `compute_parametric_kl_penalty_and_dual_loss`.
+      policy_loss_weight: Weight of the policy loss.
+      temperature_loss_weight: Weight of the temperature loss.
+      kl_loss_weight: Weight of the KL loss.
+      alpha_loss_weight: Weight of the alpha loss.
+      sample_axis: The axis of the samples.
+      use_stop_gradient: Whether the weights count as constant in the policy loss; also
+        passed to `compute_parametric_kl_penalty_and_dual_loss`.
 
     Returns:
       (loss `[...]`, its parts).
 
     Gradient:
       The policy loss reaches sample_log_probs, the temperature loss the temperature
-      and sample_q_values, the KL loss the KLs, the alpha loss the multipliers. Where
-      nothing is stopped, each reaches all of its inputs.
+      and sample_q_values, the KL loss the KLs, the alpha loss the multipliers. Without
+      use_stop_gradient, each reaches all of its inputs.
 
     Raises:
-      ContractError: Where a KL has neither one number nor the shape of the policy
-        loss; as in `mpo_compute_weights_and_temperature_loss`.
+      ContractError: If a KL is neither one number nor of the policy loss's shape; also
+        as in `mpo_compute_weights_and_temperature_loss`.
 
     Source: Abdolmaleki et al. 2018, arXiv 1806.06920.
 

@@ -1,14 +1,18 @@
 """Policy gradient losses."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from rlax._core.arrays import align, mean_over_time, pick
-from rlax._core.contracts import check_range, shapes
+from rlax._core.arrays import align, pick
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.masks import masked_mean, zero_masked
 from rlax._policies.divergences import entropy_of
+from rlax._policies.surrogate import clipped_surrogate
 
 Array = jax.Array
 
@@ -17,8 +21,8 @@ _MASK = ", mask_t?:mask[T ...]|[T]"
 
 @shapes("a_t[D], dqda_t[D]")
 def dpg_loss(
-    a_t: Any,
-    dqda_t: Any,
+    a_t: ArrayLike,
+    dqda_t: ArrayLike,
     dqda_clipping: float | None = None,
     use_stop_gradient: bool = True,
 ) -> Array:
@@ -30,7 +34,7 @@ def dpg_loss(
       a_t: The actor's action, `[A]`.
       dqda_t: Gradient of the critic with respect to it, `[A]`.
       dqda_clipping: Largest norm of that gradient, not negative. Default: none.
-      use_stop_gradient: Whether no gradient flows through the target a + dq/da.
+      use_stop_gradient: Whether to stop the gradient through the target a + dq/da.
 
     Returns:
       The loss of every dimension, `[A]`.
@@ -39,7 +43,7 @@ def dpg_loss(
       Reaches a_t: -clip(dq/da).
 
     Raises:
-      ContractError: Where dqda_clipping is negative.
+      ContractError: If dqda_clipping is negative.
 
     Source: Silver et al. 2014, Deterministic Policy Gradient Algorithms; Lillicrap et
     al. 2016, arXiv 1509.02971.
@@ -60,13 +64,13 @@ def dpg_loss(
 
 @shapes("logits_t[T ... A], a_t:index(A)[T ...], adv_t[T ...], w_t[T ...]|[T]" + _MASK)
 def policy_gradient_loss(
-    logits_t: Any,
-    a_t: Any,
-    adv_t: Any,
-    w_t: Any,
+    logits_t: ArrayLike,
+    a_t: ArrayLike,
+    adv_t: ArrayLike,
+    w_t: ArrayLike,
     use_stop_gradient: bool = True,
     *,
-    mask_t: Any = None,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the policy gradient loss of a sequence.
 
@@ -77,8 +81,9 @@ def policy_gradient_loss(
       a_t: Action taken, in 0 .. A - 1, `[T, ...]`; out of range gives NaN under jit.
       adv_t: Advantage of it, `[T, ...]`.
       w_t: Weight of each step, `[T, ...]` or `[T]`.
-      use_stop_gradient: Whether no gradient flows through adv_t.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      use_stop_gradient: Whether to stop the gradient through adv_t.
+      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. NaN at others
+        reaches neither loss nor gradient. Default: all.
 
     Returns:
       The loss, `[...]`.
@@ -92,13 +97,17 @@ def policy_gradient_loss(
       >>> print(rlax.policy_gradient_loss([[0.0, 0.0]], [1], [2.0], [1.0]).round(2))
       1.39
     """
+    steps = logits_t, a_t, adv_t, align(w_t, adv_t)
+    logits_t, a_t, adv_t, w_t = (zero_masked(x, mask_t) for x in steps)
     log_pi = pick(jax.nn.log_softmax(logits_t), a_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    return mean_over_time(-log_pi * adv_t * align(w_t, adv_t), mask_t)
+    return masked_mean(-log_pi * adv_t * w_t, mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], w_t[T ...]|[T]" + _MASK)
-def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
+def entropy_loss(
+    logits_t: ArrayLike, w_t: ArrayLike, *, mask_t: ArrayLike | None = None
+) -> Array:
     """Computes minus the mean entropy of the policy over a sequence.
 
         -mean_t w[t] H(π[t])
@@ -106,7 +115,7 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
     Args:
       logits_t: Logits of the policy, `[T, ..., A]`; axes between are batch.
       w_t: Weight of each step, `[T, ...]` or `[T]`.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      mask_t: As in `policy_gradient_loss`.
 
     Returns:
       The loss, `[...]`.
@@ -121,13 +130,19 @@ def entropy_loss(logits_t: Any, w_t: Any, *, mask_t: Any = None) -> Array:
       >>> print(rlax.entropy_loss([[0.0, 0.0]], [1.0]).round(2))
       -0.69
     """
+    logits_t = zero_masked(logits_t, mask_t)
     entropy = entropy_of(jax.nn.softmax(logits_t))
-    return mean_over_time(-entropy * align(w_t, entropy), mask_t)
+    w_t = zero_masked(align(w_t, entropy), mask_t)
+    return masked_mean(-entropy * w_t, mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def qpg_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the policy gradient loss over all actions.
 
@@ -136,15 +151,15 @@ def qpg_loss(
     Args:
       logits_t: Logits of the policy, `[B, ..., A]`; the mean is over the first axis.
       q_t: Action values, `[B, ..., A]`.
-      use_stop_gradient: Whether no gradient flows through the advantages.
-      mask_t: True at the steps to average over, `[B, ...]` or `[B]`. Default: all.
+      use_stop_gradient: Whether to stop the gradient through the advantages.
+      mask_t: As in `policy_gradient_loss`, with the first axis for T.
 
     Returns:
       The loss, `[...]`.
 
     Gradient:
-      Reaches logits_t through π, never q_t; unless the advantages are stopped, theirs
-      cancels it.
+      Reaches logits_t through π, never q_t. Unless the advantages are stopped, the
+      gradient through them cancels it.
 
     Source: Srinivasan et al. 2018, Actor-Critic Policy Optimization in Partially
     Observable Multiagent Environments, arXiv 1810.09026, equation 5.
@@ -153,14 +168,18 @@ def qpg_loss(
       >>> print(jax.grad(rlax.qpg_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
       [[ 0.25 -0.25]]
     """
-    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t), mask_t)
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    return mean_over_time(-jnp.sum(pi_t * adv_t, axis=-1), mask_t)
+    return masked_mean(-jnp.sum(pi_t * adv_t, axis=-1), mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def rm_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the regret matching loss: the policy gradient of positive advantages.
 
@@ -184,14 +203,18 @@ def rm_loss(
       >>> print(jax.grad(rlax.rm_loss)(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]])))
       [[ 0.125 -0.125]]
     """
-    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t))
+    pi_t, adv_t = _advantages(logits_t, jax.lax.stop_gradient(q_t), mask_t)
     regret_t = stop_gradient_if(use_stop_gradient, jax.nn.relu(adv_t))
-    return mean_over_time(-jnp.sum(pi_t * regret_t, axis=-1), mask_t)
+    return masked_mean(-jnp.sum(pi_t * regret_t, axis=-1), mask_t, axis=0)
 
 
 @shapes("logits_t[T ... A], q_t[T ... A]" + _MASK)
 def rpg_loss(
-    logits_t: Any, q_t: Any, use_stop_gradient: bool = True, *, mask_t: Any = None
+    logits_t: ArrayLike,
+    q_t: ArrayLike,
+    use_stop_gradient: bool = True,
+    *,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the regret policy gradient loss: the sum of positive regrets.
 
@@ -200,7 +223,7 @@ def rpg_loss(
     Args:
       logits_t: As in `qpg_loss`.
       q_t: As in `qpg_loss`.
-      use_stop_gradient: Whether no gradient flows through q_t.
+      use_stop_gradient: Whether to stop the gradient through q_t.
       mask_t: As in `qpg_loss`.
 
     Returns:
@@ -215,23 +238,27 @@ def rpg_loss(
       >>> print(rlax.rpg_loss([[0.0, 0.0]], [[0.0, 1.0]]))
       0.5
     """
-    _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t))
-    return mean_over_time(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t)
+    _, adv_t = _advantages(logits_t, stop_gradient_if(use_stop_gradient, q_t), mask_t)
+    return masked_mean(jnp.sum(jax.nn.relu(adv_t), axis=-1), mask_t, axis=0)
 
 
-def _advantages(logits_t: Array, q_t: Array) -> tuple[Array, Array]:
+def _advantages(
+    logits_t: ArrayLike, q_t: ArrayLike, mask_t: ArrayLike | None
+) -> tuple[Array, Array]:
+    """The policy and the advantage of every action, `[T, ..., A]` each."""
+    logits_t, q_t = zero_masked(logits_t, mask_t), zero_masked(q_t, mask_t)
     pi_t = jax.nn.softmax(logits_t)
     return pi_t, q_t - jnp.sum(pi_t * q_t, axis=-1, keepdims=True)
 
 
 @shapes("prob_ratios_t:positive[T ...], adv_t[T ...]" + _MASK)
 def clipped_surrogate_pg_loss(
-    prob_ratios_t: Any,
-    adv_t: Any,
+    prob_ratios_t: ArrayLike,
+    adv_t: ArrayLike,
     epsilon: float,
     use_stop_gradient: bool = True,
     *,
-    mask_t: Any = None,
+    mask_t: ArrayLike | None = None,
 ) -> Array:
     """Computes the clipped surrogate loss of PPO.
 
@@ -241,18 +268,18 @@ def clipped_surrogate_pg_loss(
       prob_ratios_t: π(a) / π_old(a), `[T, ...]`; further axes are batch.
       adv_t: Advantage of the action taken, `[T, ...]`.
       epsilon: ε, not negative.
-      use_stop_gradient: Whether no gradient flows through adv_t.
-      mask_t: True at the steps to average over, `[T, ...]` or `[T]`. Default: all.
+      use_stop_gradient: Whether to stop the gradient through adv_t.
+      mask_t: As in `policy_gradient_loss`.
 
     Returns:
       The loss, `[...]`.
 
     Gradient:
-      Reaches prob_ratios_t where the clipped term is not the smaller one; adv_t too
+      Reaches prob_ratios_t where the clipped term isn't the smaller one; adv_t too
       unless stopped.
 
     Raises:
-      ContractError: Where epsilon is negative.
+      ContractError: If epsilon is negative.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv
     1707.06347, equation 7.
@@ -262,7 +289,6 @@ def clipped_surrogate_pg_loss(
       -1.0
     """
     check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
+    ratios_t, adv_t = (zero_masked(x, mask_t) for x in (prob_ratios_t, adv_t))
     adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    clipped_ratios_t = jnp.clip(prob_ratios_t, 1 - epsilon, 1 + epsilon)
-    objective = jnp.minimum(prob_ratios_t * adv_t, clipped_ratios_t * adv_t)
-    return mean_over_time(-objective, mask_t)
+    return masked_mean(clipped_surrogate(ratios_t, adv_t, epsilon), mask_t, axis=0)

@@ -1,12 +1,14 @@
-"""Targets for a policy: sampled actions with weights, and learning from them."""
+"""Policy targets: sampled actions with weights, and a loss to imitate them."""
 
-from typing import Any, Protocol
+from __future__ import annotations
+
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
 from rlax._core.arrays import of_widest_float
-from rlax._core.contracts import ContractError
+from rlax._core.errors import ContractError
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.objects import Record, record
 
@@ -14,18 +16,18 @@ Array = jax.Array
 
 
 class Distribution(Protocol):
-    """What the ops here ask of a distribution; distrax's and TFP's have it."""
+    """The interface of distributions here; distrax's and TFP's have it."""
 
     @property
-    def batch_shape(self) -> Any:
+    def batch_shape(self) -> tuple[int, ...]:
         """Shape of the independent distributions."""
         ...
 
-    def sample(self, *, seed: Any, sample_shape: Any) -> Any:
+    def sample(self, *, seed: Array, sample_shape: tuple[int, ...]) -> Array:
         """Samples `[*sample_shape, *batch_shape, *event_shape]`."""
         ...
 
-    def log_prob(self, value: Any, /) -> Any:
+    def log_prob(self, value: Array, /) -> Array:
         """Log probabilities of samples, without their event axes."""
         ...
 
@@ -44,8 +46,8 @@ class PolicyTarget(Record):
       [0.5 0.5]
     """
 
-    actions: Any
-    weights: Any
+    actions: Array
+    weights: Array
 
 
 def constant_policy_targets(
@@ -54,7 +56,7 @@ def constant_policy_targets(
     num_samples: int,
     weights_scale: float = 1.0,
 ) -> PolicyTarget:
-    """Samples actions, all of the same weight.
+    """Samples actions, all with the same weight.
 
     Args:
       distribution: Of the actions.
@@ -66,7 +68,7 @@ def constant_policy_targets(
       Targets with actions `[N, *batch, *event]` and weights `[N, *batch]`.
 
     Raises:
-      ContractError: Where num_samples is below 1.
+      ContractError: If num_samples is below 1.
 
     Example:
       >>> from types import SimpleNamespace
@@ -127,7 +129,7 @@ def sampled_policy_distillation_loss(
     Args:
       distribution: The policy that learns, of batch shape `[...]`.
       policy_targets: Actions and weights.
-      stop_target_gradients: Whether no gradient flows through the targets.
+      stop_target_gradients: Whether to stop the gradient through the targets.
 
     Returns:
       The loss, `[]`.
@@ -136,7 +138,7 @@ def sampled_policy_distillation_loss(
       Reaches the distribution's parameters; the targets unless stopped.
 
     Raises:
-      ContractError: Where the weights have not the shape of the log probabilities.
+      ContractError: If weights and log probabilities differ in shape.
 
     Example:
       >>> from types import SimpleNamespace

@@ -1,15 +1,19 @@
 """V-MPO: maximum a posteriori policy optimisation from on-policy advantages."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.all_sum import AllSum
-from rlax._core.contracts import ContractError, check, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._policies.constraints import (
     LagrangePenalty,
     check_fit,
@@ -37,10 +41,10 @@ def top_k_weights(
       axis_name: Mapped axis over which the samples are spread. Default: none.
 
     Returns:
-      Of scaled_advantages' shape; equals of the last one taken count too.
+      Of scaled_advantages' shape. Ties with the last chosen sample are chosen too.
 
     Raises:
-      ContractError: Where the fraction leaves no sample.
+      ContractError: If the fraction leaves no sample.
     """
     check(
         0 < top_k_fraction <= 1,
@@ -66,11 +70,11 @@ def top_k_weights(
 
 @shapes("advantages[...], restarting_weights[...], importance_weights[...]")
 def vmpo_compute_weights_and_temperature_loss(
-    advantages: Any,
-    restarting_weights: Any,
-    importance_weights: Any,
+    advantages: ArrayLike,
+    restarting_weights: ArrayLike,
+    importance_weights: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    projection_operator: Callable[[Any], Any],
+    projection_operator: Callable[[Array], Array],
     top_k_fraction: float,
     axis_name: str | None = None,
     use_stop_gradient: bool = True,
@@ -88,8 +92,8 @@ def vmpo_compute_weights_and_temperature_loss(
       projection_operator: Keeps η valid.
       top_k_fraction: Share of samples, the best, to learn from, in (0, 1].
       axis_name: Mapped axis over which the samples are spread. Default: none.
-      use_stop_gradient: Whether no gradient flows through importance_weights, nor out
-        of the weights.
+      use_stop_gradient: Whether to stop the gradient through importance_weights and
+        through the returned weights.
 
     Returns:
       (loss `[]`, weights `[...]`, number of samples `[]`).
@@ -99,7 +103,7 @@ def vmpo_compute_weights_and_temperature_loss(
       stopped, importance_weights too, and the weights all of these.
 
     Raises:
-      ContractError: Where top_k_fraction is out of (0, 1] or leaves no sample.
+      ContractError: If top_k_fraction is out of (0, 1] or leaves no sample.
 
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238, section 4.1.
 
@@ -112,18 +116,19 @@ def vmpo_compute_weights_and_temperature_loss(
       [0.  0.  0.5 0.5]
     """
     all_sum = AllSum(axis_name)
+    advantages, restarting_weights = known_arrays(advantages, restarting_weights)
     importance_weights = stop_gradient_if(use_stop_gradient, importance_weights)
     temperature = projection_operator(jnp.asarray(temperature_constraint.alpha))
     scaled = restarting_weights * advantages / temperature
     top_k = top_k_weights(top_k_fraction, restarting_weights, scaled, axis_name)
     used = top_k * restarting_weights
 
-    # The largest of those used: then none of their exponentials can all vanish.
+    # The largest of the used samples: then not all exponentials can vanish.
     highest = jnp.max(jnp.where(used == 0, -jnp.inf, jax.lax.stop_gradient(scaled)))
     if axis_name is not None:
         highest = jax.lax.pmax(highest, axis_name=axis_name)
     highest = jnp.where(jnp.isneginf(highest), 0, highest)
-    # Unused samples may lie above it; theirs must not overflow.
+    # Unused samples may be larger; their exponentials must not overflow.
     exponent = jnp.where(used == 0, 0, scaled - highest)
     unnormalized = used * importance_weights * jnp.exp(exponent)
     total = all_sum(unnormalized) + _TINY
@@ -140,13 +145,13 @@ def vmpo_compute_weights_and_temperature_loss(
     "importance_weights?[...]"
 )
 def vmpo_loss(
-    sample_log_probs: Any,
-    advantages: Any,
+    sample_log_probs: ArrayLike,
+    advantages: ArrayLike,
     temperature_constraint: LagrangePenalty,
-    kl_constraints: Sequence[tuple[Any, LagrangePenalty]],
-    projection_operator: Callable[[Any], Any] = at_least_tiny,
-    restarting_weights: Any = None,
-    importance_weights: Any = None,
+    kl_constraints: Sequence[tuple[ArrayLike, LagrangePenalty]],
+    projection_operator: Callable[[Array], Array] = at_least_tiny,
+    restarting_weights: ArrayLike | None = None,
+    importance_weights: ArrayLike | None = None,
     top_k_fraction: float = 0.5,
     policy_loss_weight: float = 1.0,
     temperature_loss_weight: float = 1.0,
@@ -155,7 +160,7 @@ def vmpo_loss(
     axis_name: str | None = None,
     use_stop_gradient: bool = True,
 ) -> tuple[Array, MpoOutputs]:
-    """Computes the V-MPO loss: policy, temperature and constraints in one.
+    """Computes the V-MPO loss of policy, temperature and constraints.
 
     Args:
       sample_log_probs: Log probabilities of the actions taken under the policy that
@@ -168,13 +173,13 @@ def vmpo_loss(
       restarting_weights: As there. Default: ones.
       importance_weights: As there. Default: ones.
       top_k_fraction: As there.
-      policy_loss_weight: Weight of its part, as the three after it.
-      temperature_loss_weight: Likewise.
-      kl_loss_weight: Likewise.
-      alpha_loss_weight: Likewise.
+      policy_loss_weight: Weight of the policy loss.
+      temperature_loss_weight: Weight of the temperature loss.
+      kl_loss_weight: Weight of the KL loss.
+      alpha_loss_weight: Weight of the alpha loss.
       axis_name: As there.
-      use_stop_gradient: Whether weights are constant in the policy loss, and as in
-        `compute_parametric_kl_penalty_and_dual_loss`.
+      use_stop_gradient: Whether the weights count as constant in the policy loss; also
+        passed to `compute_parametric_kl_penalty_and_dual_loss`.
 
     Returns:
       (loss of every sample `[...]`, its parts); its mean is the loss to minimise.
@@ -183,8 +188,8 @@ def vmpo_loss(
       As in `mpo_loss`, with advantages for values.
 
     Raises:
-      ContractError: Where a KL has neither one number nor the shape of the policy
-        loss; as in `vmpo_compute_weights_and_temperature_loss`.
+      ContractError: If a KL is neither one number nor of the policy loss's shape; also
+        as in `vmpo_compute_weights_and_temperature_loss`.
 
     Source: Song et al. 2019, V-MPO, arXiv 1909.12238.
 
@@ -194,6 +199,7 @@ def vmpo_loss(
       >>> print(parts.normalized_weights.round(2))
       [1. 0.]
     """
+    (advantages,) = known_arrays(advantages)
     ones = jnp.ones_like(advantages)
     temperature_loss, weights, num_samples = vmpo_compute_weights_and_temperature_loss(
         advantages,

@@ -1,4 +1,4 @@
-"""How far to look: returns of one stream, each one use of the recurrence.
+"""Returns of one stream, each one run of the recurrence.
 
-No values are chosen and no loss is formed here.
+Choosing values and forming losses is left to `_values`.
 """

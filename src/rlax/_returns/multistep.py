@@ -1,14 +1,18 @@
-"""Returns that follow the policy which acted: discounted, n-step, lambda, and GAE."""
+"""On-policy returns: discounted, n-step, lambda, and generalised advantages."""
+
+from __future__ import annotations
 
 import operator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import ContractError, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -19,15 +23,15 @@ Array = jax.Array
     + streams.CONTRACT
 )
 def lambda_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
-    lambda_: Any = 1.0,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Blends every n-step return of a trajectory, weighting longer ones by lambda.
@@ -39,8 +43,8 @@ def lambda_returns(
       discount_t: Discount per step, in [0, 1]; 0 ends the episode. `[T, ...]`.
       v_t: Value of the state at step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the returns.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -66,10 +70,10 @@ def lambda_returns(
 
 def lambda_returns_of(stream, r_t, discount_t, v_t, lambda_, stop):
     """`lambda_returns` of a stream, unchecked."""
-    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_)
+    inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_)
     r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
-    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), recurrence.last_of(v_t))
 
 
@@ -79,14 +83,14 @@ def _mix(return_next, r_t, discount_t, v_t, lambda_):
 
 @shapes("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT)
 def discounted_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Sums the discounted rewards to the end of a trajectory, and bootstraps there.
@@ -96,9 +100,9 @@ def discounted_returns(
     Args:
       r_t: Reward for arriving at step t, `[T, ...]`; further axes are batch.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
-      v_t: Values `[T, ...]`, of which the last counts (and those at cuts); or the
-        last alone, `[...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      v_t: Values `[T, ...]`, of which only the last and those at truncated steps are
+        used; or only the last, `[...]`.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: As in `lambda_returns`.
@@ -117,7 +121,7 @@ def discounted_returns(
       [2.5 3. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    v_t = jnp.broadcast_to(v_t, r_t.shape)
+    v_t = jnp.broadcast_to(v_t, jnp.shape(r_t))
     return lambda_returns_of(
         stream, r_t, discount_t, v_t, jnp.asarray(1.0), stop_target_gradients
     )
@@ -128,18 +132,18 @@ def discounted_returns(
     + streams.CONTRACT
 )
 def n_step_bootstrapped_returns(
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     n: int,
-    lambda_t: Any = 1.0,
+    lambda_t: ArrayLike = 1.0,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
 ) -> Array:
-    """Sums n discounted rewards and bootstraps; near the end, fewer.
+    """Sums n discounted rewards, or fewer near the end, and bootstraps.
 
         G[t] = r[t] + γ[t] r[t+1] + ... + γ[t] ... γ[t+n-1] v[t+n-1]
 
@@ -152,7 +156,7 @@ def n_step_bootstrapped_returns(
       v_t: Value of the state at step t, `[T, ...]`.
       n: Number of steps, at least 1; a larger n than T acts as T.
       lambda_t: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: As in `lambda_returns`.
@@ -164,7 +168,7 @@ def n_step_bootstrapped_returns(
       Reaches all inputs, unless stopped.
 
     Raises:
-      ContractError: Where n is below 1 or no whole number.
+      ContractError: If n isn't a whole number of at least 1.
 
     Source: Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018,
     chapter 7.
@@ -185,17 +189,20 @@ def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
     """`n_step_bootstrapped_returns` of a stream, unchecked."""
     if isinstance(r_t.shape[0], int):
         n = max(1, min(n, r_t.shape[0]))
-    inputs = (r_t, discount_t, stream.bootstrapped(v_t), lambda_t)
+    inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_t)
     r_t, discount_t, v_t, lambda_t = stop_gradient_if(stop, inputs)
     r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
-    discount_t, lambda_t = arrays.align(discount_t, r_t), stream.uncut(lambda_t, r_t)
+    discount_t, lambda_t = (
+        arrays.align(discount_t, r_t),
+        stream.cut_trace(lambda_t, r_t),
+    )
     term = r_t + discount_t * (1 - lambda_t) * v_t
     decay = jnp.broadcast_to(discount_t * lambda_t, r_t.shape)
     term, decay, cut = _n_fold((term, decay, stream.cut), n)  # pyright: ignore
-    # Windows that reach behind the end bootstrap from the last value.
+    # Windows that reach past the end bootstrap from the last value.
     last = jnp.broadcast_to(recurrence.last_of(v_t), (n - 1, *v_t.shape[1:]))
     ends = jnp.concatenate([v_t, last])[n - 1 :]
-    return stream.zero_padding(term + decay * recurrence.unless(cut, ends))
+    return stream.zero_padding(term + decay * recurrence.zero_where(cut, ends))
 
 
 def _n_fold(step, n):
@@ -214,13 +221,13 @@ def _n_fold(step, n):
 
 
 def _ahead(maps, steps):
-    """The maps of `steps` later; the identity behind the end."""
+    """The maps `steps` later, and the identity past the end."""
     term, decay, cut = maps
 
     def shifted(x, fill):
-        # In this order, so that a symbolic length stays what it is.
-        behind = jnp.full((steps, *x.shape[1:]), fill, x.dtype)
-        return jnp.concatenate([x, behind])[steps:]
+        # In this order a symbolic length stays the same symbol.
+        identity = jnp.full((steps, *x.shape[1:]), fill, x.dtype)
+        return jnp.concatenate([x, identity])[steps:]
 
     return (
         shifted(term, 0),
@@ -229,10 +236,10 @@ def _ahead(maps, steps):
     )
 
 
-def whole_steps(op: str, n: Any) -> int:
+def whole_steps(op: str, n: object) -> int:
     """Reads n as a Python int of at least 1."""
     try:
-        steps = operator.index(n)
+        steps = operator.index(n)  # pyright: ignore[reportArgumentType]
     except TypeError as error:
         raise ContractError(
             f"{op}: n must be a whole number known at trace time, got {n!r}; under jit "
@@ -248,15 +255,15 @@ def whole_steps(op: str, n: Any) -> int:
     "values[T+1 ...]," + streams.CONTRACT
 )
 def truncated_generalized_advantage_estimation(
-    r_t: Any,
-    discount_t: Any,
-    lambda_: Any,
-    values: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    lambda_: ArrayLike,
+    values: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates advantages by a decaying sum of TD errors, up to the end of the array.
@@ -269,11 +276,11 @@ def truncated_generalized_advantage_estimation(
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       values: Value of the state before the first step and after every step,
         `[T + 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the advantages.
+      stop_target_gradients: Whether to stop the gradient through the advantages.
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: Value of the state in which a truncated step ended, `[T, ...]`.
-        Default: values[1:], right where the array keeps that state.
+        Default: values[1:], which is right if the array holds that state.
       parallel: As in `lambda_returns`.
 
     Returns:
@@ -291,13 +298,20 @@ def truncated_generalized_advantage_estimation(
       [2.5 1. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    inputs = (r_t, discount_t, stream.bootstrapped(values[1:]), values[:-1], lambda_)
+    r_t, values = known_arrays(r_t, values)
+    inputs = (
+        r_t,
+        discount_t,
+        stream.bootstrap_values(values[1:]),
+        values[:-1],
+        lambda_,
+    )
     r_t, discount_t, v_t, v_tm1, lambda_ = stop_gradient_if(
         stop_target_gradients, inputs
     )
     r_t, discount_t, v_t, v_tm1 = stream.keep(r_t, discount_t, v_t, v_tm1)
-    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.uncut(lambda_, r_t)
+    discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     delta = r_t + discount_t * v_t - v_tm1
     trace = jnp.broadcast_to(lambda_, r_t.shape)
     inputs = (delta, discount_t, trace)
-    return stream.solve(recurrence.traced, inputs, recurrence.nothing_behind(delta))
+    return stream.solve(recurrence.trace_step, inputs, recurrence.zeros_after(delta))

@@ -1,13 +1,15 @@
-"""Returns that correct for actions of another policy."""
+"""Returns of one policy from actions of another."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns import streams
 
 Array = jax.Array
@@ -18,16 +20,16 @@ Array = jax.Array
     "c_t:positive[T-1 ...]," + streams.CONTRACT
 )
 def general_off_policy_returns_from_q_and_v(
-    q_t: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    c_t: Any,
+    q_t: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    c_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates returns of one policy from actions of another, cutting traces by c.
@@ -35,8 +37,8 @@ def general_off_policy_returns_from_q_and_v(
         G[t] = r[t] + γ[t] (v[t] - c[t] q[t] + c[t] G[t+1]),
         G[T-1] = r[T-1] + γ[T-1] v[T-1]
 
-    c is what distinguishes the algorithms: λ π(a) (tree backup), λ min(1, ρ) (Retrace),
-    λ ρ (importance sampling), λ (Q(λ)).
+    The algorithms differ in c: λ π(a) (tree backup), λ min(1, ρ) (Retrace), λ ρ
+    (importance sampling), λ (Q(λ)).
 
     Args:
       q_t: Value of the action taken at step t, `[T - 1, ...]`; further axes are batch.
@@ -44,8 +46,8 @@ def general_off_policy_returns_from_q_and_v(
       r_t: Reward for arriving at step t, `[T, ...]`.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       c_t: Trace coefficient, not negative, `[T - 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the returns.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps from v_t. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -71,14 +73,14 @@ def general_off_policy_returns_from_q_and_v(
 
 def returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop):
     """`general_off_policy_returns_from_q_and_v` of a stream, unchecked."""
-    inputs = (q_t, stream.bootstrapped(v_t), r_t, discount_t, c_t)
+    inputs = (q_t, stream.bootstrap_values(v_t), r_t, discount_t, c_t)
     q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(stop, inputs)
     # The last step has no successor: its trace coefficient is 0.
     q_t, c_t = (jnp.concatenate([x, jnp.zeros_like(v_t[-1:])]) for x in (q_t, c_t))
     r_t, discount_t, v_t, q_t, c_t = stream.keep(r_t, discount_t, v_t, q_t, c_t)
-    q_t, c_t = recurrence.unless(stream.cut, q_t), stream.uncut(c_t, r_t)
+    q_t, c_t = recurrence.zero_where(stream.cut, q_t), stream.cut_trace(c_t, r_t)
     inputs = (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t)
-    return stream.solve(_correct, inputs, recurrence.nothing_behind(v_t))
+    return stream.solve(_correct, inputs, recurrence.zeros_after(v_t))
 
 
 def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
@@ -90,17 +92,17 @@ def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
     "c_t:positive[T ...], pi_t:probs[T ... A]," + streams.CONTRACT
 )
 def general_off_policy_returns_from_action_values(
-    q_t: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    c_t: Any,
-    pi_t: Any,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    c_t: ArrayLike,
+    pi_t: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Estimates off-policy returns from the values of all actions.
@@ -115,14 +117,14 @@ def general_off_policy_returns_from_action_values(
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       c_t: Trace coefficient, not negative, `[T, ...]`; the last is not used.
       pi_t: Target policy's probabilities at step t, `[T, ..., A]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `general_off_policy_returns_from_q_and_v`.
       truncation_t: As in `general_off_policy_returns_from_q_and_v`.
       bootstrap_t: As in `general_off_policy_returns_from_q_and_v`.
       parallel: As in `general_off_policy_returns_from_q_and_v`.
 
     Returns:
-      The return at every step, `[T, ...]`; NaN reaches it from an action out of range.
+      The return at every step, `[T, ...]`; an action out of range gives NaN.
 
     Gradient:
       Reaches all inputs, unless stopped.
@@ -148,7 +150,7 @@ def returns_from_action_values_of(stream, q_t, a_t, r_t, discount_t, c_t, pi_t, 
 
 
 def retrace_coefficients(
-    pi_t: Array, mu_t: Array, a_t: Array, lambda_: Array, eps: float
+    pi_t: ArrayLike, mu_t: ArrayLike, a_t: ArrayLike, lambda_: ArrayLike, eps: float
 ) -> Array:
     """Retrace's trace coefficients, λ min(1, π(a) / (μ(a) + eps))."""
     ratio = jnp.minimum(1.0, arrays.pick(pi_t, a_t) / (mu_t + eps))
@@ -160,16 +162,16 @@ def retrace_coefficients(
     "lambda_:unit[]|[T ...]|[T], values[T+1 ...]," + streams.CONTRACT
 )
 def importance_corrected_td_errors(
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any,
-    values: Any,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike,
+    values: ArrayLike,
     stop_target_gradients: bool = False,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Sums TD errors, each weighted by the importance ratios up to it.
@@ -182,8 +184,8 @@ def importance_corrected_td_errors(
       rho_tm1: Importance ratio π(a) / μ(a) of the action before step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       values: Value before the first step and after every step, `[T + 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the bootstrapped
-        targets: then it reaches values[:-1] alone.
+      stop_target_gradients: Whether to stop the gradient through the bootstrapped
+        targets; it then reaches only values[:-1].
       mask_t: As in `lambda_returns`.
       truncation_t: As in `lambda_returns`.
       bootstrap_t: As in `truncated_generalized_advantage_estimation`.
@@ -203,13 +205,14 @@ def importance_corrected_td_errors(
       [3. 2.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    v_tm1, v_t = stream.keep(values[:-1], stream.bootstrapped(values[1:]))
+    (values,) = known_arrays(values)
+    v_tm1, v_t = stream.keep(values[:-1], stream.bootstrap_values(values[1:]))
     r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
     discount_t = arrays.align(discount_t, r_t)
     delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
-    trace = rho_tm1 * stream.uncut(lambda_, r_t)
+    trace = rho_tm1 * stream.cut_trace(lambda_, r_t)
     inputs = stop_gradient_if(stop_target_gradients, (delta, discount_t, trace))
-    errors = stream.solve(recurrence.traced, inputs, recurrence.nothing_behind(r_t))
+    errors = stream.solve(recurrence.trace_step, inputs, recurrence.zeros_after(r_t))
     if stop_target_gradients:
         return jax.lax.stop_gradient(errors + v_tm1) - v_tm1
     return errors

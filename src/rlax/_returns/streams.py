@@ -8,13 +8,18 @@ in Reinforcement Learning, arXiv 1712.00378). A terminal state needs no mark: it
 discount is 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
+from rlax._core.masks import zero_masked
+from rlax._core.types import known_arrays
 
 # The contract of the three keywords, for every op that takes them.
 CONTRACT = (
@@ -23,33 +28,32 @@ CONTRACT = (
 
 
 class Stream(NamedTuple):
-    """Which steps count, and behind which of them no trace may reach."""
+    """Which steps count, and after which of them a trace stops."""
 
     mask: jax.Array | None  # [T, ...] booleans; None: all steps
     truncation: jax.Array | None
-    bootstrap: jax.Array | None
-    cut: jax.Array | None  # y[t + 1] must not enter y[t]
+    bootstrap: ArrayLike | None
+    cut: jax.Array | None  # where y[t + 1] must not enter y[t]
     parallel: bool | None  # how to solve; None: by backend and length
 
-    def keep(self, *steps: jax.Array) -> tuple[jax.Array, ...]:
-        """The arrays with zeros in the padding, so that its NaN reach no gradient."""
+    def keep(self, *steps: ArrayLike) -> tuple[jax.Array, ...]:
+        """The arrays with 0 in the padding, so that NaN there reaches no gradient."""
         return tuple(self.zero_padding(x) for x in steps)
 
-    def zero_padding(self, x: jax.Array) -> jax.Array:
-        """x, and 0 at steps that do not belong to the stream."""
-        if self.mask is None or x.ndim == 0:
-            return x
-        return jnp.where(arrays.align(self.mask, x), x, 0)
+    def zero_padding(self, x: ArrayLike) -> jax.Array:
+        """x, with 0 in the padding."""
+        return zero_masked(x, self.mask)
 
-    def bootstrapped(self, v_t: jax.Array) -> jax.Array:
-        """v_t, and the caller's bootstrap value at truncated steps."""
+    def bootstrap_values(self, v_t: ArrayLike) -> jax.Array:
+        """v_t, with the caller's bootstrap values at truncated steps."""
+        (v_t,) = known_arrays(v_t)
         if self.truncation is None or self.bootstrap is None:
             return v_t
         truncation = arrays.align(self.truncation, v_t)
         return jnp.where(truncation, arrays.align(self.bootstrap, v_t), v_t)
 
-    def uncut(self, trace_t: jax.Array, like: jax.Array) -> jax.Array:
-        """A trace coefficient (lambda, c), and 0 where the trace is cut."""
+    def cut_trace(self, trace_t: ArrayLike, like: ArrayLike) -> jax.Array:
+        """A trace coefficient (lambda, c), with 0 where the trace is cut."""
         trace_t = arrays.align(trace_t, like)
         return trace_t if self.cut is None else jnp.where(self.cut, 0, trace_t)
 
@@ -59,7 +63,7 @@ class Stream(NamedTuple):
         inputs: tuple[jax.Array, ...],
         last: jax.Array,
     ) -> jax.Array:
-        """The recurrence over these steps, cut where they are; 0 in the padding."""
+        """Runs the recurrence over the stream, with its cuts; 0 in the padding."""
         y = recurrence.linear_recurrence(
             step, inputs, last, cut=self.cut, parallel=self.parallel
         )
@@ -67,18 +71,19 @@ class Stream(NamedTuple):
 
 
 def stream_of(
-    like: jax.Array,
-    mask_t: jax.Array | None,
-    truncation_t: jax.Array | None,
-    bootstrap_t: jax.Array | None,
+    like: ArrayLike,
+    mask_t: ArrayLike | None,
+    truncation_t: ArrayLike | None,
+    bootstrap_t: ArrayLike | None,
     parallel: bool | None = None,
 ) -> Stream:
     """The stream of arrays shaped like `like`, `[T, ...]`."""
+    (like,) = known_arrays(like)
     mask = None if mask_t is None else arrays.align(mask_t, like)
     truncation = None if truncation_t is None else arrays.align(truncation_t, like)
     cut = truncation
     if mask is not None:
-        # A step whose successor is padding is the end of its stream.
+        # A step before padding is the end of its stream.
         ends = jnp.concatenate([~mask[1:], jnp.zeros_like(mask[:1])]) | ~mask
         cut = ends if cut is None else cut | ends
     if cut is not None:

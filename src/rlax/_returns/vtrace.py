@@ -1,13 +1,17 @@
 """V-trace: importance-corrected value targets with clipped ratios."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._returns import streams
 
@@ -21,7 +25,7 @@ _CONTRACT = (
 
 
 class VTraceOutput(NamedTuple):
-    """What a V-trace actor-critic learns from.
+    """V-trace for an actor-critic.
 
     Attributes:
       errors: Corrected target minus v_tm1, `[T, ...]`.
@@ -36,19 +40,19 @@ class VTraceOutput(NamedTuple):
 
 @shapes(_CONTRACT)
 def vtrace(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes V-trace errors: corrected value targets minus v_tm1.
@@ -56,7 +60,7 @@ def vtrace(
         E[t] = ρ̂[t] (r[t] + γ[t] v[t] - v_tm1[t]) + γ[t] c[t] E[t+1]
         ρ̂ = min(clip, ρ),    c = λ min(1, ρ)
 
-    `leaky_vtrace` at alpha 1; the arguments are its.
+    Equals `leaky_vtrace` with alpha 1.
 
     Args:
       v_tm1: Value of the state before step t, `[T, ...]`; further axes are batch.
@@ -66,10 +70,10 @@ def vtrace(
       rho_tm1: Importance ratio π(a) / μ(a) of the action before step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       clip_rho_threshold: Upper limit of the ratios on the TD errors.
-      stop_target_gradients: Whether the targets pass no gradient.
-      sample_mask: Booleans, `[T, ...]`: where false, the step is passed over (its
-        error is the next step's).
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the targets.
+      sample_mask: Booleans, `[T, ...]`: false at steps to skip, whose error is that of
+        the next step.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps from v_t. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -79,10 +83,10 @@ def vtrace(
       The errors, `[T, ...]`; 0 where mask_t is false.
 
     Gradient:
-      Reaches v_tm1 alone where targets are stopped; else all inputs.
+      Reaches only v_tm1 if targets are stopped, else all inputs.
 
     Raises:
-      ContractError: Where a threshold is negative.
+      ContractError: If a threshold is negative.
 
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, equation 1.
 
@@ -100,20 +104,20 @@ def vtrace(
 
 @shapes(_CONTRACT)
 def leaky_vtrace(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    alpha_: Any = 1.0,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    alpha_: ArrayLike = 1.0,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes V-trace errors whose clipped ratios leak a share of the full ones.
@@ -145,7 +149,7 @@ def leaky_vtrace(
       As in `vtrace`.
 
     Raises:
-      ContractError: Where alpha_ is out of [0, 1], or a threshold negative.
+      ContractError: If alpha_ is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, A Self-Tuning Actor-Critic Algorithm, arXiv 2002.12928,
     section 4.2.
@@ -169,25 +173,25 @@ def leaky_vtrace(
 
 @shapes(_CONTRACT)
 def vtrace_td_error_and_advantage(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     clip_pg_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> VTraceOutput:
     """Computes V-trace errors, and the advantages for an actor-critic.
 
-    `leaky_vtrace_td_error_and_advantage` at alpha 1.
+    Equals `leaky_vtrace_td_error_and_advantage` with alpha 1.
 
     Args:
       v_tm1: As in `vtrace`.
@@ -209,11 +213,11 @@ def vtrace_td_error_and_advantage(
       A tuple (errors, pg_advantage, q_estimate), each `[T, ...]`.
 
     Gradient:
-      errors as in `vtrace`. The other two are not stopped: stop them where they serve
-      as targets, as `policy_gradient_loss` does.
+      errors as in `vtrace`. The other two aren't stopped: stop them if you use them as
+      targets, as `policy_gradient_loss` does.
 
     Raises:
-      ContractError: Where a threshold is negative.
+      ContractError: If a threshold is negative.
 
     Source: Espeholt et al. 2018, IMPALA, arXiv 1802.01561, section 4.2.
 
@@ -237,21 +241,21 @@ def vtrace_td_error_and_advantage(
 
 @shapes(_CONTRACT)
 def leaky_vtrace_td_error_and_advantage(
-    v_tm1: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    rho_tm1: Any,
-    alpha: Any = 1.0,
-    lambda_: Any = 1.0,
+    v_tm1: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    rho_tm1: ArrayLike,
+    alpha: ArrayLike = 1.0,
+    lambda_: ArrayLike = 1.0,
     clip_rho_threshold: float = 1.0,
     clip_pg_rho_threshold: float = 1.0,
     stop_target_gradients: bool = True,
-    sample_mask: Any = None,
+    sample_mask: ArrayLike | None = None,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> VTraceOutput:
     """Computes leaky V-trace errors, and the advantages for an actor-critic.
@@ -285,7 +289,7 @@ def leaky_vtrace_td_error_and_advantage(
       As in `vtrace_td_error_and_advantage`.
 
     Raises:
-      ContractError: Where alpha is out of [0, 1], or a threshold negative.
+      ContractError: If alpha is out of [0, 1], or a threshold negative.
 
     Source: Zahavy et al. 2020, arXiv 2002.12928, section 4.2.
 
@@ -307,7 +311,7 @@ def leaky_vtrace_td_error_and_advantage(
 
 
 class _Steps(NamedTuple):
-    """The steps of a stream, 0 in the padding, with a bootstrap where truncated."""
+    """The steps of a stream: 0 in the padding, bootstrap values where truncated."""
 
     v_tm1: Array
     v_t: Array
@@ -320,25 +324,25 @@ class _Steps(NamedTuple):
 class _Ratios(NamedTuple):
     """How far importance ratios are clipped."""
 
-    alpha: Any  # the share of the clipped ratios
-    td_limit: Any
-    advantage_limit: Any = 1.0
+    alpha: ArrayLike  # the share of the clipped ratios
+    td_limit: ArrayLike
+    advantage_limit: ArrayLike = 1.0
 
-    def clipped(self, rho_tm1: Array, limit: Any) -> Array:
-        """The ratios up to the limit, and a share of what is beyond."""
+    def clipped(self, rho_tm1: Array, limit: ArrayLike) -> Array:
+        """The ratios up to the limit, plus a share of the rest."""
         clipped = jnp.minimum(rho_tm1, limit)
         if isinstance(self.alpha, float | int) and self.alpha == 1:
             return clipped
-        return self.alpha * clipped + (1 - self.alpha) * rho_tm1
+        return clipped * self.alpha + rho_tm1 * (1 - self.alpha)
 
 
-def _for_steps(alpha: Any, like: Array) -> Any:
-    """A number as it is; one for each step `[T]` beside like's further axes."""
+def _for_steps(alpha: ArrayLike, like: ArrayLike) -> ArrayLike:
+    """Adds the axes of like to an alpha that differs between steps."""
     return arrays.align(jnp.asarray(alpha), like) if np.ndim(alpha) else alpha
 
 
 def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
-    v_t = stream.bootstrapped(v_t)
+    v_t = stream.bootstrap_values(v_t)
     v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
     discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
     return _Steps(v_tm1, v_t, r_t, discount_t, rho_tm1, arrays.align(lambda_, r_t))
@@ -348,9 +352,9 @@ def _errors(stream, steps, ratios, sample_mask, stop):
     v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_ = steps
     delta = ratios.clipped(rho_tm1, ratios.td_limit) * (r_t + discount_t * v_t - v_tm1)
     trace_ratios = ratios
-    if jnp.ndim(ratios.alpha):  # one for each step: not for the scan to see whole
+    if jnp.ndim(ratios.alpha):  # one for each step, which a step of the scan can't use
         rho_tm1, trace_ratios = ratios.clipped(rho_tm1, 1.0), _Ratios(0.0, 1.0)
-    inputs = (delta, discount_t, rho_tm1, stream.uncut(lambda_, r_t))
+    inputs = (delta, discount_t, rho_tm1, stream.cut_trace(lambda_, r_t))
     if sample_mask is not None:
         sampled = jnp.broadcast_to(arrays.align(sample_mask, r_t), r_t.shape)
         inputs = (jnp.where(sampled, delta, 0), *inputs[1:], sampled)
@@ -363,7 +367,7 @@ def _errors(stream, steps, ratios, sample_mask, stop):
 
     # Stopping the inputs, not the result, keeps the scan out of differentiation.
     inputs = stop_gradient_if(stop, inputs)
-    errors = stream.solve(step, inputs, recurrence.nothing_behind(r_t))
+    errors = stream.solve(step, inputs, recurrence.zeros_after(r_t))
     return jax.lax.stop_gradient(errors + v_tm1) - v_tm1 if stop else errors
 
 

@@ -1,6 +1,6 @@
-"""What to learn: TD errors and losses for state and action values.
+"""TD errors and losses of state and action values.
 
-Three questions span them: which next value (`next_value`), which representation
-(scalar, categorical, quantile, squashed), and how far to look (one step, or a return).
-Each answer is written once. No policy is learned here.
+Each combines three choices: the next value (`next_value`), the representation (scalar,
+categorical, quantile, squashed) and the horizon (one step, or a return). Each choice is
+written once. Policies are learned elsewhere, in `_policies`.
 """

@@ -1,13 +1,15 @@
 """Values as categorical distributions over fixed atoms (C51)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick_along
 from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._learning.losses import categorical_cross_entropy
 from rlax._values import next_value
 
@@ -15,7 +17,7 @@ Array = jax.Array
 
 
 @shapes("z_p[N], probs[N], z_q:rising[K]")
-def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
+def categorical_l2_project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> Array:
     """Projects a categorical distribution onto other atoms.
 
     The mass of every atom of z_p goes to the two atoms of z_q that enclose it, by the
@@ -31,7 +33,7 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
       it is a NumPy array).
 
     Raises:
-      ContractError: Where z_q is a NumPy array that does not increase.
+      ContractError: If z_q is a NumPy array that does not increase.
 
     Source: Bellemare et al. 2017, A Distributional Perspective on Reinforcement
     Learning, arXiv 1707.06887, equation 7.
@@ -43,10 +45,11 @@ def categorical_l2_project(z_p: Any, probs: Any, z_q: Any) -> Array:
     return _project(z_p, probs, z_q)
 
 
-def _project(z_p: Array, probs: Array, z_q: Array) -> Array:
+def _project(z_p: ArrayLike, probs: ArrayLike, z_q: ArrayLike) -> Array:
+    z_p, probs, z_q = known_arrays(z_p, probs, z_q)
     if z_q.shape[0] == 1:
         return jnp.sum(probs, keepdims=True) + 0 * (z_q + z_p.sum())
-    # Each atom meets two others only: finding them costs less than all pairs.
+    # Each atom touches only two others: finding them costs less than all pairs.
     gaps = jnp.diff(z_q)
     z_p = jnp.clip(z_p, z_q[0], z_q[-1])
     below = jnp.searchsorted(z_q, z_p, side="right") - 1
@@ -63,12 +66,12 @@ def _project(z_p: Array, probs: Array, z_q: Array) -> Array:
     "v_atoms_t[N], v_logits_t[N]"
 )
 def categorical_td_learning(
-    v_atoms_tm1: Any,
-    v_logits_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_atoms_t: Any,
-    v_logits_t: Any,
+    v_atoms_tm1: ArrayLike,
+    v_logits_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_atoms_t: ArrayLike,
+    v_logits_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the cross entropy of a state value distribution and its TD target.
@@ -83,7 +86,7 @@ def categorical_td_learning(
       discount_t: Discount in [0, 1], `[]`.
       v_atoms_t: Atoms at the destination, `[N]`.
       v_logits_t: Logits at the destination, `[N]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The loss, `[]`.
@@ -118,18 +121,18 @@ def _loss(atoms, logits, target_atoms, target_probs, stop):
     "q_atoms_t[N], q_logits_t[B N]"
 )
 def categorical_q_learning(
-    q_atoms_tm1: Any,
-    q_logits_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_atoms_t: Any,
-    q_logits_t: Any,
+    q_atoms_tm1: ArrayLike,
+    q_logits_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_atoms_t: ArrayLike,
+    q_logits_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the cross entropy of an action value distribution and its greedy target.
 
-    Greedy with respect to the means of q_logits_t.
+    The action is greedy with respect to the means of q_logits_t.
 
     Args:
       q_atoms_tm1: Atoms of the prediction, strictly increasing, `[K]`.
@@ -139,7 +142,7 @@ def categorical_q_learning(
       discount_t: Discount in [0, 1], `[]`.
       q_atoms_t: Atoms at the destination, `[N]`.
       q_logits_t: Logits at the destination for every action, `[A, N]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The loss, `[]`.
@@ -159,6 +162,7 @@ def categorical_q_learning(
       9.0
     """
     probs_t = jax.nn.softmax(q_logits_t)
+    (q_atoms_t,) = known_arrays(q_atoms_t)
     q_t = jnp.sum(probs_t * q_atoms_t[None], axis=-1)
     return _loss(
         q_atoms_tm1,
@@ -174,17 +178,17 @@ def categorical_q_learning(
     "q_atoms_t[N], q_logits_t[B N], q_t_selector[B]"
 )
 def categorical_double_q_learning(
-    q_atoms_tm1: Any,
-    q_logits_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_atoms_t: Any,
-    q_logits_t: Any,
-    q_t_selector: Any,
+    q_atoms_tm1: ArrayLike,
+    q_logits_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_atoms_t: ArrayLike,
+    q_logits_t: ArrayLike,
+    q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
-    """Computes the cross entropy against the action that other values select.
+    """Computes `categorical_q_learning` with an action that other values select.
 
     Args:
       q_atoms_tm1: As in `categorical_q_learning`.
@@ -198,7 +202,7 @@ def categorical_double_q_learning(
       stop_target_gradients: As in `categorical_q_learning`.
 
     Returns:
-      The loss, `[]`; NaN where q_t_selector holds one.
+      The loss, `[]`; NaN if q_t_selector contains NaN.
 
     Gradient:
       Reaches q_logits_tm1; the target's inputs too unless stopped, but never

@@ -1,22 +1,28 @@
 """The quantile regression loss: a sum over all pairs of predictions and targets.
 
-Neither it nor its derivatives keep anything of the size of those pairs.
+Neither the loss nor its derivatives store an array of all pairs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import is_host
+from rlax._core.errors import is_host
+from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
 
 
-def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Array:
+def pinball_loss(
+    src: ArrayLike, tau: ArrayLike, target: ArrayLike, huber_param: ArrayLike
+) -> Array:
     """The sum over predictions of their mean loss over targets.
 
     Args:
@@ -29,26 +35,29 @@ def pinball_loss(src: Array, tau: Array, target: Array, huber_param: Any) -> Arr
       `[]`.
     """
     dtype = jnp.result_type(src, tau, target)
+    src, tau, target = known_arrays(src, tau, target)
     src, tau, target = (arrays.fresh(x).astype(dtype) for x in (src, tau, target))
     if is_host(huber_param):
-        return _pinball(float(huber_param), src, tau, target)
-    # Known on the device alone: 0 must still mean the absolute loss.
-    huber_param = huber_param.astype(dtype)
+        return _pinball(np.asarray(huber_param).item(), src, tau, target)
+    # A JAX array: 0 must still mean the absolute loss.
+    huber_param = jnp.asarray(huber_param, dtype)
     huber = _pinball_value(huber_param, src, tau, target)
     return jnp.where(huber_param == 0, _pinball(0.0, src, tau, target), huber)
 
 
-# Of the pairs of predictions and targets, how many rows to sum in one step on a CPU.
+# Rows of pairs to sum in one step on a CPU.
 _UNROLL = 8
 
 
-def _sum_pairs(terms: Callable[..., tuple[Array, ...]], rows: Any, columns: Any) -> Any:
+def _sum_pairs(
+    terms: Callable[..., tuple[Array, ...]], rows: ArrayTree, columns: ArrayTree
+) -> ArrayTree:
     """The sums of terms(row, columns) over all rows, elementwise in the columns."""
     if jax.default_backend() != "cpu":
         across = jax.vmap(terms, in_axes=(0, None))(rows, columns)
         return jax.tree.map(lambda x: jnp.sum(x, axis=0), across)
-    # A CPU compiler fuses no such reduction: it would write out every pair. A loop over
-    # the rows keeps to the columns, in single precision at least.
+    # On a CPU the compiler doesn't fuse this reduction, and would store every pair. A
+    # loop over the rows stores the columns alone, in at least single precision.
     first = jax.tree.map(lambda x: x[0], rows)
     start = jax.tree.map(
         lambda x: jnp.zeros(x.shape, arrays.at_least_single(x.dtype)),

@@ -1,19 +1,22 @@
-"""Rewards for changing what is seen, or what a network represents of it."""
+"""Rewards for changing pixels, or the features of a network."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import ContractError, check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_choice, check_range
+from rlax._core.types import known_arrays
 from rlax._values import sequences
 
 Array = jax.Array
 
 
 @shapes("observations:number[T+1 ... H W C]")
-def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
+def pixel_control_rewards(observations: ArrayLike, cell_size: int) -> Array:
     """Averages the absolute change between frames over square cells.
 
     Args:
@@ -24,7 +27,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
       `[T, ..., H / cell_size, W / cell_size]`.
 
     Raises:
-      ContractError: Where cell_size does not divide H and W.
+      ContractError: If cell_size does not divide H and W.
 
     Source: Jaderberg et al. 2017, Reinforcement Learning with Unsupervised Auxiliary
     Tasks, arXiv 1611.05397.
@@ -34,6 +37,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
       >>> print(rlax.pixel_control_rewards(frames, cell_size=2))
       [[[4.]]]
     """
+    (observations,) = known_arrays(observations)
     *lead, height, width, channels = observations.shape
     if cell_size < 1 or height % cell_size or width % cell_size:
         raise ContractError(
@@ -57,7 +61,7 @@ def pixel_control_rewards(observations: Any, cell_size: int) -> Array:
 
 @shapes("features[T+1 ... D]")
 def feature_control_rewards(
-    features: Any,
+    features: ArrayLike,
     cumulant_type: str = "absolute_change",
     discount: float | None = None,
 ) -> Array:
@@ -74,7 +78,7 @@ def feature_control_rewards(
       `[T, ..., D]`.
 
     Raises:
-      ContractError: Where cumulant_type is none of these, or `potential` comes without
+      ContractError: If cumulant_type is none of these, or `potential` comes without
         a discount.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.
@@ -84,27 +88,26 @@ def feature_control_rewards(
       [[ 2.]
        [-1.]]
     """
-    before, after = features[:-1], features[1:]
-    if cumulant_type == "feature":
-        return after
-    if cumulant_type == "absolute_change":
-        return jnp.abs(after - before)
-    if cumulant_type == "increase":
-        return after - before
-    if cumulant_type == "decrease":
-        return before - after
+    op = "feature_control_rewards"
+    check_choice(op, "cumulant_type", cumulant_type, _CUMULANTS)
     if cumulant_type == "potential":
         if discount is None:
             raise ContractError(
-                "feature_control_rewards: cumulant_type 'potential' needs a discount; "
-                "pass discount=0.99."
+                f"{op}: cumulant_type 'potential' needs a discount; pass discount=0.99."
             )
-        check_range("feature_control_rewards", "discount", discount, 0, 1)
-        return discount * after - before
-    raise ContractError(
-        "feature_control_rewards: cumulant_type must be 'feature', 'absolute_change', "
-        f"'increase', 'decrease' or 'potential', got {cumulant_type!r}."
-    )
+        check_range(op, "discount", discount, 0, 1)
+    (features,) = known_arrays(features)
+    return _CUMULANTS[cumulant_type](features[:-1], features[1:], discount)
+
+
+# Of the features before and after a step.
+_CUMULANTS = {
+    "feature": lambda before, after, _: after,
+    "absolute_change": lambda before, after, _: jnp.abs(after - before),
+    "increase": lambda before, after, _: after - before,
+    "decrease": lambda before, after, _: before - after,
+    "potential": lambda before, after, discount: discount * after - before,
+}
 
 
 @shapes(
@@ -113,20 +116,20 @@ def feature_control_rewards(
     "mask_t?:mask[T ...]|[T]|[T ... Y X], truncation_t?:mask[T ...]|[T]|[T ... Y X]"
 )
 def pixel_control_loss(
-    observations: Any,
-    actions: Any,
-    action_values: Any,
-    discount_factor: Any,
+    observations: ArrayLike,
+    actions: ArrayLike,
+    action_values: ArrayLike,
+    discount_factor: ArrayLike,
     cell_size: int,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the squared errors of the action values of every cell.
 
-    Each cell is a stream of its own with its pixel control reward: ½ δ², δ the error of
-    Q(λ) with λ = 1.
+    Each cell is a separate stream with its own pixel control reward; its loss is ½ δ²,
+    with δ the error of Q(λ) at λ = 1.
 
     Args:
       observations: Frames, `[T + 1, ..., H, W, C]`; axes between are batch.
@@ -135,7 +138,7 @@ def pixel_control_loss(
         and X the cells along H and W.
       discount_factor: In [0, 1]: one number, `[T]`, or `[T, ...]`; 0 ends the episode.
       cell_size: Side of a cell in pixels; divides H and W.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short, `[T, ...]` or `[T]`.
       parallel: Whether to compute all steps at once. Default: by backend and length.
 
@@ -146,7 +149,7 @@ def pixel_control_loss(
       Reaches action_values[:-1]; the targets are stopped.
 
     Raises:
-      ContractError: Where action_values do not fit the cells, or discount_factor is
+      ContractError: If action_values do not fit the cells, or discount_factor is
         neither one number nor one for each step.
 
     Source: Jaderberg et al. 2017, arXiv 1611.05397.
@@ -159,6 +162,7 @@ def pixel_control_loss(
         [0.  0. ]]]
     """
     check_range("pixel_control_loss", "discount_factor", discount_factor, 0, 1)
+    actions, action_values = known_arrays(actions, action_values)
     rewards = pixel_control_rewards(observations, cell_size)
     if action_values.shape[1:-1] != rewards.shape[1:]:
         raise ContractError(
@@ -174,9 +178,7 @@ def pixel_control_loss(
             f"{list(discount.shape)}."
         )
 
-    def over_cells(x: Any) -> Any:
-        if x is None:
-            return None
+    def over_cells(x: ArrayLike) -> Array:
         return jnp.broadcast_to(arrays.align(jnp.asarray(x), rewards), rewards.shape)
 
     errors = sequences.q_lambda(
@@ -186,8 +188,8 @@ def pixel_control_loss(
         over_cells(discount),
         action_values[1:],
         1.0,
-        mask_t=over_cells(mask_t),
-        truncation_t=over_cells(truncation_t),
+        mask_t=None if mask_t is None else over_cells(mask_t),
+        truncation_t=None if truncation_t is None else over_cells(truncation_t),
         parallel=parallel,
     )
     return 0.5 * jnp.square(errors)

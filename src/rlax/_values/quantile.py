@@ -1,12 +1,14 @@
 """Values as sets of quantiles (QR-DQN)."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick_along
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._values import next_value
 from rlax._values.pinball import pinball_loss
@@ -16,13 +18,13 @@ Array = jax.Array
 
 @shapes("dist_src[N], tau_src:unit[N], dist_target[M]")
 def quantile_regression_loss(
-    dist_src: Any,
-    tau_src: Any,
-    dist_target: Any,
+    dist_src: ArrayLike,
+    tau_src: ArrayLike,
+    dist_target: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:
-    """Computes the (Huber) quantile regression loss of samples against others.
+    """Computes the (Huber) quantile regression loss of quantiles against samples.
 
         Σ_i mean_j |τ[i] - 1{δ < 0}| L(δ),    δ = target[j] - src[i]
 
@@ -33,8 +35,8 @@ def quantile_regression_loss(
       tau_src: Their levels in [0, 1], `[N]`.
       dist_target: Samples of the target, `[M]`.
       huber_param: Where the Huber loss turns linear, not negative.
-      stop_target_gradients: Kept for the signature; without effect, as in the
-        reference: stop dist_target's gradient before the call, as the losses below do.
+      stop_target_gradients: Has no effect, as in the reference. Stop dist_target's
+        gradient before the call, as the losses below do.
 
     Returns:
       The loss, `[]`.
@@ -43,7 +45,7 @@ def quantile_regression_loss(
       Reaches dist_src, tau_src and dist_target.
 
     Raises:
-      ContractError: Where huber_param is negative.
+      ContractError: If huber_param is negative.
 
     Source: Dabney et al. 2018, Distributional Reinforcement Learning with Quantile
     Regression, arXiv 1710.10044, equation 10.
@@ -62,13 +64,13 @@ def quantile_regression_loss(
     "dist_q_t[M A], probs_a_t:probs[A]"
 )
 def quantile_expected_sarsa(
-    dist_q_tm1: Any,
-    tau_q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    dist_q_t: Any,
-    probs_a_t: Any,
+    dist_q_tm1: ArrayLike,
+    tau_q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    dist_q_t: ArrayLike,
+    probs_a_t: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -85,7 +87,7 @@ def quantile_expected_sarsa(
       dist_q_t: Samples of the values at the destination, `[M, A]`.
       probs_a_t: Action probabilities at the destination, `[A]`.
       huber_param: As in `quantile_regression_loss`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The loss, `[]`.
@@ -94,7 +96,7 @@ def quantile_expected_sarsa(
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
     Raises:
-      ContractError: Where huber_param is negative.
+      ContractError: If huber_param is negative.
 
     Source: Dabney et al. 2018, arXiv 1710.10044.
 
@@ -119,13 +121,13 @@ def quantile_expected_sarsa(
     "dist_q_t_selector[L B], dist_q_t[M B]"
 )
 def quantile_q_learning(
-    dist_q_tm1: Any,
-    tau_q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    dist_q_t_selector: Any,
-    dist_q_t: Any,
+    dist_q_tm1: ArrayLike,
+    tau_q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    dist_q_t_selector: ArrayLike,
+    dist_q_t: ArrayLike,
     huber_param: float = 0.0,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -143,16 +145,16 @@ def quantile_q_learning(
         or the online network's for double Q-learning.
       dist_q_t: Samples of the values that evaluate, `[M, A]`.
       huber_param: As in `quantile_regression_loss`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
-      The loss, `[]`; NaN where dist_q_t_selector holds one.
+      The loss, `[]`; NaN if dist_q_t_selector contains NaN.
 
     Gradient:
       Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
     Raises:
-      ContractError: Where huber_param is negative.
+      ContractError: If huber_param is negative.
 
     Source: Dabney et al. 2018, arXiv 1710.10044, algorithm 1.
 

@@ -1,11 +1,13 @@
 """One-step TD errors of scalar values; `vmap` them for a batch."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._values import next_value
 from rlax._values.td_error import one_step_error
 
@@ -14,10 +16,10 @@ Array = jax.Array
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], v_t[]")
 def td_learning(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of a state value.
@@ -29,7 +31,7 @@ def td_learning(
       r_t: Reward for the transition, `[]`.
       discount_t: Discount in [0, 1]; 0 where the destination is terminal, `[]`.
       v_t: Value of the destination, `[]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The TD error, `[]`.
@@ -48,12 +50,12 @@ def td_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], a_t:index(A)[]")
 def sarsa(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    a_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against the action taken next.
@@ -67,7 +69,7 @@ def sarsa(
       discount_t: Discount in [0, 1], `[]`.
       q_t: Action values of the destination, `[A]`.
       a_t: Action taken there, in 0 .. A - 1, `[]`.
-      stop_target_gradients: Whether no gradient flows through the target.
+      stop_target_gradients: Whether to stop the gradient through the target.
 
     Returns:
       The TD error, `[]`.
@@ -89,12 +91,12 @@ def sarsa(
     "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A], probs_a_t:probs[A]"
 )
 def expected_sarsa(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    probs_a_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    probs_a_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against a policy's expectation.
@@ -129,11 +131,11 @@ def expected_sarsa(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
 def q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against the greedy action.
@@ -170,12 +172,12 @@ def q_learning(
     "q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[],q_t_value[A], q_t_selector[A]"
 )
 def double_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t_value: Any,
-    q_t_selector: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t_value: ArrayLike,
+    q_t_selector: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error against an action that other values select.
@@ -192,7 +194,7 @@ def double_q_learning(
       stop_target_gradients: As in `sarsa`.
 
     Returns:
-      The TD error, `[]`; NaN where q_t_selector holds one.
+      The TD error, `[]`; NaN if q_t_selector contains NaN.
 
     Gradient:
       Reaches q_tm1; r_t, discount_t and q_t_value too unless stopped.
@@ -211,11 +213,11 @@ def double_q_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], q_t[A]")
 def persistent_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     action_gap_scale: float,
     stop_target_gradients: bool = True,
 ) -> Array:
@@ -239,7 +241,7 @@ def persistent_q_learning(
       Reaches q_tm1; the target's inputs too unless stopped.
 
     Raises:
-      ContractError: Where action_gap_scale is out of [0, 1].
+      ContractError: If action_gap_scale is out of [0, 1].
 
     Source: Bellemare et al. 2016, Increasing the Action Gap, arXiv 1512.04860.
 
@@ -256,11 +258,11 @@ def persistent_q_learning(
 
 @shapes("q_tm1[A], a_tm1:index(A)[], r_t[], discount_t:unit[], v_t[]")
 def qv_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of action values against a separate state value.
@@ -293,10 +295,10 @@ def qv_learning(
 
 @shapes("v_tm1[], r_t[], discount_t:unit[], q_t[A]")
 def qv_max(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
     stop_target_gradients: bool = True,
 ) -> Array:
     """Computes the TD error of a state value against the greedy action value.

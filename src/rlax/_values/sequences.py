@@ -1,12 +1,15 @@
 """TD errors of whole sequences: lambda versions and Retrace."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
+from rlax._core.ratios import finite_exp
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
 from rlax._values.td_error import sequence_error
@@ -19,16 +22,16 @@ Array = jax.Array
     "lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def td_lambda(
-    v_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    v_t: Any,
-    lambda_: Any,
+    v_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of state values against lambda returns.
@@ -41,8 +44,8 @@ def td_lambda(
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       v_t: Value of the state at step t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
-      mask_t: True at steps of the stream, `[T, ...]` or `[T]`. Default: all.
+      stop_target_gradients: Whether to stop the gradient through the returns.
+      mask_t: True at valid steps, `[T, ...]` or `[T]`. Default: all.
       truncation_t: True where an episode was cut short: the trace stops there and
         bootstraps. Default: nowhere.
       bootstrap_t: Value to bootstrap with at truncated steps. Default: v_t.
@@ -73,18 +76,18 @@ def td_lambda(
     "q_t[T ... A], a_t:index(A)[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def sarsa_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    a_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    a_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against returns of the actions taken.
@@ -93,7 +96,7 @@ def sarsa_lambda(
 
     Args:
       q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       r_t: As in `td_lambda`.
       discount_t: As in `td_lambda`.
       q_t: Action values at step t, `[T, ..., A]`.
@@ -132,25 +135,25 @@ def sarsa_lambda(
     "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def q_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against greedy lambda returns.
 
         G[t] - q_tm1[t, a_tm1[t]],    G = lambda_returns(r, γ, max_a q_t[a], λ)
 
-    `transformed_q_lambda` with the identity pair. Peng's version: traces are not cut
-    at exploratory actions; for Watkins' version set lambda_ to 0 there.
+    Equals `transformed_q_lambda` with the identity pair. This is Peng's version, which
+    doesn't cut traces at exploratory actions; for Watkins', set lambda_ to 0 there.
 
     Args:
       q_tm1: As in `sarsa_lambda`.
@@ -192,27 +195,27 @@ def q_lambda(
     "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def retrace(
-    q_tm1: Any,
-    q_t: Any,
-    a_tm1: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    pi_t: Any,
-    mu_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    a_tm1: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    pi_t: ArrayLike,
+    mu_t: ArrayLike,
+    lambda_: ArrayLike,
     eps: float = 1e-8,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes the TD errors of action values against Retrace returns.
 
     Off-policy returns with trace coefficients c = λ min(1, π(a) / (μ(a) + eps)).
-    `transformed_retrace` with the identity pair.
+    Equals `transformed_retrace` with the identity pair.
 
     Args:
       q_tm1: Action values before step t, `[T, ..., A]`; axes between are batch.
@@ -225,7 +228,7 @@ def retrace(
       mu_t: Behaviour policy's probability of a_t, `[T, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
       eps: Added to mu_t before the division.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
       bootstrap_t: As in `td_lambda`.
@@ -238,7 +241,7 @@ def retrace(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Munos et al. 2016, Safe and Efficient Off-Policy Reinforcement Learning,
     arXiv 1606.02647.
@@ -266,18 +269,18 @@ def retrace(
     "log_rhos[T-1 ...], lambda_:share[]|[T-1 ...]|[T-1]," + streams.CONTRACT
 )
 def retrace_continuous(
-    q_tm1: Any,
-    q_t: Any,
-    v_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    log_rhos: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    v_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    log_rhos: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
     """Computes Retrace errors for continuous actions.
@@ -293,7 +296,7 @@ def retrace_continuous(
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       log_rhos: log π(a) - log μ(a) of the action at step t, `[T - 1, ...]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T - 1]` or `[T - 1, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
       bootstrap_t: As in `td_lambda`.
@@ -313,7 +316,7 @@ def retrace_continuous(
       [0.5 0. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    c_t = jnp.minimum(1.0, jnp.exp(log_rhos)) * arrays.align(lambda_, log_rhos)
+    c_t = jnp.minimum(1.0, finite_exp(log_rhos)) * arrays.align(lambda_, log_rhos)
     returns = off_policy.returns_of(
         stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients
     )

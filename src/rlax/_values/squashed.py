@@ -1,22 +1,26 @@
-"""Returns and TD errors of values that a network holds in a transformed space.
+"""Returns and TD errors of values that a network predicts in a transformed space.
 
     target = tx(return(r, γ, tx⁻¹(v)))
 
-Source of all: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; van
+Sources: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593; van
 Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
 """
+
+from __future__ import annotations
 
 import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, ParamSpec
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import check_range, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import check_range
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
 from rlax._values.td_error import sequence_error
@@ -25,30 +29,40 @@ from rlax._values.transforms import IDENTITY_PAIR, TxPair
 Array = jax.Array
 
 
+P = ParamSpec("P")
+
+
 def _transformed(
-    returns: Callable[..., Array], name: str, *values: str, example: str
-) -> Callable[..., Array]:
-    """The same returns with a TxPair first, and the named arguments transformed."""
+    returns: Callable[P, Array], name: str, *values: str, example: str
+) -> Callable[Concatenate[TxPair, P], Array]:
+    """The returns with a TxPair as first argument, and the named values transformed."""
     signature = inspect.signature(returns)
 
     @functools.wraps(returns)
-    def wrapped(tx_pair: TxPair, *args: Any, **kwargs: Any) -> Array:
+    def wrapped(tx_pair: TxPair, *args: P.args, **kwargs: P.kwargs) -> Array:
         bound = signature.bind(*args, **kwargs)
         for value in values:
             if bound.arguments.get(value) is not None:
                 bound.arguments[value] = tx_pair.apply_inv(bound.arguments[value])
         return tx_pair.apply(returns(*bound.args, **bound.kwargs))
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    pair = inspect.Parameter("tx_pair", kind, annotation="TxPair")
+    shown = signature.replace(parameters=[pair, *signature.parameters.values()])
+    wrapped.__signature__ = shown  # type: ignore[attr-defined]
     wrapped.__name__ = wrapped.__qualname__ = name
-    wrapped.__doc__ = f"""Computes `{returns.__name__}` of values kept transformed.
+    explained = "".join(
+        f"      {argument}: As in `{returns.__name__}`"
+        f"{', transformed' if argument in values else ''}.\n"
+        for argument in signature.parameters
+    )
+    wrapped.__doc__ = f"""Computes `{returns.__name__}` of transformed values.
 
         tx(G(..., tx⁻¹({values[0]}), ...))
 
     Args:
-      tx_pair: The transform and its inverse; comes before all others.
-      *args: As in `{returns.__name__}`.
-      **kwargs: As in `{returns.__name__}`.
-
+      tx_pair: The transform and its inverse.
+{explained}
     Returns:
       As `{returns.__name__}`, transformed.
 
@@ -106,30 +120,30 @@ transformed_general_off_policy_returns_from_action_values = _transformed(
     "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_q_lambda(
-    q_tm1: Any,
-    a_tm1: Any,
-    r_t: Any,
-    discount_t: Any,
-    q_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    q_t: ArrayLike,
+    lambda_: ArrayLike,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
-    """Computes `q_lambda` errors of values that are kept transformed.
+    """Computes `q_lambda` errors of transformed values.
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       r_t: Reward for arriving at step t, `[T, ...]`.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       q_t: Transformed action values at step t, `[T, ..., A]`.
       lambda_: Mixing parameter in [0, 1]: one number, `[T]` or `[T, ...]`.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       tx_pair: The transform of the values.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
@@ -168,25 +182,25 @@ def transformed_q_lambda(
     "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_retrace(
-    q_tm1: Any,
-    q_t: Any,
-    a_tm1: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
-    pi_t: Any,
-    mu_t: Any,
-    lambda_: Any,
+    q_tm1: ArrayLike,
+    q_t: ArrayLike,
+    a_tm1: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    pi_t: ArrayLike,
+    mu_t: ArrayLike,
+    lambda_: ArrayLike,
     eps: float = 1e-8,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
     parallel: bool | None = None,
 ) -> Array:
-    """Computes `retrace` errors of values that are kept transformed.
+    """Computes `retrace` errors of transformed values.
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
@@ -213,7 +227,7 @@ def transformed_retrace(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Munos et al. 2016, arXiv 1606.02647.
 
@@ -246,21 +260,21 @@ def transformed_retrace(
     "r_t[T ...], discount_t:unit[T ...]|[T]," + streams.CONTRACT
 )
 def transformed_n_step_q_learning(
-    q_tm1: Any,
-    a_tm1: Any,
-    target_q_t: Any,
-    a_t: Any,
-    r_t: Any,
-    discount_t: Any,
+    q_tm1: ArrayLike,
+    a_tm1: ArrayLike,
+    target_q_t: ArrayLike,
+    a_t: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
     n: int,
     stop_target_gradients: bool = True,
     tx_pair: TxPair = IDENTITY_PAIR,
     *,
-    mask_t: Any = None,
-    truncation_t: Any = None,
-    bootstrap_t: Any = None,
+    mask_t: ArrayLike | None = None,
+    truncation_t: ArrayLike | None = None,
+    bootstrap_t: ArrayLike | None = None,
 ) -> Array:
-    """Computes n-step TD errors of action values that are kept transformed.
+    """Computes n-step TD errors of transformed action values.
 
         tx(G[t]) - q_tm1[t, a_tm1[t]],    G the n-step return of tx⁻¹(target_q_t[a_t])
 
@@ -268,13 +282,13 @@ def transformed_n_step_q_learning(
 
     Args:
       q_tm1: Transformed action values before step t, `[T, ..., A]`.
-      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; NaN under jit elsewhere.
+      a_tm1: Action taken there, in 0 .. A - 1, `[T, ...]`; others give NaN under jit.
       target_q_t: Transformed action values at step t, `[T, ..., A]`.
       a_t: Action to bootstrap from, in 0 .. A - 1, `[T, ...]`.
       r_t: Reward for arriving at step t, `[T, ...]`.
       discount_t: Discount per step, in [0, 1], `[T, ...]`.
       n: Number of steps, at least 1.
-      stop_target_gradients: Whether no gradient flows through the returns.
+      stop_target_gradients: Whether to stop the gradient through the returns.
       tx_pair: The transform of the values.
       mask_t: As in `td_lambda`.
       truncation_t: As in `td_lambda`.
@@ -287,7 +301,7 @@ def transformed_n_step_q_learning(
       Reaches q_tm1; all inputs unless stopped.
 
     Raises:
-      ContractError: Where n is below 1 or no whole number.
+      ContractError: If n isn't a whole number of at least 1.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning (R2D2).
@@ -310,7 +324,7 @@ def transformed_n_step_q_learning(
 
 
 def _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel=None):
-    """The stream, with its bootstrap values on the scale of the rewards."""
+    """The stream, with bootstrap values on the scale of the rewards."""
     if bootstrap_t is not None:
         bootstrap_t = tx_pair.apply_inv(bootstrap_t)
     return streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)

@@ -1,29 +1,35 @@
-"""The one TD error: a target, through which a gradient may flow, minus a prediction."""
+"""The TD error: target minus prediction, with the target's gradient stopped or not."""
+
+from __future__ import annotations
 
 import jax
+from jax.typing import ArrayLike
 
 from rlax._core.gradients import stop_gradient_if
+from rlax._core.types import known_arrays
 from rlax._returns.streams import Stream
 
 
-def td_error(target: jax.Array, prediction: jax.Array, stop: bool) -> jax.Array:
-    """`target - prediction`; no gradient through the target if `stop`."""
+def td_error(target: ArrayLike, prediction: ArrayLike, stop: bool) -> jax.Array:
+    """`target - prediction`, with the target's gradient stopped if `stop`."""
+    target, prediction = known_arrays(target, prediction)
     return stop_gradient_if(stop, target) - prediction
 
 
 def one_step_error(
-    prediction: jax.Array,
-    r_t: jax.Array,
-    discount_t: jax.Array,
-    v_t: jax.Array,
+    prediction: ArrayLike,
+    r_t: ArrayLike,
+    discount_t: ArrayLike,
+    v_t: ArrayLike,
     stop: bool,
 ) -> jax.Array:
     """`r + γ v - prediction`."""
+    r_t, discount_t, v_t = known_arrays(r_t, discount_t, v_t)
     return td_error(r_t + discount_t * v_t, prediction, stop)
 
 
 def sequence_error(
-    stream: Stream, returns: jax.Array, prediction: jax.Array, stop: bool
+    stream: Stream, returns: ArrayLike, prediction: ArrayLike, stop: bool
 ) -> jax.Array:
     """The errors of a stream, whose returns are 0 in the padding; 0 there too."""
     return td_error(returns, stream.zero_padding(prediction), stop)

@@ -1,31 +1,36 @@
-"""Elementwise value transforms, and the pairs of one and its inverse."""
+"""Elementwise value transforms, and pairs of a transform and its inverse."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
-from rlax._core.contracts import ContractError, check_range, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_range, is_host
+from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
 
 
 @shapes("x:number[...]")
-def identity(x: Any) -> Array:
+def identity(x: ArrayLike) -> Array:
     """Returns x.
 
     Example:
       >>> print(rlax.identity([1.0, -2.0]))
       [ 1. -2.]
     """
-    return x
+    return known_arrays(x)[0]
 
 
 @shapes("x[...]")
-def sigmoid(x: Any) -> Array:
+def sigmoid(x: ArrayLike) -> Array:
     """1 / (1 + e^-x): from the real line to (0, 1).
 
     Example:
@@ -36,7 +41,7 @@ def sigmoid(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def logit(x: Any) -> Array:
+def logit(x: ArrayLike) -> Array:
     """log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1].
 
     Example:
@@ -47,7 +52,7 @@ def logit(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_logp1(x: Any) -> Array:
+def signed_logp1(x: ArrayLike) -> Array:
     """sign(x) log(1 + |x|).
 
     Example:
@@ -58,7 +63,7 @@ def signed_logp1(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_expm1(x: Any) -> Array:
+def signed_expm1(x: ArrayLike) -> Array:
     """sign(x) (e^|x| - 1), the inverse of signed_logp1.
 
     Example:
@@ -69,18 +74,18 @@ def signed_expm1(x: Any) -> Array:
 
 
 @shapes("x[...]")
-def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
+def signed_hyperbolic(x: ArrayLike, eps: float = 1e-3) -> Array:
     """sign(x) (√(|x| + 1) - 1) + eps x.
 
     Args:
       x: `[...]`.
-      eps: Slope that is left far from 0, above 0 for an invertible transform.
+      eps: Slope far from 0; above 0 for an invertible transform.
 
     Returns:
       `[...]`.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Pohlen et al. 2018, Observe and Look Further, arXiv 1805.11593.
 
@@ -93,7 +98,7 @@ def signed_hyperbolic(x: Any, eps: float = 1e-3) -> Array:
 
 
 @shapes("x[...]")
-def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
+def signed_parabolic(x: ArrayLike, eps: float = 1e-3) -> Array:
     """The inverse of signed_hyperbolic with the same eps.
 
     Args:
@@ -104,7 +109,7 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
       `[...]`.
 
     Raises:
-      ContractError: Where eps is negative.
+      ContractError: If eps is negative.
 
     Source: Pohlen et al. 2018, arXiv 1805.11593.
 
@@ -113,26 +118,27 @@ def signed_parabolic(x: Any, eps: float = 1e-3) -> Array:
       [-3.  0.  3.]
     """
     check_range("signed_parabolic", "eps", eps, 0, jnp.inf)
-    # The difference of nearly equal numbers leaves nothing in half precision.
+    (x,) = known_arrays(x)
+    # In half precision the difference of nearly equal numbers loses every digit.
     size = jnp.abs(x).astype(at_least_single(x.dtype))
     root = jnp.sqrt(1 + 4 * eps * (eps + 1 + size)) / 2 / eps - 1 / 2 / eps
     return jnp.sign(x) * (jnp.square(root) - 1).astype(x.dtype)
 
 
 @shapes("x[...]")
-def hyperbolic_sin(x: Any) -> Array:
+def hyperbolic_sin(x: ArrayLike) -> Array:
     """sinh(x)."""
     return jnp.sinh(x)
 
 
 @shapes("x[...]")
-def hyperbolic_arcsin(x: Any) -> Array:
+def hyperbolic_arcsin(x: ArrayLike) -> Array:
     """arcsinh(x), the inverse of hyperbolic_sin."""
     return jnp.arcsinh(x)
 
 
 @shapes("x[...]")
-def power(x: Any, p: float) -> Array:
+def power(x: ArrayLike, p: float) -> Array:
     """sign(x) ((|x| / √p + 1)^p - 1) / √p: a signed power with slope 1 at 0.
 
     Args:
@@ -143,7 +149,7 @@ def power(x: Any, p: float) -> Array:
       `[...]`.
 
     Raises:
-      ContractError: Where p is not above 0.
+      ContractError: If p is not above 0.
 
     Example:
       >>> print(rlax.power([-3.0, 0.0, 3.0], 1.0))
@@ -159,8 +165,8 @@ class TxPair(NamedTuple):
     """A transform of values and its inverse.
 
     Attributes:
-      apply: From values to what a network learns.
-      apply_inv: And back.
+      apply: From values to what a network predicts.
+      apply_inv: From there to values.
 
     Example:
       >>> pair = rlax.TxPair(jnp.sqrt, jnp.square)
@@ -168,15 +174,15 @@ class TxPair(NamedTuple):
       3.0 9.0
     """
 
-    apply: Callable[[Any], Any]
-    apply_inv: Callable[[Any], Any]
+    apply: Callable[[ArrayLike], Array]
+    apply_inv: Callable[[ArrayLike], Array]
 
 
 IDENTITY_PAIR = TxPair(identity, identity)
 SIGNED_LOGP1_PAIR = TxPair(signed_logp1, signed_expm1)
 SIGNED_HYPERBOLIC_PAIR = TxPair(signed_hyperbolic, signed_parabolic)
 HYPERBOLIC_SIN_PAIR = TxPair(hyperbolic_arcsin, hyperbolic_sin)
-# From a discount to the length of its horizon, in logarithms.
+# From a discount to the logarithm of its horizon.
 DISCOUNT_TRANSFORM_PAIR = TxPair(
     lambda x: -jnp.log(1 - jnp.asarray(x)), lambda x: 1 - jnp.exp(-jnp.asarray(x))
 )
@@ -197,12 +203,12 @@ def compose_tx(*tx_list: TxPair) -> TxPair:
       (1, 9)
     """
 
-    def apply_fn(x: Any) -> Any:
+    def apply_fn(x: ArrayTree) -> ArrayTree:
         for tx in tx_list:
             x = tx.apply(x)
         return x
 
-    def apply_inv_fn(x: Any) -> Any:
+    def apply_inv_fn(x: ArrayTree) -> ArrayTree:
         for tx in reversed(tx_list):
             x = tx.apply_inv(x)
         return x

@@ -1,21 +1,24 @@
-"""Scalars as a distribution over bins, with weight on the two that enclose them."""
+"""Scalars as distributions over bins, with weight on the two bins around them."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from rlax._core.contracts import ContractError, is_host, shapes
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, is_host
+from rlax._core.types import known_arrays
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
 
-# What the reference adds to the width of evenly spaced bins.
+# The reference adds this to the width of evenly spaced bins.
 _SLACK = 1e-5
 
 
-def _check_bins(op: str, min_value: Any, max_value: Any, num_bins: Any) -> None:
+def _check_bins(op: str, min_value: float, max_value: float, num_bins: int) -> None:
     if num_bins < 2:
         raise ContractError(f"{op}: num_bins must be at least 2, got {num_bins}.")
     if np.size(min_value) != 1 or np.size(max_value) != 1:
@@ -45,9 +48,9 @@ def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array
 
 @shapes("scalar:real[...]")
 def transform_to_2hot(
-    scalar: Any, min_value: float, max_value: float, num_bins: int
+    scalar: ArrayLike, min_value: float, max_value: float, num_bins: int
 ) -> Array:
-    """Spreads a scalar over the two of evenly spaced bins that enclose it.
+    """Spreads a scalar over the two evenly spaced bins around it.
 
     Args:
       scalar: `[...]`; clipped to [min_value, max_value].
@@ -59,7 +62,7 @@ def transform_to_2hot(
       Probabilities, `[..., num_bins]`; NaN for NaN.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, Mastering Atari, Go, Chess and Shogi by Planning
     with a Learned Model, arXiv 1911.08265, appendix F.
@@ -77,7 +80,7 @@ def transform_to_2hot(
 
 @shapes("probs:real[...]")
 def transform_from_2hot(
-    probs: Any, min_value: float, max_value: float, num_bins: int
+    probs: ArrayLike, min_value: float, max_value: float, num_bins: int
 ) -> Array:
     """Computes the mean of a distribution over evenly spaced bins.
 
@@ -91,7 +94,7 @@ def transform_from_2hot(
       `[...]`; `[1]` where probs has one axis.
 
     Raises:
-      ContractError: Where num_bins is below 2 or not the size of the last axis, or
+      ContractError: If num_bins is below 2 or not the size of the last axis, or
         min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
@@ -101,6 +104,7 @@ def transform_from_2hot(
       [0.5]
     """
     _check_bins("transform_from_2hot", min_value, max_value, num_bins)
+    (probs,) = known_arrays(probs)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
     return _mean("transform_from_2hot", probs, bins)
 
@@ -130,7 +134,7 @@ def muzero_pair(
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
 
@@ -141,17 +145,17 @@ def muzero_pair(
     """
     _check_bins("muzero_pair", min_value, max_value, num_bins)
 
-    def apply(scalar: Any) -> Array:
+    def apply(scalar: ArrayLike) -> Array:
         return transform_to_2hot(tx.apply(scalar), min_value, max_value, num_bins)
 
-    def apply_inv(probs: Any) -> Array:
+    def apply_inv(probs: ArrayLike) -> Array:
         return tx.apply_inv(transform_from_2hot(probs, min_value, max_value, num_bins))
 
     return TxPair(apply, apply_inv)
 
 
 def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
-    """The pair of two-hot encoding alone.
+    """The pair of two-hot encoding, without a transform.
 
     Args:
       min_value: The lowest bin.
@@ -162,7 +166,7 @@ def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
       A pair from scalars `[...]` to probabilities `[..., num_bins]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Source: Schrittwieser et al. 2020, arXiv 1911.08265, appendix F.
 
@@ -177,7 +181,7 @@ def twohot_pair(min_value: float, max_value: float, num_bins: int) -> TxPair:
 def unbiased_transform_pair(
     min_value: float, max_value: float, num_bins: int, tx: TxPair
 ) -> TxPair:
-    """The two-hot pair whose bins are evenly spaced in the transformed space only.
+    """The two-hot pair with bins that are evenly spaced in a transformed space.
 
     The encoding is linear in the scalar, so its mean is unbiased, which the mean of a
     transformed scalar is not.
@@ -193,7 +197,7 @@ def unbiased_transform_pair(
       as `[1]`.
 
     Raises:
-      ContractError: Where num_bins is below 2, or min_value not below max_value.
+      ContractError: If num_bins is below 2, or min_value not below max_value.
 
     Example:
       >>> pair = rlax.unbiased_transform_pair(-2.0, 2.0, 9, rlax.SIGNED_LOGP1_PAIR)
@@ -202,12 +206,13 @@ def unbiased_transform_pair(
     """
     _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
 
-    def bins_of(dtype: Any) -> Array:
+    def bins_of(dtype: np.dtype) -> Array:
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
         return tx.apply_inv(bins).astype(dtype)
 
     @shapes("scalar:real[...]", "unbiased_transform_pair().apply")
-    def apply(scalar: Any) -> Array:
+    def apply(scalar: ArrayLike) -> Array:
+        (scalar,) = known_arrays(scalar)
         bins = bins_of(scalar.dtype)
         scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
         above = jnp.searchsorted(bins, scalar, side="left")
@@ -217,7 +222,8 @@ def unbiased_transform_pair(
         return _two_hot(scalar, bins, position, 0.0)
 
     @shapes("probs:real[...]", "unbiased_transform_pair().apply_inv")
-    def apply_inv(probs: Any) -> Array:
+    def apply_inv(probs: ArrayLike) -> Array:
+        (probs,) = known_arrays(probs)
         bins = bins_of(probs.dtype)
         return _mean("unbiased_transform_pair().apply_inv", probs, bins)
 

@@ -247,7 +247,7 @@ def test_shared_inside():
     ):
         assert copied == tied and hash(copied) == hash(tied)
         assert list(init(copied, X)[0]) == ["linear"]
-        # What is inside a copy is its own.
+        # A copy has its own blueprints inside.
         assert len(init(lambda x, c=copied: c(tied(x)), X)[0]) == 2
     # Copied together, what was shared stays shared.
     pair = copy.deepcopy([layer, tied])

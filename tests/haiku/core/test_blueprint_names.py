@@ -97,7 +97,7 @@ def run(body, x, tools):
 
 
 def _where():
-    """The frame: the names of a stack's layers are of one of their own."""
+    """The names of a stack's layers belong to an inner frame."""
     return frames.get()[-1]
 
 
@@ -126,7 +126,7 @@ def test_one_blueprint_has_one_path_that_is_its_own(body):
     for who in range(4):
         for frame in {frame for w, frame, _ in log if w == who}:
             assert len({p for w, f, p in log if (w, f) == (who, frame)}) == 1
-    # And `apply` asks for the same.
+    # And `apply` uses the same.
     jax.eval_shape(net.apply, params, None, X)
 
 

@@ -37,7 +37,7 @@ def test_creators_run_outermost_first_and_only_at_init():
     assert log == []
 
 
-def test_context():
+def test_the_context_describes_the_parameter():
     seen = []
 
     def getter(next_getter, value, context):
@@ -63,7 +63,7 @@ def test_context():
 @pytest.mark.parametrize(
     ("params", "state"), [(True, False), (False, True), (True, True)]
 )
-def test_what_a_getter_is_asked_for(params, state):
+def test_a_getter_is_called_for_parameters_or_state(params, state):
     def double(next_getter, value, context):
         return next_getter(value) * 2
 
@@ -102,7 +102,7 @@ def test_next_may_be_called_any_number_of_times():
     assert (net.apply(params, None)[1] == 7).all()
 
 
-def test_creators_of_state_and_setters():
+def test_creators_and_setters_of_state():
     def ones(next_creator, shape, dtype, init, context):
         return next_creator(shape, dtype, jnp.ones)
 
@@ -132,7 +132,7 @@ def test_creators_of_state_and_setters():
     )
 
 
-def test_do_not_store():
+def test_do_not_store_keeps_a_value_out():
     def keep_out(*args):
         return hk.DO_NOT_STORE
 
@@ -158,7 +158,7 @@ def test_do_not_store():
     assert not hasattr(hk.DO_NOT_STORE, "nothing")
 
 
-def test_original_init_that_was_not_given_says_so():
+def test_a_missing_initialiser_is_an_error():
     def call_it(next_getter, value, context):
         return context.original_init((), jnp.float32)
 
@@ -166,7 +166,7 @@ def test_original_init_that_was_not_given_says_so():
         with hk.custom_getter(call_it):
             hk.get_parameter("w", ())
 
-    with pytest.raises(ValueError, match="without an initialiser"):
+    with pytest.raises(ValueError, match="has no initialiser"):
         hk.transform(f).apply({"~": {"w": jnp.ones(())}}, None)
 
 
@@ -192,7 +192,7 @@ def test_interceptors_stand_around_each_other():
     assert hk.transform(f).apply({}, None, 3) == 10
 
 
-def test_interceptor_context_and_arguments():
+def test_an_interceptor_gets_context_and_arguments():
     seen = []
 
     class Base(hk.Module):
@@ -224,7 +224,7 @@ def test_interceptor_context_and_arguments():
     assert ("Derived", "Base", "__call__", 1, {"scale": 3}) in seen
 
 
-def test_interceptor_may_leave_the_method_out():
+def test_an_interceptor_may_skip_the_method():
     def skip(next_f, args, kwargs, context):
         return None if context.method_name == "__call__" else next_f(*args, **kwargs)
 

@@ -192,7 +192,7 @@ def verdict(around, initialising, effect, with_before, jitted, and_then=True):
     def f(x):
         if with_before:
             before(effect)
-        # A function of its own: JAX remembers one that it has traced.
+        # A new function each time: JAX remembers those it has traced.
         out = around(lambda x: effect(x))(x)
         if effect is noise and and_then:
             noise(x)

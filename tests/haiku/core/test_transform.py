@@ -20,7 +20,7 @@ def counting(x):
     return x * w, n
 
 
-def test_seed_program():
+def test_a_whole_program_runs():
     # The reference's first example, word for word.
     def softmax_cross_entropy(logits, labels):
         one_hot = hk.one_hot(labels, logits.shape[-1])
@@ -63,7 +63,7 @@ def test_state_goes_in_and_out():
         assert (n, state) == (i, {"~": {"n": i + 1}})
 
 
-def test_plain_dicts_in_creation_order():
+def test_parameters_are_plain_dicts_in_creation_order():
     net = hk.transform_with_state(
         lambda x: hk.BatchNorm(True, True, 0.9)(hk.Linear(3)(x), True)
     )
@@ -84,7 +84,7 @@ def test_inputs_are_not_changed():
     assert out["~"]["n"] == 6
 
 
-def test_values_seen_from_inside():
+def test_functions_read_their_values_inside_a_run():
     seen = []
 
     def look():
@@ -130,13 +130,13 @@ def test_other_arrays_are_parameters_too():
     assert shapes.shape == expected.shape
 
 
-def test_new_state_at_apply():
+def test_apply_may_make_new_state():
     net = hk.transform_with_state(lambda: hk.set_state("s", 1))
     assert net.apply({}, {}, None) == (None, {"~": {"s": 1}})
     assert net.apply(None, None, None) == (None, {"~": {"s": 1}})
 
 
-def test_with_empty_state_and_without_state():
+def test_state_is_added_to_and_removed_from_signatures():
     net = hk.with_empty_state(hk.transform(lambda x: hk.Linear(3)(x)))
     params, state = net.init(KEY, X)
     out, state = net.apply(params, state, None, X)
@@ -147,7 +147,7 @@ def test_with_empty_state_and_without_state():
     assert jnp.array_equal(back.apply(back.init(KEY, X), None, X), out)
 
 
-def test_without_apply_rng():
+def test_without_apply_rng_takes_no_key():
     net = hk.without_apply_rng(hk.transform(lambda x, y=0: hk.Linear(3)(x) + y))
     params = net.init(KEY, X)
     expected = net.apply(params, X, y=1)
@@ -159,7 +159,7 @@ def test_without_apply_rng():
     assert stateful.apply(params=params, state=state, x=X)[1] == {"~": {"n": 1}}
 
 
-def test_signatures():
+def test_signatures_show_the_functions_arguments():
     def f(x, *, scale: float = 2) -> float:
         return x * scale
 
@@ -190,7 +190,7 @@ def test_signatures():
     assert builtin.apply({}, None, 1, 2) == 1
 
 
-def test_running_init():
+def test_running_init_is_true_in_init_alone():
     net = hk.transform(lambda: seen.append(hk.running_init()))
     seen = []
     net.init(None)
@@ -198,7 +198,7 @@ def test_running_init():
     assert seen == [True, False]
 
 
-def test_transformed_methods_and_nesting():
+def test_methods_and_nested_functions_transform():
     class Agent:
         def __init__(self):
             self.net = hk.transform(self.forward)
@@ -215,7 +215,7 @@ def test_transformed_methods_and_nesting():
     assert agent.net.apply(params, None, X).shape == (2, 3)
 
 
-def test_multi_transform():
+def test_multi_transform_shares_parameters():
     def f():
         encoder, decoder = hk.Linear(2, name="encoder"), hk.Linear(4, name="decoder")
 
@@ -236,7 +236,7 @@ def test_multi_transform():
     assert jnp.array_equal(without.apply["encode"](params, X), code)
 
 
-def test_multi_transform_with_state():
+def test_multi_transform_shares_state():
     def f():
         def count():
             n = hk.get_state("n", (), jnp.int32, init=jnp.zeros)
@@ -258,7 +258,7 @@ def test_multi_transform_with_state():
 
 
 @pytest.mark.parametrize("make_key", [jax.random.PRNGKey, jax.random.key])
-def test_under_jax_transformations(make_key):
+def test_init_and_apply_go_through_jax_transformations(make_key):
     net = hk.transform(
         lambda x: jax.nn.relu(hk.Linear(3)(x)) * jax.random.uniform(hk.next_rng_key())
     )

@@ -1,4 +1,4 @@
-"""Flax modules inside Haiku functions, and Haiku functions inside Flax modules."""
+"""Flax modules inside Haiku functions, and Haiku functions as Flax modules."""
 
 import subprocess
 import sys
@@ -40,10 +40,10 @@ class FlaxCounter(nn.Module):
         return value
 
 
-# Haiku in Flax.
+# ---- Haiku in Flax ------------------------------------------------------------------
 
 
-def test_a_transformed_function():
+def test_a_transformed_function_becomes_a_flax_module():
     f = hk.transform(
         lambda x: hk.nets.MLP([4, 2])(x) + hk.get_parameter("a", [], init=jnp.ones)
     )
@@ -64,7 +64,7 @@ def test_a_transformed_function():
     np.testing.assert_array_equal(module.apply(variables, X), f.apply(params, None, X))
 
 
-def test_the_key_is_the_one_flax_gives():
+def test_init_uses_the_key_that_flax_provides():
     class Exfiltrate(nn.Module):
         def __call__(self):
             return self.make_rng("params")
@@ -77,20 +77,20 @@ def test_the_key_is_the_one_flax_gives():
     )
 
 
-def test_state():
+def test_state_is_a_flax_collection():
     module = interop.Module.create(Counter)
     variables = module.init(KEY)
     assert variables == {"state": {"counter": {"count": 0}}}
     for i in range(3):
         out, variables = module.apply(variables, mutable=["state"])
         assert out == i and variables == {"state": {"counter": {"count": i + 1}}}
-    # What isn't written needs no mutable collection.
+    # Without a write, no collection has to be mutable.
     assert module.apply(variables, step=False) == 3
     with pytest.raises(flax.errors.ModifyScopeVariableError):
         module.apply(variables)
 
 
-def test_inside_a_flax_module_and_jit():
+def test_it_works_inside_a_flax_module_and_jit():
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -107,7 +107,7 @@ def test_inside_a_flax_module_and_jit():
     )
 
 
-def test_keys_at_apply():
+def test_apply_uses_the_key_named_apply():
     f = hk.transform(lambda: hk.maybe_next_rng_key())
     module = interop.Module(f)
     assert module.apply({}) is None
@@ -125,15 +125,15 @@ def test_keys_at_apply():
 @pytest.mark.parametrize(
     "other", [5, hk.multi_transform(lambda: (lambda: 1, lambda: 2))]
 )
-def test_not_transformed(other):
+def test_other_values_than_transformed_functions_raise(other):
     with pytest.raises(TypeError, match="Module takes what hk.transform"):
         interop.Module(other).init(KEY)
 
 
-# Flax in Haiku.
+# ---- Flax in Haiku ------------------------------------------------------------------
 
 
-def test_lift():
+def test_lift_keeps_parameters_under_its_name():
     def f(x):
         return interop.lift(nn.Dense(2), name="dense")(x), hk.Linear(3)(x)
 
@@ -150,7 +150,7 @@ def test_lift():
     np.testing.assert_array_equal(f.apply(params, None, X)[0], np.full([3, 2], 4.0))
 
 
-def test_lift_nested_and_inside_a_module():
+def test_lift_works_nested_and_inside_a_module():
     class Child(nn.Module):
         @nn.compact
         def __call__(self):
@@ -187,7 +187,7 @@ def test_lifted_state_follows_flax():
         assert out == theirs and state == {"c/state/~": dict(variables["state"])}
 
 
-def test_batch_norm():
+def test_statistics_of_a_flax_batch_norm_become_state():
     f = hk.transform_with_state(
         lambda x: interop.lift(nn.BatchNorm(use_running_average=False), name="bn")(x)
     )
@@ -199,7 +199,7 @@ def test_batch_norm():
     )
 
 
-def test_called_twice_it_shares():
+def test_two_calls_share_parameters():
     def f(x):
         dense = interop.lift(nn.Dense(4), name="d")
         return dense(dense(x))
@@ -210,7 +210,7 @@ def test_called_twice_it_shares():
     assert f.apply(params, None, X).shape == (3, 4)
 
 
-def test_names_are_numbered_and_unused_ones_make_nothing():
+def test_names_are_numbered_and_unused_modules_make_nothing():
     def f(x):
         interop.lift(nn.Dense(1), name="unused")
         return [interop.lift(nn.Dense(n), name="d")(x) for n in (2, 3)]
@@ -221,7 +221,7 @@ def test_names_are_numbered_and_unused_ones_make_nothing():
     assert len(params) == 2
 
 
-def test_keys_and_methods():
+def test_a_call_may_name_keys_and_a_method():
     class Net(nn.Module):
         def setup(self):
             self.dense = nn.Dense(2)
@@ -276,14 +276,14 @@ def test_partitioned_parameters_are_unboxed():
     np.testing.assert_array_equal(f.apply(params, None, X), np.full([3, 2], 4.0))
 
 
-def test_lift_takes_flax_modules_inside_a_transform():
+def test_lift_needs_a_flax_module_inside_a_transform():
     with pytest.raises(TypeError, match="module of flax.linen, got Counter"):
         hk.transform_with_state(lambda: interop.lift(Counter(), name="c")).init(KEY)
     with pytest.raises(ValueError, match="hk.transform"):
         interop.lift(nn.Dense(2), name="d")
 
 
-# Collections.
+# ---- Collections --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -295,16 +295,16 @@ def test_lift_takes_flax_modules_inside_a_transform():
         (flax.core.freeze({"a": {"w": 1, "b": {}}}), {"a": {"w": 1}}),
     ],
 )
-def test_flatten(nested, flat):
+def test_flatten_joins_the_levels_to_paths(nested, flat):
     assert interop.flatten_flax_to_haiku(nested) == flat
 
 
-def test_flatten_takes_a_collection():
+def test_flatten_needs_a_collection():
     with pytest.raises(TypeError, match="collection of Flax variables.*int: 5"):
         interop.flatten_flax_to_haiku(5)
 
 
-# Flax is imported when it is used.
+# ---- Flax is imported on first use --------------------------------------------------
 
 
 def in_new_python(code):
@@ -313,7 +313,7 @@ def in_new_python(code):
     ).stdout
 
 
-def test_flax_is_imported_late():
+def test_flax_is_imported_on_first_use():
     out = in_new_python(
         "import sys, haiku as hk\n"
         "assert 'flax' in dir(hk.experimental)\n"
@@ -324,7 +324,7 @@ def test_flax_is_imported_late():
     assert out.split() == ["False", "True"]
 
 
-def test_only_flax_is_late():
+def test_other_attributes_raise():
     assert "flax" in dir(hk.experimental)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         hk.experimental.nonsense  # noqa: B018

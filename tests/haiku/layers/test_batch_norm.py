@@ -1,7 +1,10 @@
+"""BatchNorm on one device."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from definitions import normalise
 
 import haiku as hk
 
@@ -16,10 +19,6 @@ def batch_norm(**options):
     )
 
 
-def normalised(x, axes, eps=1e-5):
-    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
-
-
 def test_training_normalises_the_batch_and_averages_over_calls():
     net = batch_norm()
     params, state = net.init(None, X, True)
@@ -31,7 +30,7 @@ def test_training_normalises_the_batch_and_averages_over_calls():
         "batch_norm": {"scale": 2 * jnp.ones([1, 1, 4]), "offset": jnp.ones([1, 1, 4])}
     }
     out, state = net.apply(params, state, None, X, True)
-    np.testing.assert_allclose(out, 2 * normalised(X, (0, 1)) + 1, atol=1e-4)
+    np.testing.assert_allclose(out, 2 * normalise(X, (0, 1)) + 1, atol=1e-4)
     _, state = net.apply(params, state, None, 3 * X, True)
     mean = X.mean((0, 1))
     average = state["batch_norm/~/mean_ema"]["average"][0, 0]
@@ -43,11 +42,11 @@ def test_training_normalises_the_batch_and_averages_over_calls():
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
-def test_local_statistics_outside_of_training_leave_the_averages():
+def test_local_statistics_outside_training_leave_the_averages():
     net = batch_norm()
     params, state = net.init(None, X, True)
     out, after = net.apply(params, state, None, X, False, test_local_stats=True)
-    np.testing.assert_allclose(out, normalised(X, (0, 1)), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, (0, 1)), atol=1e-4)
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
@@ -55,7 +54,7 @@ def test_is_training_may_be_an_array():
     net = batch_norm()
     params, state = net.init(None, X, jnp.array(True))
     out, _ = net.apply(params, state, None, X, np.bool_(True))
-    np.testing.assert_allclose(out, normalised(X, (0, 1)), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, (0, 1)), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +71,15 @@ def test_is_training_may_be_an_array():
         (0, (0,), (1, 3, 4)),
     ],
 )
-def test_axis(axis, axes, shape):
+def test_axis_chooses_the_statistics_and_the_shape_of_parameters(axis, axes, shape):
     net = batch_norm(axis=axis)
     params, state = net.init(None, X, True)
     assert params["batch_norm"]["scale"].shape == shape
     out, _ = net.apply(params, state, None, X, True)
-    np.testing.assert_allclose(out, normalised(X, axes), atol=1e-4)
+    np.testing.assert_allclose(out, normalise(X, axes), atol=1e-4)
 
 
-def test_averages_in_float32_do_not_promote_half_precision():
+def test_float32_averages_keep_outputs_in_half_precision():
     net = batch_norm()
     params, state = net.init(None, X, True)
     half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
@@ -103,6 +102,70 @@ def test_vectors_and_scalars_count_as_one_example():
         np.testing.assert_array_equal(out, np.zeros_like(x))
 
 
+def test_averages_are_missing_until_init_has_trained():
+    net = hk.transform_with_state(
+        lambda x, is_training: hk.BatchNorm(True, True, 0.9)(x, is_training)
+    )
+    with pytest.raises(
+        ValueError, match="No value for 'average' in 'batch_norm/~/mean"
+    ):
+        net.init(None, X, False)
+    with pytest.raises(ValueError, match=r"Run `init` with is_training=True"):
+        net.apply(*net.init(None, X, True)[:1], {}, None, X, False)
+
+
+def test_averages_continue_after_an_empty_batch():
+    net = hk.transform_with_state(lambda x: hk.BatchNorm(True, True, 0.9)(x, True))
+    params, state = net.init(None, X[:0])
+    _, state = net.apply(params, state, None, X[:0])
+    _, after = net.apply(params, state, None, X)
+    _, alone = net.apply(*net.init(None, X), None, X)
+    assert jax.tree.structure(after) == jax.tree.structure(alone)
+    for name in ("batch_norm/~/mean_ema", "batch_norm/~/var_ema"):
+        np.testing.assert_allclose(after[name]["counter"], 1)
+        np.testing.assert_allclose(after[name]["average"], alone[name]["average"], 1e-5)
+
+
+@pytest.mark.parametrize("mean", [0, 1e3, 1e5])
+def test_the_variance_is_exact_far_from_zero(mean):
+    net = batch_norm(decay_rate=0.9)
+    x = np.random.RandomState(0).randn(8, 3, 5) * np.arange(1, 6) + 4
+    x = (np.round(16 * x) / 16 % 8 + mean).astype(np.float32)
+    params, state = net.init(None, x, True)
+    out, state = net.apply(params, state, None, x, True)
+    exact = x.astype(np.float64)
+    variance = exact.var((0, 1))
+    found = state["batch_norm/~/var_ema"]["average"][0, 0]
+    np.testing.assert_allclose(found, variance, rtol=1e-4)
+    want = (exact - exact.mean((0, 1))) / np.sqrt(variance + 1e-5)
+    # The mean itself has only the digits of a float32.
+    np.testing.assert_allclose(out, want, atol=1e-5 + 1e-7 * mean)
+
+
+def test_second_derivatives_are_those_of_the_equation():
+    net = batch_norm(decay_rate=0.9)
+    x = jnp.asarray(np.random.RandomState(2).randn(4, 1, 5).astype(np.float32))
+
+    _, state = net.init(None, x, True)
+    scale = jnp.asarray([1, 2, -1, 0.5, 3]).reshape(1, 1, 5)
+    params = {"batch_norm": {"scale": scale, "offset": scale / 2}}
+
+    def ours(x):
+        return jnp.sum(net.apply(params, state, None, x, True)[0] ** 3)
+
+    def by_hand(x):
+        p = params["batch_norm"]
+        scale = p["scale"] / jnp.sqrt(jnp.var(x, (0, 1)) + 1e-5)
+        return jnp.sum(((x - x.mean((0, 1))) * scale + p["offset"]) ** 3)
+
+    weights = jnp.arange(20.0).reshape(x.shape)
+
+    def product(f):  # The Hessian times `weights`.
+        return jax.jit(jax.grad(lambda x: jnp.sum(weights * jax.grad(f)(x))))(x)
+
+    np.testing.assert_allclose(product(ours), product(by_hand), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -122,6 +185,6 @@ def test_vectors_and_scalars_count_as_one_example():
         ),
     ],
 )
-def test_errors(call, message):
+def test_wrong_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         run(call)()

@@ -9,7 +9,7 @@ X = np.random.RandomState(0).randn(2, 5, 6, 3).astype(np.float32)
 
 
 def windows(x, size, step, padding, fill):
-    """All [size, size] windows over the two middle axes, `fill` where padded."""
+    """All [size, size] windows over the two middle axes, padded with `fill`."""
     if padding == "SAME":
         extra = [max((-(-n // step) - 1) * step + size - n, 0) for n in x.shape[1:3]]
         pads = [(e // 2, e - e // 2) for e in extra]
@@ -20,7 +20,7 @@ def windows(x, size, step, padding, fill):
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("size", "step"), [(2, 2), (3, 1), (2, 3)])
-def test_pools_are_their_definitions(padding, size, step):
+def test_pooling_follows_its_definition(padding, size, step):
     most = windows(X, size, step, padding, -np.inf).max((-1, -2))
     np.testing.assert_array_equal(hk.max_pool(X, size, step, padding), most)
     mean = np.nanmean(windows(X, size, step, padding, np.nan), (-1, -2))
@@ -38,7 +38,7 @@ def test_pools_are_their_definitions(padding, size, step):
         ((1, 2, 3, 1), -1, (2, 4, 4, 3)),
     ],
 )
-def test_which_axes_a_window_covers(size, channel_axis, shape):
+def test_sizes_apply_to_the_right_axes(size, channel_axis, shape):
     assert hk.max_pool(X, size, 1, "VALID", channel_axis).shape == shape
     module = hk.testing.transform_and_run(
         lambda: hk.MaxPool(size, 1, "VALID", channel_axis)(X)
@@ -52,18 +52,18 @@ def test_which_axes_a_window_covers(size, channel_axis, shape):
     assert module().shape == X.shape
 
 
-def test_without_spatial_axes_nothing_is_pooled():
+def test_an_input_without_spatial_axes_stays_unchanged():
     np.testing.assert_array_equal(hk.max_pool(X[0, 0], 2, 1, "VALID"), X[0, 0])
 
 
-def test_whole_numbers():
+def test_integers_are_pooled_exactly():
     x = np.arange(12, dtype=np.int32).reshape(1, 3, 4, 1) - 20
     assert hk.max_pool(x, 2, 1, "VALID").dtype == jnp.int32
-    assert hk.max_pool(x, 2, 1, "SAME")[0, 0, 0, 0] == -15  # not the zero of padding
+    assert hk.max_pool(x, 2, 1, "SAME")[0, 0, 0, 0] == -15  # padding isn't zero
     assert hk.avg_pool(x, 2, 1, "VALID")[0, 0, 0, 0] == -17.5
 
 
-def test_gradients_are_shared_by_the_window():
+def test_a_window_shares_the_gradient():
     grad = jax.grad(lambda x: hk.avg_pool(x, 2, 2, "VALID").sum())(
         jnp.ones([1, 4, 4, 1])
     )
@@ -80,6 +80,6 @@ def test_gradients_are_shared_by_the_window():
         ((2, (1, 1, 2, 2, 1), "VALID"), "strides .* more sizes"),
     ],
 )
-def test_errors(pool, arguments, message):
+def test_wrong_arguments_raise(pool, arguments, message):
     with pytest.raises(ValueError, match=message):
         pool(X, *arguments)

@@ -1,3 +1,5 @@
+"""MLP."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def test_dropout_comes_before_the_activation():
     np.testing.assert_allclose(out, want, rtol=1e-5)
 
 
-def test_reverse_goes_back_to_the_inputs():
+def test_reverse_maps_outputs_to_inputs():
     def f(x):
         mlp = hk.nets.MLP([6, 5], jnp.ones, activation=jnp.tanh, activate_final=True)
         mlp(x)
@@ -62,7 +64,7 @@ def test_reverse_goes_back_to_the_inputs():
     assert run(f)(X).shape == X.shape
 
 
-def test_without_layers():
+def test_an_mlp_without_layers_is_the_identity():
     def f():
         mlp = hk.nets.MLP([])
         assert mlp.output_size is None
@@ -80,6 +82,6 @@ def test_without_layers():
         (lambda: hk.nets.MLP([1]).reverse(), "until it has been called"),
     ],
 )
-def test_errors(call, message):
+def test_wrong_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         run(call)()

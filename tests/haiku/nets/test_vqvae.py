@@ -1,3 +1,5 @@
+"""Vector quantisers."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_each_vector_has_its_nearest(name):
+def test_each_input_gets_its_nearest_vector(name):
     def f():
         quantizer = MAKERS[name]()
         out = quantizer(X, is_training=False)
@@ -40,7 +42,7 @@ def test_each_vector_has_its_nearest(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_gradient_passes_through(name):
+def test_the_gradient_passes_straight_through(name):
     net = hk.transform_with_state(lambda x: MAKERS[name]()(x, False)["quantize"])
     params, state = net.init(KEY, X)
     weights = np.random.RandomState(1).randn(*X.shape)
@@ -49,7 +51,7 @@ def test_gradient_passes_through(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_empty_batch(name):
+def test_an_empty_batch_stays_empty(name):
     out = run(lambda: MAKERS[name]()(jnp.zeros([0, 5, 4]), False)["quantize"])()
     assert out.shape == (0, 5, 4)
 
@@ -97,14 +99,14 @@ def test_replicas_share_statistics(name):
         (lambda: hk.nets.VectorQuantizerEMA(4, 6, 0.5, 1.5), r"\[0, 1\], got 1.5"),
     ],
 )
-def test_errors(call, message):
+def test_wrong_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         run(call)()
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_gradient_of_the_loss(name):
-    """The commitment draws the inputs, the codebook's term the vectors, each alone."""
+def test_each_term_of_the_loss_has_its_own_gradient(name):
+    """The commitment term moves only inputs, the codebook term only vectors."""
     net = hk.transform_with_state(lambda x: MAKERS[name]()(x, False))
     params, state = net.init(KEY, X)
     out, _ = net.apply(params, state, None, X)

@@ -121,7 +121,7 @@ def test_every_kind_of_model_has_an_outline(kind):
         "blueprint": lambda: outline(blueprint, params),
         "bound": lambda: outline(hk.bind(blueprint).to(params)),
         "transformed": lambda: outline(net, params),
-        "packed": lambda: outline(net, hk.experimental.pack(params)),
+        "packed": lambda: outline(net, hk.data_structures.pack(params)),
     }[kind]()(X)
     assert found.param_count == 1180
     assert found.parts[0].parts[0].params["w"].values.std > 0

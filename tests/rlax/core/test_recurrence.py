@@ -33,7 +33,7 @@ def inputs(shape, seed=0):
 @pytest.mark.parametrize("parallel", [False, True])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 @pytest.mark.parametrize("has_cut", [False, True])
-def test_equals_the_loop(parallel, shape, has_cut):
+def test_solution_equals_the_loop(parallel, shape, has_cut):
     term, decay, last, cut = inputs(shape)
     cut = cut if has_cut else None
     y = recurrence.linear_recurrence(
@@ -48,7 +48,7 @@ def test_equals_the_loop(parallel, shape, has_cut):
 
 @pytest.mark.parametrize("has_cut", [False, True])
 def test_both_ways_have_the_same_derivatives(has_cut):
-    """First in reverse and forward mode, and second."""
+    """First derivatives in reverse and forward mode, and second ones."""
     term, decay, last, cut = map(jnp.asarray, inputs((2,)))
     cut = cut if has_cut else None
 
@@ -74,7 +74,7 @@ def test_both_ways_have_the_same_derivatives(has_cut):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
 
 
-def test_some_inputs_without_tangents():
+def test_inputs_without_tangents_leave_the_gradient_as_it_is():
     term, decay, last, _ = map(jnp.asarray, inputs(()))
 
     def f(term):
@@ -100,7 +100,7 @@ def test_one_number_serves_all_steps():
         np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
 
 
-def test_chooses_by_backend_and_length(monkeypatch):
+def test_parallel_form_is_chosen_by_backend_and_length(monkeypatch):
     runs = recurrence.runs_in_parallel
     assert runs(10**6, None) is False
     assert runs(1, True) is True
@@ -110,8 +110,8 @@ def test_chooses_by_backend_and_length(monkeypatch):
     assert runs(10**6, False) is False
 
 
-def test_work_in_parallel_has_logarithmic_depth():
-    """The associative scan lowers to no loop."""
+def test_parallel_form_has_no_loop():
+    """So its depth is logarithmic."""
     term, decay, last, _ = map(jnp.asarray, inputs(()))
     text = {
         p: str(

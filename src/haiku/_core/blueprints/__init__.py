@@ -1,1 +1,1 @@
-"""Modules described outside of a run, built where they are first used."""
+"""Modules described outside of a run and built where they are first used."""

@@ -1,4 +1,4 @@
-"""Blueprint: a module that is described anywhere, and built where it is first used."""
+"""Blueprint: a module described anywhere, and built where it is first used."""
 
 import inspect
 from collections.abc import Callable
@@ -23,24 +23,24 @@ P = ParamSpec("P")
 
 
 class Blueprint(Description, Generic[M]):
-    """A module that is yet to be built: its class and arguments.
+    """A module that isn't built yet: its class and arguments.
 
-    It can be made anywhere, outside of `hk.transform` too. Inside a transformed
+    It can be made anywhere, also outside of `hk.transform`. Inside a transformed
     function it stands for the module: calling it, or one of the module's methods,
-    builds the module where it is first used, and the same object is the same module
-    for the rest of the run. The module has the path that its class would give it there,
-    and shares it with no other module of the run.
-    Blueprints among the arguments, in lists, tuples and dicts too, are built before it;
-    one that is given to a class called in a run is built where that class uses it.
+    builds the module where it is first used, and it stays the same module for the rest
+    of the run. The module has the path that its class would give it there, and no other
+    module of the run has that path. Blueprints among the arguments, also in lists,
+    tuples and dicts, are built before it; a blueprint passed to a class that is called
+    in a run is built where that class uses it.
 
-    A copy (`copy.copy`, `copy.deepcopy`, `pickle`, `replace`) is a module of its own,
-    and so are the blueprints inside it. Two blueprints are equal if they build equal
-    modules; as a static argument of `jax.jit` equal ones count as one.
+    A copy (`copy.copy`, `copy.deepcopy`, `pickle`, `replace`) is another module, and so
+    are the blueprints inside it. Two blueprints are equal if they build equal modules;
+    as a static argument of `jax.jit` equal ones count as one.
 
     Args:
       module: A subclass of `hk.Module`, or a function that builds a module.
-      *args: What it takes.
-      **kwargs: What it takes by keyword.
+      *args: Its arguments.
+      **kwargs: Its keyword arguments.
 
     Attributes:
       module_class: The class or function.
@@ -49,8 +49,9 @@ class Blueprint(Description, Generic[M]):
       arguments: All arguments by name, with defaults.
 
     Raises:
-      TypeError: The class doesn't take these arguments, or `module` is no such thing.
-      ValueError: It is called where no transformed function is running.
+      TypeError: The class doesn't take these arguments, or `module` isn't a class or
+        function.
+      ValueError: It is called outside of a transformed function.
 
     Example:
       >>> layer = hk.Blueprint(hk.Linear, 10)
@@ -80,7 +81,7 @@ class Blueprint(Description, Generic[M]):
     # ---- In a run -----------------------------------------------------------------
 
     def build(self) -> M:
-        """The module in this run, built now if it has not been.
+        """The module in this run; built if it hasn't been.
 
         Raises:
           ValueError: No transformed function is running.
@@ -89,19 +90,19 @@ class Blueprint(Description, Generic[M]):
         if not running:
             raise ValueError(_outside(self))
         frame = running[-1]
-        built = frame.built.get(id(self))
+        built = frame.modules.by_blueprint.get(id(self))
         if built is not None and (built[1] is None or built[1] == trace_state()):
             return built[0]
         module = built_in(frame, self)
         trace = trace_state()
-        # A module made inside a plain `jax.*` transformation may hold what ends with
-        # it; one made inside Haiku's is forgotten by the frame.
+        # A module built inside a plain `jax.*` transformation may hold values that end
+        # with it. The frame forgets one that was built inside a transformation of ours.
         entry = module, None if trace == frame.watch.trace else trace
-        frame.built[id(self)] = entry
+        frame.modules.by_blueprint[id(self)] = entry
         return module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the module, which is built now if it has not been."""
+        """Calls the module; builds it first if necessary."""
         module: Any = self.build()
         return module(*args, **kwargs)
 
@@ -129,10 +130,10 @@ class Blueprint(Description, Generic[M]):
         """A copy with other arguments.
 
         Args:
-          **changes: New arguments, by the names that the class gives them.
+          **changes: New arguments by name.
 
         Returns:
-          A module of its own, as are the blueprints inside it but for those in
+          Another module; the blueprints inside it are others too, except those in
           `changes`.
 
         Raises:
@@ -160,7 +161,7 @@ class Blueprint(Description, Generic[M]):
 
     def __setattr__(self, name: str, *value: Any) -> None:
         raise AttributeError(
-            f"A blueprint does not change. Write `blueprint.replace({name}=...)` for "
+            f"A blueprint can't be changed. Write `blueprint.replace({name}=...)` for "
             "another one."
         )
 
@@ -172,7 +173,7 @@ class Blueprint(Description, Generic[M]):
 
 
 class Method:
-    """A method of a blueprint's module, to be called in a run.
+    """A method of a blueprint's module, callable in a run.
 
     Args:
       blueprint: The blueprint.
@@ -186,7 +187,7 @@ class Method:
         self.name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the method of the module, which is built now if it has not been."""
+        """Calls the method of the module; builds the module first if necessary."""
         return getattr(self.blueprint.build(), self.name)(*args, **kwargs)
 
     def __eq__(self, other: Any) -> bool:
@@ -218,7 +219,7 @@ def _made(*described: Any) -> Blueprint[Any]:
 
 
 def _renewed(blueprint: Blueprint[Any], memo: dict[int, Any]) -> Blueprint[Any]:
-    """A copy; one blueprint that is inside twice has one copy."""
+    """A copy; a blueprint that is inside twice is copied once."""
 
     def renewed(value: Any) -> Any:
         if not isinstance(value, Blueprint):
@@ -242,7 +243,7 @@ def _signature_of(blueprint: Blueprint[Any], method: str) -> inspect.Signature:
 def _outside(blueprint: Blueprint[Any]) -> str:
     name = name_of(blueprint.module_class)
     return (
-        f"A blueprint of {name} is built as part of an `hk.transform`, and no "
+        f"A blueprint of {name} must be used as part of an `hk.transform`, and no "
         "transformed function is running. Write `net = hk.transform(blueprint)`, then "
         "`params = net.init(key, x)` and `net.apply(params, key, x)`; or bind it to "
         "parameters: `model = hk.bind(blueprint).init(key, x)`, then `model(x)`."

@@ -1,4 +1,4 @@
-"""Site: where a blueprint is built, and the names that it takes there."""
+"""BuildSite: where a blueprint is built, and the names that it takes there."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,8 +8,8 @@ from haiku._core.runs.frame import Frame
 from haiku._core.runs.scope import Scope
 
 
-class Site(Scope):
-    """Where a blueprint is built: takes names that nobody had, once for all."""
+class BuildSite(Scope):
+    """Where a blueprint is built; it takes names that no module of the run has had."""
 
     __slots__ = ("around", "known", "others", "paths")
 
@@ -17,15 +17,15 @@ class Site(Scope):
         super().__init__(around.module, around.method)
         self.around = around
         self.others = others
-        self.known = iter(known)  # from when it was built before in this run
+        self.known = iter(known)  # From when it was built before in this run.
         self.paths: list[str] = []
 
     def claim(self, name: str, held: Collection[str] = ()) -> str:
         path = next(self.known, None)
         if path is None:
-            # Names fork: one that is free again may be some module's all the same. And
-            # the next pass over this code won't build it: it must find other modules
-            # counted as they were in this one.
+            # Names fork, so a free name may still belong to a module. And the next pass
+            # over this code doesn't build the module again: it must count the other
+            # modules as this pass did.
             names = self.around.names()
             path = self.around.claim(name, self.others)
             self.around.restore(names)
@@ -44,25 +44,24 @@ def _module(value: Any) -> Any:
 
 
 def built_in(frame: Frame, blueprint: Description) -> Any:
-    """The module that a blueprint describes, built anew in a run.
+    """Builds the module that a blueprint describes.
 
     Args:
       frame: The run.
       blueprint: The class and arguments; blueprints among them are built first.
 
     Returns:
-      The module, under the path that it has in this run if it had one before.
+      The module, under the path that it had before in this run, if any.
     """
     args = mapped(_module, blueprint.args)
     kwargs = mapped(_module, blueprint.kwargs)
-    _, known = frame.places.get(id(blueprint), (None, ()))
-    site = Site(frame.scopes[-1], known, frame.paths)
+    _, known = frame.modules.paths_of.get(id(blueprint), (None, ()))
+    site = BuildSite(frame.scopes[-1], known, frame.modules.paths)
     frame.scopes.append(site)
     try:
         module = blueprint.module_class(*args, **kwargs)
     finally:
         frame.scopes.pop()
-    # The blueprint itself is kept too, so that its id stays its own.
-    frame.places[id(blueprint)] = blueprint, tuple(site.paths)
-    frame.held.update(site.paths)
+    frame.modules.paths_of[id(blueprint)] = blueprint, tuple(site.paths)
+    frame.modules.reserved.update(site.paths)
     return module

@@ -1,4 +1,4 @@
-"""Description: a function and its arguments as a value, compared and written out."""
+"""Description: a function and its arguments as a value that compares and prints."""
 
 import difflib
 import inspect
@@ -20,7 +20,7 @@ _ANY = inspect.Signature(
 
 
 class Description:
-    """A class or function and what it is to be called with.
+    """A class or function and the arguments to call it with.
 
     Attributes:
       module_class: The class or function.
@@ -60,7 +60,7 @@ class Description:
 
 
 class Leaf:
-    """One argument: equal to another of its type and value, arrays by content."""
+    """An argument, equal to another of its type and value; arrays by content."""
 
     __slots__ = ("value",)
 
@@ -83,7 +83,7 @@ class Leaf:
             return False
 
     def __hash__(self) -> int:
-        if _is_array(self.value):  # Not its content, which may lie on a device.
+        if _is_array(self.value):  # Its content may lie on a device.
             return hash((self.value.shape, str(self.value.dtype)))
         return hash((type(self.value), self.value))
 
@@ -99,7 +99,7 @@ def _same_numbers(a: Any, b: Any) -> bool:
 
 
 def mapped(f: Callable[[Any], Any], value: Any) -> Any:
-    """`value` with new lists, tuples and dicts, and `f` of what is in them."""
+    """Applies `f` to everything in nested lists, tuples and dicts."""
     kind = type(value)
     if kind is dict:
         return {key: mapped(f, item) for key, item in value.items()}
@@ -141,7 +141,7 @@ def _without_types(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _form(value: Any, seen: dict[int, int]) -> Any:
-    """What equal values have in common; a description that comes again is its number.
+    """A form that equal values share; a description that repeats is its number.
 
     `[a, a]` builds one module and `[a, b]` two, so they differ, equal as `a` and `b`
     may be.
@@ -164,7 +164,7 @@ def name_of(f: Any) -> str:
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
-    """How a value with others inside begins, what is inside, and how it ends."""
+    """The beginning, the parts and the end of a value's text; None without parts."""
     if isinstance(value, Description):
         inside: list[tuple[str, Any]] = [("", value.module_class)]
         inside += [("", item) for item in value.args]
@@ -179,7 +179,7 @@ def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
 
 
 class _Writer:
-    """Writes a description; one that is inside again is written `#1` there."""
+    """Writes a description; one that repeats inside is written `#1`."""
 
     def __init__(self, description: Description):
         found: list[int] = []
@@ -189,7 +189,7 @@ class _Writer:
         self.done: set[int] = set()
 
     def written(self, value: Any, indent: int) -> str:
-        """`value` as one line if it is short, else one line for each thing inside."""
+        """`value` in one line if it is short, else with one line per part."""
         parts = _parts(value)
         if parts is None:
             return _text.array_text(value) if _is_array(value) else name_of(value)

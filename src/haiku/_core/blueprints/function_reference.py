@@ -1,4 +1,4 @@
-"""Where a function is found: wrapped ones, `jax.nn.relu` say, don't pickle."""
+"""References to functions: wrapped ones, such as `jax.nn.relu`, don't pickle."""
 
 import dataclasses
 import importlib
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Stands for what a module has under a name.
+    """Stands for a function or class by its module and name.
 
     Attributes:
       module: The module's name.
@@ -20,7 +20,7 @@ class Reference:
 
 
 def reference(value: Any) -> Any:
-    """A `Reference` to a function or class that can be found again, or the value."""
+    """A `Reference` to a function or class that can be imported, else the value."""
     if callable(value):
         module, name = (getattr(value, a, "") for a in ("__module__", "__qualname__"))
         if getattr(sys.modules.get(module), name, None) is value:

@@ -1,4 +1,4 @@
-"""Where an error of Haiku sends its reader: a page of the documentation, or `help`.
+"""Sends readers of error messages to a page of the documentation, or to `help`.
 
-What went wrong is said where it is found out.
+The message itself is written where the error is found.
 """

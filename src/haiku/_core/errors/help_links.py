@@ -1,4 +1,4 @@
-"""Ends the message of an error with where to read more: a page, or `help` of a name."""
+"""Ends error messages with a page to read, or a name to call `help` with."""
 
 import functools
 import importlib
@@ -26,18 +26,18 @@ class Explained(Exception):
 
 
 def note(error: Exception, text: str) -> None:
-    """Adds to the message of an error, before the line that says where to read more."""
+    """Adds a text to an error's message, above the line with the link."""
     error.add_note(text)
     error.__notes__.sort(key=_says_where_to_read)
 
 
 def explain(error: Exception) -> None:
-    """Ends the message of an error that one of Haiku's own lines raised."""
+    """Ends the message of an error that Haiku's own code raised."""
     if any(map(_says_where_to_read, getattr(error, "__notes__", ()))):
         return
     for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
         if not frame.f_globals.get("__name__", "").startswith("haiku."):
-            return  # Another's error, or one of the user's.
+            return  # Raised by another library, or by the user.
         if name := _public_name(frame):
             error.add_note(_HELP.format(name))
             return

@@ -1,1 +1,1 @@
-"""Sequences of random keys, and initial values that are drawn together."""
+"""Sequences of random keys, and initial values drawn in batches."""

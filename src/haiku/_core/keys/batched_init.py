@@ -1,11 +1,10 @@
-"""Initial values drawn again together, so that a jitted `init` compiles quickly.
+"""Initial values drawn in batches, so that a jitted `init` compiles quickly.
 
 Each draw of a parameter is a split of the key and a kernel, and XLA compiles as many of
-both as there are parameters. `init` only needs what ends in its results. So once the
-function has run, the keys are split once more in one loop, and draws that are alike are
-made in another: the same numbers, and nothing is left that needs the single draws, so
-that XLA drops them. A value that something was done to, or that was made inside another
-JAX transformation, is left as it is.
+both as there are parameters. So once the function has run, one loop splits the keys
+again and another makes all draws of one kind: the same numbers. Nothing needs the
+single draws any more, so XLA drops them. Values that were changed after the draw, or
+made inside another JAX transformation, stay as they are.
 """
 
 import functools
@@ -25,11 +24,11 @@ class Draw(NamedTuple):
     """One draw of a key sequence.
 
     Attributes:
-      before: The sequence's key, of whose split the draw was made.
+      before: The sequence's key before the draw.
       after: The sequence's key after it.
-      sample: What was drawn: ``sample(key, rounded, *arguments)``.
-      arguments: Hashable.
-      value: What came out.
+      sample: The function that drew: ``sample(key, rounded, *arguments)``.
+      arguments: Its arguments, hashable.
+      value: Its result.
     """
 
     before: jax.Array
@@ -39,14 +38,14 @@ class Draw(NamedTuple):
     value: jax.Array
 
 
-# Fewer are as quick to compile one by one. What is drawn together is copied once, so
-# large arrays, whose kernels are few anyway, are not.
+# Fewer draws compile as quickly one by one. A batch is copied once, so large arrays are
+# drawn alone: they need few kernels anyway.
 _FEWEST = 3
 _LARGEST = 2**22
 
 
 def as_is(x: Any) -> Any:
-    """Where a sample would round for itself: inside `jit` XLA merges as it does."""
+    """The `rounded` of a sample inside `jit`, where XLA may merge operations."""
     return x
 
 
@@ -77,18 +76,18 @@ def _apart(stacked, count):
 
 
 def is_staged() -> bool:
-    """Whether what runs now is traced to be compiled, not computed at once."""
+    """Whether operations are traced now, not computed at once."""
     return isinstance(jax.lax.full((), 0), Tracer)
 
 
 def drawn_together(draws: Iterable[Draw]) -> dict[int, jax.Array]:
-    """Draws the same values anew, alike ones in one loop.
+    """Draws the same values again, those of one kind in one loop.
 
     Args:
-      draws: In their order.
+      draws: The draws in their order.
 
     Returns:
-      ``{id(draw.value): value}``, without draws that are left as they are.
+      ``{id(draw.value): value}``, without the draws that stay as they are.
     """
     alike = defaultdict(list)
     for draw, key in _keys_of(draws):
@@ -107,7 +106,7 @@ def drawn_together(draws: Iterable[Draw]) -> dict[int, jax.Array]:
 
 
 def _keys_of(draws: Iterable[Draw]) -> Iterable[tuple[Draw, jax.Array]]:
-    """Each draw's key, for stretches of draws that are worth it."""
+    """Each draw with its key, for runs of draws that are long enough."""
     stretches: list[list[Draw]] = []
     for draw in draws:
         if stretches and stretches[-1][-1].after is draw.before:

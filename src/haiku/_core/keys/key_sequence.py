@@ -1,4 +1,4 @@
-"""Sequences of random keys: typed (`jax.random.key`) and legacy ones."""
+"""Sequences of random keys, typed (`jax.random.key`) or legacy."""
 
 import collections
 import functools
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from haiku import config
 from haiku._core.keys.batched_init import Draw, Sample, as_is, split_and_draw
+from haiku._settings import current_settings
 
 KeyState = tuple[jax.Array, tuple[jax.Array, ...]]
 
@@ -22,12 +22,12 @@ def _split(key, num):
     return tuple(jax.random.split(key, num))
 
 
-# Above this many keys one array sliced later traces faster than one output per key.
+# Beyond this number, one array that is sliced later traces faster than many outputs.
 _LARGEST_UNPACKED_SPLIT = 64
 
 
 def split(key: jax.Array, num: int) -> tuple[jax.Array, ...]:
-    """`num` keys from `key`, split by one compiled call."""
+    """Splits `key` into `num` keys by one compiled call."""
     if num <= _LARGEST_UNPACKED_SPLIT:
         return _split(key, num)
     return tuple(jax.random.split(key, num))
@@ -58,7 +58,7 @@ def is_legacy_key(x: Any) -> bool:
 
 
 def is_seed(x: Any) -> bool:
-    """Whether `x` is an integer to make a key from: Python's, NumPy's or JAX's."""
+    """Whether `x` is an integer seed, of Python, NumPy or JAX."""
     if isinstance(x, (int, np.integer)):
         return not isinstance(x, bool)
     return (
@@ -73,7 +73,7 @@ def as_key(x: Any, what: str) -> jax.Array:
 
     Args:
       x: A key of either kind, or an integer seed.
-      what: How the error's first sentence names it.
+      what: The start of the error's first sentence.
 
     Raises:
       ValueError: `x` is neither.
@@ -107,7 +107,7 @@ def _hashable(x: Any) -> bool:
 
 
 class PRNGSequence(Iterator[jax.Array]):
-    """Keys without end, each used once, from one key or seed.
+    """An endless sequence of keys from one key or seed, each returned once.
 
     Args:
       key_or_seed: A key, an integer seed, or the `internal_state` of another sequence.
@@ -123,7 +123,7 @@ class PRNGSequence(Iterator[jax.Array]):
     __slots__ = ("_key", "_reserved", "draws")
 
     def __init__(self, key_or_seed: jax.Array | int | KeyState):
-        self.draws: list[Draw] = []  # those that are traced
+        self.draws: list[Draw] = []  # Traced draws alone.
         if isinstance(key_or_seed, tuple):
             self.replace_internal_state(key_or_seed)
             return
@@ -133,17 +133,17 @@ class PRNGSequence(Iterator[jax.Array]):
 
     @property
     def internal_state(self) -> KeyState:
-        """`(key, keys split off but not yet given out)`."""
+        """`(key, reserved keys)`; reserved keys are split off but not returned yet."""
         return self._key, tuple(self._reserved)
 
     def replace_internal_state(self, state: KeyState) -> None:
-        """Goes on from another sequence's `internal_state`.
+        """Continues from another sequence's `internal_state`.
 
         Args:
-          state: `(key, keys split off but not yet given out)`.
+          state: `(key, reserved keys)`.
 
         Raises:
-          ValueError: `state` is not such a pair.
+          ValueError: `state` isn't such a pair.
         """
         if not (isinstance(state, tuple) and len(state) == 2):
             raise ValueError(
@@ -155,7 +155,7 @@ class PRNGSequence(Iterator[jax.Array]):
         self._reserved = collections.deque(reserved)
 
     def reserve(self, num: int) -> None:
-        """Splits `num` keys off at once, to be given out next.
+        """Splits off `num` keys at once; they are returned next.
 
         Args:
           num: How many; below 1 does nothing.
@@ -165,11 +165,11 @@ class PRNGSequence(Iterator[jax.Array]):
             self._reserved.extend(keys)
 
     def reserve_up_to_full(self) -> None:
-        """Fills what was split off to `config.rng_reserve_size` keys."""
-        self.reserve(config.settings().rng_reserve_size - len(self._reserved))
+        """Splits off keys until `config.rng_reserve_size` are reserved."""
+        self.reserve(current_settings().rng_reserve_size - len(self._reserved))
 
     def reserve_exactly(self, num: int) -> None:
-        """Splits keys off, or drops some, until `num` are reserved."""
+        """Splits off or drops keys until `num` are reserved."""
         self.reserve(num - len(self._reserved))
         while len(self._reserved) > num:
             self._reserved.pop()
@@ -180,17 +180,17 @@ class PRNGSequence(Iterator[jax.Array]):
 
     def __next__(self) -> jax.Array:
         if not self._reserved:
-            self.reserve(config.settings().rng_reserve_size)
+            self.reserve(current_settings().rng_reserve_size)
         return self._reserved.popleft()
 
     def draw(self, sample: Sample, arguments: tuple[Any, ...]) -> jax.Array:
         """`sample(next key, rounded, *arguments)`, compiled with the key's split.
 
-        Run alone, XLA must round where single operations do: `rounded(x)` keeps what
-        follows from being merged with what made `x`. Inside the user's own `jit`, XLA
-        merges as it merges there.
+        Outside of `jit`, XLA must round where single operations would: `rounded(x)`
+        keeps it from merging the operations before and after `x`. Inside the user's
+        `jit`, XLA merges as usual.
         """
-        single = not self._reserved and config.settings().rng_reserve_size == 1
+        single = not self._reserved and current_settings().rng_reserve_size == 1
         if not single or not _hashable(arguments):
             return sample(next(self), as_is, *arguments)
         before = self._key
@@ -202,7 +202,7 @@ class PRNGSequence(Iterator[jax.Array]):
         return value
 
     def take(self, num: int) -> tuple[jax.Array, ...]:
-        """The next `num` keys, split off at once where they are not yet.
+        """The next `num` keys; those that aren't reserved are split off at once.
 
         Args:
           num: How many.
@@ -217,7 +217,7 @@ class PRNGSequence(Iterator[jax.Array]):
         """The next `num` keys as one array, `[num, ...]`.
 
         Args:
-          num: How many; it may be symbolic, where nothing is reserved.
+          num: How many; may be symbolic if nothing is reserved.
         """
         if num == 0 or not isinstance(num, int):
             keys = jax.random.split(self._key, num + 1)

@@ -1,4 +1,4 @@
-"""What would be lost, or repeated, when a plain JAX transformation ends.
+"""Detects side effects that a plain JAX transformation would lose or repeat.
 
-Looks at Python's stack and at JAX's traces; stores and changes nothing.
+It reads Python's stack and JAX's traces, and changes nothing.
 """

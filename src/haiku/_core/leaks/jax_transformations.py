@@ -1,9 +1,9 @@
-"""Which of JAX's transformations are running, and what to write instead.
+"""Finds the JAX transformations that are running, and advises against them.
 
-JAX has no public way to ask, so this reads Python's stack. It knows a transformation by
-the code that runs when it calls a function: each is called once, on a function that
-looks at the stack. Nothing depends on names inside JAX; a transformation that a later
-JAX takes away, or calls otherwise, is only missing from messages.
+JAX has no public function for this, so it reads Python's stack. It knows a
+transformation by the code that runs when it calls a function: each is called once, with
+a function that looks at the stack. Nothing depends on names inside JAX; if a later JAX
+removes a transformation or calls it in another way, only messages lack it.
 """
 
 import functools
@@ -41,8 +41,8 @@ def _sharded(f: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-# Each calls `f`, which returns its argument, in the given transformation. `x` is a
-# float32 scalar, `xs` are some. A name may stand for several ways to call it.
+# Each calls `f`, which returns its argument, inside a transformation. `x` is a float32
+# scalar, `xs` a vector. A transformation may be called in several ways.
 _CALLS: tuple[tuple[str, Callable[[Any, Any, Any], Any]], ...] = (
     ("jax.jit", lambda f, x, xs: jax.jit(f)(x)),
     ("jax.jit", lambda f, x, xs: jax.jit(f).trace(x)),
@@ -72,7 +72,7 @@ _CALLS: tuple[tuple[str, Callable[[Any, Any, Any], Any]], ...] = (
     ("jax.custom_jvp", lambda f, x, xs: _with_jvp(f)(x)),
     ("jax.shard_map", lambda f, x, xs: _sharded(f)(x)),
 )
-# Those whose function runs once, with values that may outlive it.
+# Their function runs once, and its values may outlive them.
 NOT_STAGING = (
     "jax.vmap",
     "jax.grad",
@@ -83,7 +83,7 @@ NOT_STAGING = (
     "jax.jacfwd",
     "jax.jacrev",
 )
-# Those whose function runs in Python once, and in the program as often as it finds.
+# Python runs their function once, the compiled program any number of times.
 LOOPS = (
     "jax.lax.scan",
     "jax.lax.map",
@@ -94,12 +94,12 @@ BRANCHES = ("jax.lax.cond", "jax.lax.switch")
 
 
 class Transformations(NamedTuple):
-    """What JAX's transformations look like from inside the functions they call.
+    """JAX's transformations as seen from inside the functions that they call.
 
     Attributes:
-      entries: The code that a transformation runs first -> its name.
-      made_of: A transformation -> itself, and those that it uses.
-      not_staged: The types of the values inside those in NOT_STAGING.
+      entries: Names of transformations by the code that each runs first.
+      made_of: For each transformation, itself and those that it uses.
+      not_staged: The types of values inside those in NOT_STAGING.
     """
 
     entries: dict[CodeType, str]
@@ -109,7 +109,7 @@ class Transformations(NamedTuple):
 
 @functools.cache
 def transformations() -> Transformations:
-    """What JAX's transformations look like, seen by calling each once."""
+    """Finds the code of JAX's transformations by calling each once."""
     seen: list[tuple[str, list[CodeType], type]] = []
 
     def call_each(x: Any, xs: Any) -> None:
@@ -122,7 +122,7 @@ def transformations() -> Transformations:
         warnings.simplefilter("ignore")
         jax.eval_shape(call_each, scalar, several)
 
-    # JAX wraps the same function around most of its own, to shorten tracebacks.
+    # JAX wraps one function around most of its own, to shorten tracebacks.
     first = [codes[0] for _, codes, _ in seen]
     wrappers = {code for code in first if first.count(code) > 2}
     entries: dict[CodeType, str] = {}
@@ -136,7 +136,7 @@ def transformations() -> Transformations:
 
 
 def _look_around(name, call, x, xs, seen) -> None:
-    """Adds what `call` runs on the way to its function, the outermost first."""
+    """Adds the code that `call` runs on the way to its function, outermost first."""
 
     def looks_around(value):
         codes = []
@@ -144,14 +144,12 @@ def _look_around(name, call, x, xs, seen) -> None:
             if frame.f_code is _look_around.__code__:
                 break
             codes.append(frame.f_code)
-        seen.append((name, codes[-2:0:-1], type(value)))  # without itself and `call`
+        seen.append((name, codes[-2:0:-1], type(value)))  # Without itself and `call`.
         return value
 
     try:
         call(looks_around, x, xs)
-    except (
-        Exception
-    ):  # A JAX in which it is called otherwise: nothing is learned of it.
+    except Exception:  # This JAX calls it in another way: messages lack it.
         return
 
 
@@ -159,20 +157,19 @@ _ours: set[CodeType] = set()
 
 
 def keeps_contents(f: F) -> F:
-    """Marks a function that hands on parameters, state and keys to what it calls.
+    """Marks a pure function that hands parameters, state and keys to what it calls.
 
-    Transformations around it are not around what it calls: it is the pure function that
-    they are given.
+    Transformations around such a function are sound, so the search ends there.
     """
     _ours.add(f.__code__)
     return f
 
 
 def running_transformations(outside: bool = False) -> list[str]:
-    """The plain JAX transformations around here, innermost first.
+    """The plain JAX transformations around the caller, innermost first.
 
     Args:
-      outside: Whether those are wanted that are around the transformed function.
+      outside: Whether to return those around the transformed function instead.
     """
     entries, made_of, _ = transformations()
     names: list[str] = []
@@ -201,7 +198,7 @@ _NOT_THE_USERS = ("jax", "haiku", "contextlib", "functools")
 
 
 def users_line() -> str:
-    """Where the program is, in the code of neither Haiku nor JAX: `file:line`."""
+    """The innermost `file:line` outside of Haiku and JAX."""
     for frame in _frames():
         package = frame.f_globals.get("__name__", "").partition(".")[0]
         if package not in _NOT_THE_USERS:
@@ -219,7 +216,7 @@ _LIFTED = {name: name.rpartition(".")[2] for name, _ in _CALLS}
 
 
 def advice_against(transformation: str) -> str:
-    """What to write instead of a JAX transformation, as a clause."""
+    """A clause that says what to write instead of a JAX transformation."""
     if transformation in _NOT_LIFTED:
         return _AROUND.format(transformation)
     if transformation not in _LIFTED:

@@ -1,9 +1,9 @@
-"""What is lost, or repeated, when a plain JAX transformation ends?
+"""Watch: detects values that leak out of plain JAX transformations.
 
-A plain `jax.*` transformation around side effects is accepted where it is sound. What
-is not: a value from inside it that outlives it, as a parameter, a state or a key; and
-state and keys in the body of a loop or branch, which Python runs once, and JAX any
-number of times.
+A plain `jax.*` transformation around side effects is accepted where it is sound. Two
+things are not: a parameter, state or key that outlives the transformation in which it
+was made; and state or keys in the body of a loop or branch, which Python runs once and
+JAX any number of times.
 """
 
 import functools
@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from haiku import config
 from haiku._core.errors.help_links import Explained
 from haiku._core.leaks.jax_transformations import (
     BRANCHES,
@@ -26,6 +25,7 @@ from haiku._core.leaks.jax_transformations import (
     transformations,
     users_line,
 )
+from haiku._settings import current_settings
 
 
 class JaxUsageError(Explained, ValueError):
@@ -51,28 +51,29 @@ class Stray(NamedTuple):
 
 
 def trace_state() -> Any:
-    """What JAX is tracing at the moment, to be compared with `==`."""
+    """The trace that JAX is in, to be compared with `==`."""
     return _getter()()
 
 
 @functools.cache
 def _getter() -> Callable[[], Any]:
-    # Imported here: it costs more than all of haiku, and many programs never trace
-    # inside `init`. Public, in JAX 0.10 and 0.12, though called opaque.
+    # The import takes longer than all of haiku, and many programs never trace inside
+    # `init`. The function is public in JAX 0.10 and 0.12, though it is called opaque.
     from jax.extend import core
 
     return core.get_opaque_trace_state
 
 
 class Watch:
-    """Watches what a run stores from inside plain transformations.
+    """Watches the values that a run stores from inside plain transformations.
 
     Args:
-      trace: The JAX trace that values are stored from; the one of now by default.
+      trace: The JAX trace of the run; the current one by default.
 
     Attributes:
-      trace: Likewise.
-      strays: Module path and name of values made inside a JAX transformation -> where.
+      trace: The JAX trace of the run.
+      strays: Where values were made inside a JAX transformation, by module path and
+        name.
       keys: Where the key sequence was last split inside one, or None.
     """
 
@@ -84,7 +85,7 @@ class Watch:
         self.keys: Stray | None = None
 
     def note_value(self, kind: str, path: str, name: str, value: Any) -> None:
-        """Before a parameter or a state is stored: is its value one that will last?
+        """Notes a value that is about to be stored, if it may not outlive its trace.
 
         Args:
           kind: "parameter" or "state".
@@ -93,7 +94,8 @@ class Watch:
           value: Its value.
 
         Raises:
-          LeakedTracerError: It will not, for sure; what isn't sure is seen at the end.
+          LeakedTracerError: The value certainly escapes. Doubtful cases are checked
+            when the run ends.
         """
         strays = self.strays
         if strays:
@@ -108,7 +110,7 @@ class Watch:
         strays[path, name] = stray
 
     def check_values(self, kind: str, values: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raises LeakedTracerError if what a run returns ended inside JAX's own.
+        """Raises LeakedTracerError if a value to return ended with a transformation.
 
         Args:
           kind: "parameter" or "state".
@@ -120,15 +122,15 @@ class Watch:
                 raise _leaked(kind, path, name, stray)
 
     def check_repeated(self, what: str, or_never: bool = True) -> None:
-        """Raises where the program may do something more than once, or not at all.
+        """Raises if JAX may repeat a side effect, or leave it out.
 
         Args:
-          what: What happens, for the error: "The state a/b was set".
-          or_never: Whether it may not be left out either. A key may: the program draws
-            with it where it runs the branch.
+          what: The side effect, for the error: "The state a/b was set".
+          or_never: Whether it must not be left out either. Drawing a key may be: the
+            program draws in the branch that it runs.
 
         Raises:
-          LeakedTracerError: It happens in the body of a plain loop, or a branch.
+          LeakedTracerError: It happens in the body of a plain loop or branch.
         """
         if trace_state() == self.trace:
             return
@@ -143,23 +145,23 @@ class Watch:
             )
 
     def note_keys(self, key: Any) -> None:
-        """After a key was split: inside a transformation, the next one may be lost."""
+        """Notes that a key was split: inside a transformation the next may be lost."""
         inside = isinstance(key, Tracer) and trace_state() != self.trace
         self.keys = _made_here() if inside else None
 
     def check_keys(self, keys: Any) -> None:
-        """Raises LeakedTracerError if the keys to come ended with a transformation."""
+        """Raises LeakedTracerError if the next keys ended with a transformation."""
         stray = self.keys
         if stray and trace_state() == self.trace and _is_dead(keys, stray.made_in):
             raise LeakedTracerError(
-                f"A random key was asked for inside {stray.made_in} (at {stray.line}) "
+                f"A random key was drawn inside {stray.made_in} (at {stray.line}) "
                 "before, so the next key depends on a value that ended there. You may "
                 f"want to use the Haiku version: {advice_against(stray.made_in)}."
             )
 
     def check_usage(self, what: str) -> None:
         """Raises JaxUsageError inside a plain `jax.*` if `check_jax_usage` is on."""
-        if config.settings().check_jax_usage and trace_state() != self.trace:
+        if current_settings().check_jax_usage and trace_state() != self.trace:
             inside = (running_transformations() or [UNKNOWN])[0]
             raise JaxUsageError(
                 f"`{what}` inside {inside}: its side effect may be lost or happen a "
@@ -169,14 +171,14 @@ class Watch:
 
 
 def _made_here() -> Stray:
-    """What a value of here will have ended with: the outermost that stages, if any."""
+    """The transformation that ends a value made here: the outermost staging one."""
     inside = running_transformations()
     staging = [name for name in inside if name not in NOT_STAGING]
     return Stray((staging or inside or [UNKNOWN])[-1], users_line())
 
 
 def _ends_here(value: Any, made_in: str) -> bool:
-    """Whether a value is for sure one that ends with the transformation around here."""
+    """Whether a value certainly ends with the transformation around here."""
     if made_in not in NOT_STAGING:
         return True
     if any(x in NOT_STAGING for x in running_transformations(outside=True)):
@@ -187,7 +189,7 @@ def _ends_here(value: Any, made_in: str) -> bool:
 
 
 def _is_dead(value: Any, made_in: str) -> bool:
-    """Whether a value made in that transformation, which has ended, ended with it."""
+    """Whether a value ended with the transformation in which it was made."""
     tracers = [x for x in jax.tree.leaves(value) if isinstance(x, Tracer)]
     if made_in not in NOT_STAGING:
         return bool(tracers)

@@ -1,1 +1,1 @@
-"""Modules: objects whose methods know where they stand on the path."""
+"""Modules: objects whose methods know their place on the module path."""

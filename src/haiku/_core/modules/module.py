@@ -1,4 +1,4 @@
-"""Module: its methods know where they stand, so that its parameters have paths."""
+"""Module: an object whose methods know their place on the module path."""
 
 import functools
 import inspect
@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 
-from haiku import config
 from haiku._core.runs.frame import (
     Frame,
     OutsideTransformError,
@@ -18,6 +17,7 @@ from haiku._core.runs.frame import (
 )
 from haiku._core.runs.scope import Scope, check_name, snake_case
 from haiku._core.variables import hooks
+from haiku._settings import current_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +29,8 @@ def transparent(method: F) -> F:
       method: A method of a module.
 
     Returns:
-      The method, without a scope of its own: what it makes is named as if its body
-      stood where it is called.
+      The method, without its own scope: parameters and modules that it makes are named
+      as if its body stood where it is called.
 
     Example:
       >>> class Head(hk.Module):
@@ -43,7 +43,7 @@ def transparent(method: F) -> F:
 
 
 def name_like(method_name: str) -> Callable[[F], F]:
-    """Makes a method name what it makes as another method does.
+    """Makes a method name its parameters and modules as another method does.
 
     Args:
       method_name: The other method's name, `"__call__"` for instance.
@@ -98,7 +98,7 @@ def _scoped(method: Callable[..., Any], name: str, cls: type) -> Callable[..., A
 
 
 def _is_same(value: Any, default: Any) -> bool:
-    """Whether an argument is what it would be if it were left out."""
+    """Whether an argument equals its default."""
     try:
         return bool(value == default)
     except Exception:  # Arrays of several numbers, tracers, or a class's own `==`.
@@ -106,7 +106,7 @@ def _is_same(value: Any, default: Any) -> bool:
 
 
 def report_to_parent(module: "Module", scopes: list[Scope]) -> None:
-    """Tells the module around this one which modules are inside it."""
+    """Adds this module and those inside it to the module around it."""
     parent = scopes[-1].module
     if parent is not None and parent is not module:
         inside = parent.__dict__.get("_submodules")
@@ -140,7 +140,7 @@ class ModuleMetaclass(type(typing.Protocol)):
     _default_name: str
 
     def __new__(mcs, class_name, bases, namespace, **kwargs):
-        """Makes the class; its methods get their scope once it is known."""
+        """Makes the class, then puts a scope around its methods."""
         cls = super().__new__(mcs, class_name, bases, namespace, **kwargs)
         for name, value in namespace.items():
             if name.startswith("__") and name != "__call__":
@@ -158,7 +158,7 @@ class ModuleMetaclass(type(typing.Protocol)):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """What the constructor takes, for `inspect` and `help`."""
+        """The constructor's arguments, for `inspect` and `help`."""
         signature = inspect.signature(cls.__init__)
         parameters = list(signature.parameters.values())[1:]  # without self
         return signature.replace(parameters=parameters)
@@ -206,22 +206,22 @@ class ModuleMetaclass(type(typing.Protocol)):
 class Module(metaclass=ModuleMetaclass):
     """Base class of everything that has parameters or state.
 
-    A subclass calls `super().__init__(name=name)` first, builds modules or asks for
-    parameters in any method, and is built and called inside a function given to
-    `hk.transform`. Dataclasses work too.
+    A subclass calls `super().__init__(name=name)` first. Any method may build modules
+    and get parameters. Modules are built and called inside a function that
+    `hk.transform` takes. Dataclasses work too.
 
     Args:
-      name: Its name; the class's name in `snake_case` by default. A number is added
-        where it is taken.
+      name: Its name; by default the class's name in `snake_case`. If it is taken, a
+        number is added.
 
     Attributes:
       module_name: The full path: `mlp/~/linear_0`.
-      name: The last part of it.
+      name: The last part of the path.
       submodules: The paths of the modules built or called inside so far.
 
     Raises:
-      ValueError: It is built outside a transformed function, or `name` is no valid name
-        or carries a number that is taken.
+      ValueError: It is built outside a transformed function; or `name` isn't valid, or
+        ends in a number that is taken.
 
     Example:
       >>> class Scale(hk.Module):
@@ -244,11 +244,11 @@ class Module(metaclass=ModuleMetaclass):
         self._take_name(name)
 
     def __post_init__(self):
-        """Takes the name that a dataclass's field `name` gives."""
+        """Takes the name from a dataclass's field `name`."""
         self._take_name(self.__dict__.get("name"))
 
     def __repr__(self) -> str:
-        if not (self.AUTO_REPR and config.settings().module_auto_repr):
+        if not (self.AUTO_REPR and current_settings().module_auto_repr):
             return object.__repr__(self)
         args, kwargs = self.__dict__.get("_arguments", ((), {}))
         _, *parameters = inspect.signature(type(self).__init__).parameters.values()
@@ -272,7 +272,7 @@ class Module(metaclass=ModuleMetaclass):
             rows += f"    {key}{text},\n"
         return f"{type(self).__name__}(\n{rows})"
 
-    # What follows asks about the path as it is, so it gets no scope of its own.
+    # The methods below read the path as it is, so they don't get their own scope.
 
     @transparent
     def _take_name(self, name: str | None) -> None:
@@ -282,9 +282,9 @@ class Module(metaclass=ModuleMetaclass):
         depth = len(frame.scopes) - 1
         while frame.scopes[depth].module is self:
             depth -= 1
-        path = frame.scopes[depth].claim(name, frame.held)
+        path = frame.scopes[depth].claim(name, frame.modules.reserved)
         fields: dict[str, Any] = vars(self)
-        frame.paths.add(path)
+        frame.modules.paths.add(path)
         fields["module_name"] = path
         fields["name"] = fields["_label"] = path.rpartition("/")[2]
         fields["_submodules"] = set()
@@ -321,7 +321,7 @@ def to_module(f: Callable[..., Any]) -> type[Module]:
     """A module class whose `__call__` is `f`.
 
     Args:
-      f: A function that may build modules and ask for parameters.
+      f: A function that may build modules and get parameters.
 
     Returns:
       A subclass of `hk.Module`; its default name is that of `f`.

@@ -9,7 +9,7 @@ from haiku._core.runs.scope import ForcedName, Scope
 
 
 class NameScopeModule(Module):
-    """What `name_scope` puts on the path."""
+    """The module that `name_scope` puts on the path."""
 
 
 class _NameScope:
@@ -51,11 +51,11 @@ def _leave(frame: Frame, module: Module) -> None:
 def name_scope(
     name: str, *, method_name: str = "__call__"
 ) -> contextlib.AbstractContextManager[None]:
-    """Names what is made in a `with` block as if a module of that name made it.
+    """Names modules in a `with` block as if they were built inside another module.
 
     Args:
       name: One name, several with `/` between them, or `hk.force_name(path)`.
-      method_name: The method whose naming it follows.
+      method_name: The method of that module in which they would be built.
 
     Returns:
       A context manager for a single use.

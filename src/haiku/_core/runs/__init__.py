@@ -1,4 +1,4 @@
-"""One run of a transformed function: what it holds, the module path, its keys.
+"""One run of a transformed function: its values, its keys and the module path.
 
-A run holds values; how they are made and read is said in `variables`.
+A run only holds values; `variables` makes and reads them.
 """

@@ -1,7 +1,6 @@
-"""Frame: one run of a transformed function, and what it reads and writes."""
+"""Frame: one run of a transformed function, and the values it reads and writes."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,20 +8,24 @@ from haiku._core.errors.help_links import Explained
 from haiku._core.keys.batched_init import drawn_together, is_staged
 from haiku._core.keys.key_sequence import KeyState, PRNGSequence
 from haiku._core.leaks.watch import Watch, trace_state
+from haiku._core.runs.lifting import lifting_at
+from haiku._core.runs.module_registry import ModuleRegistry
 from haiku._core.runs.scope import Scope
 from haiku._core.runs.stack import Stack
+from haiku._core.runs.usage import Usage
+from haiku._trees.patterns import Pattern, pattern
 from haiku.typing import MutableParams
 
 Values = MutableParams
 
 
 class Contents(NamedTuple):
-    """The traceable part of a frame: a pytree.
+    """The traceable part of a run: a pytree.
 
     Attributes:
       params: Parameters by module path and name.
-      state: State as it is now, likewise.
-      initial_state: State as it was first, likewise.
+      state: The current state, by module path and name.
+      initial_state: The state as it was first, by module path and name.
       keys: The state of the key sequence; None without keys.
     """
 
@@ -39,27 +42,29 @@ class Frame:
       owner: The function that was transformed.
       initialising: Whether parameters are made (`init`) or only read (`apply`).
       params: Parameters by module path and name.
-      state: State as it is now, likewise.
-      initial_state: State as it was first, likewise.
+      state: The current state, by module path and name.
+      initial_state: The state as it was first, by module path and name.
       keys: The key sequence; None without keys.
       scopes: The module path, innermost last.
-      watch: Where values were stored from, see `traces`.
-      sealed: The loop in whose body nothing new may be made, or None.
-      lifted_prefix: Where `lift` puts this frame's parameters in the one outside.
-      closed: Whether modules of the frames outside must not be used.
-      creating: How many initialisers are running.
-      runs_differ: Whether another run may give other values: keys were drawn outside
-        initialisers, or the function asked whether `init` runs.
-      lifted_values: Whether values of inner functions were stored at `init`; each call
-        makes them anew.
-      built: Modules made of blueprints, see `blueprint`; those made inside a lifted
-        transformation are forgotten with it.
-      places: The paths that blueprints took, by the blueprint's id.
-      held: All these paths, which no other module may take.
-      paths: The paths of all modules built so far.
-      touched: Parameters and state used so far, outside of lanes that have their own.
-      at_end: Called when the run has ended without an error.
+      lifting: Where the values are kept in the run around this one.
+      modules: The modules built so far, and their paths.
+      usage: How the function has used the values so far.
+      watch: Detects values that leak out of plain JAX transformations.
     """
+
+    __slots__ = (
+        "initial_state",
+        "initialising",
+        "keys",
+        "lifting",
+        "modules",
+        "owner",
+        "params",
+        "scopes",
+        "state",
+        "usage",
+        "watch",
+    )
 
     def __init__(
         self,
@@ -76,25 +81,13 @@ class Frame:
         self.initial_state: Values = copied(state or {})
         self.keys = keys
         self.scopes = [Scope(None, "__call__")]
+        self.lifting = lifting_at(depth=len(frames.get()))
+        self.modules = ModuleRegistry()
+        self.usage = Usage()
         self.watch = Watch()
-        self.sealed: str | None = None
-        self.lifted_prefix: str | None = None
-        self.closed = False
-        around = lifting.get()
-        if around and around[-1].depth == len(frames.get()):
-            self.lifted_prefix, self.closed = around[-1].prefix, around[-1].closed
-        self.creating = 0
-        self.runs_differ = False
-        self.lifted_values = False
-        self.built: dict[int, Any] = {}
-        self.places: dict[int, Any] = {}
-        self.held: set[str] = set()
-        self.paths: set[str] = set()
-        self.touched: set[tuple[str, ...]] = set()
-        self.at_end: list[Callable[[], None]] = []
 
     def snapshot(self) -> Contents:
-        """The contents as they are now; later changes don't reach it."""
+        """A copy of the current contents."""
         return Contents(
             copied(self.params) if self.initialising else self.params,
             copied(self.state),
@@ -103,7 +96,7 @@ class Frame:
         )
 
     def replace(self, contents: Contents) -> None:
-        """Goes on from `contents`."""
+        """Continues from `contents`."""
         self.params = copied(contents.params) if self.initialising else contents.params
         self.state = copied(contents.state)
         self.initial_state = copied(contents.initial_state)
@@ -111,11 +104,11 @@ class Frame:
             self.keys.replace_internal_state(contents.keys)
 
     def absorb(self, changes: Contents, under: str = "") -> None:
-        """Writes `changes` over what is here.
+        """Writes `changes` over the contents.
 
         Args:
-          changes: What to write; what it does not mention stays.
-          under: What to put before the module paths.
+          changes: The new values; all others stay.
+          under: A prefix for the module paths.
         """
         for mine, theirs in (
             (self.params, changes.params),
@@ -128,19 +121,42 @@ class Frame:
             self.keys.replace_internal_state(changes.keys)
 
     def without_values(self) -> "Frame":
-        """This run as it is now, for calls that JAX makes when it may have ended.
+        """A copy of this run for calls that JAX may make after the run has ended.
 
-        It holds no arrays: one that is kept would outlive its trace.
+        It holds no arrays, since they would outlive their trace.
         """
-        kept = copy.copy(self)
-        kept.params, kept.state, kept.initial_state, kept.keys = {}, {}, {}, None
-        kept.scopes = [*self.scopes[:-1], copy.copy(self.scopes[-1])]
-        kept.scopes[-1].restore(self.scopes[-1].names())
-        kept.watch, kept.at_end = Watch(self.watch.trace), []
+        kept = Frame(self.owner, self.initialising)
+        kept.scopes = [*self.scopes[:-1], self.scopes[-1].fork()]
+        kept.lifting, kept.modules = self.lifting, self.modules.fork()
+        kept.usage = self.usage.fork()
+        kept.watch = Watch(self.watch.trace)
         return kept
 
+    def full_path(self, path: str) -> str:
+        """A path of this run as the transformed function names it.
+
+        Inside `hk.layer_stack` the stack's own path comes before it. An inner function
+        that `hk.lift` keeps has paths of its own, as its `apply` runs by itself.
+        """
+        closed = self.lifting.closed
+        return (self.lifting.prefix or "") + path if closed else path
+
+    def full_pattern(self, text: str, module: Any = None) -> Pattern:
+        """A pattern of full paths, from one that counts from a module.
+
+        Args:
+          text: The pattern; one that begins with `/` counts from the root.
+          module: A module; None is the one whose method is running.
+        """
+        if isinstance(text, str) and text.startswith("/"):
+            return pattern(text[1:])
+        pattern(text)  # Says what is wrong with the text as it was given.
+        module = module or self.scopes[-1].module
+        base = module.module_name + "/" if module else ""
+        return pattern(self.full_path(base) + text)
+
     def draw_together(self) -> None:
-        """Lets values that were drawn alike be drawn in one loop, see `draws`."""
+        """Draws initial values again in batches, see `batched_init`."""
         draws = self.keys.draws if self.keys else []
         if not draws or not is_staged():
             return
@@ -151,7 +167,7 @@ class Frame:
                     named[name] = values.get(id(value), value)
 
     def check_strays(self) -> None:
-        """Raises LeakedTracerError if what is returned came from inside JAX's own."""
+        """Raises LeakedTracerError if a result leaked out of a JAX transformation."""
         if not self.watch.strays:
             return
         if self.initialising:
@@ -161,24 +177,23 @@ class Frame:
 
     @contextlib.contextmanager
     def holding(self, contents: Contents, keep_names: bool = False) -> Iterator[None]:
-        """Works on `contents` while the block runs, then on what was there before.
+        """Works on `contents` while the block runs, then on its own contents again.
 
         Args:
-          contents: What the block reads and writes; read it back with `snapshot`.
+          contents: The values for the block; read them back with `snapshot`.
           keep_names: Whether the names that modules take in the block stay taken.
         """
-        scope = self.scopes[-1]
+        scope, watch, modules = self.scopes[-1], self.watch, self.modules
         names, before, keys = scope.names(), self.snapshot(), self.keys
-        watch, built = self.watch, self.built
-        outer_trace, watch.trace = watch.trace, trace_state()
-        self.built = dict(built)
+        trace, watch.trace = watch.trace, trace_state()
+        built, modules.by_blueprint = modules.by_blueprint, dict(modules.by_blueprint)
         self.keys = PRNGSequence(contents.keys) if contents.keys and keys else None
         try:
             self.replace(contents)
             yield
         finally:
             self.params, self.state, self.initial_state, _ = before
-            self.keys, watch.trace, self.built = keys, outer_trace, built
+            self.keys, watch.trace, modules.by_blueprint = keys, trace, built
             if not keep_names:
                 scope.restore(names)
 
@@ -189,7 +204,7 @@ def copied(values: Mapping[str, Mapping[str, Any]]) -> Values:
 
 
 def changes(before: Contents, after: Contents) -> Contents:
-    """What of `after` is not in `before`: new values, and keys where they moved on."""
+    """The values of `after` that differ from `before`, and new keys."""
 
     def differing(old: Values, new: Values) -> Values:
         if old is new:
@@ -222,25 +237,8 @@ def _same_keys(a: KeyState | None, b: KeyState | None) -> bool:
 frames: Stack[Frame] = Stack("frames")
 
 
-class Lifting(NamedTuple):
-    """What `lift` tells the frame that runs next.
-
-    Attributes:
-      prefix: Where its values will be kept in the frame outside.
-      closed: Whether modules of the frames outside must not be used.
-      depth: How many frames are around it; deeper ones are not meant.
-    """
-
-    prefix: str
-    closed: bool
-    depth: int
-
-
-lifting: Stack[Lifting] = Stack("lifting")
-
-
 class OutsideTransformError(Explained, ValueError):
-    """Something that only a transformed function can do, where none is running."""
+    """Something that only works inside a transformed function, called outside."""
 
     page = "start/how_transform_works"
 

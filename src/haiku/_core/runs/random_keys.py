@@ -12,7 +12,7 @@ from haiku._core.runs.frame import Frame, current_frame
 
 
 class MissingRNGError(Explained, ValueError):
-    """A key was asked for and none was given to `init` or `apply`."""
+    """A key is needed, and `init` or `apply` was called without one."""
 
     page = "start/randomness"
 
@@ -21,8 +21,8 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
     if frame.keys is not None:
         if frame.watch.keys:
             frame.watch.check_keys(frame.keys.internal_state)
-        if not frame.creating:  # What is made is checked where it is stored.
-            frame.watch.check_repeated("A random key was asked for", or_never=False)
+        if not frame.usage.initialising:  # New values are checked when stored.
+            frame.watch.check_repeated("A random key was drawn", or_never=False)
         return frame.keys
     if frame.initialising:
         call, example = "init", "`init(jax.random.key(42), x)`"
@@ -30,14 +30,14 @@ def _sequence(frame: Frame, what: str) -> PRNGSequence:
         call, example = "apply", "`apply(params, jax.random.key(42), x)`"
     raise MissingRNGError(
         f"You must pass a non-None PRNGKey to {call}: `{what}` requires an RNG to be "
-        f"passed into the transformed function. Write {example}; if the function needs "
-        "no key at this point (no dropout in evaluation, say), don't ask for one there."
+        f"passed into the transformed function. Write {example}. If the function needs "
+        "no key here (no dropout in evaluation, for instance), don't draw one."
     )
 
 
 def _note_keys(frame: Frame, sequence: PRNGSequence) -> None:
-    if not frame.creating:
-        frame.runs_differ = True
+    if not frame.usage.initialising:
+        frame.usage.differs = True
     frame.watch.note_keys(sequence.internal_state[0])
 
 
@@ -45,10 +45,10 @@ def next_rng_key() -> jax.Array:
     """A random key that no other call in this run returns.
 
     Returns:
-      A key of the kind that was given to `init` or `apply`.
+      A key of the kind that `init` or `apply` was called with.
 
     Raises:
-      ValueError: No transformed function is running, or it was given no key.
+      ValueError: No transformed function is running, or it has no key.
 
     Example:
       >>> def f():
@@ -74,7 +74,7 @@ def next_rng_keys(num: int) -> tuple[jax.Array, ...]:
       `reserve_rng_keys(num)`.
 
     Raises:
-      ValueError: No transformed function is running, or it was given no key.
+      ValueError: No transformed function is running, or it has no key.
 
     Example:
       >>> def f():
@@ -91,7 +91,7 @@ def next_rng_keys(num: int) -> tuple[jax.Array, ...]:
 
 
 def maybe_next_rng_key() -> jax.Array | None:
-    """`next_rng_key()`, or None where no key was given to `init` or `apply`.
+    """`next_rng_key()`, or None if `init` or `apply` was called without a key.
 
     Raises:
       ValueError: No transformed function is running.
@@ -105,15 +105,15 @@ def maybe_next_rng_key() -> jax.Array | None:
 
 
 def reserve_rng_keys(num: int) -> None:
-    """Splits `num` keys off at once, for `next_rng_key` to give out.
+    """Splits off `num` keys at once, for `next_rng_key` to return.
 
-    One split traces and runs faster than `num` of them; the keys are other keys.
+    One split traces and runs faster than `num` splits, and gives other keys.
 
     Args:
       num: How many.
 
     Raises:
-      ValueError: No transformed function is running, or it was given no key.
+      ValueError: No transformed function is running, or it has no key.
 
     Example:
       >>> def f():
@@ -149,7 +149,7 @@ def with_rng(key: jax.Array | int) -> contextlib.AbstractContextManager[None]:
       A context manager.
 
     Raises:
-      ValueError: No transformed function is running, or `key` is no key.
+      ValueError: No transformed function is running, or `key` isn't a key.
 
     Example:
       >>> def f():
@@ -178,14 +178,14 @@ def maybe_get_rng_sequence_state() -> KeyState | None:
 
 
 def replace_rng_sequence_state(state: KeyState) -> None:
-    """Goes on with the keys of another sequence.
+    """Continues with the keys of another sequence.
 
     Args:
-      state: What `maybe_get_rng_sequence_state` returned.
+      state: The result of `maybe_get_rng_sequence_state`.
 
     Raises:
-      ValueError: No transformed function is running, or it was given no key, or `state`
-        is not such a state.
+      ValueError: No transformed function is running, or it has no key, or `state` isn't
+        the state of a sequence.
 
     Example:
       >>> def f():
@@ -208,14 +208,14 @@ def draw(sample: Callable[..., jax.Array], *arguments: Any) -> jax.Array:
 
     Args:
       sample: A function at module level, compiled once for each `arguments`. It wraps
-        `rounded(...)` around what must be rounded as single operations round.
-      *arguments: Hashable. With others the two calls are made one after the other.
+        `rounded(...)` around values that must be rounded as single operations are.
+      *arguments: Hashable; with others the two calls are made one after the other.
 
     Returns:
-      What `sample` returns.
+      The result of `sample`.
 
     Raises:
-      ValueError: No transformed function is running, or it was given no key.
+      ValueError: No transformed function is running, or it has no key.
     """
     frame = current_frame("hk.next_rng_key")
     frame.watch.check_usage("hk.next_rng_key")

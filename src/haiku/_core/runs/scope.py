@@ -1,4 +1,4 @@
-"""Names: from a class to `snake_case`, from a name to a unique path."""
+"""Scope: names of modules, made unique on the module path."""
 
 import re
 from collections.abc import Collection
@@ -15,11 +15,11 @@ def snake_case(name: str) -> str:
 
 
 class ForcedName(str):
-    """A module path to take as it is, whatever stands around it."""
+    """A module path that is used as it is, wherever the module is built."""
 
 
 def force_name(name: str) -> str:
-    """Makes a module take exactly this path, and so share what is stored there.
+    """Makes a module take exactly this path, and so share the parameters there.
 
     Args:
       name: A full path, such as another module's `module_name`.
@@ -68,8 +68,8 @@ class Scope:
     Attributes:
       module: The module, or None at the root.
       method: The method's name.
-      next_number: For each name, the number that its next bearer gets.
-      taken: The names that are in use.
+      next_number: The number that the next module of each name gets.
+      taken: The names in use.
     """
 
     __slots__ = ("method", "module", "next_number", "taken")
@@ -82,7 +82,7 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """Where the parameters of this scope's module are stored."""
+        """The path under which this scope's module stores parameters."""
         if self.module is None:
             return "~"
         try:
@@ -96,7 +96,7 @@ class Scope:
 
     @property
     def prefix(self) -> str:
-        """What the paths of modules made here begin with."""
+        """The prefix of the paths of modules that are made here."""
         if self.module is None:
             return ""
         path, method = self.path, self.method
@@ -108,11 +108,11 @@ class Scope:
         """Reserves `name`, numbered if it is in use; returns the full path.
 
         Args:
-          name: A valid name. `name_3` is taken as it is, `name` becomes `name_4` then.
-          held: Full paths that are in use whatever this scope knows of them.
+          name: A valid name. `name_3` is used as it is; after it, `name` gets number 4.
+          held: Full paths that are in use besides.
 
         Raises:
-          ValueError: A name that carries its number is in use.
+          ValueError: A name that ends in its number is in use.
         """
         if self.next_number is None:
             self.next_number, self.taken = {}, set()
@@ -146,13 +146,19 @@ class Scope:
         return prefix + name
 
     def names(self) -> tuple[dict[str, int] | None, set[str]]:
-        """The names in use, to be given to `restore` later."""
+        """The names in use, for `restore`."""
         if self.next_number is None:
             return None, _NOTHING
         return dict(self.next_number), set(self.taken)
 
+    def fork(self) -> "Scope":
+        """A scope of the same module and method, whose names are its own from here."""
+        forked = Scope(self.module, self.method)
+        forked.restore(self.names())
+        return forked
+
     def restore(self, names: tuple[dict[str, int] | None, set[str]]) -> None:
-        """Forgets the names that were claimed since."""
+        """Forgets the names that were claimed since `names` was called."""
         self.next_number, self.taken = names
 
 

@@ -1,4 +1,4 @@
-"""Stack: the only ambient state. Each thread and each async task has its own."""
+"""Stack: the only ambient state. Each thread and async task has its own."""
 
 import contextlib
 import contextvars
@@ -19,7 +19,7 @@ class Stack(Generic[T]):
 
     @contextlib.contextmanager
     def push(self, item: T) -> Iterator[T]:
-        """Holds `item` on top while the block runs, whatever ends it."""
+        """Keeps `item` on top while the block runs."""
         token = self._variable.set((*self._variable.get(), item))
         try:
             yield item
@@ -27,18 +27,18 @@ class Stack(Generic[T]):
             self._variable.reset(token)
 
     def set(self, items: tuple[T, ...]) -> None:
-        """Replaces all pushed items, in this context, from here on."""
+        """Replaces all pushed items in this context."""
         self._variable.set(items)
 
     def keep_at_bottom(self, item: T) -> None:
-        """Holds `item` below all others, in every thread, for good."""
+        """Puts `item` below all others, in every thread, for good."""
         if item not in self._bottom:
             self._bottom = (*self._bottom, item)
             self._compose()
 
     @contextlib.contextmanager
     def push_below(self, item: T) -> Iterator[T]:
-        """Holds `item` below all others, the kept ones too, while the block runs."""
+        """Keeps `item` below all others while the block runs."""
         if self._below is None:
             name = f"{self._variable.name}_below"
             self._below = contextvars.ContextVar[tuple[T, ...]](name, default=())

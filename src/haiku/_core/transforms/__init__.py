@@ -1,1 +1,1 @@
-"""`transform` and its kin: a function that uses modules as a pair of pure functions."""
+"""`transform` and its variants: pure functions of a function that uses modules."""

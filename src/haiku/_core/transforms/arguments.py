@@ -1,4 +1,4 @@
-"""What `transform`, `init` and `apply` may be given, and what to write instead."""
+"""Checks of the arguments of `transform`, `init` and `apply`."""
 
 import contextlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from haiku._packed import Packed, unpack
 
 
 class NonEmptyStateError(Explained, ValueError):
-    """A function that uses state was transformed as one that does not."""
+    """A function that uses state was transformed without state."""
 
     page = "start/parameters_and_state"
 
@@ -58,14 +58,14 @@ def key_sequence(rng: Any, signature: str) -> PRNGSequence | None:
 
     Args:
       rng: A key, a seed, or None.
-      signature: How the call must look, for the error: `INIT`, `APPLY`, ...
+      signature: The call's signature, for the error: `INIT`, `APPLY`, ...
 
     Raises:
-      ValueError: It is no such thing.
+      ValueError: `rng` is something else.
     """
     if rng is None:
         return None
-    if not isinstance(rng, tuple):  # what a sequence keeps, which is no key
+    if not isinstance(rng, tuple):  # A sequence's internal state isn't a key.
         with contextlib.suppress(ValueError):
             return PRNGSequence(rng)
     raise ValueError(
@@ -78,7 +78,7 @@ def check_values(what: str, values: Any) -> Mapping[str, Any]:
     """`values` if it looks like parameters or state; None counts as empty.
 
     Raises:
-      TypeError: It does not.
+      TypeError: It doesn't.
     """
     if values is None:
         return {}
@@ -106,9 +106,9 @@ def check_not_passed(kwargs: dict[str, Any], name: str) -> None:
     """Raises TypeError if `name`, one of Haiku's own arguments, is among `kwargs`."""
     if name in kwargs:
         raise TypeError(
-            f"The keyword {name!r} can't be told from Haiku's own argument of that "
-            "name. If it is an argument of the transformed function, pass them "
-            "positionally; if it is Haiku's, this function takes none."
+            f"The keyword {name!r} is also the name of one of Haiku's own arguments. "
+            "If the transformed function has such an argument, pass it by position; "
+            "Haiku's own isn't an argument of this function."
         )
 
 

@@ -82,7 +82,7 @@ def multi_transform_with_state(
       state)`.
 
     Raises:
-      TypeError: `f` is no function or returns something else.
+      TypeError: `f` isn't a function, or returns something else.
 
     Example:
       >>> def f():
@@ -151,7 +151,7 @@ def multi_transform(
       pytree like `functions` of `apply(params, rng, *args) -> output`.
 
     Raises:
-      TypeError: `f` is no function or returns something else.
+      TypeError: `f` isn't a function, or returns something else.
 
     Example:
       >>> def f():
@@ -181,14 +181,14 @@ def without_apply_rng(f: T) -> T: ...
 
 
 def without_apply_rng(f: Any) -> Any:
-    """Takes `rng` out of the signature of `apply`, which then gets no key.
+    """Removes `rng` from the signature of `apply`.
 
     Args:
-      f: What `hk.transform`, `hk.transform_with_state` or their `multi_` forms
-        returned.
+      f: The result of `hk.transform`, `hk.transform_with_state` or their `multi_`
+        forms.
 
     Returns:
-      The same kind of pair; `apply` takes no `rng` and passes None.
+      The same kind of pair, whose `apply` takes no `rng` and runs without a key.
 
     Raises:
       ValueError: `f` is none of these.

@@ -63,7 +63,7 @@ def original_function(f: Any) -> Any:
     """The function that was given to `hk.transform`, whatever of it one has.
 
     Args:
-      f: What `hk.transform` returned, its `init` or `apply`, jitted or not; or any
+      f: The result of `hk.transform`, its `init` or `apply`, jitted or not; or any
         other function.
 
     Returns:

@@ -1,4 +1,4 @@
-"""transform: a function that builds modules as a pair of pure functions."""
+"""transform: makes a pair of pure functions of a function that builds modules."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -44,7 +44,7 @@ R = TypeVar("R")
 def run_in_frame(
     frame: Frame, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """What `f(*args, **kwargs)` returns, its side effects left in `frame`.
+    """Calls `f(*args, **kwargs)`; its side effects stay in `frame`.
 
     `init` and `apply` are two calls of this.
     """
@@ -58,7 +58,7 @@ def run_in_frame(
                 error.add_note(_TRACER_NOTE)
             explain(error)
             raise
-        for check in frame.at_end:
+        for check in frame.usage.at_end:
             check()
         frame.check_strays()
         return out
@@ -74,7 +74,7 @@ _TRACER_NOTE = (
 def transform_with_state(
     f: Callable[P, R],
 ) -> TransformedWithState[InitWithState[P], ApplyWithState[P, R]]:
-    """Makes a function that uses modules into a pair of pure functions.
+    """Turns a function that uses modules into a pair of pure functions.
 
     Args:
       f: A function that builds modules and may use `hk.get_parameter`, `hk.get_state`,
@@ -83,12 +83,12 @@ def transform_with_state(
     Returns:
       `init(rng, *args, **kwargs) -> (params, state)`, which runs `f` to make its
       parameters and state, and `apply(params, state, rng, *args, **kwargs) -> (output,
-      state)`. `rng` is a key, a seed, or None where `f` asks for no key; both take the
-      arguments of `f` after it. Parameters and state are plain dicts
+      state)`. `rng` is a key, a seed, or None if `f` needs no key; the arguments of `f`
+      follow it. Parameters and state are plain dicts
       `{module path: {name: array}}`.
 
     Raises:
-      TypeError: `f` is no function, or is a module: wrap its construction and its call.
+      TypeError: `f` isn't a function, or is a module: wrap its construction and call.
       ValueError: `f` is the result of `jax.jit` or `jax.pmap`: transform first.
 
     Example:
@@ -120,21 +120,21 @@ def transform_with_state(
 def transform(
     f: Callable[P, R], *, apply_rng: bool = True
 ) -> Transformed[Init[P], Apply[P, R]]:
-    """Makes a function that uses modules into a pair of pure functions.
+    """Turns a function that uses modules into a pair of pure functions.
 
     Args:
       f: A function that builds modules and may use `hk.get_parameter` and
         `hk.next_rng_key`; for state see `hk.transform_with_state`.
-      apply_rng: Only True: for an `apply` without a key see `hk.without_apply_rng`.
+      apply_rng: Must be True; for an `apply` without a key see `hk.without_apply_rng`.
 
     Returns:
       `init(rng, *args, **kwargs) -> params`, which runs `f` to make its parameters, and
       `apply(params, rng, *args, **kwargs) -> output`. `rng` is a key, a seed, or None
-      where `f` asks for no key; both take the arguments of `f` after it. Parameters are
-      plain dicts `{module path: {name: array}}`.
+      if `f` needs no key; the arguments of `f` follow it. Parameters are plain dicts
+      `{module path: {name: array}}`.
 
     Raises:
-      TypeError: `f` is no function, or is a module: wrap its construction and its call.
+      TypeError: `f` isn't a function, or is a module: wrap its construction and call.
       ValueError: `f` is the result of `jax.jit` or `jax.pmap`: transform first; or
         `apply_rng` is False.
 
@@ -145,7 +145,7 @@ def transform(
     """
     if not apply_rng:
         raise ValueError(
-            "hk.transform has no apply_rng any more: instead of "
+            "hk.transform takes apply_rng=True alone: instead of "
             "`hk.transform(f, apply_rng=False)` write "
             "`hk.without_apply_rng(hk.transform(f))`."
         )
@@ -156,10 +156,10 @@ def transform(
 def without_state(
     f: TransformedWithState[InitWithState[P], ApplyWithState[P, R]],
 ) -> Transformed[Init[P], Apply[P, R]]:
-    """Takes state out of the signatures of a function that uses none.
+    """Removes state from the signatures of a function that doesn't use any.
 
     Args:
-      f: What `hk.transform_with_state` returned.
+      f: The result of `hk.transform_with_state`.
 
     Returns:
       `init(rng, *args) -> params` and `apply(params, rng, *args) -> output`, which
@@ -181,7 +181,7 @@ def without_state(
 
     def apply_fn(params, rng, *args, **kwargs):
         check_not_passed(kwargs, "state")
-        key_sequence(rng, APPLY)  # so that an error counts the arguments of this one
+        key_sequence(rng, APPLY)  # Errors count the arguments of this function.
         out, state = f.apply(params, None, rng, *args, **kwargs)
         check_empty(state)
         return out
@@ -194,10 +194,10 @@ def without_state(
 def with_empty_state(
     f: Transformed[Init[P], Apply[P, R]],
 ) -> TransformedWithState[InitWithState[P], ApplyWithState[P, R]]:
-    """Puts an empty state into the signatures of a function that uses none.
+    """Adds an empty state to the signatures of a function that doesn't use any.
 
     Args:
-      f: What `hk.transform` returned.
+      f: The result of `hk.transform`.
 
     Returns:
       `init(rng, *args) -> (params, {})` and

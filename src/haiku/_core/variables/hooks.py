@@ -10,15 +10,15 @@ from haiku._core.runs.stack import Stack
 
 
 class GetterContext(NamedTuple):
-    """What a creator or getter is told of the parameter or state it makes or reads.
+    """Describes to a creator or getter the parameter or state that it makes or reads.
 
     Attributes:
       full_name: Module path and name, `mlp/linear/w`.
-      module: The module that asks; None outside all modules.
-      original_dtype: The dtype that the module asked for.
-      original_shape: The shape that the module asked for.
-      original_init: The initialiser that the module gave.
-      lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+      module: The module that uses it; None outside all modules.
+      original_dtype: The dtype that the module passed.
+      original_shape: The shape that the module passed.
+      original_init: The initialiser that the module passed.
+      lifted_prefix_name: Inside `hk.lift`, the text before the path; otherwise None.
 
     Example:
       >>> hook = lambda get, value, context: print(context.full_name) or get(value)
@@ -49,14 +49,14 @@ class GetterContext(NamedTuple):
 
 
 class SetterContext(NamedTuple):
-    """What a setter is told of the state that is written.
+    """Describes to a setter the state that is written.
 
     Attributes:
       full_name: Module path and name.
       module: The module that writes; None outside all modules.
       original_dtype: The dtype of each array in the value.
       original_shape: The shape of each array in the value.
-      lifted_prefix_name: Inside `hk.lift`, what the path gets put before it; or None.
+      lifted_prefix_name: Inside `hk.lift`, the text before the path; otherwise None.
 
     Example:
       >>> hook = lambda put, value, context: print(context.full_name) or put(value)
@@ -78,10 +78,10 @@ class SetterContext(NamedTuple):
 
 
 class MethodContext(NamedTuple):
-    """What an interceptor is told of the method that is called.
+    """Describes to an interceptor the method that is called.
 
     Attributes:
-      module: The module; in `__init__` it has no name yet.
+      module: The module; during `__init__` it has no name yet.
       method_name: The method's name.
       orig_method: The method itself, bound, without interceptors and naming.
       orig_class: The class that defines it.
@@ -123,12 +123,12 @@ def run_chain(
     Args:
       hooks: `hook(next, *args, context)`, outermost first. `next` may be called any
         number of times, or never.
-      last: What the innermost hook's `next` is.
-      args: For the outermost hook.
-      context: Given to every hook.
+      last: The innermost hook's `next`.
+      args: The outermost hook's arguments.
+      context: Passed to every hook.
 
     Returns:
-      What the outermost hook returns.
+      The result of the outermost hook.
     """
 
     def step(index: int, *args: Any) -> Any:
@@ -159,10 +159,9 @@ def custom_creator(
     Args:
       creator: `creator(next_creator, shape, dtype, init, context) -> value`, called at
         `init` only. `next_creator(shape, dtype, init)` makes the value; `context` is a
-        `GetterContext`. Returning `hk.DO_NOT_STORE` keeps it out of what `init`
-        returns.
-      params: Whether it is asked for parameters.
-      state: Whether it is asked for state.
+        `GetterContext`. With `hk.DO_NOT_STORE` returned, the value isn't stored.
+      params: Whether it is called for parameters.
+      state: Whether it is called for state.
 
     Returns:
       A context manager. The outermost creator is called first.
@@ -190,9 +189,9 @@ def custom_getter(
 
     Args:
       getter: `getter(next_getter, value, context) -> value`; `next_getter(value)` hands
-        the value on; `context` is a `GetterContext`. What is stored does not change.
-      params: Whether it is asked for parameters.
-      state: Whether it is asked for state.
+        the value on; `context` is a `GetterContext`. The stored value doesn't change.
+      params: Whether it is called for parameters.
+      state: Whether it is called for state.
 
     Returns:
       A context manager. The outermost getter is called first.
@@ -218,8 +217,8 @@ def custom_setter(setter: Hook) -> contextlib.AbstractContextManager[None]:
 
     Args:
       setter: `setter(next_setter, value, context) -> value`; `next_setter(value)` hands
-        the value on; `context` is a `SetterContext`. Returning `hk.DO_NOT_STORE` keeps
-        it out of the state.
+        the value on; `context` is a `SetterContext`. With `hk.DO_NOT_STORE` returned,
+        the value isn't stored.
 
     Returns:
       A context manager. The outermost setter is called first.
@@ -276,3 +275,97 @@ def run_intercepted(
         return hooks[index](following, args, kwargs, context)
 
     return step(0, *args, **kwargs)
+
+
+class Hooks:
+    """Hooks as one value, which a `with` block or a bound model holds.
+
+    A subclass may define its hooks as methods of these names. In a bound model hooks
+    are part of the structure, so that equal ones count as one under `jax.jit`; two are
+    equal if their functions are the same, or as a subclass says (a frozen dataclass).
+
+    Args:
+      creator: As `hk.custom_creator` takes it, for parameters.
+      getter: As `hk.custom_getter` takes it, for parameters.
+      state_creator: As `creator`, for state.
+      state_getter: As `getter`, for state.
+      setter: As `hk.custom_setter` takes it.
+      interceptor: As `hk.intercept_methods` takes it.
+
+    Raises:
+      TypeError: One of them isn't a function.
+
+    Example:
+      >>> def halved(next_getter, value, context):
+      ...     return next_getter(value / 2)
+      >>> model = hk.bind(hk.Linear, 2).init(0, jnp.ones([1, 3]))
+      >>> model = model.replace(hooks=[hk.Hooks(getter=halved)])
+      >>> model(jnp.ones([1, 3])).shape
+      (1, 2)
+    """
+
+    creator: Any = None
+    getter: Any = None
+    state_creator: Any = None
+    state_getter: Any = None
+    setter: Any = None
+    interceptor: Any = None
+
+    def __init__(
+        self,
+        *,
+        creator: Hook | None = None,
+        getter: Hook | None = None,
+        state_creator: Hook | None = None,
+        state_getter: Hook | None = None,
+        setter: Hook | None = None,
+        interceptor: Hook | None = None,
+    ):
+        given = (creator, getter, state_creator, state_getter, setter, interceptor)
+        for name, hook in zip(_STACKS, given):
+            if not (hook is None or callable(hook)):
+                raise TypeError(
+                    f"hk.Hooks takes functions, got {name}={hook!r}: give it a "
+                    "function of (next, ...), as hk.custom_getter and its kin take it."
+                )
+            if hook is not None:
+                setattr(self, name, hook)
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is type(self) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).items()))
+
+    def __enter__(self):
+        opened = contextlib.ExitStack()
+        for name, stack in _STACKS.items():
+            hook = getattr(self, name)
+            if hook is not None:
+                opened.enter_context(stack.push(hook))
+        _opened.set((*_opened.get(), opened))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        *others, opened = _opened.get()
+        _opened.set(tuple(others))
+        opened.close()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(
+            f"{name}={getattr(hook, '__qualname__', repr(hook))}"
+            for name, hook in vars(self).items()
+        )
+        return f"{type(self).__name__}({inside})"
+
+
+_STACKS = {
+    "creator": param_creators,
+    "getter": param_getters,
+    "state_creator": state_creators,
+    "state_getter": state_getters,
+    "setter": state_setters,
+    "interceptor": interceptors,
+}
+# The open `with hk.Hooks(...)` blocks, innermost last.
+_opened: Stack[contextlib.ExitStack] = Stack("opened_hooks")

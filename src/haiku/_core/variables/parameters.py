@@ -1,4 +1,4 @@
-"""Parameters and state: made at `init`, read and written by path afterwards."""
+"""Parameters and state: made at `init`, then read and written by path."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from haiku._core.variables.hooks import GetterContext, SetterContext
 
 
 class DoNotStore:
-    """What a creator or setter returns to keep a value out of what is stored."""
+    """A creator or setter returns this to keep a value from being stored."""
 
     def __repr__(self) -> str:
         return "hk.DO_NOT_STORE"
@@ -26,9 +26,9 @@ class DoNotStore:
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype"):
             raise ValueError(
-                f"hk.DO_NOT_STORE is no array and has no {name}: a creator kept this "
-                "value out of the parameters. Give it one in a custom getter, with "
-                "`context.original_init(context.original_shape, "
+                f"hk.DO_NOT_STORE isn't an array and has no {name}: a creator kept "
+                "this parameter from being stored. Let a custom getter return a value, "
+                "such as `context.original_init(context.original_shape, "
                 "context.original_dtype)`."
             )
         raise AttributeError(name)
@@ -50,15 +50,14 @@ def get_parameter(
       name: Its name within the module.
       shape: Its shape.
       dtype: Its dtype, float32 by default.
-      init: `init(shape, dtype) -> array`, needed where the parameter is made. See
-        `hk.initializers`.
+      init: `init(shape, dtype) -> array` makes it. See `hk.initializers`.
 
     Returns:
       The parameter, the same array at every call of the same name: `[*shape]`.
 
     Raises:
-      ValueError: No transformed function is running; there is no such parameter at
-        `apply`; its shape is another one; `init` is needed and missing.
+      ValueError: No transformed function is running; at `apply`, the parameter is
+        missing or has another shape; at `init`, there is no `init` to make it.
 
     Example:
       >>> def f(x):
@@ -78,7 +77,7 @@ def get_parameter(
     if value is _MISSING or value is None:
         context = _context(frame, path, name, dtype, shape, init or _no_init)
         value = _create_parameter(frame, path, name, shape, dtype, init, context)
-    frame.touched.add((path, name))
+    frame.usage.touched.add((path, name))
     getters = hooks.param_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init or _no_init)
@@ -117,17 +116,18 @@ def _create_parameter(frame, path, name, shape, dtype, init, context):
 
 
 def _made(frame, path, name, shape, dtype, init):
-    """What `init` makes of a parameter or a state that is not there yet."""
-    if frame.sealed:
+    """Calls `init` to make a parameter or state."""
+    usage = frame.usage
+    if usage.sealed_by:
         raise ValueError(new_in_loop(frame, path, name))
-    frame.creating += 1
+    outer, usage.initialising = usage.initialising, True
     try:
         return init(shape, dtype)
     except Exception as error:
         error.add_note(f"while {path}/{name} was made, of shape {list(shape)}")
         raise
     finally:
-        frame.creating -= 1
+        usage.initialising = outer
 
 
 def get_state(
@@ -136,19 +136,19 @@ def get_state(
     dtype: Any = jnp.float32,
     init: Callable[[Sequence[int], Any], Any] | None = None,
 ) -> Any:
-    """State of the current module as it is now; made where it is not there yet.
+    """The current state of the current module; made if it doesn't exist yet.
 
     Args:
       name: Its name within the module.
       shape: Its shape, needed with `init`.
       dtype: Its dtype.
-      init: `init(shape, dtype) -> array`, needed where the state is made.
+      init: `init(shape, dtype) -> array` makes it.
 
     Returns:
-      What `set_state` wrote last, or what `init` made.
+      The value that `set_state` wrote last, or that `init` made.
 
     Raises:
-      ValueError: No transformed function is running, or there is no such state and
+      ValueError: No transformed function is running; or the state doesn't exist, and
         `init` or `shape` is missing.
 
     Example:
@@ -165,7 +165,7 @@ def get_state(
     if value is _MISSING:
         context = _context(frame, path, name, dtype, shape, init)
         value = _create_state(frame, path, name, shape, dtype, init, context)
-    frame.touched.add((path, name, "state"))
+    frame.usage.touched.add((path, name, "state"))
     getters = hooks.state_getters.get()
     if getters:
         context = context or _context(frame, path, name, dtype, shape, init)
@@ -177,9 +177,9 @@ def _create_state(frame, path, name, shape, dtype, init, context):
     _check_not_closed_over(frame)
     if init is None:
         raise ValueError(
-            f"There is no state {path}/{name} yet and nothing to make it from; set an "
-            f"init function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, "
-            f"or call `hk.set_state` before.{known_paths('state', frame.state)}"
+            f"State {path}/{name} doesn't exist yet and can't be made; set an init "
+            f"function: `hk.get_state({name!r}, shape, dtype, init=jnp.zeros)`, or "
+            f"call `hk.set_state` before.{known_paths('state', frame.state)}"
         )
     if shape is None or dtype is None:
         raise ValueError(
@@ -200,7 +200,7 @@ def _create_state(frame, path, name, shape, dtype, init, context):
 def set_state(name: str, value: Any) -> None:
     """Writes state of the current module.
 
-    `apply` returns it; `init` returns what was written first, or what `get_state` made.
+    `apply` returns it; `init` returns the first value that was written or made.
 
     Args:
       name: Its name within the module.
@@ -228,7 +228,7 @@ def set_state(name: str, value: Any) -> None:
             frame.scopes[-1].module,
             dtype,
             shape,
-            frame.lifted_prefix,
+            frame.lifting.prefix,
         )
         value = hooks.run_chain(setters, _identity, (value,), context)
     if value is not DO_NOT_STORE:
@@ -238,7 +238,7 @@ def set_state(name: str, value: Any) -> None:
 
 def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
     frame.watch.note_value("state", path, name, value)
-    frame.touched.add((path, name, "state"))
+    frame.usage.touched.add((path, name, "state"))
     frame.state.setdefault(path, {})[name] = value
     initial = frame.initial_state.setdefault(path, {})
     if name not in initial:
@@ -246,7 +246,7 @@ def _write_state(frame: Frame, path: str, name: str, value: Any) -> None:
 
 
 def get_params() -> Values:
-    """All parameters so far, in new dicts: `{module path: {name: array}}`.
+    """The parameters so far, in new dicts: `{module path: {name: array}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -261,7 +261,7 @@ def get_params() -> Values:
 
 
 def get_initial_state() -> Values:
-    """All state as it was first, in new dicts: `{module path: {name: value}}`.
+    """The state as it was first, in new dicts: `{module path: {name: value}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -277,7 +277,7 @@ def get_initial_state() -> Values:
 
 
 def get_current_state() -> Values:
-    """All state as it is now, in new dicts: `{module path: {name: value}}`.
+    """The current state, in new dicts: `{module path: {name: value}}`.
 
     Raises:
       ValueError: No transformed function is running.
@@ -303,14 +303,14 @@ def running_init() -> bool:
       False
     """
     frame = current_frame("hk.running_init")
-    frame.runs_differ = True
+    frame.usage.differs = True
     return frame.initialising
 
 
 def _check_not_closed_over(frame: Frame) -> None:
-    """Raises ValueError if a module from outside makes values that will be moved."""
+    """Raises ValueError if a module from an outer run makes values in a lifted one."""
     module = frame.scopes[-1].module
-    if frame.closed and module is not None and module._owner is not frame.owner:
+    if frame.lifting.closed and module is not None and module._owner is not frame.owner:
         raise ValueError(
             "You can't close over a module that was built outside of the function "
             "given to hk.transparent_lift or hk.layer_stack: its parameters would be "
@@ -326,12 +326,12 @@ def _identity(value: Any) -> Any:
 def _no_init(shape: Any, dtype: Any) -> Any:
     del shape, dtype
     raise ValueError(
-        "This parameter was asked for without an initialiser: "
-        "write `hk.get_parameter(name, shape, init=...)`."
+        "This parameter has no initialiser: write `hk.get_parameter(name, shape, "
+        "init=...)`."
     )
 
 
 def _context(frame, path, name, dtype, shape, init) -> GetterContext:
     module = frame.scopes[-1].module
     full_name = f"{path}/{name}"
-    return GetterContext(full_name, module, dtype, shape, init, frame.lifted_prefix)
+    return GetterContext(full_name, module, dtype, shape, init, frame.lifting.prefix)

@@ -1,0 +1,65 @@
+"""Masks and labels, and training a part: the programs of thread #372."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import haiku as hk
+
+sg = hk.surgery
+
+
+def unrolled(layers=3):
+    def f(x):
+        for _ in range(layers):
+            x = jax.nn.relu(hk.Linear(4, name="block")(x))
+        return hk.Linear(2, name="head")(x)
+
+    return hk.without_apply_rng(hk.transform(f))
+
+
+X = jnp.arange(8.0).reshape(2, 4)
+
+
+def loss(params):
+    return jnp.mean(unrolled().apply(params, X) ** 2)
+
+
+def test_frozen_parameters_stay_to_the_bit():
+    params = unrolled().init(jax.random.key(0), X)
+    labels = sg.labels(params, {"block*/**": "frozen"}, default="trained")
+    optimizer = optax.multi_transform(
+        {"trained": optax.adam(1e-2), "frozen": optax.set_to_zero()}, labels
+    )
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params, state):
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    new = params
+    for _ in range(5):
+        new, state = step(new, state)
+    changed = [change.path for change in sg.diff(params, new).changed]
+    assert changed == ["head/b", "head/w"]
+    assert loss(new) < loss(params)
+
+
+def test_masked_decay_reaches_matrices_alone():
+    params = unrolled().init(jax.random.key(0), X)
+    params = hk.data_structures.to_immutable_dict(params)
+    mask = sg.mask(params, "**/w")
+    decay = optax.add_decayed_weights(0.5, mask=mask)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = decay.update(zeros, decay.init(params), params)
+    assert jnp.array_equal(updates["head"]["w"], 0.5 * params["head"]["w"])
+    assert not updates["head"]["b"].any()
+    assert jax.tree.structure(mask) == jax.tree.structure(params)
+
+
+def test_gradients_of_one_part_leave_the_other_fixed():
+    params = unrolled().init(jax.random.key(0), X)
+    fixed, trained = sg.split(params, "block*/**")
+    grads = jax.grad(lambda trained: loss(sg.merge(fixed, trained)))(trained)
+    assert not sg.diff(grads, sg.select(jax.grad(loss)(params), "head/*"), rtol=1e-6)
