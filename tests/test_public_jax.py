@@ -32,13 +32,9 @@ WORDS = {
         "other way to say which equation holds a program. One with another name is "
         "shown as a single operation."
     ),
-    "haiku/views/flops.py": (
+    "haiku/views/costs.py": (
         "names of primitives: which multiply, and which move data. One with another "
         "name counts as elementwise."
-    ),
-    "haiku/views/costs.py": (
-        "`shard_map`, to count what each device does. Without it, costs are those of "
-        "one device."
     ),
     "haiku/views/graph.py": (
         "names of primitives, as titles; a `jit` of one operation is drawn without a "

@@ -109,9 +109,8 @@ def function_of(model: Any) -> Any:
     """The function or blueprint that was transformed to make a model."""
     if isinstance(model, Bound):
         model = model.net
-    if isinstance(model, tuple) and hasattr(model, "init"):
-        # For several functions, `init` runs all that have parameters.
-        model = getattr(model, "init")  # noqa: B009
+    if isinstance(model, tuple):  # What `hk.transform` or its kin returned.
+        model = getattr(model, "init", model)  # It runs all that have parameters.
     function = original_function(model)
     transform_with_state(function)  # Raises TypeError unless it can run.
     return function
