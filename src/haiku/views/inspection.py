@@ -18,7 +18,7 @@ from haiku._core import (
 )
 from haiku._core.runs.frame import frames
 from haiku._core.variables.hooks import interceptors
-from haiku.views.arrays import split_arrays
+from haiku.views.arrays import ArraySpec, split_arrays
 from haiku.views.calls import Call, recorder, spec
 from haiku.views.jaxprs import call_scope, open_jaxpr
 
@@ -33,7 +33,7 @@ class Inspection:
     program: Any  # What `apply` computes; `calls_around` knows the calls of equations.
     params: Any  # Shapes and dtypes of all parameters,
     state: Any  # of all state,
-    output: Any  # and of the output.
+    output: Any  # and of the output, as `ArraySpec`s.
 
     def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.calls: list[Call] = []  # In the order they began, without constructors.
@@ -47,9 +47,11 @@ class Inspection:
         return self._net.init(key, *args, **kwargs)
 
     def apply(self, params: Any, state: Any, key: Any, arrays: list[Any]) -> Any:
-        """Output and state."""
+        """The arrays of the output, which may hold other objects, and state."""
         args, kwargs = self._join(arrays)
-        return self._net.apply(params, state, key, *args, **kwargs)
+        out, state = self._net.apply(params, state, key, *args, **kwargs)
+        outputs, self._join_output = split_arrays(out)
+        return outputs, state
 
 
 def inspect(
@@ -76,7 +78,8 @@ def inspect(
         hooks.enter_context(intercept_methods(recorder(seen.calls, _run_in_scope)))
         trace = jax.make_jaxpr(seen.apply, return_shape=True)
         closed, out = trace(seen.params, seen.state, seen.key, seen.arrays)
-    seen.program, seen.output = open_jaxpr(closed), out[0]
+    seen.program = open_jaxpr(closed)
+    seen.output = seen._join_output([ArraySpec.from_array(x) for x in out[0]])
     return seen
 
 

@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
-
 from haiku import _treescope
 from haiku._bound import Bound
 from haiku._packed import unpacked
 from haiku._text import count_text, seconds_text, titled
 from haiku.data_structures import merge
-from haiku.views.arrays import ArrayOutline, ArraySpec
+from haiku.views.arrays import ArrayOutline
 from haiku.views.calls import Call
 from haiku.views.comparison import Comparison, compared
 from haiku.views.costs import costs_of
@@ -269,7 +267,7 @@ def outline(
             path="",
             name=name_of(function),
             kind="",
-            output=str(jax.tree.map(ArraySpec.from_array, seen.output)),
+            output=str(seen.output),
             params=params_left,
             state=state_left,
             activation_bytes=sum(call.activation_bytes for call in inside.get(-1, ())),

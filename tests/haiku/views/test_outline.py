@@ -315,3 +315,18 @@ def test_outlines_work_without_treescope(monkeypatch):
     monkeypatch.setitem(sys.modules, "treescope", None)
     found = outline(hk.bind(hk.Linear, 3).init(0, X))(X)
     assert "linear (Linear)" in repr(found) and "<details" in found.as_html()
+
+
+def test_a_function_may_return_other_objects():
+    class Identity(hk.Module):
+        def __call__(self, x):
+            return x
+
+    def f(x):
+        return Identity(), Identity()(x), "text", 3
+
+    outline = hk.views.outline(f)(jnp.ones([2]))
+    assert "f32[2]" in outline.output and "'text', 3" in outline.output
+    calls = hk.experimental.eval_summary(f)(jnp.ones([2]))
+    assert [call.module_details.module.name for call in calls] == ["identity_1"]
+    assert hk.experimental.eval_summary(lambda: Identity())() == []
