@@ -66,7 +66,6 @@ from haiku._core import name_like as name_like
 from haiku._core import name_scope as name_scope
 from haiku._core import next_rng_key as next_rng_key
 from haiku._core import next_rng_keys as next_rng_keys
-from haiku._core import replace_parameters as replace_parameters
 from haiku._core import replace_rng_sequence_state as replace_rng_sequence_state
 from haiku._core import reserve_rng_keys as reserve_rng_keys
 from haiku._core import running_init as running_init
@@ -139,11 +138,8 @@ from haiku._layers.rnn_wrappers import (
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm
-from haiku._lifted.associative import associative_scan as associative_scan
 from haiku._lifted.branches import cond as cond
 from haiku._lifted.branches import switch as switch
-from haiku._lifted.custom_derivatives import custom_jvp as custom_jvp
-from haiku._lifted.custom_derivatives import custom_vjp as custom_vjp
 from haiku._lifted.derivatives import hessian as hessian
 from haiku._lifted.derivatives import jacfwd as jacfwd
 from haiku._lifted.derivatives import jacrev as jacrev
@@ -170,7 +166,6 @@ from haiku._lifted.loops import fori_loop as fori_loop
 from haiku._lifted.loops import map as map
 from haiku._lifted.loops import scan as scan
 from haiku._lifted.loops import while_loop as while_loop
-from haiku._lifted.shard_map import shard_map as shard_map
 from haiku._lifted.vmap import ensemble as ensemble
 from haiku._lifted.vmap import vmap as vmap
 from haiku.typing import ModuleProtocol as ModuleProtocol
@@ -185,13 +180,28 @@ if TYPE_CHECKING:
     from haiku import surgery as surgery
     from haiku import testing as testing
     from haiku import views as views
+    from haiku._core.sharing.replace_parameters import (
+        replace_parameters as replace_parameters,
+    )
+    from haiku._lifted.associative import associative_scan as associative_scan
+    from haiku._lifted.custom_derivatives import custom_jvp as custom_jvp
+    from haiku._lifted.custom_derivatives import custom_vjp as custom_vjp
+    from haiku._lifted.shard_map import shard_map as shard_map
     from haiku.views.graph import to_dot as to_dot
     from haiku.views.tree import module_tree as module_tree
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: training needs none of them.
+# Loaded when first used: most programs need none of them.
 _LAZY = {
+    "custom_jvp": ("haiku._lifted.custom_derivatives", "custom_jvp"),
+    "custom_vjp": ("haiku._lifted.custom_derivatives", "custom_vjp"),
+    "shard_map": ("haiku._lifted.shard_map", "shard_map"),
+    "associative_scan": ("haiku._lifted.associative", "associative_scan"),
+    "replace_parameters": (
+        "haiku._core.sharing.replace_parameters",
+        "replace_parameters",
+    ),
     "experimental": ("haiku.experimental", None),
     "surgery": ("haiku.surgery", None),
     "module_tree": ("haiku.views.tree", "module_tree"),

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from haiku._bound.bound_model import Bound
 from haiku._bound.bound_net import Net
@@ -11,36 +11,37 @@ from haiku._core import Blueprint, Module
 from haiku._core.transforms.arguments import check_function
 from haiku.typing import Params, State
 
+if TYPE_CHECKING:  # A protocol takes a while to make.
 
-class WithoutParameters(Protocol):
-    """`Bound` without parameters, as type checkers see it: it can't be called."""
+    class WithoutParameters(Protocol):
+        """`Bound` without parameters, as type checkers see it: it can't be called."""
 
-    hooks: tuple[Any, ...]
+        hooks: tuple[Any, ...]
 
-    @property
-    def net(self) -> Any:
-        """The blueprint, function or pair."""
+        @property
+        def net(self) -> Any:
+            """The blueprint, function or pair."""
 
-    def init(self, rng: Any, /, *args: Any, **kwargs: Any) -> Bound:
-        """See `Bound.init`."""
-        ...
+        def init(self, rng: Any, /, *args: Any, **kwargs: Any) -> Bound:
+            """See `Bound.init`."""
+            ...
 
-    def init_with(
-        self, rng: Any, use: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Bound:
-        """See `Bound.init_with`."""
-        ...
+        def init_with(
+            self, rng: Any, use: Callable[..., Any], /, *args: Any, **kwargs: Any
+        ) -> Bound:
+            """See `Bound.init_with`."""
+            ...
 
-    def to(self, params: Params, state: State | None = None) -> Bound:
-        """See `Bound.to`."""
-        ...
+        def to(self, params: Params, state: State | None = None) -> Bound:
+            """See `Bound.to`."""
+            ...
 
-    def replace(self, *, hooks: Sequence[Any] | None = None) -> Any:
-        """See `Bound.replace`."""
-        ...
+        def replace(self, *, hooks: Sequence[Any] | None = None) -> Any:
+            """See `Bound.replace`."""
+            ...
 
 
-def bind(net: Any, /, *args: Any, **kwargs: Any) -> WithoutParameters:
+def bind(net: Any, /, *args: Any, **kwargs: Any) -> "WithoutParameters":
     """A model without parameters; `init` or `to` of the result give it some.
 
     Args:

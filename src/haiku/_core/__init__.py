@@ -26,9 +26,6 @@ from haiku._core.runs.random_keys import (
 from haiku._core.runs.random_keys import reserve_rng_keys as reserve_rng_keys
 from haiku._core.runs.random_keys import with_rng as with_rng
 from haiku._core.runs.scope import force_name as force_name
-from haiku._core.sharing.replace_parameters import (
-    replace_parameters as replace_parameters,
-)
 from haiku._core.transforms.multi_transform import MultiTransformed as MultiTransformed
 from haiku._core.transforms.multi_transform import (
     MultiTransformedWithState as MultiTransformedWithState,

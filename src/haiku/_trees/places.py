@@ -74,7 +74,7 @@ def rules_of(what: str, by_pattern: Any, example: str) -> Rules[Any]:
 
 def find_places(
     what: str, rules: Rules[Any] | Iterable[str], values: Values
-) -> dict[Place, Match[Any]]:
+) -> dict[Place, Match]:
     """The rule of each place that one finds.
 
     Args:

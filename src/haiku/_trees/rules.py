@@ -10,7 +10,7 @@ from haiku._trees.patterns import Found, Pattern, nearest, pattern
 T = TypeVar("T")
 
 
-class Rule(NamedTuple, Generic[T]):
+class Rule(NamedTuple):
     """A pattern of paths and the value that holds for them.
 
     Attributes:
@@ -19,10 +19,10 @@ class Rule(NamedTuple, Generic[T]):
     """
 
     pattern: Pattern
-    value: T
+    value: Any
 
 
-class Match(NamedTuple, Generic[T]):
+class Match(NamedTuple):
     """The rule that holds for a path.
 
     Attributes:
@@ -32,7 +32,7 @@ class Match(NamedTuple, Generic[T]):
     """
 
     pattern: Pattern
-    value: T
+    value: Any
     found: Found
 
 
@@ -65,7 +65,7 @@ class Rules(Generic[T]):
             for text, value in pairs
         )
 
-    def match(self, path: str) -> Match[T] | None:
+    def match(self, path: str) -> Match | None:
         """The first rule that finds a path; None if none does."""
         for wanted, value in self._rules:
             found = wanted.match(path)
@@ -80,7 +80,7 @@ class Rules(Generic[T]):
     def __or__(self, below: Rules[T]) -> Rules[T]:
         return Rules((*self._rules, *below._rules))
 
-    def __iter__(self) -> Iterator[Rule[T]]:
+    def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Rules(Generic[T]):
         inside = ", ".join(f"{p.text!r}: {value!r}" for p, value in self._rules)
         return f"Rules({{{inside}}})"
 
-    def find(self, what: str, paths: Iterable[str]) -> dict[str, Match[T]]:
+    def find(self, what: str, paths: Iterable[str]) -> dict[str, Match]:
         """The rule of each path that has one.
 
         Args:
@@ -107,7 +107,7 @@ class Rules(Generic[T]):
           ValueError: A pattern finds none of them.
         """
         paths = list(paths)
-        out: dict[str, Match[T]] = {}
+        out: dict[str, Match] = {}
         for wanted, value in self._rules:
             matches = [(path, wanted.match(path)) for path in paths]
             found = {path: match for path, match in matches if match is not None}

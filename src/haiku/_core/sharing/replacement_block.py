@@ -33,7 +33,7 @@ class ReplacementBlock:
         self._unused = Rules(self._texts.items())
         self._seen: dict[str, None] = {}
 
-    def match(self, path: str) -> Match[Any] | None:
+    def match(self, path: str) -> Match | None:
         """The replacement of a full path, if there is one."""
         return self._rules.match(path)
 
