@@ -181,6 +181,8 @@ def from_gymnasium(mode):
         dummy = ended & (mode == "NEXT_STEP")
         rows.append((s_tm1, a_tm1, r_t, s_t, last, terminated, truncated, dummy))
         s_tm1, ended = s_t, terminated | truncated
+        if mode == "DISABLED" and ended.any():
+            s_tm1, _ = environments.reset(options={"reset_mask": ended})
     environments.close()
     return Steps(*map(np.stack, zip(*rows))), [game.episodes for game in games]
 
@@ -230,15 +232,16 @@ MODES = {
     "same_step": Mode(lambda: from_gymnasium("SAME_STEP"), bootstraps=True),
     "same_step_put_back": Mode(lambda: from_gymnasium("SAME_STEP"), puts_back=True),
     "next_step": Mode(lambda: from_gymnasium("NEXT_STEP")),
+    "disabled": Mode(lambda: from_gymnasium("DISABLED")),
     "jax": Mode(from_jax, bootstraps=True),
     "jax_last_observation_lost": Mode(from_jax, loses_cut=True),
 }
 
 
-def lost_steps(mode, row, steps):
-    if row.frames and (mode.bootstraps or mode.puts_back or mode.loses_cut):
+def lost_steps(name, row, steps):
+    if row.frames and name != "next_step":
         return steps.terminated_t | steps.truncated_t
-    if mode.loses_cut:
+    if MODES[name].loses_cut:
         return steps.truncated_t & ~steps.terminated_t
     return np.zeros_like(steps.dummy_t)
 
@@ -247,7 +250,7 @@ def keywords(name, row, steps):
     """mask_t, truncation_t and bootstrap_t of a mode."""
     mode = MODES[name]
     ends: dict[str, Any] = {"truncation_t": steps.truncated_t}
-    dropped = steps.dummy_t | lost_steps(mode, row, steps)
+    dropped = steps.dummy_t | lost_steps(name, row, steps)
     if dropped.any():
         ends["mask_t"] = ~dropped
     if not row.frames and (mode.bootstraps or name in row.bootstraps_in):
@@ -282,11 +285,7 @@ def arguments(row, wanted, steps, a_t):
     }
     x = types.SimpleNamespace(**known, s_t=after, all_states=all_states)
     known |= row.arguments(x)
-    return {
-        name: jnp.asarray(known[name], None if name[0] == "a" else jnp.float32)
-        for name in wanted
-        if name in known
-    }
+    return {name: jnp.asarray(known[name]) for name in wanted if name in known}
 
 
 # Whole episodes, and what the ops' equations say of them.
@@ -461,9 +460,9 @@ class Row(NamedTuple):
 
 
 # `values` [T + 1] hold each state once, so that the last of an episode isn't there.
-ONE_ARRAY = frozenset({"same_step_put_back"})
+ONE_ARRAY = frozenset({"same_step_put_back", "disabled"})
 # No action is taken in the last state.
-NO_ACTION = frozenset({"same_step_put_back", "next_step"})
+NO_ACTION = ONE_ARRAY | {"next_step"}
 PAIR = {"tx_pair": rlax.SIGNED_LOGP1_PAIR}
 
 ROWS = {
@@ -559,8 +558,25 @@ def takes_truncation(op):
 OPS = sorted(name for name in dir(rlax) if takes_truncation(getattr(rlax, name)))
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_streams_end_in_every_way(name):
+    steps, _ = MODES[name].collect()
+    over, cut = steps.terminated_t[:-1], steps.truncated_t[:-1]
+    assert (over & ~cut).sum() > 5 and (cut & ~over).sum() > 5 and (over & cut).any()
+    assert cut[[LENGTH - 1, 2 * LENGTH - 1]].any()  # where an array ends, too
+    assert steps.dummy_t[LENGTH].any() == (name == "next_step")  # or begins
+
+
 def test_every_op_that_takes_truncation_has_a_row():
     assert set(OPS) <= set(ROWS)
+
+
+@functools.cache
+def compiled(name, parallel):
+    """The op as a function of its arrays."""
+    options = ROWS[name].options | ({"parallel": True} if parallel else {})
+    op = functools.partial(getattr(rlax, name), **options)
+    return jax.jit(lambda args, ends: op(**args, **ends))
 
 
 def outputs(name, mode, rollout):
@@ -575,26 +591,80 @@ def outputs(name, mode, rollout):
         steps = steps._replace(s_t=steps.last_t)
     wanted = inspect.signature(op).parameters
     args = arguments(row, wanted, steps, a_t)
-    out = jax.jit(lambda args, ends: op(**args, **ends, **row.options))(args, ends)
+    out = compiled(name, "parallel" in wanted and mode.startswith("jax"))(args, ends)
     kept = ends.get("mask_t", np.ones((LENGTH, LANES), bool))
     return jax.tree.leaves(out), kept
+
+
+def expected(name, mode, rollout, lane):
+    """The same of whole episodes, at the steps that count, [K, ...] each."""
+    steps, lanes = MODES[mode].collect()
+    row = ROWS[name]
+    episodes = episodes_of(mode, row, steps, rollout, lane, lanes[lane])
+    parts = [row.loop(e) for e in episodes]
+    parts = [x if isinstance(x, tuple) else (x,) for x in parts]
+    return [np.concatenate(x) for x in zip(*parts)]
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", OPS)
 def test_row(name, mode):
-    steps, lanes = MODES[mode].collect()
-    row = ROWS[name]
     for rollout in range(ROLLOUTS):
         out, kept = outputs(name, mode, rollout)
-        for lane, whole in enumerate(lanes):
-            episodes = episodes_of(mode, row, steps, rollout, lane, whole)
-            parts = [row.loop(e) for e in episodes]
-            parts = [x if isinstance(x, tuple) else (x,) for x in parts]
-            for have, want in zip(out, map(np.concatenate, zip(*parts)), strict=True):
-                assert have.dtype == jnp.float32
+        assert all(x.dtype == jnp.float32 for x in out)
+        for lane in range(LANES):
+            for have, want in zip(
+                out, expected(name, mode, rollout, lane), strict=True
+            ):
                 have = np.asarray(have[:, lane])
                 np.testing.assert_allclose(
                     have[kept[:, lane]], want, rtol=1e-5, atol=1e-5
                 )
                 assert not np.any(have[~kept[:, lane]])
+
+
+# The page's remarks.
+
+
+def returns_in(mode, **changes):
+    """Lambda returns of a first lane, as the mode's keywords say but for some."""
+    row = ROWS["lambda_returns"]
+    steps, _ = MODES[mode].collect()
+    steps = Steps(*(x[:LENGTH] for x in steps))
+    ends = keywords(mode, row, steps) | changes
+    args = arguments(row, ("r_t", "discount_t", "v_t", "lambda_"), steps, steps.a_tm1)
+    have = rlax.lambda_returns(**args, **ends)[:, 0]
+    kept = keywords(mode, row, steps).get("mask_t", ~steps.dummy_t)[:, 0]
+    return np.asarray(have)[kept], expected("lambda_returns", mode, 0, 0)[0]
+
+
+def test_next_steps_mask_cuts_without_truncation_t():
+    np.testing.assert_allclose(*returns_in("next_step", truncation_t=None), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "forgotten"),
+    [
+        ("same_step", "truncation_t"),
+        ("same_step", "bootstrap_t"),
+        ("same_step_put_back", "truncation_t"),
+        ("next_step", "mask_t truncation_t"),
+        ("jax", "bootstrap_t"),
+        ("jax_last_observation_lost", "mask_t"),
+    ],
+)
+def test_forgetting_a_keyword_changes_returns(mode, forgotten):
+    have, want = returns_in(mode, **dict.fromkeys(forgotten.split()))
+    assert np.abs(have - want).max() > 0.05
+
+
+def test_discounted_returns_with_the_last_value_alone_need_bootstrap_t():
+    steps, _ = MODES["jax"].collect()
+    steps = Steps(*(x[:LENGTH] for x in steps))
+    ends = keywords("jax", ROWS["discounted_returns"], steps)
+    discount = np.float32(GAMMA * (1 - steps.terminated_t))
+    last = np.float32(v(steps.s_t[-1]))
+    have = rlax.discounted_returns(steps.r_t, discount, last, **ends)
+    for lane in range(LANES):
+        (want,) = expected("discounted_returns", "jax", 0, lane)
+        np.testing.assert_allclose(have[:, lane], want, rtol=1e-5, atol=1e-5)
