@@ -15,208 +15,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from resetting_games import LANES, LENGTH, ROLLOUTS, Steps, from_gymnasium, from_jax
+from whole_episodes import (
+    GAMMA,
+    LAMBDA,
+    Episode,
+    N,
+    advantage,
+    cell_values,
+    double,
+    frames,
+    general_return,
+    greedy,
+    importance_corrected,
+    lambda_return,
+    mu,
+    n_step_return,
+    online_q,
+    pi,
+    pick,
+    pixel_loss,
+    q,
+    retrace,
+    squashed_v,
+    tx,
+    unsquashed,
+    upgo_return,
+    v,
+    vtrace_parts,
+)
 
 import rlax
-
-A, LIMIT, LANES, LENGTH, ROLLOUTS = 3, 5, 3, 16, 2
-GAMMA, LAMBDA, N = 0.9, 0.8, 3
-
-# The game: a walk on the places 0 to 5 that is over at either end, and is cut off after
-# LIMIT steps; both may happen at once.
-
-
-def move(place, action):
-    """The next place, the reward, and whether the walk is over."""
-    place = place + action - 1
-    return place, 0.25 * place - 0.1 * action, (place <= 0) | (place >= 5)
-
-
-def first_place(episode):
-    return 1 + episode % 3 + (episode % 3 == 2)  # 1, 2, 4
-
-
-def observe(place, clock, episode, xp=np):
-    return xp.stack([0.5 * place, 0.3 * clock, 0.2 * (episode % 7)]).astype(xp.float32)
-
-
-class Game:
-    """One game after another, which remembers its episodes."""
-
-    def __init__(self):
-        self.episodes = []
-
-    def reset(self):
-        self.place, self.clock = first_place(len(self.episodes)), 0
-        self.episodes.append(types.SimpleNamespace(s=[], a=[], r=[], terminal=False))
-        return self.see()
-
-    def step(self, action):
-        self.place, reward, over = move(self.place, int(action))
-        self.clock += 1
-        now = self.episodes[-1]
-        now.a.append(int(action))
-        now.r.append(reward)
-        now.terminal = bool(over)
-        return self.see(), reward, bool(over), self.clock >= LIMIT
-
-    def see(self):
-        seen = observe(self.place, self.clock, len(self.episodes) - 1)
-        self.episodes[-1].s.append(seen)
-        return seen
-
-
-# What an agent knows of a state. [..., 3] -> [...] or [..., A], in float64.
-
-WEIGHTS = np.random.default_rng(0).standard_normal((6, 3, 16))
-
-
-def features(kind, count, s):
-    return np.sin(np.asarray(s, float) @ WEIGHTS[kind, :, :count] + kind)
-
-
-def softmax(x):
-    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
-
-
-q, online_q = functools.partial(features, 0, A), functools.partial(features, 1, A)
-
-
-def pi(s):
-    return softmax(features(2, A, s))
-
-
-def mu(s):
-    return softmax(features(3, A, s))
-
-
-def v(s):
-    return (pi(s) * q(s)).sum(-1)
-
-
-def greedy(s):
-    return q(s).max(-1)
-
-
-def double(s):
-    return pick(q(s), online_q(s).argmax(-1))
-
-
-def pick(x, a):
-    return np.take_along_axis(x, np.asarray(a)[..., None], -1)[..., 0]
-
-
-def frames(s):
-    x = features(4, 16, s)
-    return x.reshape(*x.shape[:-1], 4, 4, 1)
-
-
-def cell_values(s):
-    x = features(5, 4 * A, s)
-    return x.reshape(*x.shape[:-1], 2, 2, A)
-
-
-def tx(x):
-    return np.sign(x) * np.log1p(np.abs(x))
-
-
-def tx_inv(x):
-    return np.sign(x) * np.expm1(np.abs(x))
-
-
-def squashed_v(s):
-    return tx((pi(s) * tx_inv(q(s))).sum(-1))
-
-
-# Streams as agents collect them.
-
-
-class Steps(NamedTuple):
-    s_tm1: Any  # [T, B, 3]
-    a_tm1: Any  # [T, B]
-    r_t: Any
-    s_t: Any  # [T, B, 3], what the environment returned
-    last_t: Any  # [T, B, 3], where the episode ended its last observation
-    terminated_t: Any  # [T, B]
-    truncated_t: Any
-    dummy_t: Any  # [T, B], whether the step did nothing but reset
-
-
-def actions():
-    """One more than all arrays hold: their last step has a next action, too."""
-    shape = ROLLOUTS * LENGTH + 1, LANES
-    return np.random.default_rng(2).integers(0, A, shape).astype(np.int32)
-
-
-@functools.cache
-def from_gymnasium(mode):
-    """The steps of a vector environment, and the episodes of each of its lanes."""
-    gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is an extra")
-
-    class Walk(gymnasium.Env):
-        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, [3])
-        action_space = gymnasium.spaces.Discrete(A)
-
-        def __init__(self, game):
-            self.game = game
-
-        def reset(self, *, seed=None, options=None):
-            super().reset(seed=seed)
-            return self.game.reset(), {}
-
-        def step(self, action):
-            return *self.game.step(action), {}
-
-    games = [Game() for _ in range(LANES)]
-    environments = gymnasium.vector.SyncVectorEnv(
-        [functools.partial(Walk, game) for game in games],
-        autoreset_mode=gymnasium.vector.AutoresetMode[mode],
-    )
-    s_tm1, _ = environments.reset()
-    ended, rows = np.zeros(LANES, bool), []
-    for a_tm1 in actions():
-        s_t, r_t, terminated, truncated, info = environments.step(a_tm1)
-        last = s_t.copy()
-        for i in np.flatnonzero(info.get("_final_obs", [])):
-            last[i] = info["final_obs"][i]
-        dummy = ended & (mode == "NEXT_STEP")
-        rows.append((s_tm1, a_tm1, r_t, s_t, last, terminated, truncated, dummy))
-        s_tm1, ended = s_t, terminated | truncated
-        if mode == "DISABLED" and ended.any():
-            s_tm1, _ = environments.reset(options={"reset_mask": ended})
-    environments.close()
-    return Steps(*map(np.stack, zip(*rows))), [game.episodes for game in games]
-
-
-def jax_step(state, action):
-    """One step of the game that starts the next one where it ends, for `vmap`."""
-    place, clock, episode = state
-    s_tm1 = observe(*state, jnp)
-    place, reward, over = move(place, action)
-    clock = clock + 1
-    last, cut = observe(place, clock, episode, jnp), clock >= LIMIT
-    fresh = first_place(episode + 1), jnp.zeros_like(clock), episode + 1
-    state = jax.tree.map(
-        functools.partial(jnp.where, over | cut), fresh, (place, clock, episode)
-    )
-    s_t, dummy = observe(*state, jnp), jnp.zeros((), bool)
-    return state, Steps(s_tm1, action, reward, s_t, last, over, cut, dummy)
-
-
-@functools.cache
-def from_jax():
-    """The same of an environment that resets inside jit."""
-    zeros = jnp.zeros(LANES, jnp.int32)
-    start = zeros + first_place(0), zeros, zeros
-    scan = jax.jit(lambda a: jax.lax.scan(jax.vmap(jax_step), start, a)[1])
-    steps = jax.tree.map(np.asarray, scan(actions()))
-    games = [Game() for _ in range(LANES)]
-    for game, lane in zip(games, actions().T):
-        game.reset()
-        for action in lane:
-            if any(game.step(action)[2:]):
-                game.reset()
-    return steps, [game.episodes for game in games]
-
 
 # How the keywords are filled in each mode; `lost` are the steps that can't be kept.
 
@@ -288,44 +117,6 @@ def arguments(row, wanted, steps, a_t):
     return {name: jnp.asarray(known[name]) for name in wanted if name in known}
 
 
-# Whole episodes, and what the ops' equations say of them.
-
-
-class Episode:
-    """An episode up to its end, or to where an array ends."""
-
-    def __init__(self, whole, start, stop):
-        self.s = np.stack(whole.s[start : stop + 1])  # [L + 1, 3]
-        self.a = whole.a[start : stop + 1]  # one more than L if it goes on
-        self.r = np.array(whole.r[start:stop])  # [L]
-        self.terminal = whole.terminal and stop == len(whole.a)
-
-    def __len__(self):
-        return len(self.r)
-
-    def all_values(self, f):
-        """f of every state; nothing follows a terminal one. [L + 1]."""
-        values = f(self.s).copy()
-        if self.terminal:
-            values[-1] = 0
-        return values
-
-    def taken(self, f):
-        """f of the actions taken, [L]."""
-        return pick(f(self.s[:-1]), self.a[: len(self)])
-
-    def ratios(self):
-        return self.taken(pi) / self.taken(mu)
-
-    def sarsa_values(self):
-        """Those of the actions taken; after a cut no action is: the expected one."""
-        values = self.all_values(v)
-        values[:-1] = self.taken(q)
-        if len(self.a) > len(self):
-            values[-1] = q(self.s[-1])[self.a[-1]]
-        return values
-
-
 def episodes_of(name, row, steps, rollout, lane, whole):
     """The episodes, or parts of one, that the rollout has of a lane."""
     mode, real = MODES[name], ~steps.dummy_t[:, lane]
@@ -339,113 +130,6 @@ def episodes_of(name, row, steps, rollout, lane, whole):
             stop -= loses_end or (mode.loses_cut and not one.terminal)
         if start < stop:
             yield Episode(one, start, stop)
-
-
-def lambda_return(r, values, trace=LAMBDA):
-    g, out = values[-1], []
-    for reward, value in zip(r[::-1], values[:0:-1]):
-        g = reward + GAMMA * ((1 - trace) * value + trace * g)
-        out.append(g)
-    return np.array(out[::-1])
-
-
-def n_step_return(r, values):
-    steps = [range(t, min(t + N, len(r))) for t in range(len(r))]
-    return np.array([
-        sum(GAMMA ** (k - t) * r[k] for k in window)
-        + GAMMA ** len(window) * values[t + len(window)]
-        for t, window in enumerate(steps)
-    ])  # fmt: skip
-
-
-def td_errors(r, values):
-    return r + GAMMA * values[1:] - values[:-1]
-
-
-def advantage(e):
-    delta = td_errors(e.r, e.all_values(v))
-    decay = GAMMA * LAMBDA
-    return np.array([
-        sum(decay ** (k - t) * delta[k] for k in range(t, len(e)))
-        for t in range(len(e))
-    ])  # fmt: skip
-
-
-def importance_corrected(e):
-    delta, rho = td_errors(e.r, e.all_values(v)), e.ratios()
-    out = np.zeros(len(e))
-    for t in range(len(e)):
-        for k in range(t, len(e)):
-            weight = (GAMMA * LAMBDA) ** (k - t) * np.prod(rho[t : k + 1])
-            out[t] += weight * delta[k]
-    return out
-
-
-def vtrace_parts(e, alpha):
-    values, rho = e.all_values(v), e.ratios()
-    clipped = alpha * np.minimum(1, rho) + (1 - alpha) * rho
-    delta = clipped * td_errors(e.r, values)
-    errors = np.zeros(len(e))
-    for t in range(len(e)):
-        for k in range(t, len(e)):
-            errors[t] += delta[k] * np.prod(GAMMA * LAMBDA * clipped[t:k])
-    ahead = np.append(values[1:-1] + LAMBDA * errors[1:], values[-1:])
-    q_estimate = e.r + GAMMA * ahead
-    return errors, clipped * (q_estimate - values[:-1]), q_estimate
-
-
-def off_policy_return(e, values, q_taken, c):
-    out = np.zeros(len(e))
-    for t in reversed(range(len(e))):
-        out[t] = e.r[t] + GAMMA * values[t + 1]
-        if t + 1 < len(e):
-            out[t] += GAMMA * c[t + 1] * (out[t + 1] - q_taken[t + 1])
-    return out
-
-
-def squashed_q(s):
-    return tx_inv(q(s))
-
-
-def unsquashed(f):
-    return lambda s: tx_inv(f(s))
-
-
-def retrace(e, squash=False):
-    action_values, value = (squashed_q, squashed_v) if squash else (q, v)
-    values = e.all_values(unsquashed(value) if squash else value)
-    c = LAMBDA * np.minimum(1, e.ratios())
-    g = off_policy_return(e, values, e.taken(action_values), c)
-    return (tx(g) if squash else g) - e.taken(q)
-
-
-def general_return(e, squash=False):
-    action_values, value = (squashed_q, unsquashed(squashed_v)) if squash else (q, v)
-    c = LAMBDA * e.ratios()
-    g = off_policy_return(e, e.all_values(value), e.taken(action_values), c)
-    return tx(g) if squash else g
-
-
-def upgo_return(e):
-    values = e.all_values(v)
-    out = np.zeros(len(e))
-    for t in reversed(range(len(e))):
-        after = values[t + 1]
-        if t + 1 < len(e) and e.r[t + 1] + GAMMA * values[t + 2] >= after:
-            after = out[t + 1]
-        out[t] = e.r[t] + GAMMA * after
-    return out
-
-
-def pixel_loss(e):
-    images, cells = frames(e.s), cell_values(e.s)
-    reward = np.abs(np.diff(images, axis=0)).reshape(-1, 2, 2, 2, 2).mean((2, 4))
-    following = cells[-1].max(-1) * (not e.terminal)
-    out = np.zeros(reward.shape)
-    for t in reversed(range(len(e))):
-        following = reward[t] + GAMMA * following
-        out[t] = 0.5 * (following - cells[t][..., e.a[t]]) ** 2
-    return out
 
 
 class Row(NamedTuple):
