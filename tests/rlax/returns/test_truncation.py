@@ -260,11 +260,14 @@ def compiled(name, parallel):
     """The op as a function of its arrays."""
     options = ROWS[name].options | ({"parallel": True} if parallel else {})
     op = functools.partial(getattr(rlax, name), **options)
-    return jax.jit(lambda args, ends: op(**args, **ends))
+    return jax.jit(lambda args: op(**args))
 
 
-def outputs(name, mode, rollout):
-    """What the op makes of a rollout, [T, B, ...] each, and which steps count."""
+def outputs(name, mode, rollout, **changes):
+    """What the op makes of a rollout, [T, B, ...] each, and which steps count.
+
+    `changes` are arguments that differ from those of the mode.
+    """
     row, op = ROWS[name], getattr(rlax, name)
     steps, _ = MODES[mode].collect()
     here = slice(rollout * LENGTH, (rollout + 1) * LENGTH)
@@ -274,8 +277,8 @@ def outputs(name, mode, rollout):
     if MODES[mode].puts_back:
         steps = steps._replace(s_t=steps.last_t)
     wanted = inspect.signature(op).parameters
-    args = arguments(row, wanted, steps, a_t)
-    out = compiled(name, "parallel" in wanted and mode.startswith("jax"))(args, ends)
+    args = arguments(row, wanted, steps, a_t) | ends | changes
+    out = compiled(name, "parallel" in wanted and mode.startswith("jax"))(args)
     kept = ends.get("mask_t", np.ones((LENGTH, LANES), bool))
     return jax.tree.leaves(out), kept
 
@@ -290,40 +293,39 @@ def expected(name, mode, rollout, lane):
     return [np.concatenate(x) for x in zip(*parts)]
 
 
+def beside_the_loop(name, mode, rollout, **changes):
+    """Pairs of what the op gives and what the loop does, at the steps that count."""
+    out, kept = outputs(name, mode, rollout, **changes)
+    for lane in range(LANES):
+        for have, want in zip(out, expected(name, mode, rollout, lane), strict=True):
+            yield np.asarray(have)[:, lane][kept[:, lane]], want
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", OPS)
 def test_row(name, mode):
     for rollout in range(ROLLOUTS):
         out, kept = outputs(name, mode, rollout)
-        assert all(x.dtype == jnp.float32 for x in out)
-        for lane in range(LANES):
-            for have, want in zip(
-                out, expected(name, mode, rollout, lane), strict=True
-            ):
-                have = np.asarray(have[:, lane])
-                np.testing.assert_allclose(
-                    have[kept[:, lane]], want, rtol=1e-5, atol=1e-5
-                )
-                assert not np.any(have[~kept[:, lane]])
+        for x in out:
+            assert x.dtype == jnp.float32 and not np.any(np.asarray(x)[~kept])
+        for have, want in beside_the_loop(name, mode, rollout):
+            np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
 
 # The page's remarks.
 
 
-def returns_in(mode, **changes):
-    """Lambda returns of a first lane, as the mode's keywords say but for some."""
-    row = ROWS["lambda_returns"]
-    steps, _ = MODES[mode].collect()
-    steps = Steps(*(x[:LENGTH] for x in steps))
-    ends = keywords(mode, row, steps) | changes
-    args = arguments(row, ("r_t", "discount_t", "v_t", "lambda_"), steps, steps.a_tm1)
-    have = rlax.lambda_returns(**args, **ends)[:, 0]
-    kept = keywords(mode, row, steps).get("mask_t", ~steps.dummy_t)[:, 0]
-    return np.asarray(have)[kept], expected("lambda_returns", mode, 0, 0)[0]
+def test_the_mask_of_next_step_cuts_without_truncation_t():
+    for have, want in beside_the_loop(
+        "lambda_returns", "next_step", 0, truncation_t=None
+    ):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
 
-def test_next_steps_mask_cuts_without_truncation_t():
-    np.testing.assert_allclose(*returns_in("next_step", truncation_t=None), rtol=1e-5)
+def test_discounted_returns_take_the_last_value_alone_with_bootstrap_t():
+    last = jnp.asarray(v(MODES["jax"].collect()[0].s_t[LENGTH - 1]))
+    for have, want in beside_the_loop("discounted_returns", "jax", 0, v_t=last):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -333,22 +335,12 @@ def test_next_steps_mask_cuts_without_truncation_t():
         ("same_step", "bootstrap_t"),
         ("same_step_put_back", "truncation_t"),
         ("next_step", "mask_t truncation_t"),
+        ("disabled", "truncation_t"),
         ("jax", "bootstrap_t"),
         ("jax_last_observation_lost", "mask_t"),
     ],
 )
 def test_forgetting_a_keyword_changes_returns(mode, forgotten):
-    have, want = returns_in(mode, **dict.fromkeys(forgotten.split()))
-    assert np.abs(have - want).max() > 0.05
-
-
-def test_discounted_returns_with_the_last_value_alone_need_bootstrap_t():
-    steps, _ = MODES["jax"].collect()
-    steps = Steps(*(x[:LENGTH] for x in steps))
-    ends = keywords("jax", ROWS["discounted_returns"], steps)
-    discount = np.float32(GAMMA * (1 - steps.terminated_t))
-    last = np.float32(v(steps.s_t[-1]))
-    have = rlax.discounted_returns(steps.r_t, discount, last, **ends)
-    for lane in range(LANES):
-        (want,) = expected("discounted_returns", "jax", 0, lane)
-        np.testing.assert_allclose(have[:, lane], want, rtol=1e-5, atol=1e-5)
+    changes = dict.fromkeys(forgotten.split())
+    pairs = beside_the_loop("lambda_returns", mode, 0, **changes)
+    assert max(np.abs(have - want).max() for have, want in pairs) > 0.05
