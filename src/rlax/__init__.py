@@ -77,16 +77,23 @@ from rlax._policies.divergences import (
     categorical_importance_sampling_ratios,
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
+    sampled_kl_divergence,
 )
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
 from rlax._policies.policy_gradients import (
-    clipped_surrogate_pg_loss,
     dpg_loss,
     entropy_loss,
     policy_gradient_loss,
     qpg_loss,
     rm_loss,
     rpg_loss,
+)
+from rlax._policies.proximal import (
+    adaptive_kl_coefficient,
+    clipped_surrogate_pg_loss,
+    clipped_value_loss,
+    decoupled_surrogate_pg_loss,
+    normalize_advantages,
 )
 from rlax._policies.targets import (
     PolicyTarget,
@@ -198,6 +205,7 @@ __all__ = [
     "SIGNED_HYPERBOLIC_PAIR",
     "SIGNED_LOGP1_PAIR",
     "TxPair",
+    "adaptive_kl_coefficient",
     "add_dirichlet_noise",
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
@@ -214,11 +222,13 @@ __all__ = [
     "clip_gradient",
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
+    "clipped_value_loss",
     "compose_tx",
     "compute_parametric_kl_penalty_and_dual_loss",
     "conditional_update",
     "constant_policy_targets",
     "create_ema",
+    "decoupled_surrogate_pg_loss",
     "discounted_returns",
     "double_q_learning",
     "dpg_loss",
@@ -253,6 +263,7 @@ __all__ = [
     "muzero_pair",
     "n_step_bootstrapped_returns",
     "normalize",
+    "normalize_advantages",
     "one_hot",
     "periodic_update",
     "persistent_q_learning",
@@ -276,6 +287,7 @@ __all__ = [
     "rm_loss",
     "rpg_loss",
     "sample_start_indices",
+    "sampled_kl_divergence",
     "sampled_policy_distillation_loss",
     "sarsa",
     "sarsa_lambda",

@@ -343,6 +343,27 @@ TRANSITION = {  # one transition, or any array
     "all_sum": (lambda x: rlax.AllSum()(x, axis=0), ["n", 4, A]),
 }
 
+TRANSITION |= {  # PPO
+    "normalize_advantages": (
+        lambda x, m: rlax.normalize_advantages(x, mask_t=m),
+        *(["n", T], ["i", T]),
+    ),
+    "sampled_kl_divergence": (
+        lambda p, q: [
+            rlax.sampled_kl_divergence(p, q),
+            rlax.sampled_kl_divergence(p, q, gradient_estimator="k2"),
+        ],
+        *(["n", 4], ["n", 4]),
+    ),
+    "adaptive_kl_coefficient": (
+        lambda c, kl: [
+            rlax.adaptive_kl_coefficient(c, kl, 0.1),
+            rlax.adaptive_kl_coefficient(c, kl, 0.1, rule="proportional"),
+        ],
+        *(["u"], ["u"]),
+    ),
+}
+
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),
     "discounted_returns": (rlax.discounted_returns, *SEQUENCE, ["n", T]),
@@ -425,6 +446,16 @@ SEQUENCES = {  # time leads; a batch may follow
         lambda p, a: rlax.clipped_surrogate_pg_loss(p, a, 0.2),
         *(["u", T], ["n", T]),
     ),
+    "decoupled_surrogate_pg_loss": (
+        lambda *x: rlax.decoupled_surrogate_pg_loss(
+            *x[:4], 0.2, False, epsilon_high=0.3, max_weight=2.0, mask_t=x[4]
+        ),
+        *(["n", T], ["n", T], ["n", T], ["n", T], ["i", T]),
+    ),
+    "clipped_value_loss": (
+        lambda *x: rlax.clipped_value_loss(*x[:3], 0.2, mask_t=x[3]),
+        *(["n", T], ["n", T], ["n", T], ["i", T]),
+    ),
     "feature_control_rewards": (rlax.feature_control_rewards, ["n", T + 1, A]),
     "pixel_control_rewards": (lambda x: rlax.pixel_control_rewards(x, 2), FRAMES),
     "pixel_control_loss": (
@@ -435,6 +466,8 @@ SEQUENCES = {  # time leads; a batch may follow
 OPS = TRANSITION | SEQUENCES
 # The derivative of a sampler takes seconds to compile, and nobody needs it.
 NO_GRADIENT = {"add_dirichlet_noise"}
+# These raise where there is no step.
+NEED_A_STEP = {"decoupled_surrogate_pg_loss", "clipped_value_loss"}
 # These keep a state or weights in single precision.
 KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart"}
 

@@ -61,6 +61,16 @@ def check_range(
         raise ContractError(f"{op}: {name} must be {limits}, got {worst}.")
 
 
+def check_above(op: str, name: str, value: ArrayLike | None, low: float = 0) -> None:
+    """Raises unless a Python or NumPy value is above `low`."""
+    if value is None or not is_host(value):
+        return
+    check(
+        bool(np.all(np.asarray(value) > low)),
+        f"{op}: {name} must be above {low:g}, got {value}.",
+    )
+
+
 def check(condition: bool, message: str) -> None:
     """Raises ContractError with `message` unless the static condition holds."""
     if not condition:

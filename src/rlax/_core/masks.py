@@ -8,6 +8,7 @@ before any arithmetic, so that NaN there reaches neither the value nor the gradi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +110,7 @@ def masked_moments(
     mask: ArrayLike | None = None,
     *,
     ddof: int = 0,
-    axis_name: str | None = None,
+    axis_name: str | Sequence[str] | None = None,
 ) -> tuple[Array, Array]:
     """Mean and standard deviation of all elements that the mask keeps.
 
@@ -135,7 +136,9 @@ def masked_moments(
     x = jnp.where(kept, x, 0).astype(at_least_single(dtype))
     count = all_sum(kept)
     # Measured from the largest element: equal ones are then at exactly 0.
-    largest = jnp.max(jax.lax.stop_gradient(jnp.where(kept, x, -math.inf)))
+    largest = jnp.max(
+        jax.lax.stop_gradient(jnp.where(kept, x, -math.inf)), initial=-math.inf
+    )
     if axis_name is not None:
         largest = jax.lax.pmax(largest, axis_name)
     largest = jnp.where(count == 0, 0, largest)
