@@ -79,6 +79,16 @@ from rlax._policies.divergences import (
     multivariate_normal_kl_divergence,
     sampled_kl_divergence,
 )
+from rlax._policies.groups import (
+    aggregate_token_losses,
+    cispo_loss,
+    dapo_loss,
+    dr_grpo_loss,
+    group_advantages,
+    grpo_loss,
+    gspo_loss,
+    soft_overlong_penalty,
+)
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
 from rlax._policies.policy_gradients import (
     dpg_loss,
@@ -100,6 +110,12 @@ from rlax._policies.targets import (
     constant_policy_targets,
     sampled_policy_distillation_loss,
     zero_policy_targets,
+)
+from rlax._policies.tokens import (
+    rlhf_rewards,
+    token_advantages,
+    token_policy_losses,
+    truncated_importance_weights,
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
 
@@ -209,6 +225,7 @@ __all__ = [
     "add_dirichlet_noise",
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
+    "aggregate_token_losses",
     "art",
     "batched_index",
     "categorical_cross_entropy",
@@ -219,6 +236,7 @@ __all__ = [
     "categorical_q_learning",
     "categorical_sample",
     "categorical_td_learning",
+    "cispo_loss",
     "clip_gradient",
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
@@ -228,10 +246,12 @@ __all__ = [
     "conditional_update",
     "constant_policy_targets",
     "create_ema",
+    "dapo_loss",
     "decoupled_surrogate_pg_loss",
     "discounted_returns",
     "double_q_learning",
     "dpg_loss",
+    "dr_grpo_loss",
     "embed_oar",
     "entropy_loss",
     "episodic_memory_intrinsic_rewards",
@@ -245,6 +265,9 @@ __all__ = [
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
     "greedy",
+    "group_advantages",
+    "grpo_loss",
+    "gspo_loss",
     "huber_loss",
     "identity",
     "importance_corrected_td_errors",
@@ -284,6 +307,7 @@ __all__ = [
     "replace_masked",
     "retrace",
     "retrace_continuous",
+    "rlhf_rewards",
     "rm_loss",
     "rpg_loss",
     "sample_start_indices",
@@ -296,10 +320,13 @@ __all__ = [
     "signed_hyperbolic",
     "signed_logp1",
     "signed_parabolic",
+    "soft_overlong_penalty",
     "softmax",
     "squashed_gaussian",
     "td_lambda",
     "td_learning",
+    "token_advantages",
+    "token_policy_losses",
     "transform_from_2hot",
     "transform_to_2hot",
     "transformed_general_off_policy_returns_from_action_values",
@@ -317,6 +344,7 @@ __all__ = [
     "tree_split_key",
     "tree_split_leaves",
     "truncated_generalized_advantage_estimation",
+    "truncated_importance_weights",
     "twohot_pair",
     "unbiased_transform_pair",
     "unnormalize",

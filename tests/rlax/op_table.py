@@ -363,6 +363,74 @@ TRANSITION |= {  # PPO
         *(["u"], ["u"]),
     ),
 }
+TRANSITION |= {  # tokens of language models
+    "token_policy_losses": (
+        lambda pi, mu, adv, w, m, s: [
+            rlax.token_policy_losses(
+                *(pi, mu, adv),
+                **{"mask_t": m, "ratio_level": level, "clipping": clipping},
+                **{"weight_t": w, "segments_t": s, "dual_clip": 2.0},
+            )
+            for level in ("token", "sequence", "sequence_token")
+            for clipping in ("surrogate", "cispo", "none")
+        ],
+        *(["n", T], ["n", T], ["n", T], ["u", T], ["i", T], ["i", T]),
+    ),
+    "truncated_importance_weights": (
+        lambda pi, mu, m, s: [
+            rlax.truncated_importance_weights(
+                *(pi, mu),
+                **{"mask_t": m, "level": level, "segments_t": s, "max_weight": 1e3},
+            )
+            for level in ("token", "sequence", "geometric")
+        ],
+        *(["n", T], ["n", T], ["i", T], ["i", T]),
+    ),
+    "rlhf_rewards": (
+        lambda r, pi, ref, m, s: rlax.rlhf_rewards(
+            *(r, pi, ref, 0.1),
+            **{"mask_t": m, "reward_clip": 1.0, "segments_t": s},
+        ),
+        *(["n"], ["n", T], ["n", T], ["i", T], ["i", T]),
+    ),
+    "token_advantages": (
+        lambda r, v, lam, d, b, m, s: rlax.token_advantages(
+            *(r, v, lam),
+            **{"discount_t": d, "bootstrap": b, "mask_t": m, "segments_t": s},
+        ),
+        *(["n", T], ["n", T], ["u"], ["u", T], ["n"], ["i", T], ["i", T]),
+    ),
+    "group_advantages": (
+        lambda r, m: [
+            rlax.group_advantages(r, baseline=baseline, mask=m)
+            for baseline in ("mean", "leave_one_out", "none")
+        ],
+        *(["n", 4], ["i", 4]),
+    ),
+    "aggregate_token_losses": (
+        lambda x, m, s: [
+            rlax.aggregate_token_losses(x, m, how, segments_t=s, constant=3.0)
+            for how in ("token_mean", "sequence_mean", "sequence_sum", "constant")
+        ],
+        *(["n", 4, T], ["i", 4, T], ["i", 4, T]),
+    ),
+    "grpo_loss": (
+        lambda pi, mu, adv, ref, m: rlax.grpo_loss(pi, mu, adv, ref, mask_t=m),
+        *(["n", 4, T], ["n", 4, T], ["n", 4], ["n", 4, T], ["i", 4, T]),
+    ),
+    "grpo_kin": (
+        lambda pi, mu, adv, m: [
+            *(loss(pi, mu, adv, mask_t=m) for loss in (rlax.dapo_loss, rlax.gspo_loss)),
+            rlax.dr_grpo_loss(pi, mu, adv, mask_t=m),
+            rlax.cispo_loss(pi, mu, adv, mask_t=m),
+        ],
+        *(["n", 4, T], ["n", 4, T], ["n", 4], ["i", 4, T]),
+    ),
+    "soft_overlong_penalty": (
+        lambda x: rlax.soft_overlong_penalty(x, 1.0, 2.0),
+        ["n", 4],
+    ),
+}
 
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),

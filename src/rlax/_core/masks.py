@@ -73,6 +73,13 @@ def zero_masked(x: ArrayLike, mask: ArrayLike | None) -> Array:
     return jnp.where(align(mask, x), x, 0)
 
 
+def kept_of(x: ArrayLike, mask: ArrayLike | None) -> Array:
+    """Whether each element of x is kept, in x's shape. Arguments: `zero_masked`."""
+    (x,) = known_arrays(x)
+    mask = jnp.ones((), bool) if mask is None else align(mask, x)
+    return jnp.broadcast_to(mask, x.shape)
+
+
 def masked_sum(
     x: ArrayLike, mask: ArrayLike | None = None, axis: int | None = None
 ) -> Array:
@@ -100,9 +107,15 @@ def masked_mean(
         return jnp.mean(x, axis)
     (x,) = known_arrays(x)
     wide = at_least_single(x.dtype)  # half precision could not hold the count
-    kept = jnp.broadcast_to(align(mask, x), x.shape)
+    kept = kept_of(x, mask)
     count = jnp.maximum(kept.sum(axis), 1).astype(wide)
     return (jnp.where(kept, x, 0).sum(axis, wide) / count).astype(x.dtype)
+
+
+def over_deviation(x: Array, deviation: Array, epsilon: float) -> Array:
+    """Divides x by deviation + ε, or by 1 where that is 0."""
+    divisor = deviation + epsilon
+    return x / jnp.where(divisor == 0, 1, divisor)
 
 
 def masked_moments(
@@ -131,8 +144,7 @@ def masked_moments(
     """
     (x,) = known_arrays(x)
     all_sum, dtype = AllSum(axis_name), x.dtype
-    kept = jnp.ones(x.shape, bool) if mask is None else align(mask, x)
-    kept = jnp.broadcast_to(kept, x.shape)
+    kept = kept_of(x, mask)
     x = jnp.where(kept, x, 0).astype(at_least_single(dtype))
     count = all_sum(kept)
     # Measured from the largest element: equal ones are then at exactly 0.

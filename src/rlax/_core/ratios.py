@@ -38,7 +38,9 @@ def finite_exp(x: ArrayLike) -> Array:
     the gradient of a ratio that a clip takes out.
     """
     (x,) = known_arrays(x)
-    return jnp.exp(jnp.minimum(x, largest_exponent(x.dtype)))
+    limit = largest_exponent(x.dtype)
+    # The gradient of a minimum would be 0 times infinity.
+    return jnp.exp(jnp.where(x > limit, limit, x))
 
 
 def largest_exponent(dtype: np.dtype) -> float:

@@ -120,7 +120,8 @@ def _k3(d: Array) -> Array:
 
     As `finite_exp`, it ends near the largest number of the dtype.
     """
-    d = jnp.maximum(d, -ratios.largest_exponent(d.dtype))
+    lowest = -ratios.largest_exponent(d.dtype)
+    d = jnp.where(d < lowest, lowest, d)
     near = jnp.abs(d) < 0.05
     x = jnp.where(near, d, 0)
     series = 1.0

@@ -13,7 +13,7 @@ from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_above, check_choice, check_range
 from rlax._core.gradients import stop_gradient_if
-from rlax._core.masks import masked_mean, masked_moments, zero_masked
+from rlax._core.masks import masked_mean, masked_moments, over_deviation, zero_masked
 from rlax._core.types import known_arrays
 from rlax._policies.surrogate import check_clip, clipped_surrogate
 
@@ -246,9 +246,7 @@ def normalize_advantages(
     adv = zero_masked(adv_t, mask_t)
     adv = adv.astype(at_least_single(adv.dtype))  # half precision has no 1e-8
     mean, deviation = masked_moments(adv, mask_t, ddof=ddof, axis_name=axis_name)
-    scale = deviation + epsilon
-    scale = jnp.where(scale == 0, 1, scale)
-    scaled = (adv - mean if center else adv) / scale
+    scaled = over_deviation(adv - mean if center else adv, deviation, epsilon)
     return zero_masked(scaled, mask_t).astype(known_arrays(adv_t)[0].dtype)
 
 
