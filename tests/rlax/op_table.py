@@ -431,6 +431,32 @@ TRANSITION |= {  # tokens of language models
         ["n", 4],
     ),
 }
+TRANSITION |= {  # preferences
+    "dpo_loss": (
+        lambda *x: [
+            *(rlax.dpo_loss(*x, variant=v) for v in ("sigmoid", "robust", "hinge")),
+            rlax.ipo_loss(*x),
+        ],
+        *(["n", 4], ["n", 4], ["n", 4], ["n", 4]),
+    ),
+    "simpo_loss": (
+        lambda c, r, n: rlax.simpo_loss(c, r, jnp.asarray(n) + 1, jnp.asarray(n) + 2),
+        *(["n", 4], ["n", 4], ["i", 4]),
+    ),
+    "kto_loss": (
+        lambda pi, ref, a, kl: rlax.kto_loss(pi, ref, jnp.asarray(a) == 1, kl=kl),
+        *(["n", 4], ["n", 4], ["i", 4], ["n"]),
+    ),
+    "orpo_loss": (
+        lambda c, r: rlax.orpo_loss(*(-jnp.square(jnp.asarray(x)) for x in (c, r))),
+        ["n", 4],
+        ["n", 4],
+    ),
+    "bradley_terry_loss": (
+        lambda c, r, m: rlax.bradley_terry_loss(c, r, m, center_coefficient=0.1),
+        *(["n", 4], ["n", 4], ["n", 4]),
+    ),
+}
 
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),
