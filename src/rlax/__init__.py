@@ -79,6 +79,7 @@ from rlax._policies.divergences import (
     multivariate_normal_kl_divergence,
     sampled_kl_divergence,
 )
+from rlax._policies.flow import flow_actions, flow_matching_loss, fql_policy_loss
 from rlax._policies.groups import (
     aggregate_token_losses,
     cispo_loss,
@@ -90,6 +91,10 @@ from rlax._policies.groups import (
     soft_overlong_penalty,
 )
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
+from rlax._policies.offline import (
+    advantage_weighted_policy_loss,
+    td3_bc_policy_loss,
+)
 from rlax._policies.policy_gradients import (
     dpg_loss,
     entropy_loss,
@@ -153,6 +158,7 @@ from rlax._values.categorical import (
     categorical_q_learning,
     categorical_td_learning,
 )
+from rlax._values.offline import cql_loss, iql_value_loss
 from rlax._values.pixel_control import (
     feature_control_rewards,
     pixel_control_loss,
@@ -233,6 +239,7 @@ __all__ = [
     "add_dirichlet_noise",
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
+    "advantage_weighted_policy_loss",
     "aggregate_token_losses",
     "art",
     "batched_index",
@@ -254,6 +261,7 @@ __all__ = [
     "compute_parametric_kl_penalty_and_dual_loss",
     "conditional_update",
     "constant_policy_targets",
+    "cql_loss",
     "create_ema",
     "dapo_loss",
     "decoupled_surrogate_pg_loss",
@@ -271,6 +279,9 @@ __all__ = [
     "extract_subsequences",
     "feature_control_rewards",
     "fix_step_type_on_interruptions",
+    "flow_actions",
+    "flow_matching_loss",
+    "fql_policy_loss",
     "gaussian_diagonal",
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
@@ -282,6 +293,7 @@ __all__ = [
     "identity",
     "importance_corrected_td_errors",
     "ipo_loss",
+    "iql_value_loss",
     "knn_query",
     "kto_loss",
     "l2_loss",
@@ -337,6 +349,7 @@ __all__ = [
     "soft_overlong_penalty",
     "softmax",
     "squashed_gaussian",
+    "td3_bc_policy_loss",
     "td_lambda",
     "td_learning",
     "token_advantages",

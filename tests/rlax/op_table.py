@@ -457,6 +457,32 @@ TRANSITION |= {  # preferences
         *(["n", 4], ["n", 4], ["n", 4]),
     ),
 }
+TRANSITION |= {  # offline and flow
+    "cql_loss": (
+        lambda q, x, mu: [rlax.cql_loss(q, x, 0.5, log_mu_t=mu), rlax.cql_loss(q, x)],
+        *(["n", 4], ["n"], ["n", 4]),
+    ),
+    "iql_value_loss": (rlax.iql_value_loss, ["n"], ["n", 4]),
+    "advantage_weighted_policy_loss": (
+        lambda x, y: [
+            rlax.advantage_weighted_policy_loss(x, y, weight=weight)
+            for weight in ("exp", "binary")
+        ],
+        *(["n", 4], ["n", 4]),
+    ),
+    "td3_bc_policy_loss": (
+        lambda q, x, y: [
+            rlax.td3_bc_policy_loss(q, x, y),
+            rlax.fql_policy_loss(q, x, y, normalize_q=True),
+        ],
+        *(["n", 4], ["n", 4, 3], ["n", 4, 3]),
+    ),
+    "flow_matching_loss": (rlax.flow_matching_loss, ["n", 4], ["n", 4], ["n", 4]),
+    "flow_actions": (
+        lambda w, x: rlax.flow_actions(lambda x, time: w * x + time, x, 3),
+        *(["n", 4], ["n", 4]),
+    ),
+}
 
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),

@@ -4,6 +4,7 @@ Shapes and dtypes are static, and always checked. Values are checked where they 
 Python or NumPy numbers: reading a JAX array would wait for the device.
 """
 
+import operator
 import re
 import sys
 from collections.abc import Iterable
@@ -69,6 +70,19 @@ def check_above(op: str, name: str, value: ArrayLike | None, low: float = 0) -> 
         bool(np.all(np.asarray(value) > low)),
         f"{op}: {name} must be above {low:g}, got {value}.",
     )
+
+
+def whole_number(op: str, name: str, value: object, low: int = 1) -> int:
+    """Reads a static argument as a Python int of at least `low`."""
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        raise ContractError(
+            f"{op}: {name} must be a whole number known at trace time, got {value!r}; "
+            "under jit make it a static argument."
+        ) from error
+    check(number >= low, f"{op}: {name} must be at least {low}, got {number}.")
+    return number
 
 
 def check(condition: bool, message: str) -> None:
