@@ -59,6 +59,7 @@ from rlax._learning.popart import (
     unnormalize_linear,
 )
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
+from rlax._learning.unrolled import muzero_loss, scale_gradient
 
 # Policies.
 from rlax._policies.constraints import (
@@ -90,6 +91,7 @@ from rlax._policies.groups import (
     gspo_loss,
     soft_overlong_penalty,
 )
+from rlax._policies.improvement import cmpo_policy, gumbel_improved_policy
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
 from rlax._policies.offline import (
     advantage_weighted_policy_loss,
@@ -257,6 +259,7 @@ __all__ = [
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
     "clipped_value_loss",
+    "cmpo_policy",
     "compose_tx",
     "compute_parametric_kl_penalty_and_dual_loss",
     "conditional_update",
@@ -289,6 +292,7 @@ __all__ = [
     "group_advantages",
     "grpo_loss",
     "gspo_loss",
+    "gumbel_improved_policy",
     "huber_loss",
     "identity",
     "importance_corrected_td_errors",
@@ -307,6 +311,7 @@ __all__ = [
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
     "multivariate_normal_kl_divergence",
+    "muzero_loss",
     "muzero_pair",
     "n_step_bootstrapped_returns",
     "normalize",
@@ -340,6 +345,7 @@ __all__ = [
     "sampled_policy_distillation_loss",
     "sarsa",
     "sarsa_lambda",
+    "scale_gradient",
     "sigmoid",
     "signed_expm1",
     "signed_hyperbolic",

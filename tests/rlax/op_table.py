@@ -483,6 +483,22 @@ TRANSITION |= {  # offline and flow
         *(["n", 4], ["n", 4]),
     ),
 }
+TRANSITION |= {  # planning
+    "scale_gradient": (lambda x: rlax.scale_gradient({"x": x}, 0.5), ["n", 4]),
+    "muzero_loss": (
+        lambda *x: rlax.muzero_loss(*x[:6], mask_t=x[6]),
+        *(["n", 3, A], ["p", 3, A], ["n", 3, 4], ["p", 3, 4]),
+        *(["n", 2, 5], ["p", 2, 5], ["i", 3]),
+    ),
+    "gumbel_improved_policy": (
+        lambda x, q, n, v: [
+            rlax.gumbel_improved_policy(x, q, n, v, visit_offset=5.0),
+            rlax.gumbel_improved_policy(x, q, n, v, mixed_value=False, rescale=False),
+        ],
+        *(["n", 4], ["n", 4], ["i", 4], ["n"]),
+    ),
+    "cmpo_policy": (rlax.cmpo_policy, ["n", 4], ["n", 4]),
+}
 
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),
