@@ -81,14 +81,16 @@ from rlax._policies.divergences import (
     sampled_kl_divergence,
 )
 from rlax._policies.flow import flow_actions, flow_matching_loss, fql_policy_loss
-from rlax._policies.groups import (
-    aggregate_token_losses,
+from rlax._policies.group_losses import (
     cispo_loss,
     dapo_loss,
     dr_grpo_loss,
-    group_advantages,
     grpo_loss,
     gspo_loss,
+)
+from rlax._policies.groups import (
+    aggregate_token_losses,
+    group_advantages,
     soft_overlong_penalty,
 )
 from rlax._policies.improvement import cmpo_policy, gumbel_improved_policy

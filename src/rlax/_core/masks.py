@@ -142,10 +142,34 @@ def masked_moments(
     Gradient:
       Reaches the kept elements of x; 0 through a deviation of 0.
     """
+    dtype = known_arrays(x)[0].dtype
+    largest, offset, _, deviation = _moments(x, mask, ddof, axis_name)
+    return (largest + offset).astype(dtype), deviation.astype(dtype)
+
+
+def masked_differences(
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    ddof: int = 0,
+    axis_name: str | Sequence[str] | None = None,
+) -> tuple[Array, Array]:
+    """Differences to the mean, and the standard deviation; see `masked_moments`.
+
+    Returns:
+      (differences, of x's shape, 0 where the mask is false; deviation `[]`), in at
+      least single precision.
+    """
+    _, _, differences, deviation = _moments(x, mask, ddof, axis_name)
+    return differences, deviation
+
+
+def _moments(x, mask, ddof, axis_name):
+    """The largest element, the mean's offset from it, differences, the deviation."""
     (x,) = known_arrays(x)
-    all_sum, dtype = AllSum(axis_name), x.dtype
+    all_sum = AllSum(axis_name)
     kept = kept_of(x, mask)
-    x = jnp.where(kept, x, 0).astype(at_least_single(dtype))
+    x = jnp.where(kept, x, 0).astype(at_least_single(x.dtype))
     count = all_sum(kept)
     # Measured from the largest element: equal ones are then at exactly 0.
     largest = jnp.max(
@@ -156,6 +180,7 @@ def masked_moments(
     largest = jnp.where(count == 0, 0, largest)
     offsets = jnp.where(kept, x - largest, 0)
     offset = all_sum(offsets) / jnp.maximum(count, 1).astype(x.dtype)
-    squares = all_sum(jnp.square(jnp.where(kept, offsets - offset, 0)))
+    differences = jnp.where(kept, offsets - offset, 0)
+    squares = all_sum(jnp.square(differences))
     variance = squares / jnp.maximum(count - ddof, 1).astype(x.dtype)
-    return (largest + offset).astype(dtype), safe_sqrt(variance).astype(dtype)
+    return largest, offset, differences, safe_sqrt(variance)

@@ -1,7 +1,4 @@
-"""Advantages and losses of a group: G answers to one prompt, or a batch of them.
-
-The losses that users know by name are one line each on `grpo_loss`.
-"""
+"""What needs a whole group of answers: advantages, means of token losses, lengths."""
 
 from __future__ import annotations
 
@@ -9,26 +6,21 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core import ratios
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import check, check_above, check_choice, check_range
 from rlax._core.masks import (
     kept_of,
+    masked_differences,
     masked_mean,
-    masked_moments,
     over_deviation,
     zero_masked,
 )
 from rlax._core.types import known_arrays
 from rlax._policies import packing
-from rlax._policies.divergences import sampled_kl
-from rlax._policies.tokens import check_token_options, token_losses
 
 Array = jax.Array
 
-_GROUP = "log_pi_t[G T], log_mu_t[G T], adv[G]|[G T], mask_t?:mask[G T], weight_t?[G T]"
-_SEGMENTS = ", segments_t?:int[G T]"
 _AGGREGATIONS = ("token_mean", "sequence_mean", "sequence_sum", "constant")
 
 
@@ -80,22 +72,19 @@ def group_advantages(
     check_range(op, "ddof", ddof, 0, jnp.inf)
     check_range(op, "epsilon", epsilon, 0, jnp.inf)
     reward = zero_masked(jax.lax.stop_gradient(reward), mask)
-    dtype = reward.dtype
-    reward = reward.astype(at_least_single(dtype))  # half precision rounds 1e-6 to 0
-    mean, deviation = masked_moments(reward, mask, ddof=ddof)
-    adv = reward
-    if baseline != "none":
-        adv = reward - mean
+    # In at least single precision: half rounds 1e-6 to 0.
+    centered, deviation = masked_differences(reward, mask, ddof=ddof)
+    adv = reward.astype(centered.dtype) if baseline == "none" else centered
     if baseline == "leave_one_out":
         # The others' mean is farther away by a factor of n / (n - 1).
-        count = kept_of(reward, mask).sum().astype(reward.dtype)
+        count = kept_of(reward, mask).sum().astype(adv.dtype)
         adv = adv * (count / jnp.maximum(count - 1, 1))
     if scale == "std":
         adv = over_deviation(adv, deviation, epsilon)
-    return zero_masked(adv, mask).astype(dtype)
+    return adv.astype(reward.dtype)
 
 
-@shapes("loss_t[G T], mask_t:mask[G T]" + _SEGMENTS, empty=False)
+@shapes("loss_t[G T], mask_t:mask[G T], segments_t?:int[G T]", empty=False)
 def aggregate_token_losses(
     loss_t: ArrayLike,
     mask_t: ArrayLike,
@@ -141,13 +130,16 @@ def aggregate_token_losses(
       2.5
     """
     if aggregation == "constant":
-        _check_known("aggregate_token_losses", "constant", constant, segments_t)
-    return _aggregate(
+        check_known("aggregate_token_losses", "constant", constant, segments_t)
+    (loss_t,) = known_arrays(loss_t)
+    return aggregate(
         "aggregate_token_losses", loss_t, mask_t, aggregation, constant, segments_t
     )
 
 
-def _check_known(op, name, length, segments):
+def check_known(
+    op: str, name: str, length: float | None, segments: ArrayLike | None
+) -> None:
     """Raises where packed rows hide how long an answer may be."""
     check(
         segments is None or length is not None,
@@ -156,7 +148,15 @@ def _check_known(op, name, length, segments):
     )
 
 
-def _aggregate(op, loss, mask, aggregation, constant, segments):
+def aggregate(
+    op: str,
+    loss: Array,
+    mask: ArrayLike | None,
+    aggregation: str,
+    constant: float | None,
+    segments: ArrayLike | None,
+) -> Array:
+    """`aggregate_token_losses`, for the op that errors name."""
     check_choice(op, "aggregation", aggregation, _AGGREGATIONS)
     check_above(op, "constant", constant)
     if aggregation == "token_mean":
@@ -170,334 +170,9 @@ def _aggregate(op, loss, mask, aggregation, constant, segments):
         sums = sums / jnp.maximum(counts, 1)
     all_rows = aggregation == "constant" and segments is None
     mean = masked_mean(sums, None if all_rows else counts > 0)
-    if aggregation == "constant":
+    if aggregation == "constant" and constant is not None:
         mean = mean / constant
     return mean.astype(loss.dtype)
-
-
-def _group_loss(
-    op: str,
-    log_pi: ArrayLike,
-    log_mu: ArrayLike,
-    adv: ArrayLike,
-    log_ref: ArrayLike | None = None,
-    *,
-    mask: ArrayLike | None,
-    epsilon: float,
-    epsilon_high: float | None,
-    beta: float = 0.0,
-    ratio_level: str = "token",
-    clipping: str = "surrogate",
-    aggregation: str,
-    constant: float | None = None,
-    weight: ArrayLike | None,
-    segments: ArrayLike | None = None,
-) -> Array:
-    """The general loss: `aggregate_token_losses(token_policy_losses + β k3)`."""
-    check_token_options(op, epsilon, epsilon_high, None, ratio_level, clipping)
-    check_range(op, "beta", beta, 0, jnp.inf)
-    (adv,) = known_arrays(adv)
-    adv = adv[:, None] if adv.ndim == 1 else adv
-    loss = token_losses(
-        *(log_pi, log_mu, adv, mask, epsilon, epsilon_high),
-        *(None, ratio_level, clipping, weight, segments),
-    )
-    if log_ref is not None:
-        log_ratio = ratios.log_ratio(log_pi, jax.lax.stop_gradient(log_ref), mask)
-        loss = loss + beta * sampled_kl(op, log_ratio, "k3")
-    return _aggregate(op, loss, mask, aggregation, constant, segments)
-
-
-@shapes(_GROUP + ", log_ref_t?[G T]" + _SEGMENTS, empty=False)
-def grpo_loss(
-    log_pi_t: ArrayLike,
-    log_mu_t: ArrayLike,
-    adv: ArrayLike,
-    log_ref_t: ArrayLike | None = None,
-    *,
-    mask_t: ArrayLike | None = None,
-    epsilon: float = 0.2,
-    epsilon_high: float | None = None,
-    beta: float = 0.04,
-    aggregation: str = "sequence_mean",
-    constant: float | None = None,
-    weight_t: ArrayLike | None = None,
-    segments_t: ArrayLike | None = None,
-) -> Array:
-    """Computes the loss of group relative policy optimisation.
-
-        mean over answers of the mean over tokens of
-        -w min(ρ adv, clip(ρ, 1 - ε, 1 + ε_high) adv) + β k3(π, π_ref)
-
-    Args:
-      log_pi_t: Log probability of each token under the policy that learns, `[G, T]`.
-      log_mu_t: The same under the policy that acted, `[G, T]`.
-      adv: Advantage of each answer, `[G]`, or token, `[G, T]`; see `group_advantages`.
-      log_ref_t: Log probability under the reference policy, `[G, T]`. Default: no KL
-        term.
-      mask_t: True at the tokens that the policy chose, `[G, T]`. NaN at others reaches
-        neither loss nor gradient. Default: all.
-      epsilon: ε, not negative.
-      epsilon_high: ε_high, not negative. Default: epsilon.
-      beta: β, not negative.
-      aggregation: As in `aggregate_token_losses`.
-      constant: As in `aggregate_token_losses`.
-      weight_t: w, such as `truncated_importance_weights`, `[G, T]`. Default: 1.
-      segments_t: As in `aggregate_token_losses`.
-
-    Returns:
-      The loss, `[]`; 0 where no token is kept.
-
-    Gradient:
-      Reaches log_pi_t.
-
-    Raises:
-      ContractError: If a number is negative, aggregation has another name, or G or T is
-        0.
-
-    Source: Shao et al. 2024, DeepSeekMath, arXiv 2402.03300, equations 3 and 4.
-
-    Example:
-      >>> new, old = jnp.log(jnp.array([[0.9, 0.5]])), jnp.log(jnp.array([[0.5, 0.5]]))
-      >>> print(rlax.grpo_loss(new, old, jnp.array([1.0]), log_ref_t=new).round(2))
-      -1.1
-    """
-    if aggregation == "constant":
-        _check_known("grpo_loss", "constant", constant, segments_t)
-    return _group_loss(
-        *("grpo_loss", log_pi_t, log_mu_t, adv, log_ref_t),
-        mask=mask_t,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        beta=beta,
-        aggregation=aggregation,
-        constant=constant,
-        weight=weight_t,
-        segments=segments_t,
-    )
-
-
-@shapes(_GROUP, empty=False)
-def dapo_loss(
-    log_pi_t: ArrayLike,
-    log_mu_t: ArrayLike,
-    adv: ArrayLike,
-    *,
-    mask_t: ArrayLike | None = None,
-    epsilon: float = 0.2,
-    epsilon_high: float | None = 0.28,
-    weight_t: ArrayLike | None = None,
-) -> Array:
-    """Computes DAPO's loss: `grpo_loss` with "clip higher", averaged over tokens.
-
-    Rows with several answers need no segments here.
-
-    Args:
-      log_pi_t: As in `grpo_loss`.
-      log_mu_t: As in `grpo_loss`.
-      adv: As in `grpo_loss`.
-      mask_t: As in `grpo_loss`.
-      epsilon: As in `grpo_loss`.
-      epsilon_high: As in `grpo_loss`.
-      weight_t: As in `grpo_loss`.
-
-    Returns:
-      The loss, `[]`; 0 where no token is kept.
-
-    Gradient:
-      Reaches log_pi_t.
-
-    Raises:
-      ContractError: If an epsilon is negative, or G or T is 0.
-
-    Source: Yu et al. 2025, DAPO: An Open-Source LLM Reinforcement Learning System at
-    Scale, arXiv 2503.14476.
-
-    Example:
-      >>> new, old = jnp.log(jnp.array([[0.9, 0.5]])), jnp.log(jnp.array([[0.5, 0.5]]))
-      >>> print(rlax.dapo_loss(new, old, jnp.array([1.0])).round(2))
-      -1.14
-    """
-    return _group_loss(
-        *("dapo_loss", log_pi_t, log_mu_t, adv),
-        mask=mask_t,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        aggregation="token_mean",
-        weight=weight_t,
-    )
-
-
-@shapes(_GROUP + _SEGMENTS, empty=False)
-def dr_grpo_loss(
-    log_pi_t: ArrayLike,
-    log_mu_t: ArrayLike,
-    adv: ArrayLike,
-    *,
-    mask_t: ArrayLike | None = None,
-    epsilon: float = 0.2,
-    epsilon_high: float | None = None,
-    max_length: float | None = None,
-    weight_t: ArrayLike | None = None,
-    segments_t: ArrayLike | None = None,
-) -> Array:
-    """Computes Dr. GRPO's loss: `grpo_loss` without a bias to long answers.
-
-    Every token has weight 1 / (G max_length). Advantages: `group_advantages` with scale
-    "none".
-
-    Args:
-      log_pi_t: As in `grpo_loss`.
-      log_mu_t: As in `grpo_loss`.
-      adv: As in `grpo_loss`.
-      mask_t: As in `grpo_loss`.
-      epsilon: As in `grpo_loss`.
-      epsilon_high: As in `grpo_loss`.
-      max_length: Above 0; 1 gives the paper's bare sum over tokens. Default: T.
-      weight_t: As in `grpo_loss`.
-      segments_t: As in `aggregate_token_losses`.
-
-    Returns:
-      The loss, `[]`; 0 where no token is kept.
-
-    Gradient:
-      Reaches log_pi_t.
-
-    Raises:
-      ContractError: If an epsilon is negative, max_length isn't above 0 or is missing
-        beside segments_t, or G or T is 0.
-
-    Source: Liu et al. 2025, Understanding R1-Zero-Like Training: A Critical
-    Perspective, arXiv 2503.20783, section 3.2.
-
-    Example:
-      >>> old, mask = jnp.log(jnp.array([[0.5, 0.5]])), jnp.array([[True, False]])
-      >>> print(rlax.dr_grpo_loss(old, old, jnp.array([1.0]), mask_t=mask))
-      -0.5
-    """
-    check_above("dr_grpo_loss", "max_length", max_length)
-    _check_known("dr_grpo_loss", "max_length", max_length, segments_t)
-    return _group_loss(
-        *("dr_grpo_loss", log_pi_t, log_mu_t, adv),
-        mask=mask_t,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        aggregation="constant",
-        constant=max_length,
-        weight=weight_t,
-        segments=segments_t,
-    )
-
-
-@shapes(_GROUP + _SEGMENTS, empty=False)
-def gspo_loss(
-    log_pi_t: ArrayLike,
-    log_mu_t: ArrayLike,
-    adv: ArrayLike,
-    *,
-    mask_t: ArrayLike | None = None,
-    epsilon: float = 3e-4,
-    epsilon_high: float | None = 4e-4,
-    token_level: bool = False,
-    weight_t: ArrayLike | None = None,
-    segments_t: ArrayLike | None = None,
-) -> Array:
-    """Computes GSPO's loss: `grpo_loss` with one ratio for each answer.
-
-        ρ = exp(mean over tokens of log π - log μ)
-
-    Args:
-      log_pi_t: As in `grpo_loss`.
-      log_mu_t: As in `grpo_loss`.
-      adv: As in `grpo_loss`.
-      mask_t: As in `grpo_loss`.
-      epsilon: As in `grpo_loss`.
-      epsilon_high: As in `grpo_loss`.
-      token_level: Whether each token's gradient is of its own log probability alone,
-        for advantages of tokens (GSPO-token).
-      weight_t: As in `grpo_loss`.
-      segments_t: As in `aggregate_token_losses`.
-
-    Returns:
-      The loss, `[]`; 0 where no token is kept.
-
-    Gradient:
-      Reaches log_pi_t.
-
-    Raises:
-      ContractError: If an epsilon is negative, or G or T is 0.
-
-    Source: Zheng et al. 2025, Group Sequence Policy Optimization, arXiv 2507.18071.
-
-    Example:
-      >>> new, old = jnp.log(jnp.array([[0.4, 0.5]])), jnp.log(jnp.array([[0.5, 0.5]]))
-      >>> print(rlax.gspo_loss(new, old, jnp.array([1.0])).round(2))
-      -0.89
-    """
-    return _group_loss(
-        *("gspo_loss", log_pi_t, log_mu_t, adv),
-        mask=mask_t,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        ratio_level="sequence_token" if token_level else "sequence",
-        aggregation="sequence_mean",
-        weight=weight_t,
-        segments=segments_t,
-    )
-
-
-@shapes(_GROUP, empty=False)
-def cispo_loss(
-    log_pi_t: ArrayLike,
-    log_mu_t: ArrayLike,
-    adv: ArrayLike,
-    *,
-    mask_t: ArrayLike | None = None,
-    epsilon: float = 1.0,
-    epsilon_high: float | None = 4.0,
-    weight_t: ArrayLike | None = None,
-) -> Array:
-    """Computes CISPO's loss: a policy gradient weighted by clipped, stopped ratios.
-
-        -mean over tokens of clip(ρ, 1 - ε, 1 + ε_high) adv log π
-
-    Rows with several answers need no segments here.
-
-    Args:
-      log_pi_t: As in `grpo_loss`.
-      log_mu_t: As in `grpo_loss`.
-      adv: As in `grpo_loss`.
-      mask_t: As in `grpo_loss`.
-      epsilon: As in `grpo_loss`; 1 is no lower limit.
-      epsilon_high: The upper limit is 1 + this.
-      weight_t: As in `grpo_loss`.
-
-    Returns:
-      The loss, `[]`; 0 where no token is kept.
-
-    Gradient:
-      Reaches log_pi_t.
-
-    Raises:
-      ContractError: If an epsilon is negative, or G or T is 0.
-
-    Source: MiniMax 2025, MiniMax-M1, arXiv 2506.13585.
-
-    Example:
-      >>> log_pi = jnp.log(jnp.array([[0.5, 0.5]]))
-      >>> log_mu = jnp.log(jnp.array([[0.5, 0.25]]))
-      >>> print(jax.grad(rlax.cispo_loss)(log_pi, log_mu, jnp.array([1.0])))
-      [[-0.5 -1. ]]
-    """
-    return _group_loss(
-        *("cispo_loss", log_pi_t, log_mu_t, adv),
-        mask=mask_t,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        clipping="cispo",
-        aggregation="token_mean",
-        weight=weight_t,
-    )
 
 
 @shapes("length:real[...]")

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
 from rlax._core.masks import kept_of, masked_mean, zero_masked
+from rlax._core.types import known_arrays
 
 Array = jax.Array
 
 
-def begins_answer(segments_t: Array) -> Array:
+def begins_answer(segments_t: ArrayLike) -> Array:
     """Whether a token has another number than the one before it, `[..., T]`."""
+    (segments_t,) = known_arrays(segments_t)
     first = jnp.ones_like(segments_t[..., :1], bool)
     changes = segments_t[..., 1:] != segments_t[..., :-1]
     return jnp.concatenate([first, changes], axis=-1)
 
 
-def answer_of(segments_t: Array) -> Array:
+def answer_of(segments_t: ArrayLike) -> Array:
     """The answers of all rows, numbered from 0 on, `[..., T]`."""
     begins = begins_answer(segments_t)
     return (jnp.cumsum(begins.ravel()) - 1).reshape(begins.shape)
 
 
-def totals(x: Array, segments_t: Array | None) -> Array:
+def totals(x: Array, segments_t: ArrayLike | None) -> Array:
     """The sum over every answer.
 
     Args:
@@ -47,7 +50,7 @@ def totals(x: Array, segments_t: Array | None) -> Array:
     return zeros.at[answer].add(x.ravel(), indices_are_sorted=True)
 
 
-def answer_sum(x: Array, segments_t: Array | None) -> Array:
+def answer_sum(x: Array, segments_t: ArrayLike | None) -> Array:
     """The sum over a token's answer, `[..., T]`; without segments_t `[..., 1]`."""
     if segments_t is None:
         return jnp.sum(x, axis=-1, keepdims=True)
@@ -55,7 +58,9 @@ def answer_sum(x: Array, segments_t: Array | None) -> Array:
     return sums[answer_of(segments_t)].astype(x.dtype)
 
 
-def answer_mean(x: Array, mask_t: Array | None, segments_t: Array | None) -> Array:
+def answer_mean(
+    x: Array, mask_t: ArrayLike | None, segments_t: ArrayLike | None
+) -> Array:
     """The mean over the kept tokens of a token's answer; shapes as in `answer_sum`."""
     if segments_t is None:
         return masked_mean(x, mask_t, axis=-1)[..., None]
@@ -65,7 +70,7 @@ def answer_mean(x: Array, mask_t: Array | None, segments_t: Array | None) -> Arr
     return (sums / jnp.maximum(count, 1)).astype(x.dtype)
 
 
-def next_kept(mask_t: Array, segments_t: Array | None) -> Array:
+def next_kept(mask_t: Array, segments_t: ArrayLike | None) -> Array:
     """The place of the next kept token of the same answer, or T if none follows.
 
     Args:

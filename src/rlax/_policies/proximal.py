@@ -9,11 +9,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import ratios
-from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_above, check_choice, check_range
 from rlax._core.gradients import stop_gradient_if
-from rlax._core.masks import masked_mean, masked_moments, over_deviation, zero_masked
+from rlax._core.masks import (
+    masked_differences,
+    masked_mean,
+    over_deviation,
+    zero_masked,
+)
 from rlax._core.types import known_arrays
 from rlax._policies.surrogate import check_clip, clipped_surrogate
 
@@ -120,7 +124,7 @@ def decoupled_surrogate_pg_loss(
       ContractError: If epsilon, epsilon_high or max_weight is negative, or T is 0.
 
     Source: Hilton et al. 2021, Batch size-invariance for policy optimization, arXiv
-    2110.00641, section 3; the limit: Fu et al. 2025, AReaL, arXiv 2505.24298.
+    2110.00641; the limit: Fu et al. 2025, AReaL, arXiv 2505.24298.
 
     Example:
       >>> old = jnp.array([0.0, 0.0])
@@ -244,10 +248,12 @@ def normalize_advantages(
     check_range("normalize_advantages", "epsilon", epsilon, 0, jnp.inf)
     check_range("normalize_advantages", "ddof", ddof, 0, jnp.inf)
     adv = zero_masked(adv_t, mask_t)
-    adv = adv.astype(at_least_single(adv.dtype))  # half precision has no 1e-8
-    mean, deviation = masked_moments(adv, mask_t, ddof=ddof, axis_name=axis_name)
-    scaled = over_deviation(adv - mean if center else adv, deviation, epsilon)
-    return zero_masked(scaled, mask_t).astype(known_arrays(adv_t)[0].dtype)
+    # In at least single precision: half has no 1e-8.
+    centered, deviation = masked_differences(
+        adv, mask_t, ddof=ddof, axis_name=axis_name
+    )
+    numerator = centered if center else adv.astype(centered.dtype)
+    return over_deviation(numerator, deviation, epsilon).astype(adv.dtype)
 
 
 @shapes("coefficient[], kl[]")

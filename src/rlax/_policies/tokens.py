@@ -189,8 +189,8 @@ def truncated_importance_weights(
       ContractError: If a limit is out of range, an option has another name, or T is 0.
 
     Source: Yao et al. 2025, Your Efficient RL Framework Secretly Brings You Off-Policy
-    RL Training; Liu and Li 2025, When Speed Kills Stability; "zero" of tokens: Ling
-    Team 2025, IcePop, arXiv 2510.18855.
+    RL Training; Liu and Li 2025, When Speed Kills Stability; "zero" of tokens
+    (IcePop): Ling Team 2025, arXiv 2510.18855.
 
     Example:
       >>> weights = rlax.truncated_importance_weights
@@ -206,8 +206,8 @@ def truncated_importance_weights(
     log_ratio = jax.lax.stop_gradient(ratios.log_ratio(log_pi_t, log_mu_t, mask_t))
     exponent = {
         "token": lambda: log_ratio,
-        "sequence": lambda: packing.answer_sum(log_ratio, segments_t),  # pyright: ignore
-        "geometric": lambda: packing.answer_mean(log_ratio, mask_t, segments_t),  # pyright: ignore
+        "sequence": lambda: packing.answer_sum(log_ratio, segments_t),
+        "geometric": lambda: packing.answer_mean(log_ratio, mask_t, segments_t),
     }[level]()
     weight = ratios.finite_exp(exponent)
     if outside == "clip":
@@ -273,7 +273,7 @@ def rlhf_rewards(
     if reward_clip is not None:
         reward = jnp.clip(reward, -reward_clip, reward_clip)
     keep = kept_of(log_ratio, mask_t)
-    ends = keep & (packing.next_kept(keep, segments_t) == keep.shape[0])  # pyright: ignore
+    ends = keep & (packing.next_kept(keep, segments_t) == keep.shape[0])
     return jax.lax.stop_gradient(jnp.where(ends, reward, 0) - penalty)
 
 
@@ -342,8 +342,8 @@ def token_advantages(
     )
     begins = jnp.zeros_like(keep)
     if segments_t is not None:
-        begins = packing.begins_answer(segments_t)  # pyright: ignore
-    following = packing.next_kept(keep, segments_t)  # pyright: ignore
+        begins = packing.begins_answer(segments_t)
+    following = packing.next_kept(keep, segments_t)
     v_t = v_tm1.at[following].get(mode="fill", fill_value=0)
     v_t = jnp.where(following == keep.shape[0], bootstrap, v_t)
     zero = zeros_after(r_t)
