@@ -149,7 +149,7 @@ def sampled_kl_divergence(
 ) -> Array:
     """Estimates KL(p || q) from one sample of p.
 
-        k1 = d,    k2 = ½ d²,    k3 = e^-d - 1 + d,    d = log p - log q
+        k1 = d,    k2 = ½ d²,    k3 = exp(-d) - 1 + d,    d = log p - log q
 
     The mean of k1 and of k3 over samples is the divergence. k3 is never negative. The
     mean gradient of k2 is that of the divergence where p is the policy that sampled.
@@ -195,7 +195,7 @@ def sampled_kl(
 ) -> Array:
     """One-sample estimates of KL(p || q) from samples of p.
 
-        k1 = d,    k2 = ½ d²,    k3 = e^-d - 1 + d,    abs = |d|
+        k1 = d,    k2 = ½ d²,    k3 = exp(-d) - 1 + d,    abs = |d|
 
     Args:
       op: The calling op, for errors.

@@ -74,8 +74,9 @@ def grpo_loss(
 ) -> Array:
     """Computes the loss of group relative policy optimisation.
 
-        mean over answers of the mean over tokens of
-        -w min(ρ adv, clip(ρ, 1 - ε, 1 + ε_high) adv) + β k3(π, π_ref)
+        mean_i mean_t (-w min(ρ adv, clip(ρ, 1 - ε, 1 + ε_high) adv) + β k3(π, π_ref))
+
+    over answers i and their tokens t.
 
     Args:
       log_pi_t: Log probability of each token under the policy that learns, `[G, T]`.
@@ -252,7 +253,7 @@ def gspo_loss(
 ) -> Array:
     """Computes GSPO's loss: `grpo_loss` with one ratio for each answer.
 
-        ρ = exp(mean over tokens of log π - log μ)
+        ρ = exp(mean_t (log π[t] - log μ[t]))
 
     Args:
       log_pi_t: As in `grpo_loss`.
@@ -307,7 +308,7 @@ def cispo_loss(
 ) -> Array:
     """Computes CISPO's loss: a policy gradient weighted by clipped, stopped ratios.
 
-        -mean over tokens of clip(ρ, 1 - ε, 1 + ε_high) adv log π
+        -mean_t clip(ρ, 1 - ε, 1 + ε_high) adv log π
 
     Rows with several answers need no segments here.
 

@@ -97,14 +97,14 @@ def cmpo_policy(
 ) -> Array:
     """Computes a policy near a prior that prefers actions of large advantage.
 
-        softmax(logits + clip(adv, ±clip))
+        softmax(logits + clip(adv, -c, c))
 
     Its loss: `categorical_cross_entropy(cmpo_policy(...), logits)`.
 
     Args:
       prior_logits: Logits of the prior, -inf where invalid, `[A]`.
       adv_t: Advantage of each action, `[A]`.
-      clip: Limit of advantages, not negative.
+      clip: c, the limit of advantages, not negative.
 
     Returns:
       Probabilities, `[A]`.

@@ -26,14 +26,14 @@ def advantage_weighted_policy_loss(
 ) -> Array:
     """Computes a loss that imitates actions, good ones more.
 
-        -w log π(a),    w = min(e^(adv / τ), max_weight)
+        -w log π(a),    w = min(e^(adv / τ), c)
 
     Args:
       log_pi_t: Log probability of the action in the data, `[...]`.
       adv_t: Its advantage, `[...]`.
       temperature: τ, above 0; IQL's β is 1 / τ.
       weight: "exp", as above. "binary": 1 where adv is above 0, else 0.
-      max_weight: Upper limit of "exp", not negative.
+      max_weight: c, the upper limit of "exp", not negative.
 
     Returns:
       `[...]`.

@@ -195,9 +195,9 @@ def kto_loss(
 ) -> Array:
     """Computes the Kahneman-Tversky loss of single answers, good or bad.
 
-        w_D (1 - σ(β (ρ - z))) of a good one,    w_U (1 - σ(β (z - ρ))) of a bad one
+        w_D (1 - σ(β (ρ - z))),    ρ = log π - log ref,    z = max(kl, 0)
 
-    with ρ = log π - log ref and z = max(kl, 0).
+    of a good answer; of a bad one w_U (1 - σ(β (z - ρ))).
 
     Args:
       log_pi: Log probability of the answer under the policy, `[...]`.

@@ -273,7 +273,7 @@ def adaptive_kl_coefficient(
     "ppo" divides it by a factor where kl < target / tolerance, and multiplies it where
     kl > target tolerance. "proportional" takes
 
-        coefficient (1 + gain clip(kl / target - 1, ±error_clip))
+        coefficient (1 + gain clip(kl / target - 1, -c, c))
 
     Args:
       coefficient: The coefficient so far, `[]`.
@@ -283,7 +283,7 @@ def adaptive_kl_coefficient(
       tolerance: For "ppo": how far kl may be from its target, as a factor above 0.
       factor: For "ppo": the step, above 0.
       gain: For "proportional": the step per relative error.
-      error_clip: For "proportional": limit of the relative error, not negative.
+      error_clip: For "proportional": c, the limit of the relative error, not negative.
 
     Returns:
       The next coefficient, `[]`.

@@ -165,7 +165,7 @@ def truncated_importance_weights(
 ) -> Array:
     """Computes weights that correct for a rollout engine with other probabilities.
 
-        clip(π / μ, min_weight, max_weight)
+        clip(π / μ, low, high)
 
     Args:
       log_pi_t: Log probability of each token under the policy that acted, as the
@@ -174,8 +174,8 @@ def truncated_importance_weights(
       mask_t: As in `token_policy_losses`; the weight of others is 0.
       level: "token": of each token. "sequence": the product over the sequence, at each
         of its tokens. "geometric": the geometric mean over the sequence.
-      max_weight: Upper limit, not below min_weight.
-      min_weight: Lower limit, not negative.
+      max_weight: The limit high, not below min_weight.
+      min_weight: The limit low, not negative.
       outside: "clip": to the limits. "zero": weights outside of them become 0.
       segments_t: As in `token_policy_losses`.
 
