@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import ratios
-from rlax._core.arrays import pick
+from rlax._core.arrays import fresh, pick
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_choice, check_range
 from rlax._core.types import known_arrays
@@ -115,10 +115,11 @@ def entropy_of(probs: Array) -> Array:
     return -jnp.sum(probs * jnp.log(jnp.where(probs == 0, 1, probs)), axis=-1)
 
 
+@jax.custom_jvp
 def _k3(d: Array) -> Array:
-    """e^-d - 1 + d, which would lose its digits near 0 if written so.
+    """exp(-d) - 1 + d, which would lose its digits near 0 if written so.
 
-    As `finite_exp`, it ends near the largest number of the dtype.
+    As `finite_exp`, it ends near the largest number of the dtype, with gradient 0.
     """
     lowest = -ratios.largest_exponent(d.dtype)
     d = jnp.where(d < lowest, lowest, d)
@@ -130,11 +131,18 @@ def _k3(d: Array) -> Array:
     return jnp.where(near, 0.5 * jnp.square(x) * series, jnp.expm1(-d) + d)
 
 
+@_k3.defjvp
+def _k3_jvp(primals, tangents):
+    (d,), (d_dot,) = primals, tangents
+    slope = jnp.where(d < -ratios.largest_exponent(d.dtype), 0, -jnp.expm1(-d))
+    return _k3(d), slope * d_dot
+
+
 # Of d = log p(x) - log q(x), x drawn from p.
 _SAMPLED_KL = {
     "k1": lambda d: d,
     "k2": lambda d: 0.5 * jnp.square(d),
-    "k3": _k3,
+    "k3": lambda d: _k3(fresh(d)),
     "abs": jnp.abs,
 }
 

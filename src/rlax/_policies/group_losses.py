@@ -13,6 +13,7 @@ from rlax._core import ratios
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_above, check_range
 from rlax._core.types import known_arrays
+from rlax._policies import packing
 from rlax._policies.divergences import sampled_kl
 from rlax._policies.groups import aggregate, check_known
 from rlax._policies.tokens import check_token_options, token_losses
@@ -44,16 +45,17 @@ def _group_loss(
     """The general loss: `aggregate_token_losses(token_policy_losses + β k3)`."""
     check_token_options(op, epsilon, epsilon_high, None, ratio_level, clipping)
     check_range(op, "beta", beta, 0, jnp.inf)
+    answers = packing.answers_of(segments)
     (adv,) = known_arrays(adv)
     adv = adv[:, None] if adv.ndim == 1 else adv
     loss = token_losses(
         *(log_pi, log_mu, adv, mask, epsilon, epsilon_high),
-        *(None, ratio_level, clipping, weight, segments),
+        *(None, ratio_level, clipping, weight, answers),
     )
     if log_ref is not None:
         log_ratio = ratios.log_ratio(log_pi, jax.lax.stop_gradient(log_ref), mask)
         loss = loss + beta * sampled_kl(op, log_ratio, "k3")
-    return aggregate(op, loss, mask, aggregation, constant, segments)
+    return aggregate(op, loss, mask, aggregation, constant, answers)
 
 
 @shapes(_GROUP + ", log_ref_t?[G T]" + _SEGMENTS, empty=False)

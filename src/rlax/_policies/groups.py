@@ -133,7 +133,8 @@ def aggregate_token_losses(
         check_known("aggregate_token_losses", "constant", constant, segments_t)
     (loss_t,) = known_arrays(loss_t)
     return aggregate(
-        "aggregate_token_losses", loss_t, mask_t, aggregation, constant, segments_t
+        *("aggregate_token_losses", loss_t, mask_t, aggregation, constant),
+        packing.answers_of(segments_t),
     )
 
 
@@ -154,7 +155,7 @@ def aggregate(
     mask: ArrayLike | None,
     aggregation: str,
     constant: float | None,
-    segments: ArrayLike | None,
+    answers: Array | None,
 ) -> Array:
     """`aggregate_token_losses`, for the op that errors name."""
     check_choice(op, "aggregation", aggregation, _AGGREGATIONS)
@@ -164,11 +165,11 @@ def aggregate(
     if aggregation == "constant" and constant is None:
         return jnp.mean(zero_masked(loss, mask))
     dtype = at_least_single(loss.dtype)
-    sums = packing.totals(zero_masked(loss, mask).astype(dtype), segments)
-    counts = packing.totals(kept_of(loss, mask).astype(dtype), segments)
+    sums = packing.totals(zero_masked(loss, mask).astype(dtype), answers)
+    counts = packing.totals(kept_of(loss, mask).astype(dtype), answers)
     if aggregation == "sequence_mean":
         sums = sums / jnp.maximum(counts, 1)
-    all_rows = aggregation == "constant" and segments is None
+    all_rows = aggregation == "constant" and answers is None
     mean = masked_mean(sums, None if all_rows else counts > 0)
     if aggregation == "constant" and constant is not None:
         mean = mean / constant

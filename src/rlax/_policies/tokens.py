@@ -92,7 +92,8 @@ def token_policy_losses(
     )
     return token_losses(
         *(log_pi_t, log_mu_t, adv_t, mask_t, epsilon, epsilon_high),
-        *(dual_clip, ratio_level, clipping, weight_t, segments_t),
+        *(dual_clip, ratio_level, clipping, weight_t),
+        packing.answers_of(segments_t),
     )
 
 
@@ -121,13 +122,13 @@ def token_losses(
     ratio_level: str,
     clipping: str,
     weight: ArrayLike | None,
-    segments: ArrayLike | None,
+    answers: Array | None,
 ) -> Array:
     """`token_policy_losses`, unchecked, of any number of rows, `[..., T]`."""
     log_mu, adv, weight = jax.lax.stop_gradient((log_mu, adv, weight))
     (log_pi,) = known_arrays(log_pi)
     adv = zero_masked(jnp.broadcast_to(adv, log_pi.shape), mask)
-    ratio = _ratio(ratio_level, log_pi, log_mu, mask, segments)
+    ratio = _ratio(ratio_level, log_pi, log_mu, mask, answers)
     if clipping == "surrogate":
         loss = clipped_surrogate(ratio, adv, epsilon, epsilon_high, dual_clip)
     elif clipping == "cispo":
@@ -138,12 +139,12 @@ def token_losses(
     return loss if weight is None else zero_masked(weight, mask) * loss
 
 
-def _ratio(level, log_pi, log_mu, mask, segments):
+def _ratio(level, log_pi, log_mu, mask, answers):
     """ρ at each token `[..., T]`, or one of each row, `[..., 1]`."""
     log_ratio = ratios.log_ratio(log_pi, log_mu, mask)
     if level == "token":
         return ratios.finite_exp(log_ratio)
-    ratio = ratios.finite_exp(packing.answer_mean(log_ratio, mask, segments))
+    ratio = ratios.finite_exp(packing.answer_mean(log_ratio, mask, answers))
     if level == "sequence":
         return ratio
     log_pi = zero_masked(log_pi, mask)
@@ -204,10 +205,11 @@ def truncated_importance_weights(
     lowest = 0 if isinstance(min_weight, jax.Array) else min_weight
     check_range(op, "max_weight", max_weight, lowest, jnp.inf)
     log_ratio = jax.lax.stop_gradient(ratios.log_ratio(log_pi_t, log_mu_t, mask_t))
+    answers = packing.answers_of(segments_t)
     exponent = {
         "token": lambda: log_ratio,
-        "sequence": lambda: packing.answer_sum(log_ratio, segments_t),
-        "geometric": lambda: packing.answer_mean(log_ratio, mask_t, segments_t),
+        "sequence": lambda: packing.answer_sum(log_ratio, answers),
+        "geometric": lambda: packing.answer_mean(log_ratio, mask_t, answers),
     }[level]()
     weight = ratios.finite_exp(exponent)
     if outside == "clip":
@@ -273,7 +275,8 @@ def rlhf_rewards(
     if reward_clip is not None:
         reward = jnp.clip(reward, -reward_clip, reward_clip)
     keep = kept_of(log_ratio, mask_t)
-    ends = keep & (packing.next_kept(keep, segments_t) == keep.shape[0])
+    following = packing.next_kept(keep, packing.answers_of(segments_t))
+    ends = keep & (following == keep.shape[0])
     return jax.lax.stop_gradient(jnp.where(ends, reward, 0) - penalty)
 
 
@@ -340,26 +343,28 @@ def token_advantages(
     v_tm1, lambda_, discount_t, bootstrap = (
         zero_masked(x, keep) for x in (v_tm1, lambda_, discount_t, bootstrap)
     )
-    begins = jnp.zeros_like(keep)
-    if segments_t is not None:
-        begins = packing.begins_answer(segments_t)
-    following = packing.next_kept(keep, segments_t)
+    answers = packing.answers_of(segments_t)
+    last = None if answers is None else _last_of_answer(answers)
+    next_is_kept = jnp.concatenate([keep[1:], jnp.zeros_like(keep[:1])])
+    following = packing.next_kept(keep, answers)
     v_t = v_tm1.at[following].get(mode="fill", fill_value=0)
     v_t = jnp.where(following == keep.shape[0], bootstrap, v_t)
     zero = zeros_after(r_t)
     reward = linear_recurrence(
-        lambda later, r: r + later, (r_t,), zero, cut=_shifted(keep | begins)
+        lambda later, r: r + later,
+        *((r_t,), zero),
+        cut=next_is_kept if last is None else next_is_kept | last,
     )
     delta = jnp.where(keep, reward + discount_t * v_t - v_tm1, 0)
     decay = jnp.where(keep, discount_t * lambda_, 1)
     advantages = linear_recurrence(
         lambda later, delta, decay: delta + decay * later,
         *((delta, decay), zero),
-        cut=None if segments_t is None else _shifted(begins),
+        cut=last,
     )
     return zero_masked(advantages, keep)
 
 
-def _shifted(x: Array) -> Array:
-    """The booleans of the next token; false at the last."""
-    return jnp.concatenate([x[1:], jnp.zeros_like(x[:1])])
+def _last_of_answer(answers: Array) -> Array:
+    """Whether a token is the last of its answer, `[T]`."""
+    return jnp.concatenate([answers[1:] != answers[:-1], jnp.ones((1,), bool)])

@@ -197,6 +197,15 @@ def test_k3_is_never_negative_and_keeps_its_digits(d):
     np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-37)
 
 
+def test_k3_has_derivatives_of_every_order():
+    def k3(d):
+        return rlax.sampled_kl_divergence(d, 0.0)
+
+    for d in (-3.0, 0.0, 1e-3, 2.0):
+        np.testing.assert_allclose(jax.grad(k3)(d), -np.expm1(-d), rtol=1e-6)
+        np.testing.assert_allclose(jax.grad(jax.grad(k3))(d), np.exp(-d), rtol=1e-6)
+
+
 def test_mean_of_k1_and_k3_is_the_divergence():
     p, q = np.array([0.2, 0.5, 0.3]), np.array([0.4, 0.4, 0.2])
     want = np.sum(p * np.log(p / q))
