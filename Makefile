@@ -45,6 +45,7 @@ guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 
 
 oracles: .venv-oracles/.installed  ## what the references compute and ours refuses, on programs of every shape
 	mkdir -p build/oracles
+	.venv-oracles/bin/python oracles/mctx_values.py
 	for suite in rlax haiku; do \
 	  .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-reference.pickle && \
 	  PYTHONPATH=src .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-ours.pickle && \

@@ -59,6 +59,7 @@ from rlax._learning.popart import (
     unnormalize_linear,
 )
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
+from rlax._learning.unrolled import muzero_loss, scale_gradient
 
 # Policies.
 from rlax._policies.constraints import (
@@ -77,10 +78,28 @@ from rlax._policies.divergences import (
     categorical_importance_sampling_ratios,
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
+    sampled_kl_divergence,
 )
+from rlax._policies.flow import flow_actions, flow_matching_loss, fql_policy_loss
+from rlax._policies.group_losses import (
+    cispo_loss,
+    dapo_loss,
+    dr_grpo_loss,
+    grpo_loss,
+    gspo_loss,
+)
+from rlax._policies.groups import (
+    aggregate_token_losses,
+    group_advantages,
+    soft_overlong_penalty,
+)
+from rlax._policies.improvement import cmpo_policy, gumbel_improved_policy
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
+from rlax._policies.offline import (
+    advantage_weighted_policy_loss,
+    td3_bc_policy_loss,
+)
 from rlax._policies.policy_gradients import (
-    clipped_surrogate_pg_loss,
     dpg_loss,
     entropy_loss,
     policy_gradient_loss,
@@ -88,11 +107,32 @@ from rlax._policies.policy_gradients import (
     rm_loss,
     rpg_loss,
 )
+from rlax._policies.preferences import (
+    bradley_terry_loss,
+    dpo_loss,
+    ipo_loss,
+    kto_loss,
+    orpo_loss,
+    simpo_loss,
+)
+from rlax._policies.proximal import (
+    adaptive_kl_coefficient,
+    clipped_surrogate_pg_loss,
+    clipped_value_loss,
+    decoupled_surrogate_pg_loss,
+    normalize_advantages,
+)
 from rlax._policies.targets import (
     PolicyTarget,
     constant_policy_targets,
     sampled_policy_distillation_loss,
     zero_policy_targets,
+)
+from rlax._policies.tokens import (
+    rlhf_rewards,
+    token_advantages,
+    token_policy_losses,
+    truncated_importance_weights,
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
 
@@ -122,6 +162,7 @@ from rlax._values.categorical import (
     categorical_q_learning,
     categorical_td_learning,
 )
+from rlax._values.offline import cql_loss, iql_value_loss
 from rlax._values.pixel_control import (
     feature_control_rewards,
     pixel_control_loss,
@@ -198,11 +239,15 @@ __all__ = [
     "SIGNED_HYPERBOLIC_PAIR",
     "SIGNED_LOGP1_PAIR",
     "TxPair",
+    "adaptive_kl_coefficient",
     "add_dirichlet_noise",
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
+    "advantage_weighted_policy_loss",
+    "aggregate_token_losses",
     "art",
     "batched_index",
+    "bradley_terry_loss",
     "categorical_cross_entropy",
     "categorical_double_q_learning",
     "categorical_importance_sampling_ratios",
@@ -211,17 +256,25 @@ __all__ = [
     "categorical_q_learning",
     "categorical_sample",
     "categorical_td_learning",
+    "cispo_loss",
     "clip_gradient",
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
+    "clipped_value_loss",
+    "cmpo_policy",
     "compose_tx",
     "compute_parametric_kl_penalty_and_dual_loss",
     "conditional_update",
     "constant_policy_targets",
+    "cql_loss",
     "create_ema",
+    "dapo_loss",
+    "decoupled_surrogate_pg_loss",
     "discounted_returns",
     "double_q_learning",
     "dpg_loss",
+    "dpo_loss",
+    "dr_grpo_loss",
     "embed_oar",
     "entropy_loss",
     "episodic_memory_intrinsic_rewards",
@@ -231,14 +284,24 @@ __all__ = [
     "extract_subsequences",
     "feature_control_rewards",
     "fix_step_type_on_interruptions",
+    "flow_actions",
+    "flow_matching_loss",
+    "fql_policy_loss",
     "gaussian_diagonal",
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
     "greedy",
+    "group_advantages",
+    "grpo_loss",
+    "gspo_loss",
+    "gumbel_improved_policy",
     "huber_loss",
     "identity",
     "importance_corrected_td_errors",
+    "ipo_loss",
+    "iql_value_loss",
     "knn_query",
+    "kto_loss",
     "l2_loss",
     "lambda_returns",
     "leaky_vtrace",
@@ -250,10 +313,13 @@ __all__ = [
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
     "multivariate_normal_kl_divergence",
+    "muzero_loss",
     "muzero_pair",
     "n_step_bootstrapped_returns",
     "normalize",
+    "normalize_advantages",
     "one_hot",
+    "orpo_loss",
     "periodic_update",
     "persistent_q_learning",
     "pixel_control_loss",
@@ -273,21 +339,29 @@ __all__ = [
     "replace_masked",
     "retrace",
     "retrace_continuous",
+    "rlhf_rewards",
     "rm_loss",
     "rpg_loss",
     "sample_start_indices",
+    "sampled_kl_divergence",
     "sampled_policy_distillation_loss",
     "sarsa",
     "sarsa_lambda",
+    "scale_gradient",
     "sigmoid",
     "signed_expm1",
     "signed_hyperbolic",
     "signed_logp1",
     "signed_parabolic",
+    "simpo_loss",
+    "soft_overlong_penalty",
     "softmax",
     "squashed_gaussian",
+    "td3_bc_policy_loss",
     "td_lambda",
     "td_learning",
+    "token_advantages",
+    "token_policy_losses",
     "transform_from_2hot",
     "transform_to_2hot",
     "transformed_general_off_policy_returns_from_action_values",
@@ -305,6 +379,7 @@ __all__ = [
     "tree_split_key",
     "tree_split_leaves",
     "truncated_generalized_advantage_estimation",
+    "truncated_importance_weights",
     "twohot_pair",
     "unbiased_transform_pair",
     "unnormalize",

@@ -343,6 +343,163 @@ TRANSITION = {  # one transition, or any array
     "all_sum": (lambda x: rlax.AllSum()(x, axis=0), ["n", 4, A]),
 }
 
+TRANSITION |= {  # PPO
+    "normalize_advantages": (
+        lambda x, m: rlax.normalize_advantages(x, mask_t=m),
+        *(["n", T], ["i", T]),
+    ),
+    "sampled_kl_divergence": (
+        lambda p, q: [
+            rlax.sampled_kl_divergence(p, q),
+            rlax.sampled_kl_divergence(p, q, gradient_estimator="k2"),
+        ],
+        *(["n", 4], ["n", 4]),
+    ),
+    "adaptive_kl_coefficient": (
+        lambda c, kl: [
+            rlax.adaptive_kl_coefficient(c, kl, 0.1),
+            rlax.adaptive_kl_coefficient(c, kl, 0.1, rule="proportional"),
+        ],
+        *(["u"], ["u"]),
+    ),
+}
+TRANSITION |= {  # tokens of language models
+    "token_policy_losses": (
+        lambda pi, mu, adv, w, m, s: [
+            rlax.token_policy_losses(
+                *(pi, mu, adv),
+                **{"mask_t": m, "ratio_level": level, "clipping": clipping},
+                **{"weight_t": w, "segments_t": s, "dual_clip": 2.0},
+            )
+            for level in ("token", "sequence", "sequence_token")
+            for clipping in ("surrogate", "cispo", "none")
+        ],
+        *(["n", T], ["n", T], ["n", T], ["u", T], ["i", T], ["i", T]),
+    ),
+    "truncated_importance_weights": (
+        lambda pi, mu, m, s: [
+            rlax.truncated_importance_weights(
+                *(pi, mu),
+                **{"mask_t": m, "level": level, "segments_t": s, "max_weight": 1e3},
+            )
+            for level in ("token", "sequence", "geometric")
+        ],
+        *(["n", T], ["n", T], ["i", T], ["i", T]),
+    ),
+    "rlhf_rewards": (
+        lambda r, pi, ref, m, s: rlax.rlhf_rewards(
+            *(r, pi, ref, 0.1),
+            **{"mask_t": m, "reward_clip": 1.0, "segments_t": s},
+        ),
+        *(["n"], ["n", T], ["n", T], ["i", T], ["i", T]),
+    ),
+    "token_advantages": (
+        lambda r, v, lam, d, b, m, s: rlax.token_advantages(
+            *(r, v, lam),
+            **{"discount_t": d, "bootstrap": b, "mask_t": m, "segments_t": s},
+        ),
+        *(["n", T], ["n", T], ["u"], ["u", T], ["n"], ["i", T], ["i", T]),
+    ),
+    "group_advantages": (
+        lambda r, m: [
+            rlax.group_advantages(r, baseline=baseline, mask=m)
+            for baseline in ("mean", "leave_one_out", "none")
+        ],
+        *(["n", 4], ["i", 4]),
+    ),
+    "aggregate_token_losses": (
+        lambda x, m, s: [
+            rlax.aggregate_token_losses(x, m, how, segments_t=s, constant=3.0)
+            for how in ("token_mean", "sequence_mean", "sequence_sum", "constant")
+        ],
+        *(["n", 4, T], ["i", 4, T], ["i", 4, T]),
+    ),
+    "grpo_loss": (
+        lambda pi, mu, adv, ref, m: rlax.grpo_loss(pi, mu, adv, ref, mask_t=m),
+        *(["n", 4, T], ["n", 4, T], ["n", 4], ["n", 4, T], ["i", 4, T]),
+    ),
+    "grpo_kin": (
+        lambda pi, mu, adv, m: [
+            *(loss(pi, mu, adv, mask_t=m) for loss in (rlax.dapo_loss, rlax.gspo_loss)),
+            rlax.dr_grpo_loss(pi, mu, adv, mask_t=m),
+            rlax.cispo_loss(pi, mu, adv, mask_t=m),
+        ],
+        *(["n", 4, T], ["n", 4, T], ["n", 4], ["i", 4, T]),
+    ),
+    "soft_overlong_penalty": (
+        lambda x: rlax.soft_overlong_penalty(x, 1.0, 2.0),
+        ["n", 4],
+    ),
+}
+TRANSITION |= {  # preferences
+    "dpo_loss": (
+        lambda *x: [
+            *(rlax.dpo_loss(*x, variant=v) for v in ("sigmoid", "robust", "hinge")),
+            rlax.ipo_loss(*x),
+        ],
+        *(["n", 4], ["n", 4], ["n", 4], ["n", 4]),
+    ),
+    "simpo_loss": (
+        lambda c, r, n: rlax.simpo_loss(c, r, jnp.asarray(n) + 1, jnp.asarray(n) + 2),
+        *(["n", 4], ["n", 4], ["i", 4]),
+    ),
+    "kto_loss": (
+        lambda pi, ref, a, kl: rlax.kto_loss(pi, ref, jnp.asarray(a) == 1, kl=kl),
+        *(["n", 4], ["n", 4], ["i", 4], ["n"]),
+    ),
+    "orpo_loss": (
+        lambda c, r: rlax.orpo_loss(*(-jnp.square(jnp.asarray(x)) for x in (c, r))),
+        ["n", 4],
+        ["n", 4],
+    ),
+    "bradley_terry_loss": (
+        lambda c, r, m: rlax.bradley_terry_loss(c, r, m, center_coefficient=0.1),
+        *(["n", 4], ["n", 4], ["n", 4]),
+    ),
+}
+TRANSITION |= {  # offline and flow
+    "cql_loss": (
+        lambda q, x, mu: [rlax.cql_loss(q, x, 0.5, log_mu_t=mu), rlax.cql_loss(q, x)],
+        *(["n", 4], ["n"], ["n", 4]),
+    ),
+    "iql_value_loss": (rlax.iql_value_loss, ["n"], ["n", 4]),
+    "advantage_weighted_policy_loss": (
+        lambda x, y: [
+            rlax.advantage_weighted_policy_loss(x, y, weight=weight)
+            for weight in ("exp", "binary")
+        ],
+        *(["n", 4], ["n", 4]),
+    ),
+    "td3_bc_policy_loss": (
+        lambda q, x, y: [
+            rlax.td3_bc_policy_loss(q, x, y),
+            rlax.fql_policy_loss(q, x, y, normalize_q=True),
+        ],
+        *(["n", 4], ["n", 4, 3], ["n", 4, 3]),
+    ),
+    "flow_matching_loss": (rlax.flow_matching_loss, ["n", 4], ["n", 4], ["n", 4]),
+    "flow_actions": (
+        lambda w, x: rlax.flow_actions(lambda x, time: w * x + time, x, 3),
+        *(["n", 4], ["n", 4]),
+    ),
+}
+TRANSITION |= {  # planning
+    "scale_gradient": (lambda x: rlax.scale_gradient({"x": x}, 0.5), ["n", 4]),
+    "muzero_loss": (
+        lambda *x: rlax.muzero_loss(*x[:6], mask_t=x[6]),
+        *(["n", 3, A], ["p", 3, A], ["n", 3, 4], ["p", 3, 4]),
+        *(["n", 2, 5], ["p", 2, 5], ["i", 3]),
+    ),
+    "gumbel_improved_policy": (
+        lambda x, q, n, v: [
+            rlax.gumbel_improved_policy(x, q, n, v, visit_offset=5.0),
+            rlax.gumbel_improved_policy(x, q, n, v, mixed_value=False, rescale=False),
+        ],
+        *(["n", 4], ["n", 4], ["i", 4], ["n"]),
+    ),
+    "cmpo_policy": (rlax.cmpo_policy, ["n", 4], ["n", 4]),
+}
+
 SEQUENCES = {  # time leads; a batch may follow
     "lambda_returns": (rlax.lambda_returns, *SEQUENCE, ["n", T], ["u", T]),
     "discounted_returns": (rlax.discounted_returns, *SEQUENCE, ["n", T]),
@@ -425,6 +582,16 @@ SEQUENCES = {  # time leads; a batch may follow
         lambda p, a: rlax.clipped_surrogate_pg_loss(p, a, 0.2),
         *(["u", T], ["n", T]),
     ),
+    "decoupled_surrogate_pg_loss": (
+        lambda *x: rlax.decoupled_surrogate_pg_loss(
+            *x[:4], 0.2, False, epsilon_high=0.3, max_weight=2.0, mask_t=x[4]
+        ),
+        *(["n", T], ["n", T], ["n", T], ["n", T], ["i", T]),
+    ),
+    "clipped_value_loss": (
+        lambda *x: rlax.clipped_value_loss(*x[:3], 0.2, mask_t=x[3]),
+        *(["n", T], ["n", T], ["n", T], ["i", T]),
+    ),
     "feature_control_rewards": (rlax.feature_control_rewards, ["n", T + 1, A]),
     "pixel_control_rewards": (lambda x: rlax.pixel_control_rewards(x, 2), FRAMES),
     "pixel_control_loss": (
@@ -435,6 +602,8 @@ SEQUENCES = {  # time leads; a batch may follow
 OPS = TRANSITION | SEQUENCES
 # The derivative of a sampler takes seconds to compile, and nobody needs it.
 NO_GRADIENT = {"add_dirichlet_noise"}
+# These raise where there is no step.
+NEED_A_STEP = {"decoupled_surrogate_pg_loss", "clipped_value_loss"}
 # These keep a state or weights in single precision.
 KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart"}
 

@@ -14,6 +14,7 @@ import pytest
 from jax import export
 from op_table import (
     KEEP_FLOAT32,
+    NEED_A_STEP,
     NO_GRADIENT,
     OPS,
     SEQUENCES,
@@ -149,7 +150,10 @@ def empty_batch(name):
 def empty_time(name):
     for shape in ((0, ()), (0, (2,)), (T, (0,))):
         args = resized(name, *shape)
-        if all(size >= 0 for x in args for size in x.shape):
+        if shape[0] == 0 and name in NEED_A_STEP:
+            with pytest.raises(rlax.ContractError, match="T would be 0"):
+                jax.eval_shape(leaves_of(name), *args)
+        elif all(size >= 0 for x in args for size in x.shape):
             out = jax.eval_shape(leaves_of(name), *args)
             jax.eval_shape(gradient(name), *args)
             want = jax.eval_shape(leaves_of(name), *resized(name, T, shape[1]))

@@ -4,7 +4,8 @@ Arguments broadcast as NumPy's do where that cannot hide a mistake: a leading `.
 time (`T`), the dimensions of vectors (`D`) and the elements of a set (`N`) take a size
 of 1 for any other. Actions (`A`, `B`) and the atoms to project onto (`K`) don't: one
 action more or less is a different problem. Batches don't either if together they would
-make a larger one, as `[B]` and `[B, 1]` make `[B, B]`. Time and batches may be empty.
+make a larger one, as `[B]` and `[B, 1]` make `[B, B]`. Time and batches may be empty,
+unless the op's contract is one of `empty=False`.
 """
 
 import itertools
@@ -19,9 +20,11 @@ _BROADCASTS = "TDN"
 
 
 def match_shapes(
-    op: str, spec: str, given: Sequence[tuple]
+    op: str, spec: str, given: Sequence[tuple], empty: bool = True
 ) -> tuple[dict[str, Any], list[tuple] | None]:
     """Binds every letter to a size, or raises where arguments disagree.
+
+    With `empty=False` no letter may have a size of 0.
 
     Returns the sizes, and the full shape of each argument if any broadcasts, else None.
     """
@@ -32,7 +35,9 @@ def match_shapes(
     for entry, _, array in given:
         shape, problems = array.shape, []
         for dims in entry.alternatives:
-            bound, problem = _bind(dims, shape, sizes, owners, loose)
+            bound, problem = _bind(
+                dims, shape, sizes, owners, loose, _MAY_BE_EMPTY if empty else ""
+            )
             if problem is None:
                 broadcasts |= bound.pop("broadcasts", False)
                 for letter, size in bound.items():
@@ -130,6 +135,7 @@ def _bind(
     sizes: dict[str, Any],
     owners: dict[str, tuple],
     loose: set[str],
+    may_be_empty: str,
 ) -> tuple[dict[str, Any], str | None]:
     """The new bindings that make `dims` fit `shape`, or the problem in words."""
     bound: dict[str, Any] = {}
@@ -173,7 +179,7 @@ def _bind(
             elif letter in loose:
                 known = value
                 bound["broadcasts"] = True
-        least = 0 if letter in _MAY_BE_EMPTY else 1
+        least = 0 if letter in may_be_empty else 1
         if isinstance(value, int) and value < least:
             return {}, f"{letter} would be {value}, and it must be at least {least}"
         if known is not None and known != value:

@@ -13,6 +13,7 @@ shape, left as it is. Kinds (default `float`):
     probs     float in [0, 1]            rising    each above the one before it
     real      any numbers or booleans, converted to floats
     share     real in [0, 1]             number    any numbers, as they are
+    amount    real >= 0                  count     real >= 1
     int       integers, no booleans      index(A)  int in 0 .. A - 1
     bool      booleans only              mask      any numbers; true where != 0
 
@@ -55,9 +56,12 @@ class Entry(NamedTuple):
 
 _ENTRY = re.compile(r"(\w+)(\??)(?::(\w+)(?:\((\w+)\))?)?((?:\[[^\]]*\]\|?)+)")
 _UNIT = (0.0, 1.0)
-_RANGES = {"unit": _UNIT, "probs": _UNIT, "share": _UNIT, "positive": (0.0, np.inf)}
+_RANGES = {
+    **{"unit": _UNIT, "probs": _UNIT, "share": _UNIT, "positive": (0.0, np.inf)},
+    **{"amount": (0.0, np.inf), "count": (1.0, np.inf)},
+}
 _FLOATS = ("float", "unit", "probs", "positive", "rising")
-_REALS = ("real", "share")
+_REALS = ("real", "share", "amount", "count")
 
 
 def parse(spec: str) -> tuple[Entry, ...]:
@@ -70,10 +74,13 @@ def parse(spec: str) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
+def shapes(
+    spec: str, name: str | None = None, *, empty: bool = True
+) -> Callable[[F], F]:
     """Checks an op's arguments against a contract line, as the module explains.
 
-    Errors call the op `name`; by default, its own name.
+    Errors call the op `name`; by default, its own name. With `empty=False`, sizes of 0
+    are refused but in `...`.
     """
     entries = parse(spec)
 
@@ -105,7 +112,7 @@ def shapes(spec: str, name: str | None = None) -> Callable[[F], F]:
                 else:
                     kwargs[entry.name] = array
                 given.append((entry, value, array))
-            sizes, full = match_shapes(op_name, spec, given)
+            sizes, full = match_shapes(op_name, spec, given, empty)
             for entry, value, _ in given:
                 _check_values(op_name, entry, value, sizes)
             if full is not None or _is_mixed(given):

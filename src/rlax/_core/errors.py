@@ -4,6 +4,7 @@ Shapes and dtypes are static, and always checked. Values are checked where they 
 Python or NumPy numbers: reading a JAX array would wait for the device.
 """
 
+import operator
 import re
 import sys
 from collections.abc import Iterable
@@ -59,6 +60,29 @@ def check_range(
         worst = numbers[outside].flat[0] if numbers.ndim else numbers
         limits = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"at least {low:g}"
         raise ContractError(f"{op}: {name} must be {limits}, got {worst}.")
+
+
+def check_above(op: str, name: str, value: ArrayLike | None, low: float = 0) -> None:
+    """Raises unless a Python or NumPy value is above `low`."""
+    if value is None or not is_host(value):
+        return
+    check(
+        bool(np.all(np.asarray(value) > low)),
+        f"{op}: {name} must be above {low:g}, got {value}.",
+    )
+
+
+def whole_number(op: str, name: str, value: object, low: int = 1) -> int:
+    """Reads a static argument as a Python int of at least `low`."""
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        raise ContractError(
+            f"{op}: {name} must be a whole number known at trace time, got {value!r}; "
+            "under jit make it a static argument."
+        ) from error
+    check(number >= low, f"{op}: {name} must be at least {low}, got {number}.")
+    return number
 
 
 def check(condition: bool, message: str) -> None:

@@ -8,6 +8,7 @@ before any arithmetic, so that NaN there reaches neither the value nor the gradi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +73,13 @@ def zero_masked(x: ArrayLike, mask: ArrayLike | None) -> Array:
     return jnp.where(align(mask, x), x, 0)
 
 
+def kept_of(x: ArrayLike, mask: ArrayLike | None) -> Array:
+    """Whether each element of x is kept, in x's shape. Arguments: `zero_masked`."""
+    (x,) = known_arrays(x)
+    mask = jnp.ones((), bool) if mask is None else align(mask, x)
+    return jnp.broadcast_to(mask, x.shape)
+
+
 def masked_sum(
     x: ArrayLike, mask: ArrayLike | None = None, axis: int | None = None
 ) -> Array:
@@ -99,9 +107,15 @@ def masked_mean(
         return jnp.mean(x, axis)
     (x,) = known_arrays(x)
     wide = at_least_single(x.dtype)  # half precision could not hold the count
-    kept = jnp.broadcast_to(align(mask, x), x.shape)
+    kept = kept_of(x, mask)
     count = jnp.maximum(kept.sum(axis), 1).astype(wide)
     return (jnp.where(kept, x, 0).sum(axis, wide) / count).astype(x.dtype)
+
+
+def over_deviation(x: Array, deviation: Array, epsilon: float) -> Array:
+    """Divides x by deviation + ε, or by 1 where that is 0."""
+    divisor = deviation + epsilon
+    return x / jnp.where(divisor == 0, 1, divisor)
 
 
 def masked_moments(
@@ -109,7 +123,7 @@ def masked_moments(
     mask: ArrayLike | None = None,
     *,
     ddof: int = 0,
-    axis_name: str | None = None,
+    axis_name: str | Sequence[str] | None = None,
 ) -> tuple[Array, Array]:
     """Mean and standard deviation of all elements that the mask keeps.
 
@@ -128,19 +142,45 @@ def masked_moments(
     Gradient:
       Reaches the kept elements of x; 0 through a deviation of 0.
     """
+    dtype = known_arrays(x)[0].dtype
+    largest, offset, _, deviation = _moments(x, mask, ddof, axis_name)
+    return (largest + offset).astype(dtype), deviation.astype(dtype)
+
+
+def masked_differences(
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    ddof: int = 0,
+    axis_name: str | Sequence[str] | None = None,
+) -> tuple[Array, Array]:
+    """Differences to the mean, and the standard deviation; see `masked_moments`.
+
+    Returns:
+      (differences, of x's shape, 0 where the mask is false; deviation `[]`), in at
+      least single precision.
+    """
+    _, _, differences, deviation = _moments(x, mask, ddof, axis_name)
+    return differences, deviation
+
+
+def _moments(x, mask, ddof, axis_name):
+    """The largest element, the mean's offset from it, differences, the deviation."""
     (x,) = known_arrays(x)
-    all_sum, dtype = AllSum(axis_name), x.dtype
-    kept = jnp.ones(x.shape, bool) if mask is None else align(mask, x)
-    kept = jnp.broadcast_to(kept, x.shape)
-    x = jnp.where(kept, x, 0).astype(at_least_single(dtype))
+    all_sum = AllSum(axis_name)
+    kept = kept_of(x, mask)
+    x = jnp.where(kept, x, 0).astype(at_least_single(x.dtype))
     count = all_sum(kept)
     # Measured from the largest element: equal ones are then at exactly 0.
-    largest = jnp.max(jax.lax.stop_gradient(jnp.where(kept, x, -math.inf)))
+    largest = jnp.max(
+        jax.lax.stop_gradient(jnp.where(kept, x, -math.inf)), initial=-math.inf
+    )
     if axis_name is not None:
         largest = jax.lax.pmax(largest, axis_name)
     largest = jnp.where(count == 0, 0, largest)
     offsets = jnp.where(kept, x - largest, 0)
     offset = all_sum(offsets) / jnp.maximum(count, 1).astype(x.dtype)
-    squares = all_sum(jnp.square(jnp.where(kept, offsets - offset, 0)))
+    differences = jnp.where(kept, offsets - offset, 0)
+    squares = all_sum(jnp.square(differences))
     variance = squares / jnp.maximum(count - ddof, 1).astype(x.dtype)
-    return (largest + offset).astype(dtype), safe_sqrt(variance).astype(dtype)
+    return largest, offset, differences, safe_sqrt(variance)

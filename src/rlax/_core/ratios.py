@@ -6,6 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core.masks import zero_masked
@@ -37,8 +38,15 @@ def finite_exp(x: ArrayLike) -> Array:
     the gradient of a ratio that a clip takes out.
     """
     (x,) = known_arrays(x)
-    limits = jnp.finfo(x.dtype)
-    return jnp.exp(jnp.minimum(x, math.log(limits.max) * (1 - float(limits.eps))))
+    limit = largest_exponent(x.dtype)
+    # The gradient of a minimum would be 0 times infinity.
+    return jnp.exp(jnp.where(x > limit, limit, x))
+
+
+def largest_exponent(dtype: np.dtype) -> float:
+    """The largest x whose e^x is finite in a dtype."""
+    limits = jnp.finfo(dtype)
+    return math.log(limits.max) * (1 - float(limits.eps))
 
 
 def ratio(log_p: ArrayLike, log_q: ArrayLike, mask: ArrayLike | None = None) -> Array:

@@ -166,7 +166,12 @@ def categorical_cross_entropy(labels: ArrayLike, logits: ArrayLike) -> Array:
       >>> print(rlax.categorical_cross_entropy([0.0, 1.0], [0.0, 0.0]).round(2))
       0.69
     """
-    labels = labels / jnp.sum(labels, axis=-1, keepdims=True)
+    (labels,) = known_arrays(labels)
+    return cross_entropy(labels / jnp.sum(labels, axis=-1, keepdims=True), logits)
+
+
+def cross_entropy(labels: Array, logits: ArrayLike) -> Array:
+    """-Σ labels log softmax(logits); a label of 0 at a logit of -inf adds 0."""
     log = jax.nn.log_softmax(logits)
     log = jnp.where((labels == 0) & jnp.isneginf(log), 0, log)
     return -jnp.sum(labels * log, axis=-1)

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import shapes
-from rlax._core.errors import ContractError, check_range, is_host
+from rlax._core.errors import check_above, check_range
 from rlax._core.types import known_arrays
 from rlax._policies.divergences import categorical_kl_divergence, entropy_of
 
@@ -107,8 +107,7 @@ def clipped_entropy_softmax(
 
 
 def _softmax(name, temperature, entropy_clip):
-    if is_host(temperature) and not temperature > 0:
-        raise ContractError(f"{name}: temperature must be above 0, got {temperature}.")
+    check_above(name, "temperature", temperature)
 
     @shapes("logits:real[... A]", f"{name}().sample")
     def sample(key: Array, logits: ArrayLike, action_spec: object = None) -> Array:

@@ -12,7 +12,6 @@ from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.masks import masked_mean, zero_masked
 from rlax._policies.divergences import entropy_of
-from rlax._policies.surrogate import clipped_surrogate
 
 Array = jax.Array
 
@@ -249,46 +248,3 @@ def _advantages(
     logits_t, q_t = zero_masked(logits_t, mask_t), zero_masked(q_t, mask_t)
     pi_t = jax.nn.softmax(logits_t)
     return pi_t, q_t - jnp.sum(pi_t * q_t, axis=-1, keepdims=True)
-
-
-@shapes("prob_ratios_t:positive[T ...], adv_t[T ...]" + _MASK)
-def clipped_surrogate_pg_loss(
-    prob_ratios_t: ArrayLike,
-    adv_t: ArrayLike,
-    epsilon: float,
-    use_stop_gradient: bool = True,
-    *,
-    mask_t: ArrayLike | None = None,
-) -> Array:
-    """Computes the clipped surrogate loss of PPO.
-
-        -mean_t min(ρ adv, clip(ρ, 1 - ε, 1 + ε) adv)
-
-    Args:
-      prob_ratios_t: π(a) / π_old(a), `[T, ...]`; further axes are batch.
-      adv_t: Advantage of the action taken, `[T, ...]`.
-      epsilon: ε, not negative.
-      use_stop_gradient: Whether to stop the gradient through adv_t.
-      mask_t: As in `policy_gradient_loss`.
-
-    Returns:
-      The loss, `[...]`.
-
-    Gradient:
-      Reaches prob_ratios_t where the clipped term isn't the smaller one; adv_t too
-      unless stopped.
-
-    Raises:
-      ContractError: If epsilon is negative.
-
-    Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv
-    1707.06347, equation 7.
-
-    Example:
-      >>> print(rlax.clipped_surrogate_pg_loss([0.5, 2.0], [1.0, 1.0], epsilon=0.5))
-      -1.0
-    """
-    check_range("clipped_surrogate_pg_loss", "epsilon", epsilon, 0, jnp.inf)
-    ratios_t, adv_t = (zero_masked(x, mask_t) for x in (prob_ratios_t, adv_t))
-    adv_t = stop_gradient_if(use_stop_gradient, adv_t)
-    return masked_mean(clipped_surrogate(ratios_t, adv_t, epsilon), mask_t, axis=0)

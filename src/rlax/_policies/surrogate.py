@@ -6,9 +6,22 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from rlax._core.errors import check_above, check_range
 from rlax._core.types import known_arrays
 
 Array = jax.Array
+
+
+def check_clip(
+    op: str,
+    epsilon: float,
+    epsilon_high: float | None = None,
+    dual_clip: float | None = None,
+) -> None:
+    """Raises unless the ε are not negative, and the dual clip is above 1."""
+    check_range(op, "epsilon", epsilon, 0, jnp.inf)
+    check_range(op, "epsilon_high", epsilon_high, 0, jnp.inf)
+    check_above(op, "dual_clip", dual_clip, 1)
 
 
 def clip_ratio(

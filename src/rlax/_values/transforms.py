@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
-from rlax._core.errors import ContractError, check_range, is_host
+from rlax._core.errors import check_above, check_range
 from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
@@ -155,8 +154,7 @@ def power(x: ArrayLike, p: float) -> Array:
       >>> print(rlax.power([-3.0, 0.0, 3.0], 1.0))
       [-3.  0.  3.]
     """
-    if is_host(p) and not np.all(np.asarray(p) > 0):
-        raise ContractError(f"power: p must be above 0, got {p}.")
+    check_above("power", "p", p)
     scale = jnp.sqrt(jnp.asarray(p))
     return jnp.sign(x) * (jnp.power(jnp.abs(x) / scale + 1, p) - 1) / scale
 

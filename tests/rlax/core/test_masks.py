@@ -99,3 +99,11 @@ def test_half_precision_counts_beyond_its_integers():
     x = jnp.ones(5000, jnp.float16)
     mean = masks.masked_mean(20 * x, x > 0)
     assert (mean, mean.dtype) == (20, jnp.float16)
+
+
+def test_differences_to_a_large_mean_keep_their_digits():
+    x = np.array([1e5 - 1, 1e5 + 2, 1e5, 1e5 + 3], np.float32)
+    exact = x.astype(float)
+    differences, deviation = masks.masked_differences(x)
+    np.testing.assert_allclose(differences, exact - exact.mean(), rtol=1e-6)
+    np.testing.assert_allclose(deviation, exact.std(), rtol=1e-6)
