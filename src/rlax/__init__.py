@@ -59,8 +59,6 @@ from rlax._learning.popart import (
     unnormalize_linear,
 )
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
-
-# Policies.
 from rlax._policies.constraints import (
     LagrangePenalty,
     compute_parametric_kl_penalty_and_dual_loss,
@@ -77,6 +75,14 @@ from rlax._policies.divergences import (
     categorical_importance_sampling_ratios,
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
+)
+
+# Policies.
+from rlax._policies.maximum_entropy import (
+    discrete_sac_policy_loss,
+    sac_policy_loss,
+    sac_temperature_loss,
+    smoothed_target_action,
 )
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
 from rlax._policies.policy_gradients import (
@@ -114,13 +120,20 @@ from rlax._returns.vtrace import (
     vtrace,
     vtrace_td_error_and_advantage,
 )
-
-# Values.
 from rlax._values.categorical import (
     categorical_double_q_learning,
     categorical_l2_project,
     categorical_q_learning,
     categorical_td_learning,
+)
+
+# Values.
+from rlax._values.ensembles import (
+    discrete_sac_td_error,
+    ensemble_value,
+    sac_td_error,
+    td3_td_error,
+    tqc_loss,
 )
 from rlax._values.pixel_control import (
     feature_control_rewards,
@@ -220,9 +233,12 @@ __all__ = [
     "constant_policy_targets",
     "create_ema",
     "discounted_returns",
+    "discrete_sac_policy_loss",
+    "discrete_sac_td_error",
     "double_q_learning",
     "dpg_loss",
     "embed_oar",
+    "ensemble_value",
     "entropy_loss",
     "episodic_memory_intrinsic_rewards",
     "epsilon_greedy",
@@ -275,6 +291,9 @@ __all__ = [
     "retrace_continuous",
     "rm_loss",
     "rpg_loss",
+    "sac_policy_loss",
+    "sac_td_error",
+    "sac_temperature_loss",
     "sample_start_indices",
     "sampled_policy_distillation_loss",
     "sarsa",
@@ -284,10 +303,13 @@ __all__ = [
     "signed_hyperbolic",
     "signed_logp1",
     "signed_parabolic",
+    "smoothed_target_action",
     "softmax",
     "squashed_gaussian",
+    "td3_td_error",
     "td_lambda",
     "td_learning",
+    "tqc_loss",
     "transform_from_2hot",
     "transform_to_2hot",
     "transformed_general_off_policy_returns_from_action_values",

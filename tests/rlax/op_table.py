@@ -161,6 +161,7 @@ def popart_by_parts(shift, scale, x, inputs, indices):
 PAIR = rlax.SIGNED_HYPERBOLIC_PAIR
 # Kinds: n normal, u in (0, 1), p probabilities, i in 0 .. A - 1; then the shape.
 Q = ["n", A], ["i"], ["n"], ["u"], ["n", A]
+STEP = ["n"], ["u"]
 SEQUENCE = ["n", T], ["u", T]
 Q_SEQUENCE = ["n", T, A], ["i", T], *SEQUENCE, ["n", T, A]
 RETRACE = ["n", T, A], ["n", T, A], ["i", T], ["i", T], *SEQUENCE, ["p", T, A], ["u", T]
@@ -341,6 +342,39 @@ TRANSITION = {  # one transition, or any array
         ["n", 4],
     ),
     "all_sum": (lambda x: rlax.AllSum()(x, axis=0), ["n", 4, A]),
+    # Continuous control.
+    "sac_td_error": (rlax.sac_td_error, ["n", 4], *STEP, ["n", 5], ["n"], ["u"]),
+    "td3_td_error": (
+        lambda *x: rlax.td3_td_error(*x[:-1], subset=x[-1]),
+        *(["n", 4], *STEP, ["n", 5], ["i", 2]),
+    ),
+    "discrete_sac_td_error": (
+        rlax.discrete_sac_td_error,
+        *(["n", 4, A], ["i"], *STEP, ["n", 5, A], ["n", A], ["u"]),
+    ),
+    "ensemble_value": (
+        lambda q, i: (
+            rlax.ensemble_value(q),
+            rlax.ensemble_value(q, subset=i, penalty=0.5),
+        ),
+        *(["n", 4, 2], ["i", 3]),
+    ),
+    "tqc_loss": (
+        lambda q0, tau, r, d, q, log_pi, alpha: rlax.tqc_loss(
+            q0, tau, r, d, q, 1, log_pi_t=log_pi, temperature=alpha
+        ),
+        *(["n", 4, 2], ["u", 2], *STEP, ["n", 5, 6], ["n"], ["u"]),
+    ),
+    "sac_policy_loss": (rlax.sac_policy_loss, ["n"], ["n", 4], ["u"]),
+    "sac_temperature_loss": (rlax.sac_temperature_loss, ["n"], ["n"], ["n"]),
+    "discrete_sac_policy_loss": (
+        rlax.discrete_sac_policy_loss,
+        *(["n", A], ["n", 4, A], ["u"]),
+    ),
+    "smoothed_target_action": (
+        lambda a: rlax.smoothed_target_action(key(), a),
+        ["n", A],
+    ),
 }
 
 SEQUENCES = {  # time leads; a batch may follow

@@ -105,11 +105,11 @@ def symbolic_batch(name):
     assert all(x.shape[0] == b for x in out)
 
 
-# These need sizes as numbers: how many samples are the best half, and how many atoms
-# `jnp.searchsorted` searches.
+# These need sizes as numbers: how many samples are the best half, how many atoms
+# `jnp.searchsorted` searches, and how many stay of a pool.
 NEEDS_NUMBERS = {
     *("vmpo_loss", "vmpo_weights", "categorical_td_learning", "categorical_q_learning"),
-    *("categorical_double_q_learning", "categorical_l2_project"),
+    *("categorical_double_q_learning", "categorical_l2_project", "tqc_loss"),
 }
 
 

@@ -4,11 +4,13 @@ Shapes and dtypes are static, and always checked. Values are checked where they 
 Python or NumPy numbers: reading a JAX array would wait for the device.
 """
 
+import operator
 import re
 import sys
 from collections.abc import Iterable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -59,6 +61,44 @@ def check_range(
         worst = numbers[outside].flat[0] if numbers.ndim else numbers
         limits = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"at least {low:g}"
         raise ContractError(f"{op}: {name} must be {limits}, got {worst}.")
+
+
+def check_above(op: str, name: str, value: ArrayLike | None, low: float = 0) -> None:
+    """Raises if a Python or NumPy value isn't above low; NaN passes."""
+    if value is None or not is_host(value):
+        return
+    numbers = np.asarray(value)
+    below = numbers <= low
+    if below.any():
+        worst = numbers[below].flat[0] if numbers.ndim else numbers
+        raise ContractError(f"{op}: {name} must be above {low:g}, got {worst}.")
+
+
+def check_not_empty(op: str, name: str, array: ArrayLike) -> None:
+    """Raises if an array holds no element."""
+    if 0 in jnp.shape(array):
+        raise ContractError(
+            f"{op}: {name} must hold at least one element, got shape "
+            f"{list(jnp.shape(array))}."
+        )
+
+
+def whole_number(
+    op: str, name: str, value: object, least: int = 1, most: object = None
+) -> int:
+    """Reads an option as a Python int in least .. most."""
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        raise ContractError(
+            f"{op}: {name} must be a whole number known at trace time, got {value!r}; "
+            "under jit make it a static argument."
+        ) from error
+    if number < least:
+        raise ContractError(f"{op}: {name} must be at least {least}, got {number}.")
+    if isinstance(most, int) and number > most:
+        raise ContractError(f"{op}: {name} must be at most {most}, got {number}.")
+    return number
 
 
 def check(condition: bool, message: str) -> None:

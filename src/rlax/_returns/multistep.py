@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
 from rlax._core.contracts import shapes
-from rlax._core.errors import ContractError
+from rlax._core.errors import whole_number
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._returns import streams
@@ -178,7 +176,7 @@ def n_step_bootstrapped_returns(
       >>> print(rlax.n_step_bootstrapped_returns(r, discount, v, n=1))
       [2. 3.]
     """
-    n = whole_steps("n_step_bootstrapped_returns", n)
+    n = whole_number("n_step_bootstrapped_returns", "n", n)
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t)
     return n_step_returns_of(
         stream, r_t, discount_t, v_t, n, lambda_t, stop_target_gradients
@@ -234,20 +232,6 @@ def _ahead(maps, steps):
         shifted(decay, 1),
         None if cut is None else shifted(cut, False),
     )
-
-
-def whole_steps(op: str, n: object) -> int:
-    """Reads n as a Python int of at least 1."""
-    try:
-        steps = operator.index(n)  # pyright: ignore[reportArgumentType]
-    except TypeError as error:
-        raise ContractError(
-            f"{op}: n must be a whole number known at trace time, got {n!r}; under jit "
-            "make it a static argument."
-        ) from error
-    if steps < 1:
-        raise ContractError(f"{op}: n must be at least 1, got {steps}.")
-    return steps
 
 
 @shapes(

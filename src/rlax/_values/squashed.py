@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 
 from rlax._core import arrays
 from rlax._core.contracts import shapes
-from rlax._core.errors import check_range
+from rlax._core.errors import check_range, whole_number
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
 from rlax._values.td_error import sequence_error
@@ -313,7 +313,7 @@ def transformed_n_step_q_learning(
       >>> print(np.asarray(errors).round(2))
       [ 0.91 -1.26]
     """
-    n = multistep.whole_steps("transformed_n_step_q_learning", n)
+    n = whole_number("transformed_n_step_q_learning", "n", n)
     stream = _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t)
     v_t = tx_pair.apply_inv(arrays.pick(target_q_t, a_t))
     returns = multistep.n_step_returns_of(
