@@ -35,8 +35,6 @@ from rlax._exploration.noise import (
     add_gaussian_noise,
     add_ornstein_uhlenbeck_noise,
 )
-
-# Losses, statistics, updates, data.
 from rlax._learning.embedding import embed_oar
 from rlax._learning.interruptions import fix_step_type_on_interruptions
 from rlax._learning.losses import (
@@ -59,6 +57,14 @@ from rlax._learning.popart import (
     unnormalize_linear,
 )
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
+
+# Losses, statistics, updates, data.
+from rlax._learning.world_models import (
+    PercentileScaleState,
+    balanced_kl_loss,
+    percentile_scale,
+    uniform_mix,
+)
 from rlax._policies.constraints import (
     LagrangePenalty,
     compute_parametric_kl_penalty_and_dual_loss,
@@ -126,8 +132,6 @@ from rlax._values.categorical import (
     categorical_q_learning,
     categorical_td_learning,
 )
-
-# Values.
 from rlax._values.ensembles import (
     discrete_sac_td_error,
     ensemble_value,
@@ -135,6 +139,9 @@ from rlax._values.ensembles import (
     td3_td_error,
     tqc_loss,
 )
+
+# Values.
+from rlax._values.histograms import hl_gauss_pair
 from rlax._values.pixel_control import (
     feature_control_rewards,
     pixel_control_loss,
@@ -186,9 +193,12 @@ from rlax._values.transforms import (
     signed_hyperbolic,
     signed_logp1,
     signed_parabolic,
+    symexp,
+    symlog,
 )
 from rlax._values.two_hot import (
     muzero_pair,
+    symexp_twohot_pair,
     transform_from_2hot,
     transform_to_2hot,
     twohot_pair,
@@ -206,6 +216,7 @@ __all__ = [
     "HYPERBOLIC_SIN_PAIR",
     "IDENTITY_PAIR",
     "LagrangePenalty",
+    "PercentileScaleState",
     "PolicyTarget",
     "PopArtState",
     "SIGNED_HYPERBOLIC_PAIR",
@@ -215,6 +226,7 @@ __all__ = [
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
     "art",
+    "balanced_kl_loss",
     "batched_index",
     "categorical_cross_entropy",
     "categorical_double_q_learning",
@@ -251,6 +263,7 @@ __all__ = [
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
     "greedy",
+    "hl_gauss_pair",
     "huber_loss",
     "identity",
     "importance_corrected_td_errors",
@@ -270,6 +283,7 @@ __all__ = [
     "n_step_bootstrapped_returns",
     "normalize",
     "one_hot",
+    "percentile_scale",
     "periodic_update",
     "persistent_q_learning",
     "pixel_control_loss",
@@ -306,6 +320,9 @@ __all__ = [
     "smoothed_target_action",
     "softmax",
     "squashed_gaussian",
+    "symexp",
+    "symexp_twohot_pair",
+    "symlog",
     "td3_td_error",
     "td_lambda",
     "td_learning",
@@ -329,6 +346,7 @@ __all__ = [
     "truncated_generalized_advantage_estimation",
     "twohot_pair",
     "unbiased_transform_pair",
+    "uniform_mix",
     "unnormalize",
     "unnormalize_linear",
     "vmpo_compute_weights_and_temperature_loss",

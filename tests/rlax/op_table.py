@@ -143,6 +143,16 @@ def pairs(x):
     return squashed.apply_inv(squashed.apply(x)), two_hot.apply(x), mean
 
 
+def round_trip(pair, x, probs):
+    return pair.apply(x), pair.apply_inv(probs), pair.apply_inv(pair.apply(x))
+
+
+def percentile_scale(x, low, width):
+    state = rlax.PercentileScaleState(low, low + width)
+    scale, state = rlax.percentile_scale(x, state, minimum=0.1, decay=0.5)
+    return scale, *state
+
+
 def zero_targets(mean):
     return rlax.zero_policy_targets(Normal(mean), key(), 3).actions
 
@@ -375,6 +385,22 @@ TRANSITION = {  # one transition, or any array
         lambda a: rlax.smoothed_target_action(key(), a),
         ["n", A],
     ),
+    # World models, and values as histograms.
+    "symlog": (lambda x: (rlax.symlog(x), rlax.symexp(x)), ["n", 4]),
+    "symexp_twohot_pair": (
+        lambda x, p: round_trip(rlax.symexp_twohot_pair(-2.0, 2.0, 9), x, p),
+        *(["n", 4], ["p", 2, 9]),
+    ),
+    "hl_gauss_pair": (
+        lambda x, p: round_trip(rlax.hl_gauss_pair(-2.0, 2.0, 9), x, p),
+        *(["n", 4], ["p", 2, 9]),
+    ),
+    "percentile_scale": (percentile_scale, ["n", 4, A], ["n"], ["u"]),
+    "balanced_kl_loss": (
+        lambda x, y: rlax.balanced_kl_loss(x, y, free_nats=0.1),
+        *(["n", 4, A], ["n", 4, A]),
+    ),
+    "uniform_mix": (rlax.uniform_mix, ["n", 4, A]),
 }
 
 SEQUENCES = {  # time leads; a batch may follow
@@ -470,7 +496,7 @@ OPS = TRANSITION | SEQUENCES
 # The derivative of a sampler takes seconds to compile, and nobody needs it.
 NO_GRADIENT = {"add_dirichlet_noise"}
 # These keep a state or weights in single precision.
-KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart"}
+KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart", "percentile_scale"}
 
 
 def draw(kind, *shape, lead=(), seed=0, dtype=np.float32, axis=0):
