@@ -139,9 +139,16 @@ from rlax._values.ensembles import (
     td3_td_error,
     tqc_loss,
 )
+from rlax._values.expectile import expectile_q_learning
+from rlax._values.histograms import hl_gauss_pair
 
 # Values.
-from rlax._values.histograms import hl_gauss_pair
+from rlax._values.implicit_quantile import (
+    fqf_fraction_loss,
+    fqf_fractions,
+    quantile_embedding,
+)
+from rlax._values.munchausen import munchausen_q_learning
 from rlax._values.pixel_control import (
     feature_control_rewards,
     pixel_control_loss,
@@ -256,9 +263,12 @@ __all__ = [
     "epsilon_greedy",
     "expected_sarsa",
     "expectile_loss",
+    "expectile_q_learning",
     "extract_subsequences",
     "feature_control_rewards",
     "fix_step_type_on_interruptions",
+    "fqf_fraction_loss",
+    "fqf_fractions",
     "gaussian_diagonal",
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
@@ -279,6 +289,7 @@ __all__ = [
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
     "multivariate_normal_kl_divergence",
+    "munchausen_q_learning",
     "muzero_pair",
     "n_step_bootstrapped_returns",
     "normalize",
@@ -295,6 +306,7 @@ __all__ = [
     "q_lambda",
     "q_learning",
     "qpg_loss",
+    "quantile_embedding",
     "quantile_expected_sarsa",
     "quantile_q_learning",
     "quantile_regression_loss",

@@ -401,6 +401,21 @@ TRANSITION = {  # one transition, or any array
         *(["n", 4, A], ["n", 4, A]),
     ),
     "uniform_mix": (rlax.uniform_mix, ["n", 4, A]),
+    # Value learning.
+    "munchausen_q_learning": (
+        lambda *x: rlax.munchausen_q_learning(*x, 0.3),
+        *(*Q, ["n", A]),
+    ),
+    "expectile_q_learning": (
+        lambda x, *rest: rlax.expectile_q_learning(x, levels(x), *rest),
+        *(["n", 2, A], ["i"], *STEP, ["n", 4, A], ["n", 5, A]),
+    ),
+    "quantile_embedding": (lambda t: rlax.quantile_embedding(t, 6), ["u", 4]),
+    "fqf_fractions": (rlax.fqf_fractions, ["n", 4]),
+    "fqf_fraction_loss": (
+        lambda x, q: rlax.fqf_fraction_loss(rlax.fqf_fractions(x)[0], q[:2], q),
+        *(["n", 3], ["n", 3]),
+    ),
 }
 
 SEQUENCES = {  # time leads; a batch may follow
