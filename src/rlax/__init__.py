@@ -35,6 +35,13 @@ from rlax._exploration.noise import (
     add_gaussian_noise,
     add_ornstein_uhlenbeck_noise,
 )
+
+# Losses, statistics, updates, data.
+from rlax._learning.diagnostics import (
+    clip_fraction,
+    effective_sample_size,
+    explained_variance,
+)
 from rlax._learning.embedding import embed_oar
 from rlax._learning.interruptions import fix_step_type_on_interruptions
 from rlax._learning.losses import (
@@ -56,9 +63,23 @@ from rlax._learning.popart import (
     unnormalize,
     unnormalize_linear,
 )
+from rlax._learning.replay import (
+    importance_sampling_weights,
+    prioritized_probabilities,
+    r2d2_priority,
+)
+from rlax._learning.running_statistics import (
+    ReturnScaleState,
+    RunningStatistics,
+    init_return_scale,
+    merge_running_statistics,
+    running_statistics,
+    scale_rewards,
+    standardize,
+    update_running_statistics,
+)
 from rlax._learning.subsequences import extract_subsequences, sample_start_indices
-
-# Losses, statistics, updates, data.
+from rlax._learning.traces import eligibility_trace
 from rlax._learning.world_models import (
     PercentileScaleState,
     balanced_kl_loss,
@@ -107,8 +128,6 @@ from rlax._policies.targets import (
     zero_policy_targets,
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
-
-# Returns.
 from rlax._returns.multistep import (
     discounted_returns,
     lambda_returns,
@@ -120,6 +139,9 @@ from rlax._returns.off_policy import (
     general_off_policy_returns_from_q_and_v,
     importance_corrected_td_errors,
 )
+
+# Returns.
+from rlax._returns.upgo import upgo_returns
 from rlax._returns.vtrace import (
     leaky_vtrace,
     leaky_vtrace_td_error_and_advantage,
@@ -226,6 +248,8 @@ __all__ = [
     "PercentileScaleState",
     "PolicyTarget",
     "PopArtState",
+    "ReturnScaleState",
+    "RunningStatistics",
     "SIGNED_HYPERBOLIC_PAIR",
     "SIGNED_LOGP1_PAIR",
     "TxPair",
@@ -243,6 +267,7 @@ __all__ = [
     "categorical_q_learning",
     "categorical_sample",
     "categorical_td_learning",
+    "clip_fraction",
     "clip_gradient",
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
@@ -256,6 +281,8 @@ __all__ = [
     "discrete_sac_td_error",
     "double_q_learning",
     "dpg_loss",
+    "effective_sample_size",
+    "eligibility_trace",
     "embed_oar",
     "ensemble_value",
     "entropy_loss",
@@ -264,6 +291,7 @@ __all__ = [
     "expected_sarsa",
     "expectile_loss",
     "expectile_q_learning",
+    "explained_variance",
     "extract_subsequences",
     "feature_control_rewards",
     "fix_step_type_on_interruptions",
@@ -277,6 +305,8 @@ __all__ = [
     "huber_loss",
     "identity",
     "importance_corrected_td_errors",
+    "importance_sampling_weights",
+    "init_return_scale",
     "knn_query",
     "l2_loss",
     "lambda_returns",
@@ -286,6 +316,7 @@ __all__ = [
     "likelihood",
     "log_loss",
     "logit",
+    "merge_running_statistics",
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
     "multivariate_normal_kl_divergence",
@@ -303,6 +334,7 @@ __all__ = [
     "pop",
     "popart",
     "power",
+    "prioritized_probabilities",
     "q_lambda",
     "q_learning",
     "qpg_loss",
@@ -312,11 +344,13 @@ __all__ = [
     "quantile_regression_loss",
     "qv_learning",
     "qv_max",
+    "r2d2_priority",
     "replace_masked",
     "retrace",
     "retrace_continuous",
     "rm_loss",
     "rpg_loss",
+    "running_statistics",
     "sac_policy_loss",
     "sac_td_error",
     "sac_temperature_loss",
@@ -324,6 +358,7 @@ __all__ = [
     "sampled_policy_distillation_loss",
     "sarsa",
     "sarsa_lambda",
+    "scale_rewards",
     "sigmoid",
     "signed_expm1",
     "signed_hyperbolic",
@@ -332,6 +367,7 @@ __all__ = [
     "smoothed_target_action",
     "softmax",
     "squashed_gaussian",
+    "standardize",
     "symexp",
     "symexp_twohot_pair",
     "symlog",
@@ -361,6 +397,8 @@ __all__ = [
     "uniform_mix",
     "unnormalize",
     "unnormalize_linear",
+    "update_running_statistics",
+    "upgo_returns",
     "vmpo_compute_weights_and_temperature_loss",
     "vmpo_loss",
     "vtrace",

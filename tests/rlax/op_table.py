@@ -153,6 +153,19 @@ def percentile_scale(x, low, width):
     return scale, *state
 
 
+def running_statistics(x, y, mask):
+    state = rlax.running_statistics(x.shape[1:])
+    state = rlax.update_running_statistics(state, x, mask=mask != 0)
+    other = rlax.update_running_statistics(rlax.running_statistics(y.shape[1:]), y)
+    return rlax.standardize(y, rlax.merge_running_statistics(state, other), clip=2.0)
+
+
+def scale_rewards(r, discount):
+    state = rlax.init_return_scale()
+    scaled, state = rlax.scale_rewards(r, discount, state, max_return=1.0)
+    return rlax.scale_rewards(scaled, discount, state, clip=1.0)[0]
+
+
 def zero_targets(mean):
     return rlax.zero_policy_targets(Normal(mean), key(), 3).actions
 
@@ -416,6 +429,29 @@ TRANSITION = {  # one transition, or any array
         lambda x, q: rlax.fqf_fraction_loss(rlax.fqf_fractions(x)[0], q[:2], q),
         *(["n", 3], ["n", 3]),
     ),
+    # Replay, running statistics, traces.
+    "prioritized_probabilities": (
+        lambda p, i: rlax.prioritized_probabilities(p, mask=i != 0),
+        *(["u", 4], ["i", 4]),
+    ),
+    "importance_sampling_weights": (rlax.importance_sampling_weights, ["u", 4]),
+    "r2d2_priority": (rlax.r2d2_priority, ["n", 4]),
+    "running_statistics": (running_statistics, ["n", 4, 2], ["n", 5, 2], ["i", 4]),
+    "scale_rewards": (scale_rewards, ["n", T], ["u", T]),
+    "eligibility_trace": (
+        lambda *x: [
+            rlax.eligibility_trace(*x, kind=kind, step_size=0.1)
+            for kind in ("accumulating", "replacing", "dutch")
+        ],
+        *(["n", 4], ["n", 4], ["u"], ["u"]),
+    ),
+    # Diagnostics.
+    "clip_fraction": (
+        lambda p, a: rlax.clip_fraction(p, 0.2, adv_t=a),
+        *(["u", 4], ["n", 4]),
+    ),
+    "explained_variance": (rlax.explained_variance, ["n", 4], ["n", 4]),
+    "effective_sample_size": (rlax.effective_sample_size, ["n", 4]),
 }
 
 SEQUENCES = {  # time leads; a batch may follow
@@ -484,6 +520,7 @@ SEQUENCES = {  # time leads; a batch may follow
         ),
         *(["n", T, A], ["i", T], *SEQUENCE, ["u", T], ["p", T, A]),
     ),
+    "upgo_returns": (rlax.upgo_returns, *SEQUENCE, ["n", T]),
     "transformed_lambda_returns": (
         functools.partial(rlax.transformed_lambda_returns, PAIR),
         *(*SEQUENCE, ["n", T]),

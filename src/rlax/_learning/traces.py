@@ -1,0 +1,93 @@
+"""Eligibility traces of parameters."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rlax._core.arrays import at_least_single
+from rlax._core.contracts import shapes
+from rlax._core.errors import ContractError, check_choice, check_range
+from rlax._core.types import ArrayTree, known_arrays
+
+Array = jax.Array
+
+
+@shapes("discount_t:unit[], lambda_:unit[]")
+def eligibility_trace(
+    trace_tm1: ArrayTree,
+    gradient: ArrayTree,
+    discount_t: ArrayLike,
+    lambda_: ArrayLike,
+    *,
+    kind: str = "accumulating",
+    step_size: float | None = None,
+) -> ArrayTree:
+    """Decays a trace of gradients, and adds the newest.
+
+        z ← γ λ z + g                                accumulating
+        z ← g where g isn't 0, else γ λ z            replacing
+        z ← γ λ z + (1 - α γ λ z·g) g                dutch
+
+    Args:
+      trace_tm1: z, a tree of arrays; zeros at first.
+      gradient: g, of the value of the state just left: a tree like z.
+      discount_t: γ in [0, 1], `[]`.
+      lambda_: λ in [0, 1], `[]`.
+      kind: "accumulating", "replacing" or "dutch". A dutch trace takes z·g over the
+        whole tree.
+      step_size: α of the dutch trace, not negative.
+
+    Returns:
+      The new trace, a tree like z.
+
+    Gradient:
+      Reaches nothing.
+
+    Raises:
+      ContractError: If the trees differ, kind isn't one of these, or a dutch trace has
+        no step_size.
+
+    Source: Sutton and Barto 2018, Reinforcement Learning, sections 12.2 to 12.6.
+
+    Example:
+      >>> print(rlax.eligibility_trace({"w": 1.0}, {"w": 3.0}, 0.5, 0.5)["w"])
+      3.25
+    """
+    op = "eligibility_trace"
+    check_choice(op, "kind", kind, ("accumulating", "replacing", "dutch"))
+    check_range(op, "step_size", step_size, 0, jnp.inf)
+    trace_tm1, gradient = (jax.tree.map(jnp.asarray, x) for x in (trace_tm1, gradient))
+    outlines = [
+        (jax.tree.structure(x), [leaf.shape for leaf in jax.tree.leaves(x)])
+        for x in (trace_tm1, gradient)
+    ]
+    if outlines[0] != outlines[1]:
+        raise ContractError(
+            f"{op}: gradient must be a tree like trace_tm1, {outlines[0]}, got "
+            f"{outlines[1]}."
+        )
+    discount_t, lambda_ = known_arrays(discount_t, lambda_)
+    decay = discount_t * lambda_
+    decayed = jax.tree.map(lambda z: decay.astype(z.dtype) * z, trace_tm1)
+    if kind == "replacing":
+        trace = jax.tree.map(lambda z, g: jnp.where(g != 0, g, z), decayed, gradient)
+        return jax.lax.stop_gradient(trace)
+    scale = jnp.ones(())
+    if kind == "dutch":
+        if step_size is None:
+            raise ContractError(f"{op}: a dutch trace needs step_size.")
+        scale = 1 - step_size * _dot(decayed, gradient)
+    trace = jax.tree.map(lambda z, g: z + scale.astype(g.dtype) * g, decayed, gradient)
+    return jax.lax.stop_gradient(trace)
+
+
+def _dot(x: ArrayTree, y: ArrayTree) -> Array:
+    """Σ x y over all leaves, in single precision at least."""
+
+    def sum_of(x: Array, y: Array) -> Array:
+        wide = at_least_single(x.dtype)
+        return jnp.sum(x.astype(wide) * y.astype(wide))
+
+    return sum(map(sum_of, jax.tree.leaves(x), jax.tree.leaves(y)), jnp.zeros(()))
