@@ -26,17 +26,18 @@ from rlax._core.trees import (
     tree_split_key,
     tree_split_leaves,
 )
-
-# Exploration.
 from rlax._exploration.curiosity import episodic_memory_intrinsic_rewards
 from rlax._exploration.episodic_memory import knn_query
 from rlax._exploration.noise import (
+    adapt_parameter_noise,
     add_dirichlet_noise,
     add_gaussian_noise,
     add_ornstein_uhlenbeck_noise,
+    ornstein_uhlenbeck_step,
 )
 
-# Losses, statistics, updates, data.
+# Exploration.
+from rlax._exploration.prediction_errors import IcmOutput, icm_losses, rnd_error
 from rlax._learning.diagnostics import (
     clip_fraction,
     effective_sample_size,
@@ -53,6 +54,9 @@ from rlax._learning.losses import (
     log_loss,
 )
 from rlax._learning.moving_averages import EmaMoments, EmaState, create_ema
+
+# Losses, statistics, updates, data.
+from rlax._learning.natural_gradient import conjugate_gradient, fisher_vector_product
 from rlax._learning.periodic_update import conditional_update, periodic_update
 from rlax._learning.popart import (
     PopArtState,
@@ -91,6 +95,7 @@ from rlax._policies.constraints import (
     compute_parametric_kl_penalty_and_dual_loss,
 )
 from rlax._policies.continuous import gaussian_diagonal, squashed_gaussian
+from rlax._policies.dice import dice_loss, magic_box
 from rlax._policies.discrete import (
     categorical_sample,
     clipped_entropy_softmax,
@@ -103,8 +108,6 @@ from rlax._policies.divergences import (
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
 )
-
-# Policies.
 from rlax._policies.maximum_entropy import (
     discrete_sac_policy_loss,
     sac_policy_loss,
@@ -112,6 +115,9 @@ from rlax._policies.maximum_entropy import (
     smoothed_target_action,
 )
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
+
+# Policies.
+from rlax._policies.options import OptionOutput, option_losses
 from rlax._policies.policy_gradients import (
     clipped_surrogate_pg_loss,
     dpg_loss,
@@ -163,13 +169,12 @@ from rlax._values.ensembles import (
 )
 from rlax._values.expectile import expectile_q_learning
 from rlax._values.histograms import hl_gauss_pair
-
-# Values.
 from rlax._values.implicit_quantile import (
     fqf_fraction_loss,
     fqf_fractions,
     quantile_embedding,
 )
+from rlax._values.mixing import coma_advantage, qmix_value
 from rlax._values.munchausen import munchausen_q_learning
 from rlax._values.pixel_control import (
     feature_control_rewards,
@@ -206,6 +211,9 @@ from rlax._values.squashed import (
     transformed_q_lambda,
     transformed_retrace,
 )
+
+# Values.
+from rlax._values.successor import gpi_action_values, successor_feature_td_error
 from rlax._values.transforms import (
     DISCOUNT_TRANSFORM_PAIR,
     HYPERBOLIC_SIN_PAIR,
@@ -244,7 +252,9 @@ __all__ = [
     "EmaState",
     "HYPERBOLIC_SIN_PAIR",
     "IDENTITY_PAIR",
+    "IcmOutput",
     "LagrangePenalty",
+    "OptionOutput",
     "PercentileScaleState",
     "PolicyTarget",
     "PopArtState",
@@ -253,6 +263,7 @@ __all__ = [
     "SIGNED_HYPERBOLIC_PAIR",
     "SIGNED_LOGP1_PAIR",
     "TxPair",
+    "adapt_parameter_noise",
     "add_dirichlet_noise",
     "add_gaussian_noise",
     "add_ornstein_uhlenbeck_noise",
@@ -271,11 +282,14 @@ __all__ = [
     "clip_gradient",
     "clipped_entropy_softmax",
     "clipped_surrogate_pg_loss",
+    "coma_advantage",
     "compose_tx",
     "compute_parametric_kl_penalty_and_dual_loss",
     "conditional_update",
+    "conjugate_gradient",
     "constant_policy_targets",
     "create_ema",
+    "dice_loss",
     "discounted_returns",
     "discrete_sac_policy_loss",
     "discrete_sac_td_error",
@@ -294,15 +308,18 @@ __all__ = [
     "explained_variance",
     "extract_subsequences",
     "feature_control_rewards",
+    "fisher_vector_product",
     "fix_step_type_on_interruptions",
     "fqf_fraction_loss",
     "fqf_fractions",
     "gaussian_diagonal",
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
+    "gpi_action_values",
     "greedy",
     "hl_gauss_pair",
     "huber_loss",
+    "icm_losses",
     "identity",
     "importance_corrected_td_errors",
     "importance_sampling_weights",
@@ -316,6 +333,7 @@ __all__ = [
     "likelihood",
     "log_loss",
     "logit",
+    "magic_box",
     "merge_running_statistics",
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
@@ -325,6 +343,8 @@ __all__ = [
     "n_step_bootstrapped_returns",
     "normalize",
     "one_hot",
+    "option_losses",
+    "ornstein_uhlenbeck_step",
     "percentile_scale",
     "periodic_update",
     "persistent_q_learning",
@@ -337,6 +357,7 @@ __all__ = [
     "prioritized_probabilities",
     "q_lambda",
     "q_learning",
+    "qmix_value",
     "qpg_loss",
     "quantile_embedding",
     "quantile_expected_sarsa",
@@ -349,6 +370,7 @@ __all__ = [
     "retrace",
     "retrace_continuous",
     "rm_loss",
+    "rnd_error",
     "rpg_loss",
     "running_statistics",
     "sac_policy_loss",
@@ -368,6 +390,7 @@ __all__ = [
     "softmax",
     "squashed_gaussian",
     "standardize",
+    "successor_feature_td_error",
     "symexp",
     "symexp_twohot_pair",
     "symlog",

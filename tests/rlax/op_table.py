@@ -452,6 +452,46 @@ TRANSITION = {  # one transition, or any array
     ),
     "explained_variance": (rlax.explained_variance, ["n", 4], ["n", 4]),
     "effective_sample_size": (rlax.effective_sample_size, ["n", 4]),
+    # Exploration, many agents, transfer, options, natural gradients.
+    "rnd_error": (rlax.rnd_error, ["n", 4], ["n", 4]),
+    "icm_losses": (
+        lambda *x: tuple(rlax.icm_losses(*x)),
+        *(["n", 4], ["n", 4], ["n", A], ["i"]),
+    ),
+    "adapt_parameter_noise": (rlax.adapt_parameter_noise, ["u"], ["u"], ["u"]),
+    "ornstein_uhlenbeck_step": (
+        lambda n: rlax.ornstein_uhlenbeck_step(key(), n),
+        ["n", A],
+    ),
+    "qmix_value": (
+        rlax.qmix_value,
+        *(["n", 4], ["n", 4, 5], ["n", 5], ["n", 5], ["n"]),
+    ),
+    "coma_advantage": (rlax.coma_advantage, ["n", A], ["i"], ["p", A]),
+    "magic_box": (rlax.magic_box, ["n", 4]),
+    "dice_loss": (
+        lambda *x: rlax.dice_loss(*x[:3], baseline_t=x[3]),
+        *(["n", 4], ["n", 4], ["u", 4], ["n", 4]),
+    ),
+    "successor_feature_td_error": (
+        rlax.successor_feature_td_error,
+        *(["n", A, 4], ["i"], ["n", 4], ["u"], ["n", A, 4], ["i"]),
+    ),
+    "gpi_action_values": (rlax.gpi_action_values, ["n", 4, A, 5], ["n", 5]),
+    "option_losses": (
+        lambda *x: tuple(rlax.option_losses(*x)),
+        *(["u"], ["n", A], ["i"]),
+    ),
+    "conjugate_gradient": (
+        lambda d, b: rlax.conjugate_gradient(lambda x: d * x, b, iterations=3),
+        *(["u", 4], ["n", 4]),
+    ),
+    "fisher_vector_product": (
+        lambda x, v: rlax.fisher_vector_product(
+            lambda y: jnp.sum(jnp.square(jnp.sin(y))), x, v
+        ),
+        *(["n", 4], ["n", 4]),
+    ),
 }
 
 SEQUENCES = {  # time leads; a batch may follow

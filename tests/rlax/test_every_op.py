@@ -29,6 +29,7 @@ NOT_COMPARED = {
     *("add_ornstein_uhlenbeck_noise", "add_dirichlet_noise", "policy_targets"),
     *("categorical_sample", "zero_policy_targets"),
     *("episodic_memory_intrinsic_rewards", "smoothed_target_action"),
+    "ornstein_uhlenbeck_step",
 }
 
 

@@ -251,6 +251,8 @@ def test_every_public_op_has_a_row():
         "ContractError",
         "EmaMoments",
         "EmaState",
+        "IcmOutput",
+        "OptionOutput",
         "PolicyTarget",
         "ReturnScaleState",
         "RunningStatistics",

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import ContractError, check_choice, check_range
+from rlax._core.trees import check_alike, tree_dot
 from rlax._core.types import ArrayTree, known_arrays
 
 Array = jax.Array
@@ -43,7 +43,7 @@ def eligibility_trace(
       The new trace, a tree like z.
 
     Gradient:
-      Reaches nothing.
+      Reaches all inputs.
 
     Raises:
       ContractError: If the trees differ, kind isn't one of these, or a dutch trace has
@@ -59,35 +59,15 @@ def eligibility_trace(
     check_choice(op, "kind", kind, ("accumulating", "replacing", "dutch"))
     check_range(op, "step_size", step_size, 0, jnp.inf)
     trace_tm1, gradient = (jax.tree.map(jnp.asarray, x) for x in (trace_tm1, gradient))
-    outlines = [
-        (jax.tree.structure(x), [leaf.shape for leaf in jax.tree.leaves(x)])
-        for x in (trace_tm1, gradient)
-    ]
-    if outlines[0] != outlines[1]:
-        raise ContractError(
-            f"{op}: gradient must be a tree like trace_tm1, {outlines[0]}, got "
-            f"{outlines[1]}."
-        )
+    check_alike(op, "gradient", gradient, trace_tm1)
     discount_t, lambda_ = known_arrays(discount_t, lambda_)
     decay = discount_t * lambda_
     decayed = jax.tree.map(lambda z: decay.astype(z.dtype) * z, trace_tm1)
     if kind == "replacing":
-        trace = jax.tree.map(lambda z, g: jnp.where(g != 0, g, z), decayed, gradient)
-        return jax.lax.stop_gradient(trace)
+        return jax.tree.map(lambda z, g: jnp.where(g != 0, g, z), decayed, gradient)
     scale = jnp.ones(())
     if kind == "dutch":
         if step_size is None:
             raise ContractError(f"{op}: a dutch trace needs step_size.")
-        scale = 1 - step_size * _dot(decayed, gradient)
-    trace = jax.tree.map(lambda z, g: z + scale.astype(g.dtype) * g, decayed, gradient)
-    return jax.lax.stop_gradient(trace)
-
-
-def _dot(x: ArrayTree, y: ArrayTree) -> Array:
-    """Σ x y over all leaves, in single precision at least."""
-
-    def sum_of(x: Array, y: Array) -> Array:
-        wide = at_least_single(x.dtype)
-        return jnp.sum(x.astype(wide) * y.astype(wide))
-
-    return sum(map(sum_of, jax.tree.leaves(x), jax.tree.leaves(y)), jnp.zeros(()))
+        scale = 1 - step_size * tree_dot(decayed, gradient)
+    return jax.tree.map(lambda z, g: z + scale.astype(g.dtype) * g, decayed, gradient)

@@ -29,8 +29,6 @@ def test_trace_equals_the_formula(kind):
         return rlax.eligibility_trace(z, g, D, L, kind=kind, step_size=STEP)
 
     close(jax.jit(trace)(Z, G), want)
-    for gradient in jax.tree.leaves(jax.grad(lambda z: trace(z, G)["w"].sum())(Z)):
-        np.testing.assert_array_equal(gradient, 0)
 
 
 def test_dutch_trace_gives_the_offline_returns():
@@ -65,9 +63,9 @@ def test_bad_input_raises():
         rlax.eligibility_trace(Z, G, D, L, kind="other")
     with pytest.raises(rlax.ContractError, match="needs step_size"):
         rlax.eligibility_trace(Z, G, D, L, kind="dutch")
-    with pytest.raises(rlax.ContractError, match="must be a tree like trace_tm1"):
+    with pytest.raises(rlax.ContractError, match="gradient must have structure"):
         rlax.eligibility_trace(Z, Z["w"], D, L)
-    with pytest.raises(rlax.ContractError, match="must be a tree like trace_tm1"):
+    with pytest.raises(rlax.ContractError, match="gradient must have structure"):
         rlax.eligibility_trace(Z["w"], Z["w"][0], D, L)
     with pytest.raises(rlax.ContractError, match=r"lambda_ must be in \[0, 1\]"):
         rlax.eligibility_trace(Z, G, D, 1.5)
