@@ -90,6 +90,12 @@ from rlax._learning.world_models import (
     percentile_scale,
     uniform_mix,
 )
+from rlax._policies.bounded_actions import (
+    ScaledBeta,
+    TanhGaussian,
+    scaled_beta,
+    tanh_gaussian,
+)
 from rlax._policies.constraints import (
     LagrangePenalty,
     compute_parametric_kl_penalty_and_dual_loss,
@@ -101,6 +107,8 @@ from rlax._policies.discrete import (
     clipped_entropy_softmax,
     epsilon_greedy,
     greedy,
+    masked_softmax,
+    multi_discrete,
     softmax,
 )
 from rlax._policies.divergences import (
@@ -108,6 +116,9 @@ from rlax._policies.divergences import (
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
 )
+
+# Policies.
+from rlax._policies.gaussian_mixture import GaussianMixture, gaussian_mixture
 from rlax._policies.maximum_entropy import (
     discrete_sac_policy_loss,
     sac_policy_loss,
@@ -115,8 +126,6 @@ from rlax._policies.maximum_entropy import (
     smoothed_target_action,
 )
 from rlax._policies.mpo import mpo_compute_weights_and_temperature_loss, mpo_loss
-
-# Policies.
 from rlax._policies.options import OptionOutput, option_losses
 from rlax._policies.policy_gradients import (
     clipped_surrogate_pg_loss,
@@ -134,6 +143,7 @@ from rlax._policies.targets import (
     zero_policy_targets,
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
+from rlax._policies.von_mises import VonMises, von_mises
 from rlax._returns.multistep import (
     discounted_returns,
     lambda_returns,
@@ -250,6 +260,7 @@ __all__ = [
     "DISCOUNT_TRANSFORM_PAIR",
     "EmaMoments",
     "EmaState",
+    "GaussianMixture",
     "HYPERBOLIC_SIN_PAIR",
     "IDENTITY_PAIR",
     "IcmOutput",
@@ -262,7 +273,10 @@ __all__ = [
     "RunningStatistics",
     "SIGNED_HYPERBOLIC_PAIR",
     "SIGNED_LOGP1_PAIR",
+    "ScaledBeta",
+    "TanhGaussian",
     "TxPair",
+    "VonMises",
     "adapt_parameter_noise",
     "add_dirichlet_noise",
     "add_gaussian_noise",
@@ -313,6 +327,7 @@ __all__ = [
     "fqf_fraction_loss",
     "fqf_fractions",
     "gaussian_diagonal",
+    "gaussian_mixture",
     "general_off_policy_returns_from_action_values",
     "general_off_policy_returns_from_q_and_v",
     "gpi_action_values",
@@ -334,9 +349,11 @@ __all__ = [
     "log_loss",
     "logit",
     "magic_box",
+    "masked_softmax",
     "merge_running_statistics",
     "mpo_compute_weights_and_temperature_loss",
     "mpo_loss",
+    "multi_discrete",
     "multivariate_normal_kl_divergence",
     "munchausen_q_learning",
     "muzero_pair",
@@ -381,6 +398,7 @@ __all__ = [
     "sarsa",
     "sarsa_lambda",
     "scale_rewards",
+    "scaled_beta",
     "sigmoid",
     "signed_expm1",
     "signed_hyperbolic",
@@ -394,6 +412,7 @@ __all__ = [
     "symexp",
     "symexp_twohot_pair",
     "symlog",
+    "tanh_gaussian",
     "td3_td_error",
     "td_lambda",
     "td_learning",
@@ -424,6 +443,7 @@ __all__ = [
     "upgo_returns",
     "vmpo_compute_weights_and_temperature_loss",
     "vmpo_loss",
+    "von_mises",
     "vtrace",
     "vtrace_td_error_and_advantage",
     "zero_policy_targets",

@@ -166,6 +166,36 @@ def scale_rewards(r, discount):
     return rlax.scale_rewards(scaled, discount, state, clip=1.0)[0]
 
 
+def masked(p, q, action, mask):
+    d, mask = rlax.masked_softmax(0.7), mask != 0
+    picked = jnp.where(mask.any(-1), d.logprob(action, p, mask), 0)
+    picked = jnp.where(jnp.isneginf(picked), 0, picked)  # of an illegal action
+    return d.probs(p, mask), picked, d.entropy(p, mask), d.kl(p, q, mask)
+
+
+def several(d, p, q, action):
+    return (*d.probs(p), d.logprob(action, p), d.entropy(p), d.kl(p, q))
+
+
+def tanh_gaussian(x, mu, sigma):
+    d = rlax.tanh_gaussian(-2.0, 1.0)
+    out = d.logprob(x, mu, sigma), *d.sample_and_logprob(key(), mu, sigma)
+    return (*out, d.sample(key(), mu, sigma), d.mode(mu, sigma))
+
+
+def scaled_beta(x, alpha, beta):
+    d = rlax.scaled_beta(0.0, 2.0)
+    a, b = 1 + alpha, 1 + beta
+    out = d.logprob(x, a, b), d.entropy(a, b), d.kl(a, b, b, a), d.mean(a, b)
+    return (*out, jax.lax.stop_gradient(d.sample(key(), a, b)))
+
+
+def von_mises(x, loc, concentration):
+    d = rlax.von_mises()
+    out = d.logprob(x, loc, concentration), d.entropy(loc, concentration)
+    return (*out, d.sample(key(), loc, concentration))
+
+
 def zero_targets(mean):
     return rlax.zero_policy_targets(Normal(mean), key(), 3).actions
 
@@ -452,6 +482,23 @@ TRANSITION = {  # one transition, or any array
     ),
     "explained_variance": (rlax.explained_variance, ["n", 4], ["n", 4]),
     "effective_sample_size": (rlax.effective_sample_size, ["n", 4]),
+    # Distributions.
+    "masked_softmax": (masked, ["n", 4, A], ["n", 4, A], ["i", 4], ["i", 4, A]),
+    "multi_discrete": (
+        lambda x, y, a: several(rlax.multi_discrete([3, 4]), x, y, a),
+        *(["n", 2, 7], ["n", 2, 7], ["i", 2, 2]),
+    ),
+    "tanh_gaussian": (tanh_gaussian, ["u", 4, A], ["n", 4, A], ["u", 4, A]),
+    "scaled_beta": (scaled_beta, ["u", 4, A], ["u", 4, A], ["u", 4, A]),
+    "von_mises": (von_mises, ["n", 4], ["n", 4], ["u", 4]),
+    "gaussian_mixture": (
+        lambda x, logits, mu, sigma: (
+            rlax.gaussian_mixture().logprob(x, logits, mu, sigma),
+            rlax.gaussian_mixture().mean(logits, mu, sigma),
+            rlax.gaussian_mixture().sample(key(), logits, mu, sigma),
+        ),
+        *(["n", 4], ["n", 5], ["n", 5, 4], ["u", 5, 4]),
+    ),
     # Exploration, many agents, transfer, options, natural gradients.
     "rnd_error": (rlax.rnd_error, ["n", 4], ["n", 4]),
     "icm_losses": (

@@ -29,7 +29,8 @@ NOT_COMPARED = {
     *("add_ornstein_uhlenbeck_noise", "add_dirichlet_noise", "policy_targets"),
     *("categorical_sample", "zero_policy_targets"),
     *("episodic_memory_intrinsic_rewards", "smoothed_target_action"),
-    "ornstein_uhlenbeck_step",
+    *("ornstein_uhlenbeck_step", "tanh_gaussian", "scaled_beta", "von_mises"),
+    "gaussian_mixture",
 }
 
 
