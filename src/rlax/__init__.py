@@ -26,6 +26,8 @@ from rlax._core.trees import (
     tree_split_key,
     tree_split_leaves,
 )
+
+# Exploration.
 from rlax._exploration.curiosity import episodic_memory_intrinsic_rewards
 from rlax._exploration.episodic_memory import knn_query
 from rlax._exploration.noise import (
@@ -35,9 +37,9 @@ from rlax._exploration.noise import (
     add_ornstein_uhlenbeck_noise,
     ornstein_uhlenbeck_step,
 )
-
-# Exploration.
 from rlax._exploration.prediction_errors import IcmOutput, icm_losses, rnd_error
+
+# Losses, statistics, updates, data.
 from rlax._learning.diagnostics import (
     clip_fraction,
     effective_sample_size,
@@ -54,8 +56,6 @@ from rlax._learning.losses import (
     log_loss,
 )
 from rlax._learning.moving_averages import EmaMoments, EmaState, create_ema
-
-# Losses, statistics, updates, data.
 from rlax._learning.natural_gradient import conjugate_gradient, fisher_vector_product
 from rlax._learning.periodic_update import conditional_update, periodic_update
 from rlax._learning.popart import (
@@ -90,6 +90,8 @@ from rlax._learning.world_models import (
     percentile_scale,
     uniform_mix,
 )
+
+# Policies.
 from rlax._policies.bounded_actions import (
     ScaledBeta,
     TanhGaussian,
@@ -116,8 +118,6 @@ from rlax._policies.divergences import (
     categorical_kl_divergence,
     multivariate_normal_kl_divergence,
 )
-
-# Policies.
 from rlax._policies.gaussian_mixture import GaussianMixture, gaussian_mixture
 from rlax._policies.maximum_entropy import (
     discrete_sac_policy_loss,
@@ -144,6 +144,8 @@ from rlax._policies.targets import (
 )
 from rlax._policies.vmpo import vmpo_compute_weights_and_temperature_loss, vmpo_loss
 from rlax._policies.von_mises import VonMises, von_mises
+
+# Returns.
 from rlax._returns.multistep import (
     discounted_returns,
     lambda_returns,
@@ -155,8 +157,6 @@ from rlax._returns.off_policy import (
     general_off_policy_returns_from_q_and_v,
     importance_corrected_td_errors,
 )
-
-# Returns.
 from rlax._returns.upgo import upgo_returns
 from rlax._returns.vtrace import (
     leaky_vtrace,
@@ -164,6 +164,8 @@ from rlax._returns.vtrace import (
     vtrace,
     vtrace_td_error_and_advantage,
 )
+
+# Values.
 from rlax._values.categorical import (
     categorical_double_q_learning,
     categorical_l2_project,
@@ -221,8 +223,6 @@ from rlax._values.squashed import (
     transformed_q_lambda,
     transformed_retrace,
 )
-
-# Values.
 from rlax._values.successor import gpi_action_values, successor_feature_td_error
 from rlax._values.transforms import (
     DISCOUNT_TRANSFORM_PAIR,

@@ -132,8 +132,8 @@ def discrete_sac_policy_loss(
 
 
 @shapes(
-    "a_t[D], stddev:positive[], noise_clip:positive[], min_action[]|[D],"
-    "max_action[]|[D]"
+    "a_t[D], stddev:positive[], noise_clip:positive[], min_action:real[]|[D],"
+    "max_action:real[]|[D]"
 )
 def smoothed_target_action(
     key: Array,

@@ -53,7 +53,7 @@ def expectile_q_learning(
       The loss, `[]`; NaN if dist_q_t_selector contains NaN.
 
     Gradient:
-      Reaches dist_q_tm1; the target's inputs too unless stopped.
+      Reaches dist_q_tm1 and tau_q_tm1; the target's inputs too unless stopped.
 
     Source: Rowland et al. 2019, Statistics and Samples in Distributional Reinforcement
     Learning, arXiv 1902.08102, which also finds such samples (imputation).
@@ -66,5 +66,5 @@ def expectile_q_learning(
     v_t = selected_samples(dist_q_t_selector, dist_q_t)
     target = stop_gradient_if(stop_target_gradients, r_t + discount_t * v_t)
     delta = target[None, :] - pick_along(dist_q_tm1, a_tm1, axis=1)[:, None]
-    (levels,) = known_arrays(jax.lax.stop_gradient(tau_q_tm1))
+    (levels,) = known_arrays(tau_q_tm1)
     return jnp.sum(jnp.mean(asymmetric_square(delta, levels[:, None]), axis=1))
