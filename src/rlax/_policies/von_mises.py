@@ -133,7 +133,12 @@ def von_mises() -> VonMises:
 
 def _offsets(key: Array, concentration: Array) -> Array:
     """Angles around 0, accepted from a wrapped Cauchy distribution."""
-    k = jnp.maximum(concentration, 1e-6)  # at 0 there is no distribution to draw from
+    drawn = concentration <= 1e6  # a Gaussian beyond; NaN would never be accepted
+    key, key_normal = jax.random.split(key)
+    gaussian = jax.random.normal(key_normal, concentration.shape, concentration.dtype)
+    gaussian = gaussian * jax.lax.rsqrt(jnp.where(drawn, 1, concentration))
+    # At 0 there is no wrapped Cauchy distribution to draw from.
+    k = jnp.clip(jnp.where(drawn, concentration, 1), 1e-6)
     root = 1 + jnp.sqrt(1 + 4 * jnp.square(k))
     rho = (root - jnp.sqrt(2 * root)) / (2 * k)
     # s - 1, of the proposal's parameter s; any s is exact, so small κ may be rough.
@@ -151,5 +156,5 @@ def _offsets(key: Array, concentration: Array) -> Array:
         new = jnp.where(side < 0.5, -size, size)
         return key, jnp.where(done, angle, new), done | accepted
 
-    start = (key, jnp.zeros_like(k), jnp.zeros(k.shape, bool))
+    start = (key, gaussian, ~drawn)
     return jax.lax.while_loop(lambda carry: ~carry[2].all(), propose, start)[1]

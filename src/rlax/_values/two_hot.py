@@ -296,10 +296,16 @@ def symexp_twohot_pair(
         wide = at_least_single(probs.dtype)
         weights, values = probs.astype(wide), bins_of(wide)
         if min_value == -max_value:
-            # A bin and its mirror cancel exactly: they reach 5e8.
+            # A bin and its mirror cancel exactly: they reach 5e8. A compiler that fuses
+            # the difference with a softmax rounds its sides apart, even of equal ones.
             half = num_bins // 2
-            left, right = weights[..., :half], weights[..., num_bins - half :]
-            weights, values = right - left[..., ::-1], values[num_bins - half :]
+            right, left = (
+                weights[..., num_bins - half :],
+                weights[..., :half][..., ::-1],
+            )
+            weights, values = right - left, values[num_bins - half :]
+            rounding = jnp.where(right == left, weights, 0)
+            weights = weights - jax.lax.stop_gradient(rounding)
         return weighted_sum(weights, values).astype(probs.dtype)
 
     return TxPair(apply, apply_inv)

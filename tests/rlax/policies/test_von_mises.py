@@ -53,7 +53,7 @@ def test_entropy_equals_the_formula():
     np.testing.assert_allclose(jax.grad(VM.entropy, 1)(0.0, 0.0), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [0.0, 1e-3, 0.5, 4.0, 100.0, 1e4])
+@pytest.mark.parametrize("k", [0.0, 1e-3, 0.5, 4.0, 100.0, 1e4, 1e7])
 def test_samples_have_the_distribution(k):
     n = 20000
     sample = jax.jit(VM.sample)(
@@ -63,6 +63,14 @@ def test_samples_have_the_distribution(k):
     offset = np.mod(np.asarray(sample, float) - 3.0 + np.pi, 2 * np.pi) - np.pi
     cdf = stats.vonmises(k).cdf if k else stats.uniform(-np.pi, 2 * np.pi).cdf
     assert stats.kstest(offset, cdf).pvalue > 1e-3
+
+
+def test_sampling_ends_for_any_concentration():
+    k = np.array([0.0, 1e6, 1e30, np.inf, np.nan], np.float32)
+    sample = VM.sample(jax.random.key(0), np.zeros(5, np.float32), k)
+    assert np.isfinite(sample[:4]).all()
+    assert np.abs(sample[1:4]).max() < 0.01
+    assert np.isnan(sample[4])
 
 
 def test_gradient_of_a_sample_reaches_its_centre():

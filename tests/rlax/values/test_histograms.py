@@ -87,6 +87,14 @@ def test_mean_of_symexp_bins(seed, x):
     assert abs(mean) < 1e-3
 
 
+@pytest.mark.plain_xla
+def test_symmetric_softmax_has_mean_zero_where_the_compiler_fuses():
+    mean = jax.jit(lambda x: PAIR.apply_inv(jax.nn.softmax(x)))
+    for seed in range(20):
+        half = 3 * np.random.default_rng(seed).standard_normal(128).astype(np.float32)
+        assert abs(mean(np.concatenate([half, half[-2::-1]]))) < 1e-3
+
+
 def normal_cdf(x):
     return 0.5 * np.vectorize(math.erfc)(-np.asarray(x) / math.sqrt(2))
 
