@@ -143,6 +143,59 @@ def pairs(x):
     return squashed.apply_inv(squashed.apply(x)), two_hot.apply(x), mean
 
 
+def round_trip(pair, x, probs):
+    return pair.apply(x), pair.apply_inv(probs), pair.apply_inv(pair.apply(x))
+
+
+def percentile_scale(x, low, width):
+    state = rlax.PercentileScaleState(low, low + width)
+    scale, state = rlax.percentile_scale(x, state, minimum=0.1, decay=0.5)
+    return scale, *state
+
+
+def running_statistics(x, y, mask):
+    state = rlax.running_statistics(x.shape[1:])
+    state = rlax.update_running_statistics(state, x, mask=mask != 0)
+    other = rlax.update_running_statistics(rlax.running_statistics(y.shape[1:]), y)
+    return rlax.standardize(y, rlax.merge_running_statistics(state, other), clip=2.0)
+
+
+def scale_rewards(r, discount):
+    state = rlax.init_return_scale()
+    scaled, state = rlax.scale_rewards(r, discount, state, max_return=1.0)
+    return rlax.scale_rewards(scaled, discount, state, clip=1.0)[0]
+
+
+def masked(p, q, action, mask):
+    d, mask = rlax.masked_softmax(0.7), mask != 0
+    picked = jnp.where(mask.any(-1), d.logprob(action, p, mask), 0)
+    picked = jnp.where(jnp.isneginf(picked), 0, picked)  # of an illegal action
+    return d.probs(p, mask), picked, d.entropy(p, mask), d.kl(p, q, mask)
+
+
+def several(d, p, q, action):
+    return (*d.probs(p), d.logprob(action, p), d.entropy(p), d.kl(p, q))
+
+
+def tanh_gaussian(x, mu, sigma):
+    d = rlax.tanh_gaussian(-2.0, 1.0)
+    out = d.logprob(x, mu, sigma), *d.sample_and_logprob(key(), mu, sigma)
+    return (*out, d.sample(key(), mu, sigma), d.mode(mu, sigma))
+
+
+def scaled_beta(x, alpha, beta):
+    d = rlax.scaled_beta(0.0, 2.0)
+    a, b = 1 + alpha, 1 + beta
+    out = d.logprob(x, a, b), d.entropy(a, b), d.kl(a, b, b, a), d.mean(a, b)
+    return (*out, jax.lax.stop_gradient(d.sample(key(), a, b)))
+
+
+def von_mises(x, loc, concentration):
+    d = rlax.von_mises()
+    out = d.logprob(x, loc, concentration), d.entropy(loc, concentration)
+    return (*out, d.sample(key(), loc, concentration))
+
+
 def zero_targets(mean):
     return rlax.zero_policy_targets(Normal(mean), key(), 3).actions
 
@@ -161,6 +214,7 @@ def popart_by_parts(shift, scale, x, inputs, indices):
 PAIR = rlax.SIGNED_HYPERBOLIC_PAIR
 # Kinds: n normal, u in (0, 1), p probabilities, i in 0 .. A - 1; then the shape.
 Q = ["n", A], ["i"], ["n"], ["u"], ["n", A]
+STEP = ["n"], ["u"]
 SEQUENCE = ["n", T], ["u", T]
 Q_SEQUENCE = ["n", T, A], ["i", T], *SEQUENCE, ["n", T, A]
 RETRACE = ["n", T, A], ["n", T, A], ["i", T], ["i", T], *SEQUENCE, ["p", T, A], ["u", T]
@@ -341,6 +395,150 @@ TRANSITION = {  # one transition, or any array
         ["n", 4],
     ),
     "all_sum": (lambda x: rlax.AllSum()(x, axis=0), ["n", 4, A]),
+    # Continuous control.
+    "sac_td_error": (rlax.sac_td_error, ["n", 4], *STEP, ["n", 5], ["n"], ["u"]),
+    "td3_td_error": (
+        lambda *x: rlax.td3_td_error(*x[:-1], subset=x[-1]),
+        *(["n", 4], *STEP, ["n", 5], ["i", 2]),
+    ),
+    "discrete_sac_td_error": (
+        rlax.discrete_sac_td_error,
+        *(["n", 4, A], ["i"], *STEP, ["n", 5, A], ["n", A], ["u"]),
+    ),
+    "ensemble_value": (
+        lambda q, i: (
+            rlax.ensemble_value(q),
+            rlax.ensemble_value(q, subset=i, penalty=0.5),
+        ),
+        *(["n", 4, 2], ["i", 3]),
+    ),
+    "tqc_loss": (
+        lambda q0, tau, r, d, q, log_pi, alpha: rlax.tqc_loss(
+            q0, tau, r, d, q, 1, log_pi_t=log_pi, temperature=alpha
+        ),
+        *(["n", 4, 2], ["u", 2], *STEP, ["n", 5, 6], ["n"], ["u"]),
+    ),
+    "sac_policy_loss": (rlax.sac_policy_loss, ["n"], ["n", 4], ["u"]),
+    "sac_temperature_loss": (rlax.sac_temperature_loss, ["n"], ["n"], ["n"]),
+    "discrete_sac_policy_loss": (
+        rlax.discrete_sac_policy_loss,
+        *(["n", A], ["n", 4, A], ["u"]),
+    ),
+    "smoothed_target_action": (
+        lambda a: rlax.smoothed_target_action(key(), a),
+        ["n", A],
+    ),
+    # World models, and values as histograms.
+    "symlog": (lambda x: (rlax.symlog(x), rlax.symexp(x)), ["n", 4]),
+    "symexp_twohot_pair": (
+        lambda x, p: round_trip(rlax.symexp_twohot_pair(-2.0, 2.0, 9), x, p),
+        *(["n", 4], ["p", 2, 9]),
+    ),
+    "hl_gauss_pair": (
+        lambda x, p: round_trip(rlax.hl_gauss_pair(-2.0, 2.0, 9), x, p),
+        *(["n", 4], ["p", 2, 9]),
+    ),
+    "percentile_scale": (percentile_scale, ["n", 4, A], ["n"], ["u"]),
+    "balanced_kl_loss": (
+        lambda x, y: rlax.balanced_kl_loss(x, y, free_nats=0.1),
+        *(["n", 4, A], ["n", 4, A]),
+    ),
+    "uniform_mix": (rlax.uniform_mix, ["n", 4, A]),
+    # Value learning.
+    "munchausen_q_learning": (
+        lambda *x: rlax.munchausen_q_learning(*x, 0.3),
+        *(*Q, ["n", A]),
+    ),
+    "expectile_q_learning": (
+        lambda x, *rest: rlax.expectile_q_learning(x, levels(x), *rest),
+        *(["n", 2, A], ["i"], *STEP, ["n", 4, A], ["n", 5, A]),
+    ),
+    "quantile_embedding": (lambda t: rlax.quantile_embedding(t, 6), ["u", 4]),
+    "fqf_fractions": (rlax.fqf_fractions, ["n", 4]),
+    "fqf_fraction_loss": (
+        lambda x, q: rlax.fqf_fraction_loss(rlax.fqf_fractions(x)[0], q[:2], q),
+        *(["n", 3], ["n", 3]),
+    ),
+    # Replay, running statistics, traces.
+    "prioritized_probabilities": (
+        lambda p, i: rlax.prioritized_probabilities(p, mask=i != 0),
+        *(["u", 4], ["i", 4]),
+    ),
+    "importance_sampling_weights": (rlax.importance_sampling_weights, ["u", 4]),
+    "r2d2_priority": (rlax.r2d2_priority, ["n", 4]),
+    "running_statistics": (running_statistics, ["n", 4, 2], ["n", 5, 2], ["i", 4]),
+    "scale_rewards": (scale_rewards, ["n", T], ["u", T]),
+    "eligibility_trace": (
+        lambda *x: [
+            rlax.eligibility_trace(*x, kind=kind, step_size=0.1)
+            for kind in ("accumulating", "replacing", "dutch")
+        ],
+        *(["n", 4], ["n", 4], ["u"], ["u"]),
+    ),
+    # Diagnostics.
+    "clip_fraction": (
+        lambda p, a: rlax.clip_fraction(p, 0.2, adv_t=a),
+        *(["u", 4], ["n", 4]),
+    ),
+    "explained_variance": (rlax.explained_variance, ["n", 4], ["n", 4]),
+    "effective_sample_size": (rlax.effective_sample_size, ["n", 4]),
+    # Distributions.
+    "masked_softmax": (masked, ["n", 4, A], ["n", 4, A], ["i", 4], ["i", 4, A]),
+    "multi_discrete": (
+        lambda x, y, a: several(rlax.multi_discrete([3, 4]), x, y, a),
+        *(["n", 2, 7], ["n", 2, 7], ["i", 2, 2]),
+    ),
+    "tanh_gaussian": (tanh_gaussian, ["u", 4, A], ["n", 4, A], ["u", 4, A]),
+    "scaled_beta": (scaled_beta, ["u", 4, A], ["u", 4, A], ["u", 4, A]),
+    "von_mises": (von_mises, ["n", 4], ["n", 4], ["u", 4]),
+    "gaussian_mixture": (
+        lambda x, logits, mu, sigma: (
+            rlax.gaussian_mixture().logprob(x, logits, mu, sigma),
+            rlax.gaussian_mixture().mean(logits, mu, sigma),
+            rlax.gaussian_mixture().sample(key(), logits, mu, sigma),
+        ),
+        *(["n", 4], ["n", 5], ["n", 5, 4], ["u", 5, 4]),
+    ),
+    # Exploration, many agents, transfer, options, natural gradients.
+    "rnd_error": (rlax.rnd_error, ["n", 4], ["n", 4]),
+    "icm_losses": (
+        lambda *x: tuple(rlax.icm_losses(*x)),
+        *(["n", 4], ["n", 4], ["n", A], ["i"]),
+    ),
+    "adapt_parameter_noise": (rlax.adapt_parameter_noise, ["u"], ["u"], ["u"]),
+    "ornstein_uhlenbeck_step": (
+        lambda n: rlax.ornstein_uhlenbeck_step(key(), n),
+        ["n", A],
+    ),
+    "qmix_value": (
+        rlax.qmix_value,
+        *(["n", 4], ["n", 4, 5], ["n", 5], ["n", 5], ["n"]),
+    ),
+    "coma_advantage": (rlax.coma_advantage, ["n", A], ["i"], ["p", A]),
+    "magic_box": (rlax.magic_box, ["n", 4]),
+    "dice_loss": (
+        lambda *x: rlax.dice_loss(*x[:3], baseline_t=x[3]),
+        *(["n", 4], ["n", 4], ["u", 4], ["n", 4]),
+    ),
+    "successor_feature_td_error": (
+        rlax.successor_feature_td_error,
+        *(["n", A, 4], ["i"], ["n", 4], ["u"], ["n", A, 4], ["i"]),
+    ),
+    "gpi_action_values": (rlax.gpi_action_values, ["n", 4, A, 5], ["n", 5]),
+    "option_losses": (
+        lambda *x: tuple(rlax.option_losses(*x)),
+        *(["u"], ["n", A], ["i"]),
+    ),
+    "conjugate_gradient": (
+        lambda d, b: rlax.conjugate_gradient(lambda x: d * x, b, iterations=3),
+        *(["u", 4], ["n", 4]),
+    ),
+    "fisher_vector_product": (
+        lambda x, v: rlax.fisher_vector_product(
+            lambda y: jnp.sum(jnp.square(jnp.sin(y))), x, v
+        ),
+        *(["n", 4], ["n", 4]),
+    ),
 }
 
 TRANSITION |= {  # PPO
@@ -566,6 +764,7 @@ SEQUENCES = {  # time leads; a batch may follow
         ),
         *(["n", T, A], ["i", T], *SEQUENCE, ["u", T], ["p", T, A]),
     ),
+    "upgo_returns": (rlax.upgo_returns, *SEQUENCE, ["n", T]),
     "transformed_lambda_returns": (
         functools.partial(rlax.transformed_lambda_returns, PAIR),
         *(*SEQUENCE, ["n", T]),
@@ -603,9 +802,9 @@ OPS = TRANSITION | SEQUENCES
 # The derivative of a sampler takes seconds to compile, and nobody needs it.
 NO_GRADIENT = {"add_dirichlet_noise"}
 # These raise where there is no step.
-NEED_A_STEP = {"decoupled_surrogate_pg_loss", "clipped_value_loss"}
+NEED_A_STEP = {"upgo_returns", "decoupled_surrogate_pg_loss", "clipped_value_loss"}
 # These keep a state or weights in single precision.
-KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart"}
+KEEP_FLOAT32 = {"policy_targets", "create_ema", "popart", "percentile_scale"}
 
 
 def draw(kind, *shape, lead=(), seed=0, dtype=np.float32, axis=0):

@@ -28,7 +28,9 @@ NOT_COMPARED = {
     *("two_hot", "squashed_gaussian", "gaussian_diagonal", "add_gaussian_noise"),
     *("add_ornstein_uhlenbeck_noise", "add_dirichlet_noise", "policy_targets"),
     *("categorical_sample", "zero_policy_targets"),
-    "episodic_memory_intrinsic_rewards",
+    *("episodic_memory_intrinsic_rewards", "smoothed_target_action"),
+    *("ornstein_uhlenbeck_step", "tanh_gaussian", "scaled_beta", "von_mises"),
+    "gaussian_mixture",
 }
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -63,17 +64,29 @@ def check_range(
 
 
 def check_above(op: str, name: str, value: ArrayLike | None, low: float = 0) -> None:
-    """Raises unless a Python or NumPy value is above `low`."""
+    """Raises if a Python or NumPy value isn't above low; NaN passes."""
     if value is None or not is_host(value):
         return
-    check(
-        bool(np.all(np.asarray(value) > low)),
-        f"{op}: {name} must be above {low:g}, got {value}.",
-    )
+    numbers = np.asarray(value)
+    below = numbers <= low
+    if below.any():
+        worst = numbers[below].flat[0] if numbers.ndim else numbers
+        raise ContractError(f"{op}: {name} must be above {low:g}, got {worst}.")
 
 
-def whole_number(op: str, name: str, value: object, low: int = 1) -> int:
-    """Reads a static argument as a Python int of at least `low`."""
+def check_not_empty(op: str, name: str, array: ArrayLike) -> None:
+    """Raises if an array holds no element."""
+    if 0 in jnp.shape(array):
+        raise ContractError(
+            f"{op}: {name} must hold at least one element, got shape "
+            f"{list(jnp.shape(array))}."
+        )
+
+
+def whole_number(
+    op: str, name: str, value: object, least: int = 1, most: object = None
+) -> int:
+    """Reads an option as a Python int in least .. most."""
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError as error:
@@ -81,7 +94,10 @@ def whole_number(op: str, name: str, value: object, low: int = 1) -> int:
             f"{op}: {name} must be a whole number known at trace time, got {value!r}; "
             "under jit make it a static argument."
         ) from error
-    check(number >= low, f"{op}: {name} must be at least {low}, got {number}.")
+    if number < least:
+        raise ContractError(f"{op}: {name} must be at least {least}, got {number}.")
+    if isinstance(most, int) and number > most:
+        raise ContractError(f"{op}: {name} must be at most {most}, got {number}.")
     return number
 
 

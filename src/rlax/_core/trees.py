@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rlax._core import masks
+from rlax._core import errors, masks
+from rlax._core.arrays import at_least_single
 from rlax._core.types import ArrayTree
 
 
@@ -206,3 +207,25 @@ def transpose_first_axis_to_last(tree: ArrayTree) -> ArrayTree:
       (3, 4, 2)
     """
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), tree)
+
+
+def tree_dot(x: ArrayTree, y: ArrayTree) -> jax.Array:
+    """Σ x y over all leaves of two trees of arrays, in single precision at least."""
+
+    def sum_of(x: jax.Array, y: jax.Array) -> jax.Array:
+        wide = at_least_single(x.dtype)
+        return jnp.sum(x.astype(wide) * y.astype(wide))
+
+    return jnp.asarray(sum(map(sum_of, jax.tree.leaves(x), jax.tree.leaves(y))))
+
+
+def check_alike(op: str, name: str, tree: ArrayTree, like: ArrayTree) -> None:
+    """Raises unless a tree of arrays has the structure and shapes of another."""
+    given, wanted = (
+        (jax.tree.structure(x), [leaf.shape for leaf in jax.tree.leaves(x)])
+        for x in (tree, like)
+    )
+    errors.check(
+        given == wanted,
+        f"{op}: {name} must have structure and shapes {wanted}, got {given}.",
+    )

@@ -8,7 +8,8 @@ from jax.typing import ArrayLike
 
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
-from rlax._core.errors import check_range
+from rlax._core.errors import check_above, check_range
+from rlax._core.gradients import safe_sqrt
 from rlax._core.types import known_arrays
 
 Array = jax.Array
@@ -120,3 +121,84 @@ def add_dirichlet_noise(
     alpha = jnp.full((actions,), dirichlet_alpha, dtype)
     noise = jax.random.dirichlet(key, alpha, (batch,), dtype).astype(prior.dtype)
     return (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+
+
+@shapes("noise_tm1[D], theta:positive[], sigma:positive[], dt:positive[], mean[]|[D]")
+def ornstein_uhlenbeck_step(
+    key: Array,
+    noise_tm1: ArrayLike,
+    theta: ArrayLike = 0.15,
+    sigma: ArrayLike = 0.2,
+    dt: ArrayLike = 0.01,
+    mean: ArrayLike = 0.0,
+) -> Array:
+    """Moves noise that returns to its mean by one step of time.
+
+        n + θ (mean - n) dt + σ √dt ε,    ε ~ N(0, 1)
+
+    Args:
+      key: A random key.
+      noise_tm1: n, the noise of the step before, `[D]`.
+      theta: θ, how fast it returns, not negative, `[]`.
+      sigma: σ, not negative, `[]`.
+      dt: Length of the step, not negative, `[]`.
+      mean: One number or `[D]`.
+
+    Returns:
+      The noise of this step, `[D]`.
+
+    Gradient:
+      Reaches all floats.
+
+    Raises:
+      ContractError: If theta, sigma or dt is negative.
+
+    Source: Lillicrap et al. 2016, Continuous Control with Deep Reinforcement Learning,
+    arXiv 1509.02971, section 7.
+
+    Example:
+      >>> print(rlax.ornstein_uhlenbeck_step(jax.random.key(0), [2.0], 0.5, 0.0, 1.0))
+      [1.]
+    """
+    noise_tm1, theta, sigma, dt, mean = known_arrays(noise_tm1, theta, sigma, dt, mean)
+    fresh = jax.random.normal(key, noise_tm1.shape, noise_tm1.dtype)
+    drift = theta * (mean - noise_tm1) * dt
+    return noise_tm1 + drift + sigma * safe_sqrt(dt) * fresh
+
+
+@shapes("stddev:positive[], distance:positive[], target_distance:positive[]")
+def adapt_parameter_noise(
+    stddev: ArrayLike,
+    distance: ArrayLike,
+    target_distance: ArrayLike,
+    factor: float = 1.01,
+) -> Array:
+    """Adapts the noise on a policy's parameters to how far it moves the actions.
+
+        stddev factor where distance <= target_distance, else stddev / factor
+
+    Args:
+      stddev: Standard deviation of the noise on the parameters, `[]`.
+      distance: Between the actions with and without the noise, `[]`.
+      target_distance: The distance wanted, `[]`.
+      factor: Above 0.
+
+    Returns:
+      The new standard deviation, `[]`.
+
+    Gradient:
+      Reaches stddev.
+
+    Raises:
+      ContractError: If an argument is negative, or factor not above 0.
+
+    Source: Plappert et al. 2018, Parameter Space Noise for Exploration, arXiv
+    1706.01905, equation 8.
+
+    Example:
+      >>> print(rlax.adapt_parameter_noise(1.0, 0.1, 0.2, factor=2.0))
+      2.0
+    """
+    check_above("adapt_parameter_noise", "factor", factor)
+    stddev, distance, wanted = known_arrays(stddev, distance, target_distance)
+    return jnp.where(distance <= wanted, stddev * factor, stddev / factor)

@@ -68,7 +68,12 @@ def expectile_loss(
     """
     check_range("expectile_loss", "expectile", expectile, 0, 1)
     predictions, targets = known_arrays(predictions, targets)
-    delta = targets - predictions
+    return asymmetric_square(targets - predictions, expectile)
+
+
+def asymmetric_square(delta: Array, expectile: ArrayLike) -> Array:
+    """δ², weighted by the expectile above 0 and by the rest below."""
+    (expectile,) = known_arrays(expectile)
     weight = jnp.where(delta > 0, expectile, 1 - expectile)
     return weight * jnp.square(delta)
 

@@ -66,9 +66,15 @@ def _normal_sample(key: Array, mu: ArrayLike, sigma: ArrayLike) -> Array:
     "sample:real[... D], mu:real[... D], sigma:real[]|[... D]", "a Gaussian's logprob"
 )
 def _normal_logprob(sample: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> Array:
-    sample, mu, sigma = known_arrays(sample, mu, sigma)
-    per_dimension = jnp.square((sample - mu) / sigma) + 2 * jnp.log(sigma) + _LOG_2PI
-    return -0.5 * jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
+    (sample,) = known_arrays(sample)
+    per_dimension = normal_log_density(sample, mu, sigma)
+    return jnp.sum(jnp.broadcast_to(per_dimension, sample.shape), axis=-1)
+
+
+def normal_log_density(x: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> Array:
+    """Log N(x; mu, sigma²), elementwise."""
+    x, mu, sigma = known_arrays(x, mu, sigma)
+    return -0.5 * (jnp.square((x - mu) / sigma) + 2 * jnp.log(sigma) + _LOG_2PI)
 
 
 @shapes(_CONTRACT, "a Gaussian's entropy")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import pick
 from rlax._core.contracts import shapes
-from rlax._core.errors import check_above, check_range
+from rlax._core.errors import check, check_above, check_range, whole_number
+from rlax._core.probabilities import kl_divergence
 from rlax._core.types import known_arrays
 from rlax._policies.divergences import categorical_kl_divergence, entropy_of
 
@@ -245,3 +248,141 @@ def greedy() -> DiscreteDistribution:
         return always.kl(p_logits, q_logits)
 
     return DiscreteDistribution(sample, probs, logprob, entropy, kl)
+
+
+def masked_softmax(temperature: float = 1.0) -> DiscreteDistribution:
+    """Makes the Boltzmann distribution of the logits of legal actions.
+
+        p(a) ∝ mask[a] e^(logits[a] / temperature)
+
+    Args:
+      temperature: Above 0.
+
+    Returns:
+      A `DiscreteDistribution` whose functions take a mask `[..., A]`, true where an
+      action is legal, as their last argument. An illegal action has probability 0,
+      whatever its logit. Where none is legal, all probabilities and the entropy are 0,
+      and a sample is -1.
+
+    Raises:
+      ContractError: If temperature is not above 0.
+
+    Source: Huang and Ontañón 2022, A Closer Look at Invalid Action Masking in Policy
+    Gradient Algorithms, arXiv 2006.14171.
+
+    Example:
+      >>> legal = [True, False, True]
+      >>> print(rlax.masked_softmax().probs([0.0, 9.0, 0.0], legal))
+      [0.5 0.  0.5]
+    """
+    check_above("masked_softmax", "temperature", temperature)
+    masked = "logits:real[... A], mask:mask[... A]"
+
+    def legal_logits(logits: ArrayLike, mask: ArrayLike) -> Array:
+        """-inf where illegal, or 0 everywhere where nothing is legal."""
+        logits, mask = known_arrays(logits, mask)
+        none = ~jnp.any(mask, axis=-1, keepdims=True)
+        legal = jnp.where(mask, logits, 0) / temperature
+        return jnp.where(mask, legal, jnp.where(none, 0, -jnp.inf))
+
+    def probs_of(logits: ArrayLike, mask: ArrayLike) -> Array:
+        (legal,) = known_arrays(mask)
+        return jnp.where(legal, jax.nn.softmax(legal_logits(logits, mask)), 0)
+
+    @shapes(masked, "masked_softmax().sample")
+    def sample(key: Array, logits: ArrayLike, mask: ArrayLike) -> Array:
+        return categorical_sample(key, probs_of(logits, mask))
+
+    @shapes(masked, "masked_softmax().probs")
+    def probs(logits: ArrayLike, mask: ArrayLike) -> Array:
+        return probs_of(logits, mask)
+
+    @shapes("sample:index(A)[...]," + masked, "masked_softmax().logprob")
+    def logprob(sample: ArrayLike, logits: ArrayLike, mask: ArrayLike) -> Array:
+        log_p = jax.nn.log_softmax(legal_logits(logits, mask))
+        return pick(jnp.where(known_arrays(mask)[0], log_p, -jnp.inf), sample)
+
+    @shapes(masked, "masked_softmax().entropy")
+    def entropy(logits: ArrayLike, mask: ArrayLike) -> Array:
+        return entropy_of(probs_of(logits, mask))
+
+    @shapes(
+        "p_logits:real[... A], q_logits:real[... A], mask:mask[... A]",
+        "masked_softmax().kl",
+    )
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike, mask: ArrayLike) -> Array:
+        return kl_divergence(legal_logits(p_logits, mask), legal_logits(q_logits, mask))
+
+    return DiscreteDistribution(sample, probs, logprob, entropy, kl)
+
+
+def multi_discrete(sizes: Sequence[int]) -> DiscreteDistribution:
+    """Makes the distribution of several independent actions, each from its own logits.
+
+    Args:
+      sizes: Number of choices of each action.
+
+    Returns:
+      A `DiscreteDistribution` of logits `[..., Σ sizes]`, side by side, and samples
+      `[..., len(sizes)]`. Its probs is a tuple; logprob, entropy and kl are sums over
+      the actions.
+
+    Raises:
+      ContractError: If there are no sizes, or one is below 1; if logits or samples
+        have another size.
+
+    Example:
+      >>> policy = rlax.multi_discrete([2, 4])
+      >>> print(policy.logprob([0, 3], jnp.zeros(6)).round(2))  # -log 8
+      -2.08
+    """
+    op = "multi_discrete"
+    sizes = [whole_number(op, "sizes", size) for size in sizes]
+    check(bool(sizes), f"{op}: sizes must hold at least one number.")
+    ends = list(itertools.accumulate(sizes))
+    one = _softmax(op, 1.0, None)
+
+    def total(each: Iterable[Array]) -> Array:
+        return jnp.sum(jnp.stack(list(each)), axis=0)
+
+    def columns(name: str, x: ArrayLike, count: int) -> Any:
+        # NumPy stays NumPy, so that its values are checked.
+        x = x if hasattr(x, "shape") else np.asarray(x)
+        check(
+            jnp.ndim(x) > 0 and jnp.shape(x)[-1] == count,
+            f"{op}(): {name} must end in an axis of {count}, got shape "
+            f"{list(jnp.shape(x))}.",
+        )
+        return x
+
+    def parts(name: str, logits: ArrayLike) -> list[ArrayLike]:
+        values: Any = columns(name, logits, ends[-1])
+        return [values[..., end - size : end] for size, end in zip(sizes, ends)]
+
+    def sample(key: Array, logits: ArrayLike) -> Array:
+        keys = jax.random.split(key, len(sizes))
+        drawn = [one.sample(k, x) for k, x in zip(keys, parts("logits", logits))]
+        return jnp.stack(drawn, axis=-1)
+
+    def probs(logits: ArrayLike) -> tuple[Array, ...]:
+        return tuple(one.probs(x) for x in parts("logits", logits))
+
+    def logprob(sample: ArrayLike, logits: ArrayLike) -> Array:
+        actions = columns("sample", sample, len(sizes))
+        each = parts("logits", logits)
+        return total(one.logprob(actions[..., i], x) for i, x in enumerate(each))
+
+    def entropy(logits: ArrayLike) -> Array:
+        return total(one.entropy(x) for x in parts("logits", logits))
+
+    def kl(p_logits: ArrayLike, q_logits: ArrayLike) -> Array:
+        both = zip(parts("p_logits", p_logits), parts("q_logits", q_logits))
+        return total(one.kl(p, q) for p, q in both)
+
+    return DiscreteDistribution(
+        sample,
+        probs,  # pyright: ignore[reportArgumentType]  # a tuple
+        logprob,
+        entropy,
+        kl,
+    )

@@ -10,6 +10,7 @@ from rlax._core import ratios
 from rlax._core.arrays import fresh, pick
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_choice, check_range
+from rlax._core.probabilities import kl_divergence
 from rlax._core.types import known_arrays
 
 Array = jax.Array
@@ -69,13 +70,7 @@ def categorical_kl_divergence(
       0.12
     """
     check_range("categorical_kl_divergence", "temperature", temperature, 0, jnp.inf)
-    log_p = jax.nn.log_softmax(p_logits / temperature)
-    log_q = jax.nn.log_softmax(q_logits / temperature)
-    p = jnp.exp(log_p)
-    # Where both are -inf their difference would be NaN.
-    gone = jnp.isneginf(log_p)
-    difference = jnp.where(gone, 0, log_p) - jnp.where(gone, 0, log_q)
-    return jnp.sum(p * difference, axis=-1)
+    return kl_divergence(p_logits / temperature, q_logits / temperature)
 
 
 @shapes(

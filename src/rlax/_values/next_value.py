@@ -24,6 +24,14 @@ def expected_value(q_t: ArrayLike, probs_t: ArrayLike) -> jax.Array:
     return jnp.sum(q_t * probs_t, axis=-1)
 
 
+def soft_value(
+    probs: ArrayLike, log_probs: ArrayLike, q: ArrayLike, temperature: ArrayLike
+) -> jax.Array:
+    """Σ_a π(a) (q[a] - τ log π(a)), of `probabilities`."""
+    log_probs, q = known_arrays(log_probs, q)
+    return expected_value(q - temperature * log_probs, probs)
+
+
 def selected_value(q_t: ArrayLike, selector_t: ArrayLike) -> jax.Array:
     """q[argmax selector], and NaN where the selector contains NaN."""
     chosen = pick(q_t, greedy_action(selector_t))

@@ -164,9 +164,14 @@ def quantile_q_learning(
       0.75
     """
     check_range("quantile_q_learning", "huber_param", huber_param, 0, jnp.inf)
-    means = jnp.mean(dist_q_t_selector, axis=0)
-    values = jnp.where(jnp.isnan(means).any(), jnp.nan, dist_q_t)
-    v_t = pick_along(values, next_value.greedy_action(means), axis=1)
+    v_t = selected_samples(dist_q_t_selector, dist_q_t)
     target = stop_gradient_if(stop_target_gradients, r_t + discount_t * v_t)
     src = pick_along(dist_q_tm1, a_tm1, axis=1)
     return pinball_loss(src, tau_q_tm1, target, huber_param)
+
+
+def selected_samples(selector: ArrayLike, samples: ArrayLike) -> Array:
+    """Samples [M, A] of the action with the highest mean of selector [L, A]."""
+    means = jnp.mean(selector, axis=0)
+    samples = jnp.where(jnp.isnan(means).any(), jnp.nan, samples)
+    return pick_along(samples, next_value.greedy_action(means), axis=1)

@@ -50,6 +50,14 @@ def logit(x: ArrayLike) -> Array:
     return -jnp.log(1 / x - 1)
 
 
+def _signed(size: Callable[[Array], Array], x: ArrayLike) -> Array:
+    """sign(x) size(|x|), whose derivative at 0 is that of size."""
+    (x,) = known_arrays(x)
+    positive = x >= 0
+    magnitude = size(jnp.where(positive, x, -x))
+    return jnp.where(positive, magnitude, -magnitude)
+
+
 @shapes("x[...]")
 def signed_logp1(x: ArrayLike) -> Array:
     """sign(x) log(1 + |x|).
@@ -58,7 +66,7 @@ def signed_logp1(x: ArrayLike) -> Array:
       >>> print(rlax.signed_logp1([-1.0, 0.0, 1.0]).round(2))
       [-0.69  0.    0.69]
     """
-    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+    return _signed(jnp.log1p, x)
 
 
 @shapes("x[...]")
@@ -69,7 +77,54 @@ def signed_expm1(x: ArrayLike) -> Array:
       >>> print(rlax.signed_expm1(rlax.signed_logp1([-3.0, 3.0])).round(2))
       [-3.  3.]
     """
-    return jnp.sign(x) * jnp.expm1(jnp.abs(x))
+    return _signed(jnp.expm1, x)
+
+
+def symlog(x: ArrayLike) -> Array:
+    """Compresses large values of both signs: another name of `signed_logp1`.
+
+        sign(x) log(1 + |x|)
+
+    Args:
+      x: `[...]`.
+
+    Returns:
+      `[...]`.
+
+    Gradient:
+      Reaches x; 1 / (1 + |x|), so 1 at 0.
+
+    Source: Hafner et al. 2023, Mastering Diverse Domains through World Models, arXiv
+    2301.04104, equation 9.
+
+    Example:
+      >>> print(rlax.symlog([-1.0, 0.0, 1.0]).round(2))
+      [-0.69  0.    0.69]
+    """
+    return signed_logp1(x)
+
+
+def symexp(x: ArrayLike) -> Array:
+    """Undoes `symlog`: another name of `signed_expm1`.
+
+        sign(x) (exp(|x|) - 1)
+
+    Args:
+      x: `[...]`.
+
+    Returns:
+      `[...]`.
+
+    Gradient:
+      Reaches x; e^|x|, so 1 at 0.
+
+    Source: Hafner et al. 2023, arXiv 2301.04104, equation 9.
+
+    Example:
+      >>> print(rlax.symexp(rlax.symlog([-3.0, 3.0])).round(2))
+      [-3.  3.]
+    """
+    return signed_expm1(x)
 
 
 @shapes("x[...]")

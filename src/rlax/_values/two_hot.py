@@ -5,8 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
+from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import ContractError, is_host
 from rlax._core.types import known_arrays
@@ -18,7 +19,8 @@ Array = jax.Array
 _SLACK = 1e-5
 
 
-def _check_bins(op: str, min_value: float, max_value: float, num_bins: int) -> None:
+def check_bins(op: str, min_value: float, max_value: float, num_bins: int) -> None:
+    """Raises unless these are bins: two or more, of rising values."""
     if num_bins < 2:
         raise ContractError(f"{op}: num_bins must be at least 2, got {num_bins}.")
     if np.size(min_value) != 1 or np.size(max_value) != 1:
@@ -29,6 +31,15 @@ def _check_bins(op: str, min_value: float, max_value: float, num_bins: int) -> N
     if is_host(min_value) and is_host(max_value) and not min_value < max_value:
         raise ContractError(
             f"{op}: min_value must be below max_value, got {min_value} and {max_value}."
+        )
+
+
+def check_probs(op: str, probs: Array, num_bins: int) -> None:
+    """Raises unless the last axis holds as many probabilities as there are bins."""
+    if probs.ndim == 0 or probs.shape[-1] != num_bins:
+        raise ContractError(
+            f"{op}: probs {list(probs.shape)} must end in num_bins = {num_bins}; pass "
+            "probs [..., num_bins], or another num_bins."
         )
 
 
@@ -44,6 +55,16 @@ def _two_hot(scalar: Array, bins: Array, position: Array, slack: float) -> Array
     index = index.reshape((1,) * scalar.ndim + (-1,))
     at_low, at_high = ((index == x[..., None]).astype(bins.dtype) for x in (low, high))
     return weight_low * at_low + (1 - weight_low) * at_high
+
+
+def _two_hot_among(scalar: Array, bins: Array) -> Array:
+    """Weight on the two bins around a scalar, wherever the bins lie."""
+    scalar = jnp.clip(scalar, bins[0], bins[-1])
+    above = jnp.searchsorted(bins, scalar, side="left")
+    below = jnp.searchsorted(bins, scalar, side="right") - 1
+    # Half way between two bins stands for "between": floor and ceil find both.
+    position = (above + below).astype(scalar.dtype) / 2
+    return _two_hot(scalar, bins, position, 0.0)
 
 
 @shapes("scalar:real[...]")
@@ -71,7 +92,7 @@ def transform_to_2hot(
       >>> print(rlax.transform_to_2hot(0.5, -1.0, 1.0, num_bins=3).round(2))
       [0.  0.5 0.5]
     """
-    _check_bins("transform_to_2hot", min_value, max_value, num_bins)
+    check_bins("transform_to_2hot", min_value, max_value, num_bins)
     scalar = jnp.clip(scalar, min_value, max_value)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=scalar.dtype)
     position = (scalar - min_value) / (max_value - min_value) * (num_bins - 1)
@@ -103,20 +124,22 @@ def transform_from_2hot(
       >>> print(rlax.transform_from_2hot([0.0, 0.5, 0.5], -1.0, 1.0, num_bins=3))
       [0.5]
     """
-    _check_bins("transform_from_2hot", min_value, max_value, num_bins)
+    check_bins("transform_from_2hot", min_value, max_value, num_bins)
     (probs,) = known_arrays(probs)
     bins = jnp.linspace(min_value, max_value, num_bins, dtype=probs.dtype)
     return _mean("transform_from_2hot", probs, bins)
 
 
 def _mean(op: str, probs: Array, bins: Array) -> Array:
-    if probs.ndim == 0 or probs.shape[-1] != bins.size:
-        raise ContractError(
-            f"{op}: probs {list(probs.shape)} must end in num_bins = {bins.size}; pass "
-            "probs [..., num_bins], or another num_bins."
-        )
+    check_probs(op, probs, bins.size)
     probs = probs[None] if probs.ndim == 1 else probs
-    return jnp.sum(probs * bins.reshape((1,) * (probs.ndim - 1) + (-1,)), axis=-1)
+    return weighted_sum(probs, bins)
+
+
+def weighted_sum(weights: Array, values: Array) -> Array:
+    """Σ weights[..., i] values[i], unlike products of matrices in full precision."""
+    values = values.reshape((1,) * (weights.ndim - 1) + (-1,))
+    return jnp.sum(weights * values, axis=-1)
 
 
 def muzero_pair(
@@ -143,7 +166,7 @@ def muzero_pair(
       >>> print(pair.apply_inv(pair.apply(jnp.array([3.0]))).round(2))
       [3.]
     """
-    _check_bins("muzero_pair", min_value, max_value, num_bins)
+    check_bins("muzero_pair", min_value, max_value, num_bins)
 
     def apply(scalar: ArrayLike) -> Array:
         return transform_to_2hot(tx.apply(scalar), min_value, max_value, num_bins)
@@ -204,7 +227,7 @@ def unbiased_transform_pair(
       >>> print(pair.apply_inv(pair.apply(jnp.array([3.0]))).round(2))
       [3.]
     """
-    _check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
+    check_bins("unbiased_transform_pair", min_value, max_value, num_bins)
 
     def bins_of(dtype: np.dtype) -> Array:
         bins = jnp.linspace(min_value, max_value, num_bins, dtype=jnp.float32)
@@ -214,17 +237,75 @@ def unbiased_transform_pair(
     def apply(scalar: ArrayLike) -> Array:
         (scalar,) = known_arrays(scalar)
         bins = bins_of(scalar.dtype)
-        scalar = jnp.atleast_1d(jnp.clip(scalar, bins[0], bins[-1]))
-        above = jnp.searchsorted(bins, scalar, side="left")
-        below = jnp.searchsorted(bins, scalar, side="right") - 1
-        # Half way between two bins stands for "between": floor and ceil find both.
-        position = (above + below).astype(scalar.dtype) / 2
-        return _two_hot(scalar, bins, position, 0.0)
+        return _two_hot_among(jnp.atleast_1d(scalar), bins)
 
     @shapes("probs:real[...]", "unbiased_transform_pair().apply_inv")
     def apply_inv(probs: ArrayLike) -> Array:
         (probs,) = known_arrays(probs)
         bins = bins_of(probs.dtype)
         return _mean("unbiased_transform_pair().apply_inv", probs, bins)
+
+    return TxPair(apply, apply_inv)
+
+
+def symexp_twohot_pair(
+    min_value: float = -20.0, max_value: float = 20.0, num_bins: int = 255
+) -> TxPair:
+    """The pair of DreamerV3: a scalar on two of many bins, whose sizes grow with e^x.
+
+    The bins are symexp(x) for evenly spaced x.
+
+    Args:
+      min_value: symlog of the lowest bin.
+      max_value: symlog of the highest bin.
+      num_bins: Number of bins, at least 2.
+
+    Returns:
+      A pair from scalars `[...]`, clipped to the bins, to probabilities
+      `[..., num_bins]`, and back to their mean.
+
+    Raises:
+      ContractError: If num_bins is below 2, or min_value not below max_value.
+
+    Source: Hafner et al. 2023, Mastering Diverse Domains through World Models, arXiv
+    2301.04104, equations 10 and 11.
+
+    Example:
+      >>> pair = rlax.symexp_twohot_pair(-2.0, 2.0, 5)
+      >>> print(pair.apply(0.0), pair.apply_inv(pair.apply(3.0)).round(2))
+      [0. 0. 1. 0. 0.] 3.0
+    """
+    check_bins("symexp_twohot_pair", min_value, max_value, num_bins)
+    evenly = np.linspace(min_value, max_value, num_bins)
+    bins = np.sign(evenly) * np.expm1(np.abs(evenly))
+
+    def bins_of(dtype: DTypeLike) -> Array:
+        return jnp.asarray(bins, dtype)
+
+    @shapes("scalar:real[...]", "symexp_twohot_pair().apply")
+    def apply(scalar: ArrayLike) -> Array:
+        (scalar,) = known_arrays(scalar)
+        wide = at_least_single(scalar.dtype)
+        weights = _two_hot_among(scalar.astype(wide), bins_of(wide))
+        return weights.astype(scalar.dtype)
+
+    @shapes("probs:real[...]", "symexp_twohot_pair().apply_inv")
+    def apply_inv(probs: ArrayLike) -> Array:
+        (probs,) = known_arrays(probs)
+        check_probs("symexp_twohot_pair().apply_inv", probs, num_bins)
+        wide = at_least_single(probs.dtype)
+        weights, values = probs.astype(wide), bins_of(wide)
+        if min_value == -max_value:
+            # A bin and its mirror cancel exactly: they reach 5e8. A compiler that fuses
+            # the difference with a softmax rounds its sides apart, even of equal ones.
+            half = num_bins // 2
+            right, left = (
+                weights[..., num_bins - half :],
+                weights[..., :half][..., ::-1],
+            )
+            weights, values = right - left, values[num_bins - half :]
+            rounding = jnp.where(right == left, weights, 0)
+            weights = weights - jax.lax.stop_gradient(rounding)
+        return weighted_sum(weights, values).astype(probs.dtype)
 
     return TxPair(apply, apply_inv)
