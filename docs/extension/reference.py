@@ -117,9 +117,20 @@ def missing():
             yield f"{name}: no docstring"
         elif not text and ">>>" not in inspect.getdoc(value_of(name)):
             yield f"{name}: no example"
+        elif not text and not _has_plain_equations(inspect.getdoc(value_of(name))):
+            yield f"{name}: an equation that the pages can't set"
     page = ADDITIONS.read_text(encoding="utf-8")
     if page != with_tables(page):
         yield "docs/additions.md: write it with `docs/extension/reference.py --write`"
+
+
+def _has_plain_equations(docstring):
+    """Whether the equations of a docstring can be written in LaTeX."""
+    try:
+        equations.written_as_mathematics(docstring.split("\n"))
+    except KeyError:
+        return False
+    return True
 
 
 # ---- Pages -------------------------------------------------------------------------

@@ -134,14 +134,14 @@ def ornstein_uhlenbeck_step(
 ) -> Array:
     """Moves noise that returns to its mean by one step of time.
 
-        n + θ (mean - n) δ + σ √δ ε,    ε ~ N(0, 1)
+        n + θ (mean - n) dt + σ √(dt) ε,    ε ~ N(0, 1)
 
     Args:
       key: A random key.
       noise_tm1: n, the noise of the step before, `[D]`.
       theta: θ, how fast it returns, not negative, `[]`.
       sigma: σ, not negative, `[]`.
-      dt: Length δ of the step, not negative, `[]`.
+      dt: Length of the step, not negative, `[]`.
       mean: One number or `[D]`.
 
     Returns:
