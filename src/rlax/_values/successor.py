@@ -29,7 +29,7 @@ def successor_feature_td_error(
 ) -> Array:
     """Computes the TD errors of successor features, with features for rewards.
 
-        φ + γ ψ_t[a_t] - ψ_tm1[a_tm1]
+        φ + γ psi_t[a_t] - psi_tm1[a_tm1]
 
     Args:
       psi_tm1: Successor features of the source state's actions, `[A, D]`.
