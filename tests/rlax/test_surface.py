@@ -132,6 +132,6 @@ def test_signature_shows_every_argument(name):
 
 @pytest.mark.parametrize("name", sorted(TAKEN_THERE))
 def test_help_shows_arguments_that_the_reference_hides(name):
-    text = pydoc.plain(pydoc.render_doc(getattr(rlax, name)))
-    assert f"{name}({TAKEN_THERE[name][0]}: " in text
+    text = "".join(pydoc.plain(pydoc.render_doc(getattr(rlax, name))).split())
+    assert f"{name}({TAKEN_THERE[name][0]}:" in text  # Python 3.13 breaks the lines.
     assert "*args" not in text
