@@ -1,5 +1,6 @@
 """Bound: parameters and state that call like the module they belong to."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,9 +77,18 @@ class Bound:
       8 parameters
     """
 
-    __slots__ = ("__weakref__", "_net", "_opened", "hooks", "params", "state")
+    __slots__ = (
+        "__weakref__",
+        "_made_in",
+        "_net",
+        "_opened",
+        "hooks",
+        "params",
+        "state",
+    )
     _net: Net | Pair
-    _opened: tuple[Any, Opened] | None
+    _made_in: Any
+    _opened: Opened | None
     params: Params
     state: State
     hooks: tuple[Any, ...]
@@ -88,6 +98,7 @@ class Bound:
     ):
         own = object.__setattr__
         own(self, "_net", net)
+        own(self, "_made_in", (threading.get_ident(), trace_state()))
         own(self, "_opened", None)
         own(self, "params", params)
         own(self, "state", state)
@@ -191,10 +202,12 @@ class Bound:
             check_values("params", params)
         if state is not None:
             state = to_mutable_dict(check_values("state", state))
+        if state is None:  # A model without parameters has no state either.
+            state = {} if self.state is None and params is not None else self.state
         return Bound(
             self._net,
             self.params if params is None else params,
-            self.state if state is None else state,
+            state,
             self.hooks if hooks is None else _checked(hooks),
         )
 
@@ -328,13 +341,16 @@ def _reach(model: Bound, names: Names, updating: bool) -> Any:
     if model._net.has_method(names):
         return Part(model, names, updating)
     _check_parameters(model)
-    trace = trace_state()
-    if model._opened is None or model._opened[0] != trace:
-        # Values that a constructor makes inside a JAX transformation end with it.
+    assert isinstance(model._net, Net)  # The functions of a pair are methods.
+    opened = model._opened
+    # In another thread, or inside a JAX transformation, whose values end with it, the
+    # module is built for this once.
+    is_at_home = model._made_in == (threading.get_ident(), trace_state())
+    if opened is None or not is_at_home:
         opened = model._net.open(model.params, model.state, model.hooks)
-        object.__setattr__(model, "_opened", (trace, opened))
-    assert model._opened is not None
-    value = model._opened[1].attribute(names)
+        if is_at_home:
+            object.__setattr__(model, "_opened", opened)
+    value = opened.attribute(names)
     owner = getattr(value, "__self__", None)
     is_part = isinstance(value, Module) or isinstance(owner, Module)
     return Part(model, names, updating) if is_part else value

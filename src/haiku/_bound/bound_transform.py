@@ -101,10 +101,6 @@ class Pair:
         self._reached(names)
         return True
 
-    def open(self, params: Any, state: Any, held: tuple[Any, ...]) -> Any:
-        """Pairs have functions, which `has_method` finds, and no attributes."""
-        raise NotImplementedError
-
     def _reached(self, names: Names) -> Any:
         found = self.pair.apply
         for name in names:

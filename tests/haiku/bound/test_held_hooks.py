@@ -1,5 +1,6 @@
 """Hooks that a bound model holds: they go with it, and act in every call."""
 
+import concurrent.futures
 import copy
 import dataclasses
 import pickle
@@ -209,3 +210,28 @@ def test_reading_attributes_builds_the_module_once():
     # A module built inside a JAX transformation isn't used outside of it.
     scale = jax.jit(lambda m: model.scale + m.scale)(model)
     close(scale, model.scale + jnp.ones([2]))
+
+
+def test_an_attribute_that_is_read_inside_jit_leaks_no_tracer():
+    model = hk.bind(Counted).init(KEY, X)
+    with jax.checking_leaks():
+        inside = jax.jit(lambda x: model.scale + x)(jnp.ones([2]))
+        local = jax.jit(lambda m: jax.lax.map(lambda x: m.scale + x, X[:, :2]))(model)
+    close(inside, 2 * jnp.ones([2]))
+    close(local, 1 + X[:, :2])
+
+
+def test_threads_build_their_own_module():
+    model = hk.bind(Counted).init(KEY, X)
+    assert model.size == 3
+    Counted.built = 0
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: model.size).result() == 3
+    assert Counted.built == 1
+
+
+def test_replace_gives_a_model_without_parameters_some():
+    norm = hk.bind(hk.Linear, 2)
+    model = norm.replace(params=norm.init(KEY, X).params)
+    assert model.state == {}
+    close(model(X), norm.init(KEY, X)(X))
