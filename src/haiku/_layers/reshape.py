@@ -82,7 +82,7 @@ class Reshape(Module):
         kept, rest = shape[:keep], shape[keep:]
         target = _fill_wildcard(self.output_shape, rest)
         if target is None and 0 in shape and 0 in (*kept, *self.output_shape):
-            # There are no elements, so any sizes will do.
+            # Without elements, any sizes will do.
             target = [0 if n == -1 else n for n in self.output_shape]
         if target is None:
             raise TypeError(

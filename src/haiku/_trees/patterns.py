@@ -119,7 +119,7 @@ class Pattern:
                 out += self._part(part, stars, seen)
                 out += "/" if i + 1 < len(self._parts) else ""
                 continue
-            # Its slash belongs to it: with no part, there is no slash either.
+            # Its slash belongs to it, and goes with the last part.
             group = f"(?P<parts{next(globs)}>.+?)"
             if i + 1 < len(self._parts):
                 out += f"(?:{group}/)?"

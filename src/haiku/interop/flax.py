@@ -135,7 +135,7 @@ def lift(mod: nn.Module, *, name: str) -> Callable[..., Any]:
       During `init` the key `params` defaults to `hk.next_rng_key()`.
 
     Raises:
-      ValueError: There is no transformed function around the call.
+      ValueError: No transformed function is running.
       TypeError: `mod` isn't a Flax module.
       flax.errors.InvalidRngError: `rngs` isn't a dictionary.
 

@@ -31,8 +31,8 @@ class Expression:
 
     Example:
       >>> info = hk.experimental.jaxpr_info
-      >>> told = info.make_model_info(lambda x: x @ x, compute_flops=hk.views.flops)
-      >>> product = told(jnp.ones([3, 3])).expressions[0]
+      >>> model = info.make_model_info(lambda x: x @ x, compute_flops=hk.views.flops)
+      >>> product = model(jnp.ones([3, 3])).expressions[0]
       >>> product.primitive, product.flops, product.details
       ('dot_general', 54, 'in f32[3,3], f32[3,3], out f32[3,3]')
     """
@@ -66,8 +66,8 @@ class Module:
       >>> info = hk.experimental.jaxpr_info
       >>> net = hk.transform(lambda x: hk.Linear(2)(x))
       >>> params = net.init(jax.random.key(0), jnp.ones([1, 3]))
-      >>> told = info.make_model_info(net.apply)(params, None, jnp.ones([1, 3]))
-      >>> told.expressions[0].submodule.param_info
+      >>> model = info.make_model_info(net.apply)(params, None, jnp.ones([1, 3]))
+      >>> model.expressions[0].submodule.param_info
       {'./b': 'f32[2]', './w': 'f32[3,2]'}
     """
 

@@ -45,7 +45,7 @@ def clip_fraction(
       Reaches nothing.
 
     Raises:
-      ContractError: If epsilon or epsilon_high is negative, or there is no step.
+      ContractError: If epsilon or epsilon_high is negative, or T is 0.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization, arXiv 1707.06347.
 
@@ -87,7 +87,7 @@ def explained_variance(
       Reaches nothing.
 
     Raises:
-      ContractError: If there is no step.
+      ContractError: If T is 0.
 
     Example:
       >>> print(rlax.explained_variance([1.0, 2.0], [1.0, 3.0]))

@@ -121,7 +121,7 @@ def r2d2_priority(
       Reaches nothing.
 
     Raises:
-      ContractError: If eta is out of [0, 1], or there is no step.
+      ContractError: If eta is out of [0, 1], or T is 0.
 
     Source: Kapturowski et al. 2019, Recurrent Experience Replay in Distributed
     Reinforcement Learning, ICLR, section 2.3.

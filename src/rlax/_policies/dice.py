@@ -70,7 +70,7 @@ def dice_loss(
       Reaches log_pi_t, at every order.
 
     Raises:
-      ContractError: If there is no step.
+      ContractError: If T is 0.
 
     Source: Foerster et al. 2018, arXiv 1802.05098, equations 6 and 13.
 

@@ -356,7 +356,7 @@ def multi_discrete(sizes: Sequence[int]) -> DiscreteDistribution:
         return x
 
     def parts(name: str, logits: ArrayLike) -> list[ArrayLike]:
-        values: Any = columns(name, logits, ends[-1])
+        (values,) = known_arrays(columns(name, logits, ends[-1]))
         return [values[..., end - size : end] for size, end in zip(sizes, ends)]
 
     def sample(key: Array, logits: ArrayLike) -> Array:

@@ -50,7 +50,7 @@ def upgo_returns(
       Reaches all inputs, unless stopped; not through the comparison.
 
     Raises:
-      ContractError: If there is no step.
+      ContractError: If T is 0.
 
     Source: Vinyals et al. 2019, Grandmaster level in StarCraft II using multi-agent
     reinforcement learning, doi 10.1038/s41586-019-1724-z, Methods.

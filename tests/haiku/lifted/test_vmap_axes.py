@@ -4,21 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lifted_programs import KEY, X, assert_close, noise
 
 import haiku as hk
-
-KEY = jax.random.PRNGKey(0)
-
-
-X = jnp.arange(8.0).reshape(2, 4) / 8
-
-
-def noise(x):
-    return x + jax.random.normal(hk.next_rng_key(), x.shape)
-
-
-def assert_close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-5, 1e-5), a, b)
 
 
 def test_vmap_axes_keys_and_collectives():

@@ -4,42 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from probes import BF16, F16, F32, KEY, Probe, X, mp
 
 import haiku as hk
 from haiku.mixed_precision.float8 import rounded, saturated
-from haiku.mixed_precision.policy_table import policies
-
-mp = hk.mixed_precision
-
-
-BF16, F16, F32 = (jnp.dtype(d) for d in ("bfloat16", "float16", "float32"))
-
 
 E4M3, E5M2 = jnp.dtype(jnp.float8_e4m3fn), jnp.dtype(jnp.float8_e5m2)
-
-
-KEY = jax.random.key(0)
-
-
-X = jax.random.normal(KEY, [8, 16])
-
-
-@pytest.fixture(autouse=True)
-def _no_policy_left():
-    before = policies.get()
-    yield
-    assert policies.get() == before
-
-
-class Probe(hk.Module):
-    """Remembers in which dtypes it ran, by its path."""
-
-    seen: dict = {}
-
-    def __call__(self, x):
-        w = hk.get_parameter("w", [], init=hk.initializers.Constant(1 / 3))
-        self.seen[self.module_name] = x.dtype, w.dtype
-        return x * w
 
 
 @pytest.mark.parametrize("dtype", [E4M3, E5M2], ids=str)

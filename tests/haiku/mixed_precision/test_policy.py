@@ -15,44 +15,6 @@ mp = hk.mixed_precision
 F16, BF16, F32 = (jnp.dtype(d) for d in ("float16", "bfloat16", "float32"))
 
 
-@pytest.fixture(autouse=True)
-def _no_policy_left():
-    yield
-    for cls in (Net, Inner, Sub, hk.Linear, hk.BatchNorm):
-        mp.clear_policy(cls)
-
-
-class Inner(hk.Module):
-    def __call__(self, x):
-        third = hk.initializers.Constant(1 / 3)
-        self.w = hk.get_parameter("w", [], jnp.float32, init=third)
-        return x * 1
-
-
-class Net(hk.Module):
-    def __init__(self, scale=None, name=None):
-        super().__init__(name=name)
-        self.scale = scale
-        self.policy_at_init = mp.current_policy()
-
-    def __call__(self, x, *, y=None):
-        self.w = hk.get_parameter("w", [], jnp.float32, init=jnp.ones)
-        self.count = hk.get_parameter("count", [], jnp.int32, init=jnp.ones)
-        self.s = hk.get_state("s", [], jnp.float32, init=jnp.zeros)
-        hk.set_state("t", x)
-        self.seen = x.dtype, None if y is None else y.dtype, mp.current_policy()
-        self.inner = Inner()
-        self.inner_out = self.inner(x)
-        return {"out": x, "int": jnp.ones([], jnp.int32), "y": y}
-
-    def method(self, x):
-        return x
-
-
-class Sub(Net):
-    pass
-
-
 @pytest.mark.parametrize(
     "text, dtypes",
     [

@@ -6,38 +6,9 @@ import jmp
 import numpy as np
 import pytest
 from call_dtypes import dtypes_of_calls
+from probes import BF16, F16, F32, KEY, Probe, X, mp
 
 import haiku as hk
-from haiku.mixed_precision.policy_table import policies
-
-mp = hk.mixed_precision
-
-
-BF16, F16, F32 = (jnp.dtype(d) for d in ("bfloat16", "float16", "float32"))
-
-
-KEY = jax.random.key(0)
-
-
-X = jax.random.normal(KEY, [8, 16])
-
-
-@pytest.fixture(autouse=True)
-def _no_policy_left():
-    before = policies.get()
-    yield
-    assert policies.get() == before
-
-
-class Probe(hk.Module):
-    """Remembers in which dtypes it ran, by its path."""
-
-    seen: dict = {}
-
-    def __call__(self, x):
-        w = hk.get_parameter("w", [], init=hk.initializers.Constant(1 / 3))
-        self.seen[self.module_name] = x.dtype, w.dtype
-        return x * w
 
 
 class Pair(hk.Module):
