@@ -29,7 +29,7 @@ class Placement(NamedTuple):
 
     Attributes:
       rules: Places by path. Without a rule, or with None, all runs share a value.
-      new_ones: Whether values that were used outside are shared all the same.
+      new_ones: Whether to share values that were used outside, whatever the rules say.
     """
 
     rules: Rules[Any]
@@ -82,6 +82,8 @@ class Layout(NamedTuple):
           ValueError: A value can't lie at the place that its path is given.
         """
         places = self.places
+        if not places:
+            return contents, ()
         parts = [({}, {}, {}) for _ in (None, *places)]
 
         def add(kind: int, values: Values, placed: Placement, *mark: str) -> None:
