@@ -1,8 +1,5 @@
 """Improved policies beside their formulas in NumPy."""
 
-import json
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +8,6 @@ from oracles_in_numpy import compare
 
 import rlax
 
-MCTX = pathlib.Path(__file__).parents[1] / "oracle_values/gumbel_improved_policy.json"
 RANDOM = np.random.default_rng(6)
 A = 5
 LOGITS, Q = RANDOM.standard_normal((2, A))
@@ -60,23 +56,6 @@ def test_gumbel_policy_equals_its_formula(name, rescale, mixed):
     else:
         reached = (0, 1, 2) if name == "some" else (0, 1)
         compare(op, formula, (LOGITS, Q, 0.2), reached)
-
-
-@pytest.mark.parametrize("case", json.loads(MCTX.read_text(encoding="utf-8")))
-def test_gumbel_policy_equals_mctx(case):
-    """Written by `oracles/mctx_values.py`."""
-
-    def op(logits, q, v):
-        return rlax.gumbel_improved_policy(
-            logits, q, np.array(case["visits"]), v, **case["options"]
-        )
-
-    x = [jnp.asarray(case[name]) for name in ("prior_logits", "q_t", "v_t")]
-    np.testing.assert_allclose(op(*x), case["policy"], rtol=2e-5)
-    if any(case["visits"]):  # else all values are equal, and their range is 0
-        gradients = jax.grad(lambda *x: op(*x)[0], (0, 1, 2))(*x)
-        for have, want in zip(gradients, case["gradients"]):
-            np.testing.assert_allclose(have.ravel(), want, rtol=2e-5, atol=2e-6)
 
 
 def test_values_without_visits_are_not_read():

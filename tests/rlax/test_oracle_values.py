@@ -1,0 +1,73 @@
+"""Ops beside what other libraries computed for the same arguments.
+
+`make oracles` writes the values (`oracles/peers`), in double precision.
+"""
+
+import functools
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rlax
+
+FILES = sorted((pathlib.Path(__file__).parent / "oracle_values").glob("*.json"))
+CASES = []
+for path in FILES:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for i, case in enumerate(content["cases"]):
+        CASES.append(pytest.param(case, id=f"{path.stem}-{i}-{case['op']}"))
+
+
+def op_of(case):
+    """The op, with the case's options."""
+    name, _, method = case["op"].partition(".")
+    if method:
+        return getattr(getattr(rlax, name)(**case["options"]), method)
+    return functools.partial(getattr(rlax, name), **case["options"])
+
+
+def weights(shape):
+    return np.cos(1 + np.arange(int(np.prod(shape)))).reshape(shape)
+
+
+def assert_close(have, want, scale, name):
+    """Equal up to 1e-5 of the number, or of the largest one around it."""
+    np.testing.assert_allclose(have, want, 1e-5, 1e-5 * scale, err_msg=name)
+
+
+def largest(arrays):
+    return max((np.abs(x).max(initial=0) for x in arrays), default=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_ops_equal_other_libraries(case, dtype):
+    with jax.enable_x64(dtype == np.float64):
+        arguments = {k: np.asarray(x) for k, x in case["arguments"].items()}
+        floats = {
+            k: jnp.asarray(x, dtype)
+            for k, x in arguments.items()
+            if x.dtype.kind == "f"
+        }
+        rest = {k: x for k, x in arguments.items() if k not in floats}
+        op = op_of(case)
+
+        def total(floats):
+            out = jax.tree.leaves(op(**floats, **rest))
+            return sum(jnp.sum(x * weights(x.shape).astype(x.dtype)) for x in out), out
+
+        gradients, value = jax.grad(total, has_aux=True)(floats)
+        scale = largest(case["value"])
+        for have, want in zip(value, case["value"], strict=True):
+            assert have.dtype == dtype
+            assert_close(have, want, scale, "value")
+        if case["gradients"] is None:
+            return
+        scale = largest(case["gradients"].values())
+        for name, gradient in gradients.items():
+            want = case["gradients"].get(name, np.zeros(gradient.shape))
+            assert_close(gradient, want, scale, f"gradient of {name}")
