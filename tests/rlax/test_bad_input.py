@@ -83,6 +83,9 @@ BAD = {
     "entropy_clip": lambda: rlax.clipped_entropy_softmax(1.0, 2.0),
     "sigma must be at least 0": lambda: rlax.gaussian_diagonal(-1.0),
     "sigma_min": lambda: rlax.squashed_gaussian(1.0, -1.0),
+    "pass bootstrap_t": lambda: rlax.discounted_returns(
+        [1.0, 1.0], [1.0, 1.0], 2.0, truncation_t=[True, False]
+    ),
     "expectile": lambda: rlax.expectile_loss(V3, V3, 1.5),
     "delta must be at least": lambda: rlax.huber_loss(V3, -1.0),
     "decay must be in": lambda: rlax.create_ema(1.1),

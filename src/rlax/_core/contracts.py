@@ -10,7 +10,8 @@ shape, left as it is. Kinds (default `float`):
 
     float     floating point; Python ints are fine
     unit      float in [0, 1]            positive  float >= 0
-    probs     float in [0, 1]            rising    each above the one before it
+    probs     float in [0, 1]            above     float > 0
+    rising    each above the one before it
     real      any numbers or booleans, converted to floats
     share     real in [0, 1]             number    any numbers, as they are
     amount    real >= 0                  count     real >= 1
@@ -37,6 +38,7 @@ from rlax._core.errors import (
     ContractError,
     DtypeContractError,
     check,
+    check_above,
     check_range,
     is_host,
 )
@@ -60,7 +62,7 @@ _RANGES = {
     **{"unit": _UNIT, "probs": _UNIT, "share": _UNIT, "positive": (0.0, np.inf)},
     **{"amount": (0.0, np.inf), "count": (1.0, np.inf)},
 }
-_FLOATS = ("float", "unit", "probs", "positive", "rising")
+_FLOATS = ("float", "unit", "probs", "positive", "above", "rising")
 _REALS = ("real", "share", "amount", "count")
 
 
@@ -204,6 +206,8 @@ def _check_values(op: str, entry: Entry, value: Any, sizes: dict[str, Any]) -> N
     """Checks the values of Python and NumPy arguments."""
     if entry.kind in _RANGES:
         check_range(op, entry.name, value, *_RANGES[entry.kind])
+    elif entry.kind == "above":
+        check_above(op, entry.name, value)
     elif entry.kind == "rising" and is_host(value):
         numbers = np.asarray(value, float)
         check(

@@ -276,7 +276,8 @@ def scale_rewards(
 
     Args:
       r_t: Rewards, `[T, ...]`; further axes are streams.
-      discount_t: Discount in [0, 1], `[T, ...]` or `[T]`; 0 ends an episode.
+      discount_t: Discount in [0, 1], `[T, ...]` or `[T]`; 0 ends an episode, and must
+        stand where one is cut off too: R must not go on into the next.
       state: Of `init_return_scale` with the shape of one step's rewards.
       epsilon: ε, not negative.
       clip: Largest result in size, not negative. Default: none.

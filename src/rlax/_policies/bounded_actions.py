@@ -81,7 +81,8 @@ def tanh_gaussian(
       those too.) An action at a bound counts as one just within.
 
     Raises:
-      ContractError: If min_action isn't below max_action, or sigma is negative.
+      ContractError: If min_action isn't below max_action, or sigma is negative; for a
+        density also if it is 0.
 
     Source: Haarnoja et al. 2018, Soft Actor-Critic Algorithms and Applications, arXiv
     1812.05905, appendix C.
@@ -93,7 +94,8 @@ def tanh_gaussian(
       ((3,), ())
     """
     _check_bounds("tanh_gaussian", min_action, max_action)
-    parameters = "mu:real[... D], sigma:positive[]|[... D]"
+    drawable = "mu:real[... D], sigma:positive[]|[... D]"
+    dense = drawable.replace("positive", "above")  # without a spread, no density
 
     def squashed(raw: Array) -> Array:
         low, width = _bounds(min_action, max_action, raw)
@@ -109,11 +111,11 @@ def tanh_gaussian(
         log_slope = log_slope + jnp.log(width / 2)
         return jnp.sum(normal_log_density(raw, mu, sigma) - log_slope, axis=-1)
 
-    @shapes(parameters, "tanh_gaussian().sample")
+    @shapes(drawable, "tanh_gaussian().sample")
     def sample(key: Array, mu: ArrayLike, sigma: ArrayLike) -> Array:
         return squashed(drawn(key, mu, sigma))
 
-    @shapes("sample:real[... D]," + parameters, "tanh_gaussian().logprob")
+    @shapes("sample:real[... D]," + dense, "tanh_gaussian().logprob")
     def logprob(sample: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> Array:
         (sample,) = known_arrays(sample)
         low, width = _bounds(min_action, max_action, sample)
@@ -121,14 +123,14 @@ def tanh_gaussian(
         unit = jnp.clip(2 * (sample - low) / width - 1, -limit, limit)
         return log_density(jnp.arctanh(unit), mu, sigma)
 
-    @shapes(parameters, "tanh_gaussian().sample_and_logprob")
+    @shapes(dense, "tanh_gaussian().sample_and_logprob")
     def sample_and_logprob(
         key: Array, mu: ArrayLike, sigma: ArrayLike
     ) -> tuple[Array, Array]:
         raw = drawn(key, mu, sigma)
         return squashed(raw), log_density(raw, mu, sigma)
 
-    @shapes(parameters, "tanh_gaussian().mode")
+    @shapes(drawable, "tanh_gaussian().mode")
     def mode(mu: ArrayLike, sigma: ArrayLike) -> Array:
         return squashed(known_arrays(mu)[0])
 
@@ -169,7 +171,7 @@ def scaled_beta(min_action: ArrayLike = 0.0, max_action: ArrayLike = 1.0) -> Sca
       action at a bound counts as one just within.
 
     Raises:
-      ContractError: If min_action isn't below max_action, or a parameter is negative.
+      ContractError: If min_action isn't below max_action, or a parameter isn't above 0.
 
     Source: Chou, Maturana and Scherer 2017, Improving Stochastic Policy Gradients in
     Continuous Control with Deep Reinforcement Learning using the Beta Distribution.
@@ -180,7 +182,7 @@ def scaled_beta(min_action: ArrayLike = 0.0, max_action: ArrayLike = 1.0) -> Sca
       0.69
     """
     _check_bounds("scaled_beta", min_action, max_action)
-    parameters = "alpha:positive[... D], beta:positive[... D]"
+    parameters = "alpha:above[... D], beta:above[... D]"
 
     def wide(*arrays: ArrayLike) -> tuple[list[Array], Array]:
         """The arrays in single precision at least, and one in the dtype to return."""
@@ -212,8 +214,8 @@ def scaled_beta(min_action: ArrayLike = 0.0, max_action: ArrayLike = 1.0) -> Sca
         return jnp.sum(each, axis=-1).astype(like.dtype)
 
     @shapes(
-        "alpha_0:positive[... D], beta_0:positive[... D], alpha_1:positive[... D],"
-        "beta_1:positive[... D]",
+        "alpha_0:above[... D], beta_0:above[... D], alpha_1:above[... D],"
+        "beta_1:above[... D]",
         "scaled_beta().kl",
     )
     def kl(

@@ -46,7 +46,10 @@ def _sample(key: Array, logits: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> A
     return mu[component] + sigma[component] * noise
 
 
-@shapes("sample:real[D]," + _CONTRACT, "gaussian_mixture().logprob")
+@shapes(
+    "sample:real[D]," + _CONTRACT.replace("positive", "above"),
+    "gaussian_mixture().logprob",
+)
 def _logprob(
     sample: ArrayLike, logits: ArrayLike, mu: ArrayLike, sigma: ArrayLike
 ) -> Array:
@@ -72,7 +75,7 @@ def gaussian_mixture() -> GaussianMixture:
       sigma of its component.
 
     Raises:
-      ContractError: If sigma is negative.
+      ContractError: If sigma is negative; for a density also if it is 0.
 
     Source: Bishop 1994, Mixture Density Networks.
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import shapes
-from rlax._core.errors import whole_number
+from rlax._core.errors import check, whole_number
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._returns import streams
@@ -16,10 +15,13 @@ from rlax._returns import streams
 Array = jax.Array
 
 
-@shapes(
-    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...], lambda_:unit[]|[T ...]|[T],"
-    + streams.CONTRACT
+LAMBDA_RETURNS = (
+    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...], lambda_:unit[]|[T ...]|[T]"
 )
+N_STEP_RETURNS = LAMBDA_RETURNS.replace("lambda_", "lambda_t")
+
+
+@streams.stream_op(LAMBDA_RETURNS)
 def lambda_returns(
     r_t: ArrayLike,
     discount_t: ArrayLike,
@@ -70,7 +72,6 @@ def lambda_returns_of(stream, r_t, discount_t, v_t, lambda_, stop):
     """`lambda_returns` of a stream, unchecked."""
     inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_)
     r_t, discount_t, v_t, lambda_ = stop_gradient_if(stop, inputs)
-    r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
     discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     return stream.solve(_mix, (r_t, discount_t, v_t, lambda_), recurrence.last_of(v_t))
 
@@ -79,7 +80,7 @@ def _mix(return_next, r_t, discount_t, v_t, lambda_):
     return r_t + discount_t * ((1 - lambda_) * v_t + lambda_ * return_next)
 
 
-@shapes("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]," + streams.CONTRACT)
+@streams.stream_op("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]|[...]")
 def discounted_returns(
     r_t: ArrayLike,
     discount_t: ArrayLike,
@@ -112,23 +113,32 @@ def discounted_returns(
     Gradient:
       Reaches all inputs, unless stopped.
 
+    Raises:
+      ContractError: If v_t is the last value alone, and truncated steps have no
+        bootstrap_t.
+
     Source: Sutton and Barto 2018, Reinforcement Learning, chapter 3.
 
     Example:
       >>> print(rlax.discounted_returns([1.0, 1.0], [0.5, 0.5], v_t=4.0))
       [2.5 3. ]
     """
+    check(
+        truncation_t is None
+        or bootstrap_t is not None
+        or jnp.ndim(v_t) == jnp.ndim(r_t),
+        "discounted_returns: v_t must hold a value for every step of r_t "
+        f"{list(jnp.shape(r_t))} to bootstrap truncated steps, got the last value "
+        f"alone, {list(jnp.shape(v_t))}; pass bootstrap_t for them.",
+    )
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    v_t = jnp.broadcast_to(v_t, jnp.shape(r_t))
+    v_t = stream.zero_padding(jnp.broadcast_to(v_t, jnp.shape(r_t)))
     return lambda_returns_of(
         stream, r_t, discount_t, v_t, jnp.asarray(1.0), stop_target_gradients
     )
 
 
-@shapes(
-    "r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...], lambda_t:unit[]|[T ...]|[T],"
-    + streams.CONTRACT
-)
+@streams.stream_op(N_STEP_RETURNS)
 def n_step_bootstrapped_returns(
     r_t: ArrayLike,
     discount_t: ArrayLike,
@@ -189,7 +199,6 @@ def n_step_returns_of(stream, r_t, discount_t, v_t, n, lambda_t, stop):
         n = max(1, min(n, r_t.shape[0]))
     inputs = (r_t, discount_t, stream.bootstrap_values(v_t), lambda_t)
     r_t, discount_t, v_t, lambda_t = stop_gradient_if(stop, inputs)
-    r_t, discount_t, v_t = stream.keep(r_t, discount_t, v_t)
     discount_t, lambda_t = (
         arrays.align(discount_t, r_t),
         stream.cut_trace(lambda_t, r_t),
@@ -234,9 +243,9 @@ def _ahead(maps, steps):
     )
 
 
-@shapes(
+@streams.stream_op(
     "r_t[T ...], discount_t:unit[T ...]|[T], lambda_:share[]|[T ...]|[T],"
-    "values[T+1 ...]," + streams.CONTRACT
+    "values[T+1 ...]"
 )
 def truncated_generalized_advantage_estimation(
     r_t: ArrayLike,
@@ -282,18 +291,11 @@ def truncated_generalized_advantage_estimation(
       [2.5 1. ]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    r_t, values = known_arrays(r_t, values)
-    inputs = (
-        r_t,
-        discount_t,
-        stream.bootstrap_values(values[1:]),
-        values[:-1],
-        lambda_,
-    )
-    r_t, discount_t, v_t, v_tm1, lambda_ = stop_gradient_if(
-        stop_target_gradients, inputs
-    )
-    r_t, discount_t, v_t, v_tm1 = stream.keep(r_t, discount_t, v_t, v_tm1)
+    (values,) = known_arrays(values)
+    v_tm1, v_t = values[:-1], stream.bootstrap_values(values[1:])
+    inputs = (r_t, discount_t, v_t, v_tm1, lambda_)
+    inputs = stop_gradient_if(stop_target_gradients, inputs)
+    r_t, discount_t, v_t, v_tm1, lambda_ = known_arrays(*inputs)
     discount_t, lambda_ = arrays.align(discount_t, r_t), stream.cut_trace(lambda_, r_t)
     delta = r_t + discount_t * v_t - v_tm1
     trace = jnp.broadcast_to(lambda_, r_t.shape)

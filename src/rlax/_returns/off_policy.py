@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import shapes
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
 from rlax._returns import streams
@@ -15,9 +14,9 @@ from rlax._returns import streams
 Array = jax.Array
 
 
-@shapes(
+@streams.stream_op(
     "r_t[T ...], q_t[T-1 ...], v_t[T ...], discount_t:unit[T ...]|[T],"
-    "c_t:positive[T-1 ...]," + streams.CONTRACT
+    "c_t:positive[T-1 ...]"
 )
 def general_off_policy_returns_from_q_and_v(
     q_t: ArrayLike,
@@ -77,7 +76,6 @@ def returns_of(stream, q_t, v_t, r_t, discount_t, c_t, stop):
     q_t, v_t, r_t, discount_t, c_t = stop_gradient_if(stop, inputs)
     # The last step has no successor: its trace coefficient is 0.
     q_t, c_t = (jnp.concatenate([x, jnp.zeros_like(v_t[-1:])]) for x in (q_t, c_t))
-    r_t, discount_t, v_t, q_t, c_t = stream.keep(r_t, discount_t, v_t, q_t, c_t)
     q_t, c_t = recurrence.zero_where(stream.cut, q_t), stream.cut_trace(c_t, r_t)
     inputs = (r_t, arrays.align(discount_t, r_t), v_t, q_t, c_t)
     return stream.solve(_correct, inputs, recurrence.zeros_after(v_t))
@@ -87,10 +85,13 @@ def _correct(return_next, r_t, discount_t, v_t, q_t, c_t):
     return r_t + discount_t * (v_t - c_t * q_t + c_t * return_next)
 
 
-@shapes(
+FROM_ACTION_VALUES = (
     "q_t[T ... A], a_t:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "c_t:positive[T ...], pi_t:probs[T ... A]," + streams.CONTRACT
+    "c_t:positive[T ...], pi_t:probs[T ... A]"
 )
+
+
+@streams.stream_op(FROM_ACTION_VALUES)
 def general_off_policy_returns_from_action_values(
     q_t: ArrayLike,
     a_t: ArrayLike,
@@ -157,9 +158,9 @@ def retrace_coefficients(
     return ratio * arrays.align(lambda_, ratio)
 
 
-@shapes(
+@streams.stream_op(
     "r_t[T ...], discount_t:unit[T ...]|[T], rho_tm1:positive[T ...],"
-    "lambda_:unit[]|[T ...]|[T], values[T+1 ...]," + streams.CONTRACT
+    "lambda_:unit[]|[T ...]|[T], values[T+1 ...]"
 )
 def importance_corrected_td_errors(
     r_t: ArrayLike,
@@ -205,9 +206,9 @@ def importance_corrected_td_errors(
       [3. 2.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    (values,) = known_arrays(values)
-    v_tm1, v_t = stream.keep(values[:-1], stream.bootstrap_values(values[1:]))
-    r_t, discount_t, rho_tm1 = stream.keep(r_t, discount_t, rho_tm1)
+    r_t, values = known_arrays(r_t, values)
+    v_tm1 = stream.zero_padding(values[:-1])
+    v_t = stream.bootstrap_values(values[1:])
     discount_t = arrays.align(discount_t, r_t)
     delta = rho_tm1 * (r_t + discount_t * v_t - v_tm1)
     trace = rho_tm1 * stream.cut_trace(lambda_, r_t)

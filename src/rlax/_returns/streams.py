@@ -10,21 +10,80 @@ discount is 0.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
+from rlax._core.contracts import Entry, parse, shapes
 from rlax._core.masks import zero_masked
 from rlax._core.types import known_arrays
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 # The contract of the three keywords, for every op that takes them.
-CONTRACT = (
+_KEYWORDS = (
     "mask_t?:mask[T ...]|[T], truncation_t?:mask[T ...]|[T], bootstrap_t?[T ...]|[T]"
 )
+
+
+def stream_op(spec: str) -> Callable[[F], F]:
+    """`shapes`, for an op that takes the three keywords too.
+
+    Its floats reach the op with 0 in the padding, so that NaN there reaches neither a
+    value nor a gradient.
+    """
+    contract = f"{spec}, {_KEYWORDS}"
+    times = {entry.name: _time_axis(entry) for entry in parse(contract)}
+
+    def decorate(op: F) -> F:
+        names = tuple(inspect.signature(op).parameters)
+
+        @functools.wraps(op)
+        def without_padding(*args: Any, **kwargs: Any) -> Any:
+            mask = kwargs.get("mask_t")
+            if mask is not None:
+                args = tuple(
+                    _zero_padding(x, mask, times.get(name))
+                    for name, x in zip(names, args)
+                )
+                kwargs = {
+                    name: _zero_padding(x, mask, times.get(name))
+                    for name, x in kwargs.items()
+                }
+            return op(*args, **kwargs)
+
+        return shapes(contract)(without_padding)  # type: ignore[return-value]
+
+    return decorate
+
+
+def _time_axis(entry: Entry) -> str | None:
+    """How long an argument is over time: T, T+1, T-1; None if it may have no time."""
+    lengths = {dims[0] for dims in entry.alternatives if dims}
+    length = min(lengths, default="")
+    return length if len(lengths) == 1 and length.startswith("T") else None
+
+
+def _zero_padding(x: Any, mask: jax.Array, length: str | None) -> Any:
+    """X with 0 at steps that the mask excludes, if x is floats over time."""
+    if length is None or x is None or not jnp.ndim(x):
+        return x
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+    if mask.ndim > x.ndim:  # x is the same for a whole batch
+        mask = jnp.any(mask, axis=tuple(range(x.ndim, mask.ndim)))
+    if length == "T+1":  # before and after a step
+        none = jnp.zeros_like(mask[:1])
+        mask = jnp.concatenate([mask, none]) | jnp.concatenate([none, mask])
+    elif length == "T-1":  # from a step to the next
+        mask = mask[:-1] & mask[1:]
+    return zero_masked(x, mask)
 
 
 class Stream(NamedTuple):
@@ -35,10 +94,6 @@ class Stream(NamedTuple):
     bootstrap: ArrayLike | None
     cut: jax.Array | None  # where y[t + 1] must not enter y[t]
     parallel: bool | None  # how to solve; None: by backend and length
-
-    def keep(self, *steps: ArrayLike) -> tuple[jax.Array, ...]:
-        """The arrays with 0 in the padding, so that NaN there reaches no gradient."""
-        return tuple(self.zero_padding(x) for x in steps)
 
     def zero_padding(self, x: ArrayLike) -> jax.Array:
         """x, with 0 in the padding."""

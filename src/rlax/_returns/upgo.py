@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core.arrays import align
-from rlax._core.contracts import shapes
 from rlax._core.errors import check
 from rlax._returns import streams
 from rlax._returns.multistep import lambda_returns_of
@@ -15,7 +14,7 @@ from rlax._returns.multistep import lambda_returns_of
 Array = jax.Array
 
 
-@shapes("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]," + streams.CONTRACT)
+@streams.stream_op("r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...]")
 def upgo_returns(
     r_t: ArrayLike,
     discount_t: ArrayLike,
@@ -60,9 +59,9 @@ def upgo_returns(
       [ 1.  1. -5.]
     """
     stream = streams.stream_of(r_t, mask_t, truncation_t, bootstrap_t, parallel)
-    r, discount, v = stream.keep(r_t, discount_t, stream.bootstrap_values(v_t))
+    r, v = jnp.asarray(r_t), stream.bootstrap_values(v_t)
     check(r.shape[0] != 0, "upgo_returns: r_t must hold at least one step.")
-    better = (r + align(discount, r) * v)[1:] >= v[:-1]
+    better = (r + align(discount_t, r) * v)[1:] >= v[:-1]
     follow = jnp.concatenate([better, jnp.ones_like(r[:1], bool)]).astype(r.dtype)
     return lambda_returns_of(
         stream, r_t, discount_t, v_t, follow, stop_target_gradients

@@ -10,7 +10,6 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from rlax._core import arrays, recurrence
-from rlax._core.contracts import shapes
 from rlax._core.errors import check_range
 from rlax._core.gradients import stop_gradient_if
 from rlax._returns import streams
@@ -19,8 +18,7 @@ Array = jax.Array
 
 _CONTRACT = (
     "v_tm1[T ...], v_t[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "rho_tm1:positive[T ...], lambda_:unit[]|[T ...]|[T], sample_mask?:bool[T ...]|[T],"
-    + streams.CONTRACT
+    "rho_tm1:positive[T ...], lambda_:unit[]|[T ...]|[T], sample_mask?:bool[T ...]|[T]"
 )
 
 
@@ -38,7 +36,7 @@ class VTraceOutput(NamedTuple):
     q_estimate: Array
 
 
-@shapes(_CONTRACT)
+@streams.stream_op(_CONTRACT)
 def vtrace(
     v_tm1: ArrayLike,
     v_t: ArrayLike,
@@ -102,7 +100,7 @@ def vtrace(
     return _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
 
 
-@shapes(_CONTRACT)
+@streams.stream_op(_CONTRACT)
 def leaky_vtrace(
     v_tm1: ArrayLike,
     v_t: ArrayLike,
@@ -171,7 +169,7 @@ def leaky_vtrace(
     return _errors(stream, steps, ratios, sample_mask, stop_target_gradients)
 
 
-@shapes(_CONTRACT)
+@streams.stream_op(_CONTRACT)
 def vtrace_td_error_and_advantage(
     v_tm1: ArrayLike,
     v_t: ArrayLike,
@@ -239,7 +237,7 @@ def vtrace_td_error_and_advantage(
     return _with_advantage(stream, steps, ratios, errors)
 
 
-@shapes(_CONTRACT)
+@streams.stream_op(_CONTRACT)
 def leaky_vtrace_td_error_and_advantage(
     v_tm1: ArrayLike,
     v_t: ArrayLike,
@@ -343,9 +341,8 @@ def _for_steps(alpha: ArrayLike, like: ArrayLike) -> ArrayLike:
 
 def _steps(stream, v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_):
     v_t = stream.bootstrap_values(v_t)
-    v_tm1, v_t, r_t, rho_tm1 = stream.keep(v_tm1, v_t, r_t, rho_tm1)
-    discount_t = arrays.align(stream.zero_padding(discount_t), r_t)
-    return _Steps(v_tm1, v_t, r_t, discount_t, rho_tm1, arrays.align(lambda_, r_t))
+    discount_t, lambda_ = arrays.align(discount_t, r_t), arrays.align(lambda_, r_t)
+    return _Steps(v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_)
 
 
 def _errors(stream, steps, ratios, sample_mask, stop):

@@ -7,19 +7,18 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import shapes
 from rlax._core.errors import check_range
 from rlax._core.ratios import finite_exp
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
-from rlax._values.td_error import sequence_error
+from rlax._values.td_error import td_error
 
 Array = jax.Array
 
 
-@shapes(
+@streams.stream_op(
     "v_tm1[T ...], r_t[T ...], discount_t:unit[T ...]|[T], v_t[T ...],"
-    "lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "lambda_:unit[]|[T ...]|[T]"
 )
 def td_lambda(
     v_tm1: ArrayLike,
@@ -68,12 +67,12 @@ def td_lambda(
     returns = multistep.lambda_returns_of(
         stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
-    return sequence_error(stream, returns, v_tm1, stop_target_gradients)
+    return td_error(returns, v_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "q_t[T ... A], a_t:index(A)[T ...], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "q_t[T ... A], a_t:index(A)[T ...], lambda_:unit[]|[T ...]|[T]"
 )
 def sarsa_lambda(
     q_tm1: ArrayLike,
@@ -127,12 +126,12 @@ def sarsa_lambda(
     returns = multistep.lambda_returns_of(
         stream, r_t, discount_t, qa_t, lambda_, stop_target_gradients
     )
-    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
+    return td_error(returns, qa_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]"
 )
 def q_lambda(
     q_tm1: ArrayLike,
@@ -186,13 +185,13 @@ def q_lambda(
     returns = multistep.lambda_returns_of(
         stream, r_t, discount_t, v_t, lambda_, stop_target_gradients
     )
-    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
+    return td_error(returns, qa_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
     "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
-    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
+    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]"
 )
 def retrace(
     q_tm1: ArrayLike,
@@ -261,12 +260,12 @@ def retrace(
         stream, q_t, a_t, r_t, discount_t, c_t, pi_t, stop_target_gradients
     )
     qa_tm1 = arrays.pick(q_tm1, a_tm1)
-    return sequence_error(stream, returns, qa_tm1, stop_target_gradients)
+    return td_error(returns, qa_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ...], q_t[T-1 ...], v_t[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "log_rhos[T-1 ...], lambda_:share[]|[T-1 ...]|[T-1]," + streams.CONTRACT
+    "log_rhos[T-1 ...], lambda_:share[]|[T-1 ...]|[T-1]"
 )
 def retrace_continuous(
     q_tm1: ArrayLike,
@@ -320,4 +319,4 @@ def retrace_continuous(
     returns = off_policy.returns_of(
         stream, q_t, v_t, r_t, discount_t, c_t, stop_target_gradients
     )
-    return sequence_error(stream, returns, q_tm1, stop_target_gradients)
+    return td_error(returns, q_tm1, stop_target_gradients)

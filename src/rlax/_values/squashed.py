@@ -8,7 +8,6 @@ Hasselt et al. 2019, General Non-linear Bellman Equations, arXiv 1907.03687.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -19,11 +18,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rlax._core import arrays
-from rlax._core.contracts import shapes
 from rlax._core.errors import check_range, whole_number
+from rlax._core.masks import zero_masked
 from rlax._returns import multistep, off_policy, streams
 from rlax._values import next_value
-from rlax._values.td_error import sequence_error
+from rlax._values.td_error import td_error
 from rlax._values.transforms import IDENTITY_PAIR, TxPair
 
 Array = jax.Array
@@ -33,18 +32,19 @@ P = ParamSpec("P")
 
 
 def _transformed(
-    returns: Callable[P, Array], name: str, *values: str, example: str
+    returns: Callable[P, Array], contract: str, name: str, *values: str, example: str
 ) -> Callable[Concatenate[TxPair, P], Array]:
     """The returns with a TxPair as first argument, and the named values transformed."""
     signature = inspect.signature(returns)
+    unchecked = inspect.unwrap(returns)
 
-    @functools.wraps(returns)
     def wrapped(tx_pair: TxPair, *args: P.args, **kwargs: P.kwargs) -> Array:
         bound = signature.bind(*args, **kwargs)
         for value in values:
             if bound.arguments.get(value) is not None:
                 bound.arguments[value] = tx_pair.apply_inv(bound.arguments[value])
-        return tx_pair.apply(returns(*bound.args, **bound.kwargs))
+        squashed = tx_pair.apply(unchecked(*bound.args, **bound.kwargs))
+        return zero_masked(squashed, bound.arguments.get("mask_t"))
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     pair = inspect.Parameter("tx_pair", kind, annotation="TxPair")
@@ -74,11 +74,12 @@ def _transformed(
     Example:
 {textwrap.indent(textwrap.dedent(example).strip(), " " * 6)}
     """
-    return wrapped
+    return streams.stream_op(contract)(wrapped)
 
 
 transformed_lambda_returns = _transformed(
     multistep.lambda_returns,
+    multistep.LAMBDA_RETURNS,
     "transformed_lambda_returns",
     "v_t",
     "bootstrap_t",
@@ -91,6 +92,7 @@ transformed_lambda_returns = _transformed(
 )
 transformed_n_step_returns = _transformed(
     multistep.n_step_bootstrapped_returns,
+    multistep.N_STEP_RETURNS,
     "transformed_n_step_returns",
     "v_t",
     "bootstrap_t",
@@ -103,6 +105,7 @@ transformed_n_step_returns = _transformed(
 )
 transformed_general_off_policy_returns_from_action_values = _transformed(
     off_policy.general_off_policy_returns_from_action_values,
+    off_policy.FROM_ACTION_VALUES,
     "transformed_general_off_policy_returns_from_action_values",
     "q_t",
     "bootstrap_t",
@@ -115,9 +118,9 @@ transformed_general_off_policy_returns_from_action_values = _transformed(
 )
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], a_tm1:index(A)[T ...], r_t[T ...], discount_t:unit[T ...]|[T],"
-    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]," + streams.CONTRACT
+    "q_t[T ... A], lambda_:unit[]|[T ...]|[T]"
 )
 def transformed_q_lambda(
     q_tm1: ArrayLike,
@@ -176,10 +179,10 @@ def transformed_q_lambda(
     return _error(stream, tx_pair, returns, qa_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], q_t[T ... A], a_tm1:index(A)[T ...], a_t:index(A)[T ...],"
     "r_t[T ...], discount_t:unit[T ...]|[T], pi_t:probs[T ... A],"
-    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]," + streams.CONTRACT
+    "mu_t:probs[T ...], lambda_:share[]|[T ...]|[T]"
 )
 def transformed_retrace(
     q_tm1: ArrayLike,
@@ -255,9 +258,9 @@ def transformed_retrace(
     return _error(stream, tx_pair, returns, qa_tm1, stop_target_gradients)
 
 
-@shapes(
+@streams.stream_op(
     "q_tm1[T ... A], a_tm1:index(A)[T ...], target_q_t[T ... A], a_t:index(A)[T ...],"
-    "r_t[T ...], discount_t:unit[T ...]|[T]," + streams.CONTRACT
+    "r_t[T ...], discount_t:unit[T ...]|[T]"
 )
 def transformed_n_step_q_learning(
     q_tm1: ArrayLike,
@@ -332,4 +335,4 @@ def _stream(tx_pair, r_t, mask_t, truncation_t, bootstrap_t, parallel=None):
 
 def _error(stream, tx_pair, returns, prediction, stop):
     target = stream.zero_padding(tx_pair.apply(returns))
-    return sequence_error(stream, target, prediction, stop)
+    return td_error(target, prediction, stop)

@@ -7,7 +7,6 @@ from jax.typing import ArrayLike
 
 from rlax._core.gradients import stop_gradient_if
 from rlax._core.types import known_arrays
-from rlax._returns.streams import Stream
 
 
 def td_error(target: ArrayLike, prediction: ArrayLike, stop: bool) -> jax.Array:
@@ -26,10 +25,3 @@ def one_step_error(
     """`r + γ v - prediction`."""
     r_t, discount_t, v_t = known_arrays(r_t, discount_t, v_t)
     return td_error(r_t + discount_t * v_t, prediction, stop)
-
-
-def sequence_error(
-    stream: Stream, returns: ArrayLike, prediction: ArrayLike, stop: bool
-) -> jax.Array:
-    """The errors of a stream, whose returns are 0 in the padding; 0 there too."""
-    return td_error(returns, stream.zero_padding(prediction), stop)

@@ -142,7 +142,10 @@ def test_bad_input_raises():
             make(1.0, 1.0)
     with pytest.raises(rlax.ContractError, match="sigma must be at least 0"):
         rlax.tanh_gaussian().mode(MU, -SIGMA)
-    with pytest.raises(rlax.ContractError, match="alpha must be at least 0"):
-        rlax.scaled_beta().mean(-ALPHA, BETA)
+    for density in "logprob", "sample_and_logprob":
+        with pytest.raises(rlax.ContractError, match="sigma must be above 0"):
+            getattr(rlax.tanh_gaussian(), density)(MU, MU, 0.0)
+    with pytest.raises(rlax.ContractError, match="alpha must be above 0"):
+        rlax.scaled_beta().mean(0 * ALPHA, BETA)
     with pytest.raises(rlax.ContractError, match=r"tanh_gaussian\(\).logprob: mu"):
         rlax.tanh_gaussian().logprob(MU, MU[:, :2], SIGMA)

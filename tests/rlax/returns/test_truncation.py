@@ -344,3 +344,50 @@ def test_forgetting_a_keyword_changes_returns(mode, forgotten):
     changes = dict.fromkeys(forgotten.split())
     pairs = beside_the_loop("lambda_returns", mode, 0, **changes)
     assert max(np.abs(have - want).max() for have, want in pairs) > 0.05
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_padding_is_as_if_removed(name):
+    """NaN in the padding reaches no value, and no gradient of any argument."""
+    row, wanted = ROWS[name], inspect.signature(getattr(rlax, name)).parameters
+    steps, _ = MODES["jax"].collect()
+    a_t, steps = steps.a_tm1[1 : LENGTH + 1], Steps(*(x[:LENGTH] for x in steps))
+    args = arguments(row, wanted, steps, a_t)
+    args["truncation_t"] = jnp.asarray(steps.truncated_t)
+    length = LENGTH - 3
+    options = row.options | (
+        {"stop_target_gradients": False} if "stop_target_gradients" in wanted else {}
+    )
+    op = functools.partial(getattr(rlax, name), **options)
+
+    def extra(x):
+        """How many more elements than steps an argument has, 1, 0 or -1."""
+        return len(x) - LENGTH if x.ndim else 0
+
+    def removed(x):
+        return x[: length + extra(x)] if x.ndim else x
+
+    def spoiled(x):
+        floats = jnp.issubdtype(x.dtype, jnp.floating) and x.ndim
+        return x.at[length + extra(x) :].set(jnp.nan) if floats else x
+
+    def run(args):
+        floats = {k: x for k, x in args.items() if x.dtype == jnp.float32}
+
+        def loss(floats):
+            out = jax.tree.leaves(op(**{**args, **floats}))
+            return sum(jnp.sum(jnp.sin(x[:length])) for x in out), out
+
+        return jax.jit(jax.grad(loss, has_aux=True))(floats)
+
+    mask = jnp.arange(LENGTH) < length
+    padded = {k: spoiled(x) for k, x in args.items()} | {"mask_t": mask}
+    gradients, out = run(padded)
+    want_gradients, want = run({k: removed(x) for k, x in args.items()})
+    for x, y in zip(out, want, strict=True):
+        np.testing.assert_allclose(x[:length], y, rtol=1e-5, atol=1e-5)
+        assert not np.any(x[length:])
+    for k, y in want_gradients.items():
+        x = gradients[k]
+        np.testing.assert_allclose(removed(x), y, rtol=1e-5, atol=1e-5, err_msg=k)
+        assert not x.ndim or not np.any(x[length + extra(x) :]), k
