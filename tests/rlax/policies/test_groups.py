@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles_in_numpy import compare, garbage
+from numpy_formulas import equal, garbage
 from random_streams import SETTINGS
 
 import rlax
@@ -51,7 +51,7 @@ def test_advantages_equal_their_formula(baseline, scale, keep, ddof):
             reward, baseline=baseline, scale=scale, ddof=ddof, epsilon=1e-4, mask=keep
         )
 
-    compare(op, formula, (REWARD,), ())
+    equal(op, formula, REWARD)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
@@ -103,7 +103,7 @@ def test_aggregates_equal_their_formula(how, constant):
     def op(loss):
         return rlax.aggregate_token_losses(loss, MASK, how, constant=constant)
 
-    compare(op, formula, (TOKEN_ADV,), (0,))
+    equal(op, formula, TOKEN_ADV, grads=(0,))
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -172,7 +172,7 @@ def test_grpo_equals_its_formula(how, adv):
             **{"aggregation": how, "weight_t": weight},
         )
 
-    compare(op, formula, (PI, MU, adv, REF, WEIGHT), (0,))
+    equal(op, formula, PI, MU, adv, REF, WEIGHT, grads=(0,))
 
 
 ONES = np.ones((G, T))
@@ -211,9 +211,8 @@ def test_named_losses_equal_their_formula(name, pi, weighted):
         extra = {"weight_t": weight.astype(np.float32)} if weighted else {}
         return loss(pi, mu, adv, mask_t=MASK, **options, **extra)
 
-    compare(
-        *(op, formula, (pi, MU, ADV), (0,)),
-        slope_of=lambda *x: formula(*x, at=held),
+    equal(
+        op, formula, pi, MU, ADV, grads=(0,), slope_of=lambda *x: formula(*x, at=held)
     )
 
 
@@ -319,7 +318,7 @@ def test_overlong_penalty_equals_its_formula():
         )
 
     length = np.array([0.0, 11.0, 12.5, 13.0, 15.5, 16.5, 40.0])
-    compare(lambda n: rlax.soft_overlong_penalty(n, 16, 4), formula, (length,), (0,))
+    equal(lambda n: rlax.soft_overlong_penalty(n, 16, 4), formula, length, grads=(0,))
     whole = rlax.soft_overlong_penalty(np.array([12, 13, 16, 17]), 16, 4)
     np.testing.assert_array_equal(whole, [0, -0.25, -1, -1])
     assert whole.dtype == jnp.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles_in_numpy import compare, garbage
+from numpy_formulas import equal, garbage
 
 import rlax
 
@@ -40,7 +40,7 @@ def test_surrogate_equals_its_formula(options, stop):
     def formula(ratio, adv):
         return np.mean(clipped(ratio, adv, low, high, dual)[MASK])
 
-    compare(op, formula, (RATIO, ADV), (0,) if stop else (0, 1))
+    equal(op, formula, RATIO, ADV, grads=(0,) if stop else (0, 1))
 
 
 def test_decoupled_surrogate_equals_its_formula():
@@ -55,7 +55,7 @@ def test_decoupled_surrogate_equals_its_formula():
     def formula(pi, prox, mu, adv):
         return np.mean((weight * clipped(np.exp(pi - prox), adv, 0.2, 0.3))[MASK])
 
-    compare(op, formula, (*LOG, ADV), (0, 3))
+    equal(op, formula, *LOG, ADV, grads=(0, 3))
 
 
 def test_decoupled_surrogate_around_the_acting_policy_is_ppo():
@@ -100,7 +100,7 @@ def test_value_loss_equals_its_formula(combine, epsilon):
         error = COMBINE[combine]((v - target) ** 2 / 2, (clip - target) ** 2 / 2)
         return np.mean(error[MASK])
 
-    compare(op, formula, (V, OLD, TARGET), (0,))
+    equal(op, formula, V, OLD, TARGET, grads=(0,))
 
 
 def test_value_loss_far_from_old_values_has_no_gradient_where_clipped():
@@ -130,7 +130,7 @@ def test_normalized_advantages_equal_their_formula(center, ddof, mask):
         scaled = (adv - center * x.mean()) / (x.std(ddof=ddof) + 1e-8)
         return np.where(kept, scaled, 0)
 
-    compare(op, formula, (ADV,), (0,))
+    equal(op, formula, ADV, grads=(0,))
 
 
 def test_normalized_advantages_pool_all_axes_and_devices():
@@ -175,14 +175,18 @@ def test_sampled_kl_equals_its_formula(estimator):
     def op(p, q):
         return rlax.sampled_kl_divergence(p, q, estimator)
 
-    compare(op, formula, LOG[:2], (0, 1))
+    equal(op, formula, *LOG[:2], grads=(0, 1))
     for other, f in ESTIMATORS.items():
 
         def with_other(p, q, other=other):
             return rlax.sampled_kl_divergence(p, q, estimator, gradient_estimator=other)
 
-        compare(
-            with_other, formula, LOG[:2], (0, 1), slope_of=lambda p, q, f=f: f(p - q)
+        equal(
+            with_other,
+            formula,
+            *LOG[:2],
+            grads=(0, 1),
+            slope_of=lambda p, q, f=f: f(p - q),
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles_in_numpy import compare, garbage
+from numpy_formulas import equal, garbage
 from random_streams import SETTINGS
 
 import rlax
@@ -90,11 +90,14 @@ def test_losses_equal_their_formula(level, clipping, segments):
     one = losses(level, clipping, dual=1.5)
     whole = one if segments is None else by_run(one, segments)
     at = PI.astype(np.float32).astype(float)
-    compare(
+    equal(
         op,
         lambda *x: whole(*x, MASK),
-        (PI, MU, ADV, WEIGHT),
-        (0,),
+        PI,
+        MU,
+        ADV,
+        WEIGHT,
+        grads=(0,),
         slope_of=lambda *x: whole(*x, MASK, at),
     )
 
@@ -150,7 +153,7 @@ def test_weights_equal_their_formula(level, outside, segments):
         )
 
     whole = one if segments is None else by_run(one, segments)
-    compare(op, lambda *x: whole(*x, MASK), (PI, MU), ())
+    equal(op, lambda *x: whole(*x, MASK), PI, MU)
 
 
 @pytest.mark.parametrize("level", ["token", "sequence", "geometric"])
@@ -190,7 +193,7 @@ def test_rewards_equal_their_formula(estimator, segments):
     whole = one if segments is None else by_run(one, segments)
     rewards = (2.5, -0.5) if segments is None else (ADV, 2.5)
     for reward in rewards:
-        compare(op, lambda *x: whole(*x, MASK), (reward, PI, MU), ())
+        equal(op, lambda *x: whole(*x, MASK), reward, PI, MU)
 
 
 def test_no_kept_token_gets_no_reward():
@@ -241,7 +244,7 @@ def test_advantages_equal_the_loop(mask, segments, each):
 
     whole = advantages if segments is None else by_run(advantages, segments)
     arguments = (r, v, lambda_, discount, bootstrap)
-    compare(op, lambda *x: whole(*x, mask), arguments, range(5))
+    equal(op, lambda *x: whole(*x, mask), *arguments, grads=range(5))
 
 
 def test_advantages_stop_on_request():
