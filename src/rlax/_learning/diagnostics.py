@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from rlax._core.arrays import at_least_single
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_not_empty, check_range
-from rlax._core.masks import masked_mean, masked_moments, zero_masked
+from rlax._core.masks import kept_of, masked_mean, masked_moments, zero_masked
 from rlax._core.types import known_arrays
 
 Array = jax.Array
@@ -131,7 +131,7 @@ def effective_sample_size(
     """
     (log_weights,) = known_arrays(jax.lax.stop_gradient(log_weights))
     wide = log_weights.astype(at_least_single(log_weights.dtype))
-    kept = jnp.ones(wide.shape, bool) if mask is None else known_arrays(mask)[0]
+    kept = kept_of(wide, mask)
     wide = jnp.where(kept, wide, -jnp.inf)
     largest = jnp.max(wide)
     weights = jnp.exp(wide - jnp.where(jnp.isneginf(largest), 0, largest))

@@ -13,6 +13,7 @@ from rlax._core.all_sum import AllSum
 from rlax._core.arrays import align
 from rlax._core.contracts import shapes
 from rlax._core.errors import check, check_above, check_range
+from rlax._core.masks import kept_of, zero_masked
 from rlax._core.recurrence import linear_recurrence
 from rlax._core.types import known_arrays
 
@@ -137,17 +138,16 @@ def update_running_statistics(
         f"update_running_statistics: x {list(x.shape)} must be [B, ...] with the shape "
         f"of the state's mean behind B, {list(mean.shape)}.",
     )
-    kept = jnp.ones(x.shape[:1], bool) if mask is None else known_arrays(mask)[0]
-    all_sum, kept_x = AllSum(axis_name), align(kept, x)
-    count = all_sum(kept).astype(mean.dtype)
+    all_sum = AllSum(axis_name)
+    count = all_sum(kept_of(jnp.ones(x.shape[:1]), mask)).astype(mean.dtype)
     divisor = jnp.maximum(count, 1)
     # Measured from the mean so far, which hardly rounds; the mean of that may round, so
     # that the mean of what remains corrects it.
-    offsets = jnp.where(kept_x, x.astype(mean.dtype) - mean[None], 0)
+    offsets = zero_masked(x.astype(mean.dtype) - mean[None], mask)
     first = all_sum(offsets, axis=0) / divisor
-    offsets = jnp.where(kept_x, offsets - first[None], 0)
+    offsets = zero_masked(offsets - first[None], mask)
     second = all_sum(offsets, axis=0) / divisor
-    offsets = jnp.where(kept_x, offsets - second[None], 0)
+    offsets = zero_masked(offsets - second[None], mask)
     return _merged(state, count, first + second, all_sum(jnp.square(offsets), axis=0))
 
 

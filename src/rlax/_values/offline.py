@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from rlax._core.contracts import shapes
 from rlax._core.errors import check_above, check_range
 from rlax._core.types import known_arrays
-from rlax._learning.losses import expectile_loss
+from rlax._learning.losses import asymmetric_square
 
 Array = jax.Array
 
@@ -84,5 +84,5 @@ def iql_value_loss(v_tm1: ArrayLike, q_tm1: ArrayLike, expectile: float = 0.7) -
       3.0
     """
     check_range("iql_value_loss", "expectile", expectile, 0, 1)
-    target = jnp.min(jax.lax.stop_gradient(q_tm1))
-    return expectile_loss(v_tm1, target, expectile)
+    delta = jnp.min(jax.lax.stop_gradient(q_tm1)) - v_tm1
+    return asymmetric_square(delta, expectile)

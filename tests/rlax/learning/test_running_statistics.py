@@ -33,18 +33,6 @@ def test_updates_and_merges_equal_all_at_once(seed, cuts):
         close(tuple(state), all_at_once(x.astype(float)))
 
 
-@SETTINGS
-@hypothesis.given(seed=SEEDS)
-def test_masked_rows_are_as_if_removed(seed):
-    random = np.random.default_rng(seed)
-    x, mask = random.standard_normal((9, 2)).astype(np.float32), random.random(9) < 0.5
-    garbage = np.where(mask[:, None], x, np.nan)
-    start = rlax.update_running_statistics(rlax.running_statistics((2,)), x[:4] + 1)
-    have = rlax.update_running_statistics(start, garbage, mask=mask)
-    want = rlax.update_running_statistics(start, x[mask])
-    close(tuple(have), tuple(want))
-
-
 def test_variance_of_large_numbers_stays():
     random = np.random.default_rng(0)
     x = (1e5 + random.choice([-1.0, 1.0], (200, 64))).astype(np.float32)

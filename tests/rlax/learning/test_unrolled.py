@@ -4,7 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles_in_numpy import compare, garbage
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy_formulas import close, equal, garbage
+from random_streams import SETTINGS
 
 import rlax
 
@@ -47,25 +50,35 @@ def test_muzero_loss_equals_the_loop(mask):
     def formula(*x):
         return loop(*x) if mask is None else loop(*x, mask)
 
-    compare(op, formula, ARGUMENTS, (0, 2, 4))
+    equal(op, formula, *ARGUMENTS, grads=(0, 2, 4))
 
 
-def test_masked_states_reach_neither_value_nor_gradient():
-    def loss(x, mask):
-        return rlax.muzero_loss(*x, mask_t=mask)
+@jax.jit
+def masked_and_absorbing(x, mask, targets):
+    """The loss and its gradient with a mask, and with other targets."""
 
-    for mask in (MASK, MASK & False):
-        clean = [jnp.asarray(x, jnp.float32) for x in ARGUMENTS]
-        dirty = [
-            jnp.asarray(garbage(x, mask if len(x) > T else mask[1:])) for x in ARGUMENTS
-        ]
-        have, want = (jax.value_and_grad(loss)(x, mask) for x in (dirty, clean))
-        assert np.isfinite(have[0])
-        np.testing.assert_array_equal(have[0], want[0])
-        for a, b in zip(have[1], want[1]):
-            np.testing.assert_array_equal(a, b)
-        if not mask.any():
-            assert have[0] == 0
+    def loss(logits, targets, mask=None):
+        pairs = zip(logits, targets)
+        return rlax.muzero_loss(
+            *[y for pair in pairs for y in pair],
+            **{"mask_t": mask, "value_weight": 0.5, "reward_weight": 2.0},
+        )
+
+    of = jax.value_and_grad(loss)
+    clean = [jnp.where(jnp.isnan(y), 0, y) for y in x[::2]]
+    return of(x[::2], x[1::2], mask), of(clean, targets)
+
+
+@SETTINGS
+@given(mask=st.lists(st.booleans(), min_size=T + 1, max_size=T + 1))
+def test_masked_states_are_as_if_absorbing(mask):
+    mask = np.array(mask)
+    masks = [mask, mask, mask, mask, mask[1:], mask[1:]]
+    dirty = [garbage(x, m) for x, m in zip(ARGUMENTS, masks)]
+    targets = [garbage(x, m, 0.0) for x, m in zip(ARGUMENTS, masks)][1::2]
+    have, want = masked_and_absorbing(dirty, mask, targets)
+    close(have, want)
+    close(have[0], loop(*ARGUMENTS, mask))
 
 
 def test_absorbing_states_and_impossible_actions_add_nothing():

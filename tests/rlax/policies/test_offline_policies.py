@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles_in_numpy import compare
+from numpy_formulas import equal
 
 import rlax
 
@@ -27,7 +27,7 @@ def test_advantage_weighted_loss_equals_its_formula(weight):
             log_pi, adv, 0.5, weight=weight, max_weight=20.0
         )
 
-    compare(op, formula, (LOG_PI, ADV), (0,))
+    equal(op, formula, LOG_PI, ADV, grads=(0,))
 
 
 def test_extreme_advantages_reach_the_largest_weight():
@@ -59,7 +59,7 @@ def test_td3_bc_equals_its_formula(alpha):
     def op(q, a_pi, a):
         return rlax.td3_bc_policy_loss(q, a_pi, a, alpha)
 
-    compare(op, formula, (q, ACTION, OTHER), (0, 1))
+    equal(op, formula, q, ACTION, OTHER, grads=(0, 1))
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -73,7 +73,7 @@ def test_fql_policy_loss_equals_its_formula(normalize):
     def op(q, a_pi, a_flow):
         return rlax.fql_policy_loss(q, a_pi, a_flow, 3.0, normalize_q=normalize)
 
-    compare(op, formula, (q, ACTION, OTHER), (0, 1))
+    equal(op, formula, q, ACTION, OTHER, grads=(0, 1))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16])
@@ -93,7 +93,7 @@ def test_flow_matching_equals_its_formula(reduction):
     def op(v, x_0, x_1):
         return rlax.flow_matching_loss(v, x_0, x_1, reduction=reduction)
 
-    compare(op, formula, (ACTION[0], OTHER[0], NOISE[0]), (0,))
+    equal(op, formula, ACTION[0], OTHER[0], NOISE[0], grads=(0,))
 
 
 @pytest.mark.parametrize("num_steps", [1, 7])
@@ -111,7 +111,7 @@ def test_flow_actions_are_eulers_steps(num_steps):
             lambda x, time: velocity(x, time, w, jnp.sin), x, num_steps
         )
 
-    compare(op, formula, (NOISE[0], ACTION[0]), (0, 1))
+    equal(op, formula, NOISE[0], ACTION[0], grads=(0, 1))
 
 
 def test_a_straight_flow_ends_at_the_data():

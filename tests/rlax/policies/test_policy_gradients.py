@@ -59,34 +59,6 @@ def test_masked_losses_average_over_the_steps_that_count():
         assert loss(2, mask_t=0 * mask) == 0
 
 
-LOSSES_OF_STEPS = {  # of logits, action values, and two numbers for every step
-    "policy_gradient_loss": lambda x, q, y, z, **k: rlax.policy_gradient_loss(
-        x, np.array([2, 0, 1])[: len(x)], y, z, False, **k
-    ),
-    "entropy_loss": lambda x, q, y, z, **k: rlax.entropy_loss(x, y, **k),
-    "qpg_loss": lambda x, q, y, z, **k: rlax.qpg_loss(x, q, False, **k),
-    "rm_loss": lambda x, q, y, z, **k: rlax.rm_loss(x, q, False, **k),
-    "rpg_loss": lambda x, q, y, z, **k: rlax.rpg_loss(x, q, False, **k),
-    "clipped_surrogate_pg_loss": lambda x, q, y, z, **k: rlax.clipped_surrogate_pg_loss(
-        y, z, 0.2, False, **k
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LOSSES_OF_STEPS)
-def test_masked_nan_reaches_neither_loss_nor_gradient(name):
-    of_all = jax.value_and_grad(LOSSES_OF_STEPS[name], (0, 1, 2, 3))
-    x = np.array([[1.0, 1.0, 0.0], [1.0, 3.0, 0.0], [np.nan] * 3], np.float32)
-    y, z = np.array([0.5, 1.4, np.nan]), np.array([1.5, -0.5, np.inf])
-    steps = x, x**2, y, z
-    loss, gradients = of_all(*steps, mask_t=np.array([True, True, False]))
-    loss_of_kept, gradients_of_kept = of_all(*(x[:2] for x in steps))
-    np.testing.assert_allclose(loss, loss_of_kept, rtol=1e-6)
-    for have, want in zip(gradients, gradients_of_kept, strict=True):
-        np.testing.assert_allclose(have[:2], want, rtol=1e-6, atol=1e-7)
-        np.testing.assert_array_equal(have[2], 0)
-
-
 def test_deterministic_policy_gradient_is_clipped_and_finite_at_zero():
     a, g = jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0])
     np.testing.assert_allclose(rlax.dpg_loss(a, g), [4.5, 8.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles_in_numpy import compare
+from numpy_formulas import equal
 from random_streams import SETTINGS
 
 import rlax
@@ -44,7 +44,7 @@ def test_dpo_equals_its_formula(variant, smoothing):
     def formula(c, r, rc, rr):
         return DPO[variant](0.3 * ((c - rc) - (r - rr)), smoothing)
 
-    compare(op, formula, (*PAIR, *REFERENCE), (0, 1))
+    equal(op, formula, *PAIR, *REFERENCE, grads=(0, 1))
 
 
 def test_simpo_equals_its_formula():
@@ -56,7 +56,7 @@ def test_simpo_equals_its_formula():
     def op(*x):
         return rlax.simpo_loss(*x, 1.5, margin=0.4)
 
-    compare(op, formula, (*PAIR, *lengths), (0, 1))
+    equal(op, formula, *PAIR, *lengths, grads=(0, 1))
     whole = [n.astype(np.int32) for n in lengths]
     have = rlax.simpo_loss(*PAIR, *whole, 1.5, margin=0.4)
     np.testing.assert_allclose(have, formula(*PAIR, *lengths), rtol=1e-5)
@@ -66,9 +66,12 @@ def test_ipo_equals_its_formula():
     def formula(c, r, rc, rr):
         return ((c - rc) - (r - rr) - 1 / 0.4) ** 2
 
-    compare(
-        *(lambda *x: rlax.ipo_loss(*x, 0.2), formula, (*PAIR, *REFERENCE), (0, 1)),
-        atol=2e-5,
+    equal(
+        lambda *x: rlax.ipo_loss(*x, 0.2),
+        formula,
+        *PAIR,
+        *REFERENCE,
+        grads=(0, 1),
     )
 
 
@@ -85,7 +88,7 @@ def test_kto_equals_its_formula(kl):
             **{"kl": kl, "desirable_weight": 1.5, "undesirable_weight": 0.7},
         )
 
-    compare(op, formula, (PAIR[0], REFERENCE[0], kl), (0,))
+    equal(op, formula, PAIR[0], REFERENCE[0], kl, grads=(0,))
 
 
 def test_orpo_equals_its_formula():
@@ -94,7 +97,7 @@ def test_orpo_equals_its_formula():
         return -c - 2.5 * log_sigmoid(odds[0] - odds[1])
 
     pair = PAIR / 5
-    compare(lambda *x: rlax.orpo_loss(*x, 2.5), formula, pair, (0, 1))
+    equal(lambda *x: rlax.orpo_loss(*x, 2.5), formula, *pair, grads=(0, 1))
     # Log probabilities of 0, and even above, count as -1e-6.
     top = np.array([0.0, 0.5, -1e-9])
     have = rlax.orpo_loss(top, top)
@@ -112,7 +115,7 @@ def test_bradley_terry_equals_its_formula(margin):
     def op(c, r, m):
         return rlax.bradley_terry_loss(c, r, m, center_coefficient=0.01)
 
-    compare(op, formula, (*PAIR, margin), (0, 1))
+    equal(op, formula, *PAIR, margin, grads=(0, 1))
 
 
 # ------------------------------------ properties ------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles_in_numpy import compare
+from numpy_formulas import equal
 from random_streams import SETTINGS
 
 import rlax
@@ -24,7 +24,7 @@ def test_cql_equals_its_formula(temperature):
     def op(q, data, log_mu):
         return rlax.cql_loss(q, data, temperature, log_mu_t=log_mu)
 
-    compare(op, formula, (Q, 0.3, LOG_MU), (0, 1))
+    equal(op, formula, Q, 0.3, LOG_MU, grads=(0, 1))
     have = rlax.cql_loss(Q, 0.3, temperature)
     np.testing.assert_allclose(have, formula(Q, 0.3, 0), rtol=1e-5)
 
@@ -42,7 +42,7 @@ def test_iql_equals_its_formula(v):
         u = q.min() - v
         return abs(0.8 - (u < 0)) * u**2
 
-    compare(lambda v, q: rlax.iql_value_loss(v, q, 0.8), formula, (v, Q), (0,))
+    equal(lambda v, q: rlax.iql_value_loss(v, q, 0.8), formula, v, Q, grads=(0,))
 
 
 @SETTINGS
