@@ -6,6 +6,7 @@
 import functools
 import json
 import pathlib
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,46 @@ for path in FILES:
         CASES.append(pytest.param(case, id=f"{path.stem}-{i}-{case['op']}"))
 
 
+def on_statistics(op):
+    """An op of running statistics that takes their numbers."""
+
+    def of_numbers(count, mean, square_sum, **arguments):
+        return op(rlax.RunningStatistics(count, mean, square_sum), **arguments)
+
+    return of_numbers
+
+
+def percentile_scale(x, state_low, state_high, **options):
+    state = rlax.PercentileScaleState(state_low, state_high)
+    return rlax.percentile_scale(x, state, **options)
+
+
+ON_ARRAYS = {  # In place of ops that take states or functions.
+    "update_running_statistics": on_statistics(rlax.update_running_statistics),
+    "percentile_scale": percentile_scale,
+}
+
+
 def op_of(case):
     """The op, with the case's options."""
     name, _, method = case["op"].partition(".")
     if method:
         return getattr(getattr(rlax, name)(**case["options"]), method)
-    return functools.partial(getattr(rlax, name), **case["options"])
+    op = ON_ARRAYS.get(name) or getattr(rlax, name)
+    return functools.partial(op, **case["options"])
+
+
+def drawing(op, noise):
+    """The op, where the noise that its key draws is given."""
+
+    def draw(_, shape, dtype):
+        return jnp.asarray(noise, dtype).reshape(shape)
+
+    def with_noise(**arguments):
+        with mock.patch("jax.random.normal", draw):
+            return op(jax.random.key(0), **arguments)
+
+    return with_noise
 
 
 def weights(shape):
@@ -48,13 +83,14 @@ def largest(arrays):
 def test_ops_equal_other_libraries(case, dtype):
     with jax.enable_x64(dtype == np.float64):
         arguments = {k: np.asarray(x) for k, x in case["arguments"].items()}
+        noise = arguments.pop("noise", None)
         floats = {
             k: jnp.asarray(x, dtype)
             for k, x in arguments.items()
             if x.dtype.kind == "f"
         }
         rest = {k: x for k, x in arguments.items() if k not in floats}
-        op = op_of(case)
+        op = op_of(case) if noise is None else drawing(op_of(case), noise)
 
         def total(floats):
             out = jax.tree.leaves(op(**floats, **rest))
