@@ -27,9 +27,22 @@ def on_statistics(op):
     """An op of running statistics that takes their numbers."""
 
     def of_numbers(count, mean, square_sum, **arguments):
-        return op(rlax.RunningStatistics(count, mean, square_sum), **arguments)
+        state = rlax.RunningStatistics(count, mean, square_sum)
+        return op(state=state, **arguments)
 
     return of_numbers
+
+
+@on_statistics
+def merge_running_statistics(state, other_count, other_mean, other_square_sum):
+    other = rlax.RunningStatistics(other_count, other_mean, other_square_sum)
+    return rlax.merge_running_statistics(state, other)
+
+
+@on_statistics
+def scale_rewards(state, return_tm1, max_abs, **arguments):
+    state = rlax.ReturnScaleState(return_tm1, state, max_abs)
+    return rlax.scale_rewards(state=state, **arguments)
 
 
 def percentile_scale(x, state_low, state_high, **options):
@@ -37,9 +50,17 @@ def percentile_scale(x, state_low, state_high, **options):
     return rlax.percentile_scale(x, state, **options)
 
 
+def conjugate_gradient(matrix, b, **options):
+    return rlax.conjugate_gradient(lambda x: matrix @ x, b, **options)
+
+
 ON_ARRAYS = {  # In place of ops that take states or functions.
     "update_running_statistics": on_statistics(rlax.update_running_statistics),
+    "merge_running_statistics": merge_running_statistics,
+    "standardize": on_statistics(rlax.standardize),
+    "scale_rewards": scale_rewards,
     "percentile_scale": percentile_scale,
+    "conjugate_gradient": conjugate_gradient,
 }
 
 
