@@ -6,6 +6,7 @@ precision and keeps the outputs, and the gradients of one number made of them; t
 tests compare ours with these, without the library.
 """
 
+import functools
 import importlib.metadata
 import json
 import pathlib
@@ -65,6 +66,12 @@ class Recorder:
                 else {k: _rounded(x, 10).tolist() for k, x in zip(reached, gradients)},
             }
         )
+
+    def each(self, choices, op, call, function, arguments, reached=None):
+        """Adds a case for each choice of options, which the function takes too."""
+        for options in choices:
+            chosen = functools.partial(function, **options)
+            self.case(op, call, chosen, arguments, options, reached)
 
     def run(self, function, arrays, reached):
         raise NotImplementedError

@@ -51,7 +51,25 @@ def percentile_scale(x, state_low, state_high, **options):
 
 
 def conjugate_gradient(matrix, b, **options):
+    matrix = (matrix + matrix.T) / 2  # Whatever changes in it.
     return rlax.conjugate_gradient(lambda x: matrix @ x, b, **options)
+
+
+def fisher_vector_product(features, params, vector, **options):
+    old = jax.nn.log_softmax(jax.lax.stop_gradient(features @ params))
+
+    def kl(params):
+        new = jax.nn.log_softmax(features @ params)
+        return jnp.mean(jnp.sum(jnp.exp(old) * (old - new), -1))
+
+    return rlax.fisher_vector_product(kl, params, vector, **options)
+
+
+def flow_actions(matrix, shift, x_0, **options):
+    def velocity(x, time):
+        return jnp.tanh(matrix @ x) + time * shift
+
+    return rlax.flow_actions(velocity, x_0, **options)
 
 
 ON_ARRAYS = {  # In place of ops that take states or functions.
@@ -61,6 +79,8 @@ ON_ARRAYS = {  # In place of ops that take states or functions.
     "scale_rewards": scale_rewards,
     "percentile_scale": percentile_scale,
     "conjugate_gradient": conjugate_gradient,
+    "fisher_vector_product": fisher_vector_product,
+    "flow_actions": flow_actions,
 }
 
 
@@ -117,7 +137,7 @@ def test_ops_equal_other_libraries(case, dtype):
             out = jax.tree.leaves(op(**floats, **rest))
             return sum(jnp.sum(x * weights(x.shape).astype(x.dtype)) for x in out), out
 
-        gradients, value = jax.grad(total, has_aux=True)(floats)
+        gradients, value = jax.jit(jax.grad(total, has_aux=True))(floats)
         scale = largest(case["value"])
         for have, want in zip(value, case["value"], strict=True):
             assert have.dtype == dtype
