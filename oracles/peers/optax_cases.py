@@ -1,5 +1,6 @@
 """Optax's losses, where an op is made of them."""
 
+import jax
 import numpy as np
 import optax
 from recorder import JaxRecorder
@@ -26,8 +27,15 @@ def muzero_loss(
     return first[0] + (first[1:] + reward).mean()
 
 
-def tqc_loss(dist_q_tm1, tau, r_t, discount_t, dist_q_t, huber_param):
-    """Without dropped atoms."""
+def balanced_kl_loss(post_logits, prior_logits):
+    """The value alone: both terms are the same divergence."""
+    post, prior = jax.nn.log_softmax(post_logits), jax.nn.log_softmax(prior_logits)
+    kl = optax.losses.kl_divergence_with_log_targets(prior, post).sum()
+    return (1.0 + 0.1) * kl
+
+
+def tqc_loss(dist_q_tm1, tau, r_t, discount_t, dist_q_t, *, num_dropped, huber_param):
+    assert num_dropped == 0
     error = r_t + discount_t * dist_q_t.flatten() - dist_q_tm1[..., None]
     weight = abs(tau[:, None] - (error < 0))
     return (weight * optax.huber_loss(error, delta=huber_param)).mean((-2, -1))
@@ -68,34 +76,21 @@ def main():
         *("muzero_loss", "softmax_cross_entropy", muzero_loss),
         *(steps, None, [k for k in steps if k.endswith("logits")]),
     )
-    for huber_param in (0.3, 1.0):
-        recorder.case(
-            *("tqc_loss", "huber_loss"),
-            lambda huber_param=huber_param, **x: tqc_loss(**x, huber_param=huber_param),
-            {
-                "dist_q_tm1": random.standard_normal((2, 4)),
-                "tau": [0.1, 0.3, 0.6, 0.9],
-                **{"r_t": 0.3, "discount_t": 0.9},
-                "dist_q_t": random.standard_normal((3, 5)),
-            },
-            {"num_dropped": 0, "huber_param": huber_param},
-            ["dist_q_tm1"],
-        )
-    post, prior = random.standard_normal((2, 3, 4))
-
-    def balanced_kl(post_logits, prior_logits):
-        # Values alone: one divergence for both terms.
-        kl = optax.losses.kl_divergence_with_log_targets(
-            *(log_softmax(x) for x in (prior_logits, post_logits))
-        ).sum()
-        return 1.1 * kl
-
-    def log_softmax(logits):
-        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-
+    recorder.each(
+        [{"num_dropped": 0, "huber_param": k} for k in (0.3, 1.0)],
+        *("tqc_loss", "huber_loss", tqc_loss),
+        {
+            "dist_q_tm1": random.standard_normal((2, 4)),
+            "tau": [0.1, 0.3, 0.6, 0.9],
+            **{"r_t": 0.3, "discount_t": 0.9},
+            "dist_q_t": random.standard_normal((3, 5)),
+        },
+        ["dist_q_tm1"],
+    )
+    names = "post_logits", "prior_logits"
     recorder.case(
-        *("balanced_kl_loss", "kl_divergence_with_log_targets", balanced_kl),
-        {"post_logits": post, "prior_logits": prior},
+        *("balanced_kl_loss", "kl_divergence_with_log_targets", balanced_kl_loss),
+        dict(zip(names, random.standard_normal((2, 3, 4)), strict=True)),
     )
     recorder.write()
 

@@ -6,7 +6,8 @@ import torch
 from recorder import NumpyRecorder, TorchRecorder
 from sb3_contrib.common.maskable.distributions import MaskableCategorical
 from sb3_contrib.common.utils import conjugate_gradient_solver, quantile_huber_loss
-from stable_baselines3.common import distributions, noise, vec_env
+from stable_baselines3.common import distributions, vec_env
+from stable_baselines3.common import noise as noise_of
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import explained_variance
 
@@ -76,59 +77,49 @@ def scale_rewards(
 
 
 def ornstein_uhlenbeck_step(noise_tm1, noise, *, theta, sigma, dt, mean):
-    process = OrnsteinUhlenbeck(
+    process = noise_of.OrnsteinUhlenbeckActionNoise(
         mean * np.ones(3), sigma * np.ones(3), theta, dt, noise_tm1, np.float64
     )
     np.random.seed(0)
     return process()
 
 
-OrnsteinUhlenbeck = noise.OrnsteinUhlenbeckActionNoise
-
-
 def on_numpy(random):
     recorder = NumpyRecorder("stable-baselines3", "stable-baselines3")
+    each = recorder.each
     state = {"count": 5.0, "mean": [0.3, -1.0], "square_sum": [4.0, 7.0]}
     other = {"other_count": 2.0, "other_mean": [2.0, 0.0]}
     other["other_square_sum"] = [0.5, 1.0]
     x = random.standard_normal((4, 2))
-    recorder.case(
-        "update_running_statistics", "RunningMeanStd", update, {**state, "x": x}
+    each(
+        *([{}], "update_running_statistics", "RunningMeanStd", update),
+        {**state, "x": x},
     )
-    recorder.case(
-        "merge_running_statistics", "RunningMeanStd", merge, {**state, **other}
+    each(
+        *([{}], "merge_running_statistics", "RunningMeanStd", merge),
+        {**state, **other},
     )
-    for options in ({}, {"clip": 0.5}):
-        recorder.case(
-            *("standardize", "VecNormalize"),
-            lambda options=options, **x: standardize(**x, **options),
-            {"x": x, **state},
-            options,
-        )
-        recorder.case(
-            *("scale_rewards", "VecNormalize"),
-            lambda options=options, **x: scale_rewards(**x, **options),
-            {
-                "r_t": [[0.3, -2.0]],
-                "discount_t": [[0.9, 0.9]],
-                "return_tm1": [1.0, 0.2],
-                **{"count": 5.0, "mean": 0.3, "square_sum": 4.0, "max_abs": 3.0},
-            },
-            options,
-        )
-    recorder.case(
-        "explained_variance",
-        "explained_variance",
+    clips = [{}, {"clip": 0.5}]
+    each(clips, "standardize", "VecNormalize", standardize, {"x": x, **state})
+    each(
+        *(clips, "scale_rewards", "VecNormalize", scale_rewards),
+        {
+            **{"r_t": [[0.3, -2.0]], "discount_t": [[0.9, 0.9]]},
+            **{"return_tm1": [1.0, 0.2], "max_abs": 3.0},
+            **{"count": 5.0, "mean": 0.3, "square_sum": 4.0},
+        },
+    )
+    each(
+        *([{}], "explained_variance", "explained_variance"),
         lambda prediction_t, target_t: explained_variance(prediction_t, target_t),
         {"prediction_t": x[:, 0], "target_t": x[:, 0] + x[:, 1]},
     )
-    options = {"theta": 0.3, "sigma": 0.4, "dt": 0.1, "mean": 0.2}
     np.random.seed(0)
-    recorder.case(
+    each(
+        [{"theta": 0.3, "sigma": 0.4, "dt": 0.1, "mean": 0.2}],
         *("ornstein_uhlenbeck_step", "OrnsteinUhlenbeckActionNoise"),
-        lambda **x: ornstein_uhlenbeck_step(**x, **options),
+        ornstein_uhlenbeck_step,
         {"noise_tm1": random.standard_normal(3), "noise": np.random.normal(size=3)},
-        options,
     )
     return recorder
 
@@ -137,62 +128,49 @@ def multi_categorical(logits, sizes):
     return distributions.MultiCategoricalDistribution(sizes).proba_distribution(logits)
 
 
+def multi_logprob(sample, logits, sizes):
+    return multi_categorical(logits, sizes).log_prob(sample)
+
+
+def multi_entropy(logits, sizes):
+    return multi_categorical(logits, sizes).entropy()
+
+
+def multi_kl(p_logits, q_logits, sizes):
+    both = (multi_categorical(x, sizes) for x in (p_logits, q_logits))
+    # One row per component.
+    return distributions.kl_divergence(*both).reshape(len(p_logits), -1).sum(-1)
+
+
+def sample_and_logprob(noise, mu, sigma):
+    # Without the number that it adds to 1 - tanh².
+    squashed = distributions.SquashedDiagGaussianDistribution(3, epsilon=0.0)
+    torch.manual_seed(0)
+    action, log_pi = squashed.log_prob_from_params(mu[None], sigma.log()[None])
+    return action[0], log_pi[0]
+
+
 def on_torch(random):
     recorder = TorchRecorder("stable-baselines3", "stable-baselines3")
-    for sizes in ([2, 3], [4]):
+    for sizes in [2, 3], [4]:
         p, q = random.standard_normal((2, 2, sum(sizes)))
         sample = np.stack([random.integers(size, size=2) for size in sizes], -1)
         for method, function, arguments in (
-            (
-                "logprob",
-                lambda sample, logits, sizes=sizes: multi_categorical(
-                    logits, sizes
-                ).log_prob(sample),
-                {"sample": sample, "logits": p},
-            ),
-            (
-                "entropy",
-                lambda logits, sizes=sizes: multi_categorical(logits, sizes).entropy(),
-                {"logits": p},
-            ),
-            (
-                "kl",
-                # One term per component.
-                lambda p_logits, q_logits, sizes=sizes: (
-                    distributions.kl_divergence(
-                        multi_categorical(p_logits, sizes),
-                        multi_categorical(q_logits, sizes),
-                    )
-                    .reshape(2, -1)
-                    .sum(-1)
-                ),
-                {"p_logits": p, "q_logits": q},
-            ),
+            ("logprob", multi_logprob, {"sample": sample, "logits": p}),
+            ("entropy", multi_entropy, {"logits": p}),
+            ("kl", multi_kl, {"p_logits": p, "q_logits": q}),
         ):
-            recorder.case(
-                *(f"multi_discrete.{method}", "MultiCategoricalDistribution", function),
-                arguments,
-                {"sizes": sizes},
+            recorder.each(
+                *([{"sizes": sizes}], f"multi_discrete.{method}"),
+                *("MultiCategoricalDistribution", function, arguments),
                 [k for k in arguments if k != "sample"],
             )
-
-    def sample_and_logprob(noise, mu, sigma):
-        # Without the number that it adds to 1 - tanh².
-        squashed = distributions.SquashedDiagGaussianDistribution(3, epsilon=0.0)
-        torch.manual_seed(0)
-        return squashed.log_prob_from_params(mu[None], sigma.log()[None])
-
     torch.manual_seed(0)
-    recorder.case(
-        *("tanh_gaussian.sample_and_logprob", "SquashedDiagGaussianDistribution"),
-        lambda **x: tuple(y[0] for y in sample_and_logprob(**x)),
-        {
-            "noise": torch.randn(3).numpy(),
-            "mu": random.standard_normal(3),
-            "sigma": random.uniform(0.3, 1, 3),
-        },
-        None,
-        ["mu", "sigma"],
+    noise = {"noise": torch.randn(3).numpy()}
+    policy = {"mu": random.standard_normal(3), "sigma": random.uniform(0.3, 1, 3)}
+    recorder.each(
+        *([{}], "tanh_gaussian.sample_and_logprob", "SquashedDiagGaussianDistribution"),
+        *(sample_and_logprob, {**noise, **policy}, [*policy]),
     )
     return recorder
 
@@ -201,13 +179,24 @@ def masked(logits, mask, temperature):
     return MaskableCategorical(logits=(logits / temperature)[None], masks=mask[None])
 
 
-def tqc_loss(dist_q_tm1, tau, r_t, discount_t, dist_q_t, num_dropped):
-    kept = dist_q_t.flatten().sort()[0][: (dist_q_t.shape[1] - num_dropped) * 3]
+def masked_probs(logits, mask, temperature=1.0):
+    return masked(logits, mask, temperature).probs[0]
+
+
+def masked_entropy(logits, mask, temperature=1.0):
+    return masked(logits, mask, temperature).entropy()[0]
+
+
+def masked_logprob(sample, logits, mask, temperature=1.0):
+    return masked(logits, mask, temperature).log_prob(sample)[0]
+
+
+def tqc_loss(dist_q_tm1, tau, r_t, discount_t, dist_q_t, *, num_dropped):
+    critics, atoms = dist_q_t.shape
+    kept = dist_q_t.flatten().sort()[0][: critics * (atoms - num_dropped)]
+    target = (r_t + discount_t * kept)[None]
     losses = [
-        quantile_huber_loss(
-            z[None], target[None], tau[:, None], sum_over_quantiles=False
-        )
-        for target in [r_t + discount_t * kept]
+        quantile_huber_loss(z[None], target, tau[:, None], sum_over_quantiles=False)
         for z in dist_q_tm1
     ]
     return torch.stack(losses)
@@ -215,44 +204,28 @@ def tqc_loss(dist_q_tm1, tau, r_t, discount_t, dist_q_t, num_dropped):
 
 def contrib(random):
     recorder = TorchRecorder("sb3-contrib", "sb3-contrib")
-    mask = np.array([True, False, True, True])
-    logits = random.standard_normal(4)
-    for temperature in (1.0, 0.5):
-        for method, function in (
-            ("probs", lambda t=temperature, **x: masked(**x, temperature=t).probs[0]),
-            (
-                "entropy",
-                lambda t=temperature, **x: masked(**x, temperature=t).entropy()[0],
-            ),
-            (
-                "logprob",
-                lambda sample, t=temperature, **x: masked(**x, temperature=t).log_prob(
-                    sample
-                )[0],
-            ),
-        ):
-            recorder.case(
-                *(f"masked_softmax.{method}", "MaskableCategorical", function),
-                {
-                    **({"sample": 2} if method == "logprob" else {}),
-                    **{"logits": logits, "mask": mask},
-                },
-                {"temperature": temperature},
-                ["logits"],
-            )
-    for dropped in (0, 2):
-        recorder.case(
-            *("tqc_loss", "quantile_huber_loss"),
-            lambda dropped=dropped, **x: tqc_loss(**x, num_dropped=dropped),
-            {
-                "dist_q_tm1": 2 * random.standard_normal((2, 4)),
-                "tau": [0.1, 0.3, 0.6, 0.9],
-                **{"r_t": 0.3, "discount_t": 0.9},
-                "dist_q_t": 2 * random.standard_normal((3, 5)),
-            },
-            {"num_dropped": dropped},
-            ["dist_q_tm1"],
+    policy = {"logits": random.standard_normal(4)}
+    policy["mask"] = np.array([True, False, True, True])
+    for method, function, sample in (
+        ("probs", masked_probs, {}),
+        ("entropy", masked_entropy, {}),
+        ("logprob", masked_logprob, {"sample": 2}),
+    ):
+        recorder.each(
+            *([{}, {"temperature": 0.5}], f"masked_softmax.{method}"),
+            *("MaskableCategorical", function, {**sample, **policy}, ["logits"]),
         )
+    recorder.each(
+        *([{"num_dropped": n} for n in (0, 2)], "tqc_loss", "quantile_huber_loss"),
+        tqc_loss,
+        {
+            "dist_q_tm1": 2 * random.standard_normal((2, 4)),
+            "tau": [0.1, 0.3, 0.6, 0.9],
+            **{"r_t": 0.3, "discount_t": 0.9},
+            "dist_q_t": 2 * random.standard_normal((3, 5)),
+        },
+        ["dist_q_tm1"],
+    )
     root = random.standard_normal((4, 4))
     recorder.case(
         *("conjugate_gradient", "conjugate_gradient_solver"),
