@@ -26,7 +26,13 @@ FOLDER = tempfile.gettempdir()
 CONFIGS = {
     kind: kind(FOLDER, report_to=[], use_cpu=True, bf16=False)
     for kind in (
-        *(trl.GRPOConfig, trl.DPOConfig, trl.KTOConfig, trl.RewardConfig),
+        *(
+            trl.GRPOConfig,
+            trl.RLOOConfig,
+            trl.DPOConfig,
+            trl.KTOConfig,
+            trl.RewardConfig,
+        ),
         *(cpo.CPOConfig, orpo.ORPOConfig),
     )
 }
@@ -99,6 +105,42 @@ def grpo(log_pi, log_mu, adv, mask, log_ref=None, weight=None, **options):
     self.args.delta = options.get("delta")
     self.args.use_bias_correction_kl = False
     return trl.GRPOTrainer._compute_loss(self, None, inputs)
+
+
+def scored(kind, config, reward, log_pi, log_mu, mask, **options):
+    """What a trainer makes of a group of generated responses."""
+    n, t = log_pi.shape
+    ids = [[1]] * n, [[1] * t] * n
+    log_mu, masks, texts = log_mu.tolist(), mask.long().tolist(), [""] * n
+    generated = {
+        trl.GRPOTrainer: (*ids, masks, texts, log_mu, {}, None, mask.sum()),
+        trl.RLOOTrainer: (*ids, log_mu),
+    }[kind]
+    tokenizer = types.SimpleNamespace(
+        batch_decode=lambda *_, **__: texts, pad_token_id=0, eos_token_id=1
+    )
+    self = trainer(
+        config,
+        model=types.SimpleNamespace(training=True, is_gradient_checkpointing=False),
+        _generate=lambda _: generated,
+        _calculate_rewards=lambda *_: reward[:, None],
+        _get_per_token_logps_and_entropies=lambda *_, **__: (log_pi, None, None),
+        _logs=collections.defaultdict(list, rewards=collections.defaultdict(list)),
+        _pending_extra_logs={},
+        _pending_metrics={},
+        _tokenizer=tokenizer,
+        processing_class=tokenizer,
+        tools=None,
+        environments=None,
+        environment_factories=None,
+        reward_weights=torch.ones(1),
+        reward_func_names=[""],
+        use_vllm=True,
+        num_generations=n,
+        beta=0.0,
+        **options,
+    )
+    return kind._generate_and_score_completions(self, [{"prompt": ""}] * n)
 
 
 def logs(*shape):
@@ -202,6 +244,60 @@ def cases_of_groups():
 
         recorder.case(
             op, "GRPOTrainer", group_loss, arguments, ours, reached=["log_pi_t"]
+        )
+
+    grpo_kind, rloo_kind = (
+        (trl.GRPOTrainer, trl.GRPOConfig),
+        (trl.RLOOTrainer, trl.RLOOConfig),
+    )
+    for kind, theirs, ours in [
+        (grpo_kind, {}, {"epsilon": 1e-4}),
+        (grpo_kind, {"scale_rewards": "none"}, {"scale": "none"}),
+        (rloo_kind, {}, {"baseline": "leave_one_out", "scale": "none"}),
+    ]:
+
+        def advantages(reward, kind=kind, options=theirs):
+            zeros = torch.zeros(len(reward), 1)
+            args = reward, zeros, zeros, zeros == 0
+            return scored(*kind, *args, **options)["advantages"]
+
+        recorder.case(
+            "group_advantages",
+            kind[0].__name__,
+            advantages,
+            {"reward": random.standard_normal(5)},
+            ours,
+            reached=[],
+        )
+
+    for mode, ours in [
+        ("token_truncate", {"min_weight": 0.5}),
+        ("token_mask", {"min_weight": 0.5, "outside": "zero"}),
+        ("sequence_truncate", {"level": "sequence", "min_weight": 0.5}),
+        ("sequence_mask", {"level": "sequence", "outside": "zero"}),
+    ]:
+
+        def weights(log_pi_t, log_mu_t, mask_t, mode=mode, ours=ours):
+            weight = scored(
+                *grpo_kind,
+                torch.zeros(1),
+                *(log_pi_t[None], log_mu_t[None], mask_t[None]),
+                vllm_importance_sampling_mode=mode,
+                vllm_importance_sampling_clip_max=3.0,
+                vllm_importance_sampling_clip_min=ours.get("min_weight"),
+            )["importance_sampling_ratio"]
+            return weight[0] * mask_t
+
+        log_pi, log_mu = logs(T)
+        log_pi[:2] = [-200, -1e-3]
+        log_mu[:2] = [-1e-3, -200]
+        recorder.case(
+            "truncated_importance_weights",
+            "GRPOTrainer",
+            weights,
+            {"log_pi_t": log_pi, "log_mu_t": log_mu, "mask_t": MASK},
+            {"max_weight": 3.0} | ours,
+            reached=[],
         )
 
     def overlong(length):
