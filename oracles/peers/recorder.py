@@ -21,10 +21,12 @@ class Recorder:
     Args:
       library: How its authors write its name.
       package: The installed package, whose version is kept.
+      file: Name of the file of values, without its ending; the package's if None.
     """
 
-    def __init__(self, library, package):
+    def __init__(self, library, package, file=None):
         self.library, self.package, self.cases = library, package, []
+        self.file = file or package
 
     def case(self, op, call, function, arguments, options=None, reached=None):
         """Adds a case.
@@ -71,7 +73,7 @@ class Recorder:
         version = importlib.metadata.version(self.package)
         head = json.dumps({"library": self.library, "version": version})[:-1]
         rows = ",\n".join(json.dumps(case) for case in self.cases)
-        path = VALUES / f"{self.package}.json"
+        path = VALUES / f"{self.file}.json"
         path.write_text(f'{head}, "cases": [\n{rows}\n]}}\n', encoding="utf-8")
         print(f"{path.name}: {len(self.cases)} cases, {path.stat().st_size} bytes")
 
