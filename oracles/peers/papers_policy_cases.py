@@ -3,13 +3,18 @@
 import numpy as np
 import torch
 from recorder import TorchRecorder
-from torch.nn.functional import logsigmoid
 
 recorder = TorchRecorder("the paper's formula", "torch", "papers_policy")
 random = np.random.default_rng(5)
 T, G = 7, 3
 MASK = np.array([0, 1, 0, 1, 1, 1, 0], bool)
 MASKS = np.array([[1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 0, 1, 1, 0]], bool)
+ESTIMATORS = {  # Schulman 2020; the ratio there is e^-d.
+    "k1": lambda d: d,
+    "k2": lambda d: d**2 / 2,
+    "k3": lambda d: (-d).exp() - 1 + d,
+    "abs": lambda d: d.abs(),
+}
 
 
 def logs(*shape):
@@ -60,6 +65,26 @@ def cases_of_ppo():
             return coefficient / 3
         return coefficient * 3 if kl > 0.1 * 2 else coefficient
 
+    for estimator, gradient in ("k3", None), ("k3", "k2"), ("k1", "k2"):
+
+        def divergence(log_p, log_q, estimator=estimator, gradient=gradient):
+            d = log_p - log_q
+            estimate = ESTIMATORS[estimator](d)
+            if gradient is None:
+                return estimate
+            return estimate.detach() + d**2 / 2 - (d**2 / 2).detach()
+
+        log_p, log_q = logs(T)
+        log_p[:2], log_q[:2] = [-20, -0.1], [-0.1, -200]  # verl's k3 ends at 10.
+        recorder.case(
+            "sampled_kl_divergence",
+            "Schulman 2020, Approximating KL divergence",
+            divergence,
+            {"log_p": log_p, "log_q": log_q},
+            {"estimator": estimator, "gradient_estimator": gradient},
+            reached=["log_p", "log_q"],
+        )
+
     for kl in 0.04, 0.06, 0.19, 0.21:
         recorder.case(
             "adaptive_kl_coefficient",
@@ -69,6 +94,15 @@ def cases_of_ppo():
             {"target_kl": 0.1, "tolerance": 2.0, "factor": 3.0},
             reached=[],
         )
+
+    recorder.case(
+        "adaptive_kl_coefficient",
+        "arXiv 1909.08593 section 2.2",
+        lambda coefficient, kl: coefficient * (1 + 0.3 * (kl / 6 - 1).clamp(-0.5, 0.5)),
+        {"coefficient": 0.3, "kl": 8.4},
+        {"target_kl": 6.0, "rule": "proportional", "gain": 0.3, "error_clip": 0.5},
+        reached=[],
+    )
 
     def decoupled(log_pi_t, log_prox_t, log_mu_t, adv_t, mask_t):
         prox_of_mu = (log_prox_t - log_mu_t).exp().clamp(max=1.1).detach()
@@ -196,13 +230,7 @@ def cases_of_tokens():
                 reached=[] if stopped else [*floats],
             )
 
-    estimators = {
-        "k1": lambda d: d,
-        "k2": lambda d: d**2 / 2,
-        "k3": lambda d: (-d).exp() - 1 + d,
-        "abs": lambda d: d.abs(),
-    }
-    for estimator, divergence in estimators.items():
+    for estimator, divergence in ESTIMATORS.items():
 
         def rewards(reward, log_pi_t, log_ref_t, mask_t, divergence=divergence):
             r_t = -0.2 * divergence(log_pi_t - log_ref_t)[mask_t]
@@ -308,6 +336,26 @@ def cases_of_groups():
     def constant(rows, size=1):
         return torch.cat(rows).sum() / len(rows) / size
 
+    def sequence_sum(rows):
+        return torch.stack([x.sum() for x in rows if len(x)]).mean()
+
+    for aggregation, call, combine in [
+        ("token_mean", "2503.14476 equation 8", token_mean),
+        ("sequence_mean", "2402.03300 equation 3", sequence_mean),
+        ("sequence_sum", "2503.20783 section 3.2, of sequences", sequence_sum),
+        ("constant", "2503.20783 section 3.2", lambda rows: constant(rows, 5)),
+    ]:
+        recorder.case(
+            "aggregate_token_losses",
+            f"arXiv {call}",
+            lambda loss_t, mask_t, combine=combine: combine(
+                [row[mask] for row, mask in zip(loss_t, mask_t)]
+            ),
+            {"loss_t": random.standard_normal((G, 5)), "mask_t": MASKS},
+            {"aggregation": aggregation},
+            reached=["loss_t"],
+        )
+
     for op, call, combine, theirs, ours in [
         ("grpo_loss", "2402.03300 equation 3", sequence_mean, {}, {"beta": 0.3}),
         (
@@ -369,89 +417,8 @@ def cases_of_groups():
     )
 
 
-def cases_of_preferences():
-    names = "log_pi_chosen", "log_pi_rejected", "log_ref_chosen", "log_ref_rejected"
-
-    def dpo(log_pi_chosen, log_pi_rejected, log_ref_chosen, log_ref_rejected):
-        return 0.5 * (
-            (log_pi_chosen - log_ref_chosen) - (log_pi_rejected - log_ref_rejected)
-        )
-
-    for variant, call, loss in [
-        (
-            "sigmoid",
-            "arXiv 2305.18290 equation 7, with smoothing",
-            lambda h: -0.7 * logsigmoid(h) - 0.3 * logsigmoid(-h),
-        ),
-        (
-            "robust",
-            "arXiv 2403.00409",
-            lambda h: (-0.7 * logsigmoid(h) + 0.3 * logsigmoid(-h)) / (1 - 0.6),
-        ),
-        ("hinge", "arXiv 2305.10425", lambda h: torch.relu(1 - h)),
-    ]:
-        log_pi = -random.exponential(20, (4, 5))
-        log_pi[0, -2], log_pi[1, -1] = -2e4, -2e4  # 1e4 times either sign.
-        recorder.case(
-            "dpo_loss",
-            call,
-            lambda loss=loss, **arguments: loss(dpo(**arguments)),
-            dict(zip(names, log_pi)),
-            {"beta": 0.5, "label_smoothing": 0.3, "variant": variant},
-            reached=names[:2],
-        )
-
-    def ipo(**arguments):
-        return (2 * dpo(**arguments) - 1 / (2 * 0.2)) ** 2
-
-    recorder.case(
-        "ipo_loss",
-        "arXiv 2310.12036 equation 17",
-        ipo,
-        dict(zip(names, -random.exponential(20, (4, 5)))),
-        {"beta": 0.2},
-        reached=names[:2],
-    )
-
-    def orpo(log_pi_chosen, log_pi_rejected):
-        odds = [x.exp() / (1 - x.exp()) for x in (log_pi_chosen, log_pi_rejected)]
-        return -log_pi_chosen - 0.5 * logsigmoid((odds[0] / odds[1]).log())
-
-    recorder.case(
-        "orpo_loss",
-        "arXiv 2403.07691 equations 6 and 7",
-        orpo,
-        dict(zip(names, -random.exponential(2, (2, 5)))),
-        {"lambda_": 0.5},
-        reached=names[:2],
-    )
-
-    def kto(log_pi, log_ref, desirable, kl):
-        gain = 0.3 * (log_pi - log_ref - kl.clamp(min=0).detach())
-        return torch.where(
-            desirable, 1.2 * (1 - torch.sigmoid(gain)), 0.8 * (1 - torch.sigmoid(-gain))
-        )
-
-    log_pi, log_ref = -random.exponential(20, (2, 5))
-    log_pi[-1], log_ref[0] = -1e4, -1e4
-    recorder.case(
-        "kto_loss",
-        "arXiv 2402.01306 equation 8",
-        kto,
-        {
-            "log_pi": log_pi,
-            "log_ref": log_ref,
-            "desirable": np.array([1, 1, 0, 0, 1], bool),
-            "kl": 0.7,
-        },
-        {"beta": 0.3, "desirable_weight": 1.2, "undesirable_weight": 0.8},
-        reached=["log_pi"],
-    )
-
-
 if __name__ == "__main__":
     cases_of_ppo()
     cases_of_tokens()
     cases_of_groups()
-    cases_of_preferences()
     recorder.write()
