@@ -340,10 +340,10 @@ def cases_of_groups():
         return torch.stack([x.sum() for x in rows if len(x)]).mean()
 
     for aggregation, call, combine in [
-        ("token_mean", "2503.14476 equation 8", token_mean),
-        ("sequence_mean", "2402.03300 equation 3", sequence_mean),
-        ("sequence_sum", "2503.20783 section 3.2, of sequences", sequence_sum),
-        ("constant", "2503.20783 section 3.2", lambda rows: constant(rows, 5)),
+        ("token_mean", "arXiv 2503.14476 equation 8", token_mean),
+        ("sequence_mean", "arXiv 2402.03300 equation 3", sequence_mean),
+        ("sequence_sum", "arXiv 2503.20783 section 3.2, of sequences", sequence_sum),
+        ("constant", "arXiv 2503.20783 section 3.2", lambda rows: constant(rows, 5)),
     ]:
         recorder.case(
             "aggregate_token_losses",
@@ -357,26 +357,32 @@ def cases_of_groups():
         )
 
     for op, call, combine, theirs, ours in [
-        ("grpo_loss", "2402.03300 equation 3", sequence_mean, {}, {"beta": 0.3}),
+        ("grpo_loss", "arXiv 2402.03300 equation 3", sequence_mean, {}, {"beta": 0.3}),
         (
             "grpo_loss",
-            "2503.20783 section 3.2",
+            "arXiv 2503.20783 section 3.2",
             lambda rows: constant(rows, 9),
             {},
             {"beta": 0.3, "aggregation": "constant", "constant": 9},
         ),
-        ("dapo_loss", "2503.14476 equation 8", token_mean, {"high": 1.28}, {}),
-        ("dr_grpo_loss", "2503.20783 section 3.2", constant, {}, {"max_length": 1}),
+        ("dapo_loss", "arXiv 2503.14476 equation 8", token_mean, {"high": 1.28}, {}),
+        (
+            "dr_grpo_loss",
+            "arXiv 2503.20783 section 3.2",
+            constant,
+            {},
+            {"max_length": 1},
+        ),
         (
             "gspo_loss",
-            "2507.18071 equation 13",
+            "arXiv 2507.18071 equation 13",
             sequence_mean,
             {"level": "sequence_token", "low": 1 - 3e-4, "high": 1 + 4e-4},
             {"token_level": True},
         ),
         (
             "cispo_loss",
-            "2506.13585 equation 4",
+            "arXiv 2506.13585 equation 4",
             token_mean,
             {"clipping": "cispo", "low": 0, "high": 5},
             {},

@@ -7,9 +7,7 @@ import torch
 from recorder import TorchRecorder
 from stable_baselines3 import PPO
 
-recorder = TorchRecorder(
-    *("stable-baselines3", "stable-baselines3", "stable_baselines3_policy")
-)
+recorder = TorchRecorder(*("stable-baselines3", "stable-baselines3", "sb3_policy"))
 random = np.random.default_rng(4)
 T = 7
 
