@@ -77,7 +77,7 @@ def replacing_files(
 
 
 def _remove(aside: pathlib.Path) -> None:
-    """Removes what is left: new files after an error, else old ones; no folder in it."""
+    """Removes new files after an error, or else the old ones; never a subfolder."""
     with contextlib.suppress(OSError):
         for path in aside.iterdir():
             if not _is_folder(path):

@@ -1,7 +1,8 @@
 """Folders as Hugging Face's libraries keep a model: a config, and weights in shards.
 
-The weights are `model.safetensors`, or several files that `model.safetensors.index.json`
-lists; diffusers' files are called `diffusion_pytorch_model` instead of `model`.
+The weights are `model.safetensors`, or several files that
+`model.safetensors.index.json` lists. diffusers' files are called
+`diffusion_pytorch_model` instead of `model`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from haiku.pretrained.atomic import new_file, replacing_files
 from haiku.pretrained.json_files import (
     check_is_file,
     json_text,
-    parse_object,
     read_object,
     shown,
 )
@@ -57,7 +57,7 @@ def file_in(folder: Folder, name: str) -> pathlib.Path:
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The name, or a link there, leads out of the folder, or it isn't a file.
+      ValueError: The name or a link leads out of the folder, or to a pipe or a folder.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -160,9 +160,7 @@ def _read_shards(folder: Folder, index: str) -> Weights:
             )
     for name, place in files.items():
         if name not in shards:
-            raise ValueError(
-                f"{place}, tensor {shown(name)}: {path} doesn't list it."
-            )
+            raise ValueError(f"{place}, tensor {shown(name)}: {path} doesn't list it.")
         if pathlib.Path(folder) / shards[name] != place:
             raise ValueError(
                 f"{place}, tensor {shown(name)}: {path} says that it is in "
@@ -190,7 +188,7 @@ def _no_weights(folder: pathlib.Path, stems: tuple[str, ...]) -> Exception:
             f"        tensors |= torch.load({str(folder)!r} + '/' + file, "
             "map_location='cpu', weights_only=True)\n"
             "    tensors = {k: v.clone().contiguous() for k, v in tensors.items()}\n"
-            f"    save_file(tensors, {str(folder / stems[0])!r} + '.safetensors', "
+            f"    save_file(tensors, {str(folder / stems[0]) + '.safetensors'!r}, "
             "{'format': 'pt'})\n"
         )
     return FileNotFoundError(f"{folder} has no {wanted}. It has {shown(names)}.")

@@ -86,5 +86,5 @@ def _with_each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def json_text(value: Any) -> bytes:
-    """A JSON file as the hub has them: indented, keys in order, a newline at the end."""
+    """A JSON file as the hub has them: indented, keys in order, a last newline."""
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

@@ -123,9 +123,12 @@ def as_array(name: Any, value: Any) -> np.ndarray | jax.Array:
     """An array of any kind as it is, a number as an array."""
     if isinstance(value, bool | int | float | complex | np.generic):
         value = np.asarray(value)
-    if isinstance(value, jax.core.Tracer) or not isinstance(
-        value, np.ndarray | jax.Array
-    ):
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"hk.pretrained.write: tensor {shown(name)} is traced. Return it from the "
+            "jitted function, and write it outside."
+        )
+    if not isinstance(value, np.ndarray | jax.Array):
         raise TypeError(
             f"hk.pretrained.write: tensor {shown(name)} must be an array or a number, "
             f"and is {shown(value)}. Convert it with np.asarray."
@@ -141,5 +144,7 @@ def _bytes_of(name: str, value: np.ndarray | jax.Array) -> np.ndarray:
         raise ValueError(
             f"hk.pretrained.write: tensor {shown(name)} can't be read: {error}"
         ) from error
-    array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    array = np.ascontiguousarray(
+        array.astype(array.dtype.newbyteorder("<"), copy=False)
+    )
     return array.reshape(-1).view(np.uint8)

@@ -1,4 +1,4 @@
-"""The header of a .safetensors file: where each tensor lies, checked before any is made.
+"""The header of a .safetensors file: where each tensor lies, checked beforehand.
 
 The file is the header's length in 8 bytes, the header, and the tensors' bytes without
 a gap. The header is a JSON object, `{name: {dtype, shape, data_offsets}}`, whose entry

@@ -35,8 +35,9 @@ class Tokens(NamedTuple):
       mask: bool `[B, T]`; False where a row is padded.
 
     Example:
-      >>> hk.pretrained.Tokens(jnp.ones([2, 3], jnp.int32), jnp.ones([2, 3], bool)).mask.sum()
-      Array(6, dtype=int32)
+      >>> padded = hk.pretrained.Tokens(jnp.asarray([[0, 7]]), jnp.arange(2)[None] > 0)
+      >>> padded.mask.sum(axis=1).tolist()
+      [1]
     """
 
     tokens: jax.Array
@@ -54,7 +55,7 @@ class Tokenizer:
 
     Example:
       >>> from tokenizers import Tokenizer, models, pre_tokenizers
-      >>> inner = Tokenizer(models.WordLevel({"sea": 0, "the": 1, "?": 2}, unk_token="?"))
+      >>> inner = Tokenizer(models.WordLevel({"sea": 0, "the": 1, "?": 2}, "?"))
       >>> inner.pre_tokenizer = pre_tokenizers.Whitespace()
       >>> hk.pretrained.Tokenizer(inner)(["sea", "the sea"]).tokens.tolist()
       [[0, 0], [1, 0]]
@@ -126,13 +127,13 @@ class Tokenizer:
         tokens = np.full([len(rows), size], filler, np.int32)
         mask = np.zeros([len(rows), size], bool)
         for i, row in enumerate(rows):
-            place = slice(size - len(row), size) if padding == "left" else slice(len(row))
+            place = (
+                slice(size - len(row), size) if padding == "left" else slice(len(row))
+            )
             tokens[i, place], mask[i, place] = row, True
         return Tokens(jnp.asarray(tokens), jnp.asarray(mask))
 
-    def decode(
-        self, tokens: Any, skip_special_tokens: bool = True
-    ) -> list[str] | str:
+    def decode(self, tokens: Any, skip_special_tokens: bool = True) -> list[str] | str:
         """Joins tokens into texts.
 
         Args:
@@ -156,10 +157,10 @@ class Tokenizer:
                 "hk.pretrained.Tokenizer.decode takes tokens [B, T] or [T], and got "
                 f"shape {ids.shape}. One token of each row is `tokens[:, None]`."
             )
-        if ids.size and ids.min() < 0:
+        if ids.size and not 0 <= ids.min() <= ids.max() < 2**31:
             raise ValueError(
-                f"hk.pretrained.Tokenizer.decode got the token {ids.min()}: tokens are "
-                "0 or more."
+                "hk.pretrained.Tokenizer.decode takes tokens from 0 to 2**31 - 1, and "
+                f"got some from {ids.min()} to {ids.max()}."
             )
         if ids.ndim == 1:
             return self.inner.decode(ids.tolist(), skip_special_tokens)
@@ -197,8 +198,8 @@ def load_tokenizer(folder: Folder) -> Tokenizer:
     """
     if pathlib.Path(folder).is_dir() and not has_file(folder, "tokenizer.json"):
         raise FileNotFoundError(
-            f"{folder} has no tokenizer.json. Where transformers is installed, write it "
-            f"once with AutoTokenizer.from_pretrained({str(folder)!r})"
+            f"{folder} has no tokenizer.json. Write it once with transformers: "
+            f"AutoTokenizer.from_pretrained({str(folder)!r})"
             f".save_pretrained({str(folder)!r})."
         )
     inner = _read_inner(file_in(folder, "tokenizer.json"))
@@ -243,7 +244,7 @@ def _special(
     config: Mapping[str, Any],
     folder: Folder,
 ) -> int | None:
-    """The id of a special token, by its text in a tokenizer's files or by the config."""
+    """The id of a special token, by its text in the tokenizer's files or the config."""
     for found in by_text:
         token = found.get(f"{name}_token")
         text = token.get("content") if isinstance(token, dict) else token
@@ -267,7 +268,7 @@ def _special(
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """The files of a tokenizer by name, as `load_tokenizer` and transformers read them."""
+    """The files of a tokenizer by name: `load_tokenizer` and transformers read them."""
     kept = dict(tokenizer._kept)
     if not kept:
         ids = {"pad": tokenizer.pad, "bos": tokenizer.bos, "eos": tokenizer.eos}
