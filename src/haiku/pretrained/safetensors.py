@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import jax
+import jax.core
 import numpy as np
 
 from haiku.pretrained.atomic import replacing_file
@@ -136,8 +137,8 @@ def as_array(name: Any, value: Any) -> np.ndarray | jax.Array:
     return value
 
 
-def _bytes_of(name: str, value: np.ndarray | jax.Array) -> np.ndarray:
-    """The bytes of an array in the file's order, [size], without a copy if possible."""
+def _bytes_of(name: str, value: np.ndarray | jax.Array) -> memoryview:
+    """The bytes of an array in the file's order, without a copy if possible."""
     try:
         array = np.asarray(value)
     except RuntimeError as error:  # Deleted, or spread over processes.
@@ -147,4 +148,4 @@ def _bytes_of(name: str, value: np.ndarray | jax.Array) -> np.ndarray:
     array = np.ascontiguousarray(
         array.astype(array.dtype.newbyteorder("<"), copy=False)
     )
-    return array.reshape(-1).view(np.uint8)
+    return array.reshape(-1).view(np.uint8).data

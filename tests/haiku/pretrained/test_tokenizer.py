@@ -1,6 +1,7 @@
 """Texts to tokens and back, and the special tokens that a folder names."""
 
 import json
+import subprocess
 import sys
 
 import jax.numpy as jnp
@@ -216,3 +217,12 @@ def test_the_package_is_named_where_it_is_missing(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ImportError, match=r"pip install 'renga-jax\[text\]'"):
         hk.pretrained.load_tokenizer(folder)
+
+
+def test_it_is_imported_where_it_is_used():
+    program = (
+        "import sys, haiku as hk\n"
+        "assert 'haiku.pretrained' not in sys.modules\n"
+        "assert hk.pretrained.read and 'tokenizers' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
