@@ -19,6 +19,10 @@ __all__ = ["new_file", "replacing_file", "replacing_files"]
 @contextlib.contextmanager
 def replacing_file(path: pathlib.Path) -> Iterator[BinaryIO]:
     """Opens a file that takes the place of `path` when the block ends without error."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
     aside = _aside(path.parent)
     try:
         with new_file(aside) as file:

@@ -60,10 +60,7 @@ def file_in(folder: Folder, name: str) -> pathlib.Path:
       ValueError: The name or a link leads out of the folder, or to a pipe or a folder.
     """
     folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        if folder.exists():
-            raise ValueError(f"{folder} must be a folder, and is a file.")
-        raise FileNotFoundError(f"There is no folder {folder}.")
+    _check_is_folder(folder)
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"{folder}: {shown(name)} can't be the name of a file.")
     path, below = folder / name, pathlib.PurePath(name)
@@ -83,6 +80,14 @@ def file_in(folder: Folder, name: str) -> pathlib.Path:
             "lie in its folder: copy the file there."
         )
     return path
+
+
+def _check_is_folder(folder: pathlib.Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise ValueError(f"{folder} must be a folder, and is a file.")
+    raise FileNotFoundError(f"There is no folder {folder}.")
 
 
 def has_file(folder: Folder, name: str) -> bool:
@@ -112,6 +117,8 @@ def read_weights(folder: Folder, stems: tuple[str, ...] = MODEL_STEMS) -> Weight
       ValueError: A file is damaged, index and shards disagree, or the weights are
         there only as pickles, which are never read.
     """
+    folder = pathlib.Path(folder)
+    _check_is_folder(folder)
     for stem in stems:
         whole, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
         if has_file(folder, whole):
@@ -119,33 +126,16 @@ def read_weights(folder: Folder, stems: tuple[str, ...] = MODEL_STEMS) -> Weight
             arrays = read(path)
             return Weights(arrays, dict.fromkeys(arrays, path))
         if has_file(folder, index):
-            return _read_shards(folder, index)
-    raise _no_weights(pathlib.Path(folder), stems)
+            return _read_shards(folder, file_in(folder, index))
+    raise _no_weights(folder, stems)
 
 
-def _read_shards(folder: Folder, index: str) -> Weights:
-    path = file_in(folder, index)
-    shards = read_object(path).get("weight_map")
-    if not isinstance(shards, dict):
-        raise ValueError(
-            f"{path}: weight_map must be an object, {{tensor: file}}, and is "
-            f"{shown(shards)}."
-        )
-    for name, shard in shards.items():
-        if not isinstance(shard, str):
-            raise ValueError(
-                f"{path}, tensor {shown(name)}: wanted the name of a file, got "
-                f"{shown(shard)}."
-            )
+def _read_shards(folder: pathlib.Path, index: pathlib.Path) -> Weights:
+    shards = _shards_of(index)
     arrays: dict[str, np.ndarray] = {}
     files: dict[str, pathlib.Path] = {}
     for shard in sorted(set(shards.values())):
-        try:
-            place = file_in(folder, shard)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{path} lists {shown(shard)}: {error}") from error
-        except ValueError as error:
-            raise ValueError(f"{path} lists {shown(shard)}: {error}") from error
+        place = _shard_in(folder, shard, index)
         for name, array in read(place).items():
             if name in files:
                 raise ValueError(
@@ -155,25 +145,47 @@ def _read_shards(folder: Folder, index: str) -> Weights:
     for name, shard in shards.items():
         if name not in files:
             raise ValueError(
-                f"{pathlib.Path(folder) / shard}, tensor {shown(name)}: it is missing. "
-                f"{path} says that it is there."
+                f"{folder / shard}, tensor {shown(name)}: it is missing. {index} says "
+                "that it is there."
             )
     for name, place in files.items():
         if name not in shards:
-            raise ValueError(f"{place}, tensor {shown(name)}: {path} doesn't list it.")
-        if pathlib.Path(folder) / shards[name] != place:
+            raise ValueError(f"{place}, tensor {shown(name)}: {index} doesn't list it.")
+        if folder / shards[name] != place:
             raise ValueError(
-                f"{place}, tensor {shown(name)}: {path} says that it is in "
+                f"{place}, tensor {shown(name)}: {index} says that it is in "
                 f"{shards[name]}."
             )
     return Weights(dict(sorted(arrays.items())), files)
 
 
+def _shards_of(index: pathlib.Path) -> dict[str, str]:
+    """The name of the file that holds each tensor, by the index."""
+    shards = read_object(index).get("weight_map")
+    if not isinstance(shards, dict):
+        raise ValueError(
+            f"{index}: weight_map must be an object, {{tensor: file}}, and is "
+            f"{shown(shards)}."
+        )
+    for name, shard in shards.items():
+        if not isinstance(shard, str):
+            raise ValueError(
+                f"{index}, tensor {shown(name)}: wanted the name of a file, got "
+                f"{shown(shard)}."
+            )
+    return shards
+
+
+def _shard_in(folder: pathlib.Path, shard: str, index: pathlib.Path) -> pathlib.Path:
+    try:
+        return file_in(folder, shard)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{index} lists {shown(shard)}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{index} lists {shown(shard)}: {error}") from error
+
+
 def _no_weights(folder: pathlib.Path, stems: tuple[str, ...]) -> Exception:
-    if not folder.is_dir():
-        if folder.exists():
-            return ValueError(f"{folder} must be a folder, and is a file.")
-        return FileNotFoundError(f"There is no folder {folder}.")
     names = sorted(os.listdir(folder))
     wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
     pickles = sorted(path.name for kind in _PICKLES for path in folder.glob(kind))

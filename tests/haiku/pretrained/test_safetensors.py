@@ -133,6 +133,15 @@ def test_arrays_are_inputs_of_jax(path, shift):
     np.testing.assert_array_equal(jnp.asarray(have["y"]), half)
 
 
+def test_jax_takes_mapped_arrays_and_never_writes_into_them(path):
+    hk.pretrained.write(path, {"w": np.ones(1024, np.float32)})
+    mapped = hk.pretrained.read(path)["w"]
+    x = jax.device_put(mapped, jax.devices("cpu")[0])
+    assert x.unsafe_buffer_pointer() == mapped.ctypes.data
+    out = jax.jit(lambda x: x.at[0].set(7), donate_argnums=0)(x)
+    assert (out[0], mapped[0]) == (7, 1)
+
+
 def test_compare_reads_the_file(path, tmp_path):
     from haiku._compare.reading import read_values
 
@@ -311,6 +320,13 @@ def test_what_the_format_lacks_is_an_error(path, value, error, message):
 def test_a_traced_value_is_an_error(path):
     with pytest.raises(TypeError, match="tensor 'w' is traced"):
         jax.jit(lambda x: hk.pretrained.write(path, {"w": x}))(1.0)
+
+
+def test_a_file_needs_a_place(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder .*nothing for a"):
+        hk.pretrained.write(tmp_path / "nothing" / "a", {})
+    with pytest.raises(IsADirectoryError, match="is a folder, not a file"):
+        hk.pretrained.write(tmp_path, {})
 
 
 @pytest.mark.parametrize(
