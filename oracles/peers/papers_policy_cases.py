@@ -347,7 +347,7 @@ def cases_of_groups():
     ]:
         recorder.case(
             "aggregate_token_losses",
-            f"arXiv {call}",
+            call,
             lambda loss_t, mask_t, combine=combine: combine(
                 [row[mask] for row, mask in zip(loss_t, mask_t)]
             ),
@@ -401,7 +401,7 @@ def cases_of_groups():
             arguments["log_ref_t"] = log_pi + 0.3 * random.standard_normal((G, 5))
         recorder.case(
             op,
-            f"arXiv {call}",
+            call,
             lambda combine=combine, theirs=theirs, **arguments: group(
                 **arguments, combine=combine, **theirs
             ),
