@@ -6,6 +6,7 @@ precision and keeps the outputs, and the gradients of one number made of them; t
 tests compare ours with these, without the library.
 """
 
+import functools
 import importlib.metadata
 import json
 import pathlib
@@ -21,10 +22,12 @@ class Recorder:
     Args:
       library: How its authors write its name.
       package: The installed package, whose version is kept.
+      file: The file's name; by default the package's.
     """
 
-    def __init__(self, library, package):
+    def __init__(self, library, package, file=None):
         self.library, self.package, self.cases = library, package, []
+        self.file = file or package
 
     def case(self, op, call, function, arguments, options=None, reached=None):
         """Adds a case.
@@ -37,14 +40,15 @@ class Recorder:
             in double precision), and gives an array or a tuple of arrays. It turns
             conventions into ours: factors, signs, layout.
           arguments: The op's arguments by name: floats, integers and booleans, or
-            arrays or lists of these.
+            arrays or lists of these. `noise` is what the op draws with its key.
           options: The op's other arguments: numbers, strings, None.
           reached: Names of the float arguments with a gradient; in all others the
             op's gradient must be 0. None: gradients aren't compared.
         """
         arrays = {k: np.asarray(x) for k, x in arguments.items()}
         arrays = {  # Short in the file, and there the same numbers.
-            k: _rounded(x, 5) if x.dtype.kind == "f" else x for k, x in arrays.items()
+            k: _rounded(x, 10 if k == "noise" else 5) if x.dtype.kind == "f" else x
+            for k, x in arrays.items()
         }
         value, gradients = self.run(function, arrays, list(reached or []))
         for x in [*value, *gradients]:
@@ -63,6 +67,12 @@ class Recorder:
             }
         )
 
+    def each(self, choices, op, call, function, arguments, reached=None):
+        """Adds a case for each choice of options, which the function takes too."""
+        for options in choices:
+            chosen = functools.partial(function, **options)
+            self.case(op, call, chosen, arguments, options, reached)
+
     def run(self, function, arrays, reached):
         raise NotImplementedError
 
@@ -71,7 +81,7 @@ class Recorder:
         version = importlib.metadata.version(self.package)
         head = json.dumps({"library": self.library, "version": version})[:-1]
         rows = ",\n".join(json.dumps(case) for case in self.cases)
-        path = VALUES / f"{self.package}.json"
+        path = VALUES / f"{self.file}.json"
         path.write_text(f'{head}, "cases": [\n{rows}\n]}}\n', encoding="utf-8")
         print(f"{path.name}: {len(self.cases)} cases, {path.stat().st_size} bytes")
 

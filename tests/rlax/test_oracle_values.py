@@ -6,6 +6,7 @@
 import functools
 import json
 import pathlib
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,87 @@ for path in FILES:
         CASES.append(pytest.param(case, id=f"{path.stem}-{i}-{case['op']}"))
 
 
+def on_statistics(op):
+    """An op of running statistics that takes their numbers."""
+
+    def of_numbers(count, mean, square_sum, **arguments):
+        state = rlax.RunningStatistics(count, mean, square_sum)
+        return op(state=state, **arguments)
+
+    return of_numbers
+
+
+@on_statistics
+def merge_running_statistics(state, other_count, other_mean, other_square_sum):
+    other = rlax.RunningStatistics(other_count, other_mean, other_square_sum)
+    return rlax.merge_running_statistics(state, other)
+
+
+@on_statistics
+def scale_rewards(state, return_tm1, max_abs, **arguments):
+    state = rlax.ReturnScaleState(return_tm1, state, max_abs)
+    return rlax.scale_rewards(state=state, **arguments)
+
+
+def percentile_scale(x, state_low, state_high, **options):
+    state = rlax.PercentileScaleState(state_low, state_high)
+    return rlax.percentile_scale(x, state, **options)
+
+
+def conjugate_gradient(matrix, b, **options):
+    matrix = (matrix + matrix.T) / 2  # Whatever changes in it.
+    return rlax.conjugate_gradient(lambda x: matrix @ x, b, **options)
+
+
+def fisher_vector_product(features, params, vector, **options):
+    old = jax.nn.log_softmax(jax.lax.stop_gradient(features @ params))
+
+    def kl(params):
+        new = jax.nn.log_softmax(features @ params)
+        return jnp.mean(jnp.sum(jnp.exp(old) * (old - new), -1))
+
+    return rlax.fisher_vector_product(kl, params, vector, **options)
+
+
+def flow_actions(matrix, shift, x_0, **options):
+    def velocity(x, time):
+        return jnp.tanh(matrix @ x) + time * shift
+
+    return rlax.flow_actions(velocity, x_0, **options)
+
+
+ON_ARRAYS = {  # In place of ops that take states or functions.
+    "update_running_statistics": on_statistics(rlax.update_running_statistics),
+    "merge_running_statistics": merge_running_statistics,
+    "standardize": on_statistics(rlax.standardize),
+    "scale_rewards": scale_rewards,
+    "percentile_scale": percentile_scale,
+    "conjugate_gradient": conjugate_gradient,
+    "fisher_vector_product": fisher_vector_product,
+    "flow_actions": flow_actions,
+}
+
+
 def op_of(case):
     """The op, with the case's options."""
     name, _, method = case["op"].partition(".")
     if method:
         return getattr(getattr(rlax, name)(**case["options"]), method)
-    return functools.partial(getattr(rlax, name), **case["options"])
+    op = ON_ARRAYS.get(name) or getattr(rlax, name)
+    return functools.partial(op, **case["options"])
+
+
+def drawing(op, noise):
+    """The op, where the noise that its key draws is given."""
+
+    def draw(_, shape, dtype):
+        return jnp.asarray(noise, dtype).reshape(shape)
+
+    def with_noise(**arguments):
+        with mock.patch("jax.random.normal", draw):
+            return op(jax.random.key(0), **arguments)
+
+    return with_noise
 
 
 def weights(shape):
@@ -48,19 +124,20 @@ def largest(arrays):
 def test_ops_equal_other_libraries(case, dtype):
     with jax.enable_x64(dtype == np.float64):
         arguments = {k: np.asarray(x) for k, x in case["arguments"].items()}
+        noise = arguments.pop("noise", None)
         floats = {
             k: jnp.asarray(x, dtype)
             for k, x in arguments.items()
             if x.dtype.kind == "f"
         }
         rest = {k: x for k, x in arguments.items() if k not in floats}
-        op = op_of(case)
+        op = op_of(case) if noise is None else drawing(op_of(case), noise)
 
         def total(floats):
             out = jax.tree.leaves(op(**floats, **rest))
             return sum(jnp.sum(x * weights(x.shape).astype(x.dtype)) for x in out), out
 
-        gradients, value = jax.grad(total, has_aux=True)(floats)
+        gradients, value = jax.jit(jax.grad(total, has_aux=True))(floats)
         scale = largest(case["value"])
         for have, want in zip(value, case["value"], strict=True):
             assert have.dtype == dtype

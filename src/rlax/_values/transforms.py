@@ -53,9 +53,8 @@ def logit(x: ArrayLike) -> Array:
 def _signed(size: Callable[[Array], Array], x: ArrayLike) -> Array:
     """sign(x) size(|x|), whose derivative at 0 is that of size."""
     (x,) = known_arrays(x)
-    positive = x >= 0
-    magnitude = size(jnp.where(positive, x, -x))
-    return jnp.where(positive, magnitude, -magnitude)
+    sign = jnp.where(x < 0, -1, 1).astype(x.dtype)
+    return sign * size(sign * x)
 
 
 @shapes("x[...]")
