@@ -141,7 +141,9 @@ def losses_ours(*names):
         ),
         "masked_softmax": (masked.entropy, "logits_t legal_t"),
         "grpo_loss": (
-            lambda pi, mu, adv, ref, kept: rlax.grpo_loss(pi, mu, adv, ref, mask_t=kept),
+            lambda pi, mu, adv, ref, kept: rlax.grpo_loss(
+                pi, mu, adv, ref, mask_t=kept
+            ),
             "log_pi log_mu adv log_ref kept",
         ),
         "dapo_loss": (

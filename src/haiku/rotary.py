@@ -7,8 +7,8 @@ turns. `Dynamic` and `LongRoPE` depend on the length of the text; they take the 
 position plus one.
 """
 
-import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import jax
@@ -65,7 +65,7 @@ def _check(scaling: object, **above: float) -> None:
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Linear:
     """Divides all positions by a factor.
 
@@ -105,7 +105,7 @@ def _check_factor(scaling: object) -> None:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Dynamic:
     """Raises the base once the text is longer than those of training.
 
@@ -149,7 +149,7 @@ class Dynamic:
         return _plain(base * growth ** (size / (size - 2)), size), 1.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class YaRN:
     """Divides slow frequencies by the factor, keeps fast ones, blends between.
 
@@ -226,7 +226,7 @@ class YaRN:
         return size(1.0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Llama3:
     """Divides slow frequencies by the factor, keeps fast ones, blends between.
 
@@ -274,7 +274,7 @@ class Llama3:
         return blended.astype(np.float32), 1.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class LongRoPE:
     """Divides each frequency by a searched factor, others for long texts.
 
@@ -348,7 +348,7 @@ class LongRoPE:
         return math.sqrt(1 + math.log(growth) / math.log(self.original_length))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Rotary:
     """Turns pairs of elements by angles that grow with the position.
 
@@ -423,7 +423,8 @@ class Rotary:
             leading axes of `x`.
 
         Returns:
-          An array with the shape and dtype of `x`. Angles are float32.
+          An array with the shape and dtype of `x`. Angles are float32, their sines and
+          cosines of the dtype of `x`.
 
         Raises:
           ValueError: `positions` don't fit `x`, or the size of the heads doesn't fit.
@@ -432,11 +433,13 @@ class Rotary:
         _check_positions(x, positions)
         length = None
         if self.scaling is not None and self.scaling.by_length:
-            length = jnp.max(positions) + 1
+            length = jnp.max(positions, initial=-1) + 1
         frequencies, factor = self.frequencies(x.shape[-1], length)
         size = 2 * len(frequencies)
-        angles = positions[..., None].astype(jnp.float32) * jnp.asarray(frequencies)
-        cos, sin = (jnp.expand_dims(f(angles) * factor, -2) for f in (jnp.cos, jnp.sin))
+        leading = (1,) * (x.ndim - 2 - positions.ndim) + positions.shape
+        angles = positions.reshape(*leading, 1, 1).astype(jnp.float32)
+        angles = angles * jnp.asarray(frequencies).reshape((1,) * (x.ndim - 1) + (-1,))
+        cos, sin = ((f(angles) * factor).astype(x.dtype) for f in (jnp.cos, jnp.sin))
         turned, rest = x[..., :size], x[..., size:]
         if self.interleaved:
             one, other = turned[..., ::2], turned[..., 1::2]
@@ -447,7 +450,7 @@ class Rotary:
             y = jnp.stack(pair, axis=-1).reshape(turned.shape)
         else:
             y = jnp.concatenate(pair, axis=-1)
-        return jnp.concatenate([y.astype(x.dtype), rest], axis=-1)
+        return jnp.concatenate([y, rest], axis=-1)
 
     def _turned(self, head_size: int) -> int:
         size = int(head_size * self.fraction)

@@ -93,6 +93,7 @@ ROWS: dict[str, Row] = {
         (2, 5, 4),
         time=1,
     ),
+    "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
     "GRU": Row(_core(lambda: hk.GRU(4)), (3, 5)),
@@ -171,6 +172,14 @@ def _masked(x):
     mask = steps[:, None] > steps[None]
     return hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x, mask[None, None])
 
+
+_ATTENTION: dict[str, dict[str, Any]] = {
+    "causal": {"causal": True, "rotary": hk.Rotary()},
+    "causal window": {"causal": True, "window": 2, "qk_norm": "head"},
+    "window": {"window": 3, "qk_norm": "all"},
+    "long": {"causal": True, "rotary": hk.Rotary(scaling=hk.rotary.Dynamic(2.0, 4))},
+    "distances": {"causal": True, "alibi": True, "sinks": True, "soft_cap": 2.0},
+}
 
 # Functions that use layers, and layers in other uses than those above.
 USES: dict[str, Row] = {
@@ -259,6 +268,17 @@ USES: dict[str, Row] = {
         lambda x: hk.ExponentialMovingAverage(0.9, False, 3)(x), (2, 4)
     ),
     "MultiHeadAttention, masked": Row(_masked, (2, 5, 4), time=1),
+    **{
+        f"Attention, {name}": Row(
+            lambda x, options=options: hk.Attention(4, 6, 2, **options)(x),
+            (2, 5, 4),
+            time=1,
+        )
+        for name, options in _ATTENTION.items()
+    },
+    "Attention to a context": Row(
+        lambda x: hk.Attention(4, 6, 2)(x, x[:, :2]), (2, 5, 4), time=1
+    ),
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)
     ),

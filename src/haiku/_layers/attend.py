@@ -92,9 +92,9 @@ def attend(
         masks.append((ids[:, :, None] == others[:, None])[:, None])
     if (causal or window is not None) and not by_index:
         masks.append(_near(causal, window, query_positions, key_positions, sizes))
-    # JAX's function has neither, takes one size, and a softmax of single precision.
-    fused = soft_cap is None and sinks is None and query.shape[-1] == value.shape[-1]
-    if fused and query.dtype != jnp.float64 and (by_index or not (causal or window)):
+    by_rules = by_index or not (causal or window)
+    capped = soft_cap is not None or sinks is not None
+    if by_rules and not capped and _fits_jax(query, value, sizes):
         return _fused(query, key, value, causal, window, masks, bias, scale)
     if (causal or window is not None) and by_index:
         masks.append(_near(causal, window, None, None, sizes))
@@ -148,7 +148,7 @@ def _as_logits(name: str, x: jax.Array, sizes: _Sizes) -> jax.Array:
 
 
 def _as_mask(mask: jax.Array, sizes: _Sizes) -> jax.Array:
-    mask = jnp.asarray(mask) != 0
+    mask = jnp.asarray(mask).astype(bool)
     if mask.shape == (sizes.batch, sizes.keys):
         return mask[:, None, None]
     return _as_logits("mask", mask, sizes)
@@ -185,21 +185,34 @@ def _all_of(masks: list[jax.Array]) -> jax.Array | None:
     return functools.reduce(jnp.logical_and, masks) if masks else None
 
 
+def _fits_jax(query, value, sizes) -> bool:
+    """Whether JAX's function takes arrays of these kinds.
+
+    It wants one size of keys and values, known lengths, and single precision or
+    bfloat16.
+    """
+    known = all(isinstance(n, int) and n for n in sizes)
+    kinds = jnp.float32, jnp.bfloat16
+    return known and query.shape[-1] == value.shape[-1] and query.dtype in kinds
+
+
 def _fused(query, key, value, causal, window, masks, bias, scale):
     """By `jax.nn.dot_product_attention`, which knows causal and window as rules."""
     mask = _all_of(masks)
     local = None
     if window is not None:
         local = (window - 1, 0) if causal else (window // 2, window // 2)
-    y = jax.nn.dot_product_attention(
-        query,
-        *(key.astype(query.dtype), value.astype(query.dtype)),
-        bias=bias,
-        mask=mask,
-        scale=scale,
-        is_causal=causal,
-        local_window_size=local,
-    ).astype(value.dtype)
+    # Inside it JAX promotes, whatever the caller's settings allow.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        y = jax.nn.dot_product_attention(
+            query,
+            *(key.astype(query.dtype), value.astype(query.dtype)),
+            bias=bias,
+            mask=mask,
+            scale=scale,
+            is_causal=causal,
+            local_window_size=local,
+        ).astype(value.dtype)
     if mask is None and (window is None or query.shape[1] == key.shape[1]):
         return y  # every query sees its own key, or the first
     # Where a query sees nothing, that function takes the mean of all values.
@@ -214,30 +227,35 @@ def _fused(query, key, value, causal, window, masks, bias, scale):
 
 def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     """The same in plain operations, with soft caps and sinks."""
-    *_, heads, size = query.shape
-    groups = key.shape[2]
-    grouped = query.reshape(*query.shape[:2], groups, heads // groups, size)
-    wide = jnp.promote_types(jnp.result_type(query, key), jnp.float32)
-    logits = jnp.einsum("btkgd,bskd->bkgts", grouped, key, preferred_element_type=wide)
-    logits = logits.reshape(logits.shape[0], heads, *logits.shape[3:]) * scale
+    (batch, steps, heads, size), (keys, groups) = query.shape, key.shape[1:3]
+    each = heads // groups
+    wide = jnp.promote_types(query.dtype, jnp.float32)
+    if query.dtype == jnp.float16:  # CPUs don't add up products in another precision
+        query, key = query.astype(wide), key.astype(wide)
+    logits = jnp.einsum(
+        "btkgd,bskd->bkgts",
+        query.reshape(batch, steps, groups, each, size),
+        key.astype(query.dtype),
+        preferred_element_type=wide,
+    )
+    logits = logits.reshape(batch, heads, steps, keys) * scale
     if soft_cap is not None:
         logits = soft_cap * jnp.tanh(logits / soft_cap)
     if bias is not None:
-        logits = logits + bias
+        logits = logits + bias.astype(wide)
     if seen is not None:
         logits = jnp.where(seen, logits, -jnp.inf)
     largest = jnp.max(logits, axis=-1, keepdims=True, initial=-jnp.inf)
-    sink = None if sinks is None else sinks.astype(logits.dtype)[:, None, None]
-    if sink is not None:
-        largest = jnp.maximum(largest, sink)
+    if sinks is not None:
+        sinks = sinks.astype(wide).reshape(1, heads, 1, 1)
+        largest = jnp.maximum(largest, sinks)
     # -inf where a query sees nothing: all its weights are 0.
     largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
     weights = jnp.exp(logits - largest)
     total = jnp.sum(weights, axis=-1, keepdims=True)
-    if sink is not None:
-        total = total + jnp.exp(sink - largest)
-    weights = weights / jnp.where(total == 0, 1, total)
-    weights = weights.astype(value.dtype)
-    weights = weights.reshape(-1, groups, heads // groups, *weights.shape[2:])
+    if sinks is not None:
+        total = total + jnp.exp(sinks - largest)
+    weights = (weights / jnp.where(total == 0, 1, total)).astype(value.dtype)
+    weights = weights.reshape(batch, groups, each, steps, keys)
     y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
-    return y.reshape(*y.shape[:2], heads, value.shape[-1])
+    return y.reshape(batch, steps, heads, value.shape[-1])

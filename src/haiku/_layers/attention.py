@@ -193,7 +193,7 @@ class Attention(Module):
         of_steps = mask is not None and mask.shape == key.shape[:2]
         numbers = None  # of the steps that count, if padding may stand before them
         if of_itself and of_steps and mask is not None:
-            numbers = jnp.cumsum(jnp.asarray(mask) != 0, axis=1) - 1
+            numbers = jnp.cumsum(jnp.asarray(mask).astype(bool), axis=1) - 1
         if positions is None:
             positions = jnp.arange(query.shape[1]) if numbers is None else numbers
         key_positions = positions if of_itself else jnp.arange(key.shape[1])
@@ -215,7 +215,7 @@ class Attention(Module):
         if mask is None:
             valid = jnp.ones([batch, steps], bool)
         else:
-            valid = jnp.asarray(mask) != 0
+            valid = jnp.asarray(mask).astype(bool)
         cache = Cache.read(key, value, cache_size, self.window)
         if mask is None and steps > cache.keys.shape[1] and not cache.ring:
             raise ValueError(
@@ -258,7 +258,7 @@ class Attention(Module):
         norm = RMSNorm(-1, eps=1e-6, name=f"{name}_norm")
         if self.qk_norm == "head":
             return norm(x)
-        return norm(x.reshape(*x.shape[:2], -1)).reshape(x.shape)
+        return norm(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(x.shape)
 
     def _turned(self, x, positions):
         return x if self.rotary is None else self.rotary(x, positions)
@@ -306,7 +306,8 @@ def _alibi(heads, query_positions, key_positions):
         for x in (query_positions, key_positions)
     )
     distance = jnp.abs(of_query[:, :, None] - of_key[:, None])[:, None]
-    return -_slopes(heads)[:, None, None] * distance
+    slopes = jnp.asarray(_slopes(heads))[:, None, None]
+    return -slopes[None] * distance.astype(slopes.dtype)
 
 
 def _slopes(heads: int) -> np.ndarray:

@@ -251,6 +251,19 @@ def test_the_cache_has_the_dtype_of_the_keys():
     np.testing.assert_allclose(y.astype(jnp.float32), model(X), atol=0.3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cache_under_strict_settings(kind):
+    model, mask = layer(kind), jnp.ones([B, T], bool)
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+        jax.checking_leaks(),
+        jax.debug_nans(True),
+    ):
+        y, _ = in_parts(model, X, (4, 3), 9, mask)
+        assert y.dtype == jnp.float32
+
+
 # ---- Other inputs -------------------------------------------------------------------
 
 
