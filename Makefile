@@ -28,6 +28,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, circles, spelling
 	$(VENV)/bin/codespell
 	$(RUN) tests/typed/check.py
 	$(RUN) docs/extension/reference.py
+	$(RUN) oracles/table.py
 	$(RUN) tools/house.py --check
 
 house: $(VENV)/.installed-dev  ## draw what imports what, and list four journeys, in build/house
@@ -43,9 +44,10 @@ bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
-oracles: .venv-oracles/.installed  ## what the references compute and ours refuses, on programs of every shape
+oracles: .venv-oracles/.installed  ## what the references and other libraries compute, beside ours
 	mkdir -p build/oracles
 	for cases in oracles/peers/*_cases.py; do .venv-oracles/bin/python -W ignore $$cases || exit 1; done
+	.venv-oracles/bin/python oracles/table.py --write
 	for suite in rlax haiku; do \
 	  .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-reference.pickle && \
 	  PYTHONPATH=src .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-ours.pickle && \

@@ -1,12 +1,14 @@
-"""Keras and TorchRL beside ours: import, a training step, returns.
+"""Keras, TorchRL and TRL beside ours: import, a training step, returns, losses.
 
     pip install -r benchmarks/requirements-beyond.txt   # into a separate environment
     python benchmarks/beyond.py
+    python benchmarks/beyond.py --only TRL TorchRL,     # tables whose name begins so
 
 Each library runs in its own process, in turns, `ROUNDS` times; the figures are
 medians, and their numbers are compared. Prints a table in Markdown.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -15,23 +17,14 @@ import subprocess
 import sys
 import time
 
+import losses
+from losses import timed
+
 ROUNDS = 3
 SRC = pathlib.Path(__file__).parent.parent / "src"
 SIZES = [512] * 4 + [10]
 BATCH, FEATURES, TIME = 128, 784, 128
 GAMMA, LAMBDA = 0.99, 0.95
-
-
-def timed(f, repeats=30):
-    """Median milliseconds of `f()`, after three calls that do not count."""
-    for _ in range(3):
-        f()
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        f()
-        found.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(found)
 
 
 def data():
@@ -184,24 +177,41 @@ def _measured(ops, ready):
 PAIRS = {
     "Keras 3 on JAX": (network_keras, network_ours),
     "TorchRL": (returns_torchrl, returns_ours),
+    "TorchRL, losses": (losses.losses_torchrl, losses.losses_ours),
+    "TRL, losses": (losses.losses_trl, losses.losses_ours),
 }
 
 
-def in_a_process(subject):
-    """What a function of this file returns, run in a new process."""
+def in_a_process(subject, *names):
+    """What a function of this file or of `losses` returns, run in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
-    command = [sys.executable, __file__, subject.__name__]
+    command = [sys.executable, "-W", "ignore", __file__, subject.__name__, *names]
     out = subprocess.check_output(command, env=environment, text=True)
     return json.loads(out.splitlines()[-1])
 
 
+def in_turns(theirs, ours):
+    """What both measure; ours of losses is told which ones the peer has."""
+    first = in_a_process(theirs)
+    rows = [x for x in first if f"numbers of {x}" in first]
+    return first, in_a_process(ours, *(rows if ours is losses.losses_ours else ()))
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[""], help="how tables begin")
+    only = tuple(parser.parse_args().only)
     for name, pair in PAIRS.items():
-        runs = [[in_a_process(subject) for subject in pair] for _ in range(ROUNDS)]
+        if not name.startswith(only):
+            continue
+        runs = [in_turns(*pair) for _ in range(ROUNDS)]
         print(f"\n| ms | {name} | ours | ratio |\n| --- | --: | --: | --: |")
         for row, value in runs[0][0].items():
             if isinstance(value, list):
-                apart = max(abs(a - b) for a, b in zip(value, runs[0][1][row]))
+                apart = max(
+                    abs(a - b) / max(1, abs(a))
+                    for a, b in zip(value, runs[0][1][row], strict=True)
+                )
                 if apart > 1e-3:
                     sys.exit(f"{row}: {apart:.2g} apart")
                 continue
@@ -210,7 +220,9 @@ def main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(globals()[sys.argv[1]]()))
+    subject = sys.argv[1] if len(sys.argv) > 1 else ""
+    if subject in {f.__name__ for pair in PAIRS.values() for f in pair}:
+        f = globals().get(subject) or getattr(losses, subject)
+        print(json.dumps(f(*sys.argv[2:])))
     else:
         main()

@@ -6,7 +6,10 @@ values over a batch of 256, and with their gradient.
 
 import functools
 import pathlib
+import statistics
 import sys
+import time
+import types
 
 import numpy as np
 
@@ -14,6 +17,18 @@ B, N, A, K, D, GAMMA, ALPHA = 256, 2, 6, 25, 8, 0.99, 0.2
 GROUP, TOKENS = 16, 256
 # Networks that give what they read, as in the oracles.
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracles/peers"))
+
+
+def timed(f, repeats=30):
+    """Median milliseconds of `f()`, after three calls that do not count."""
+    for _ in range(3):
+        f()
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        f()
+        found.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(found)
 
 
 @functools.cache
@@ -31,7 +46,7 @@ def data():
         "q_t": normal(B, N),
         "v_tm1": normal(B),
         "adv_t": normal(B),
-        "log_ratio_t": 0.2 * normal(B),
+        "log_mu_t": -random.random(B, np.float32),
         "v_old_tm1": normal(B),
         "target_tm1": normal(B),
         "logits_t": normal(B, A),
@@ -55,14 +70,21 @@ def data():
         "log_pi": -random.random((GROUP, TOKENS), np.float32),
         "adv": normal(GROUP),
         "kept": np.arange(TOKENS) < random.integers(32, TOKENS, GROUP)[:, None],
-        "chosen": -10 * random.random((4, B), np.float32),
-        "score": normal(2, B),
-        "length": random.integers(1, 400, B),
+        "agents": normal(B, 4),
+        "desirable": random.random(B) < 0.5,
+        "pairs": -0.1 - 10 * random.random((4, B), np.float32),
     }
     x["legal_t"][:, 0] = True
     x["log_mu"] = x["log_pi"] + 0.1 * normal(GROUP, TOKENS)
     x["log_ref"] = x["log_pi"] + 0.1 * normal(GROUP, TOKENS)
     return x
+
+
+def mixing():
+    """Weights of a mixing network of 4 agents and width 32, float32."""
+    random = np.random.default_rng(1)
+    shapes = (4, 32), (32,), (32,), ()
+    return [random.standard_normal(n).astype(np.float32) for n in shapes]
 
 
 # ---- Ours ---------------------------------------------------------------------------
@@ -71,7 +93,6 @@ def data():
 def losses_ours(*names):
     import jax
     import jax.numpy as jnp
-    from beyond import timed
 
     import rlax
 
@@ -89,7 +110,7 @@ def losses_ours(*names):
     # Functions of arguments by name; the first argument gets a gradient.
     ops = {
         "sac_td_error": (
-            squares(lambda q0, r, q, l: rlax.sac_td_error(q0, r, GAMMA, q, l, ALPHA)),
+            squares(lambda q0, r, q, p: rlax.sac_td_error(q0, r, GAMMA, q, p, ALPHA)),
             "q_tm1 r_t q_t log_pi_t",
         ),
         "td3_td_error": (
@@ -97,22 +118,22 @@ def losses_ours(*names):
             "q_tm1 r_t q_t",
         ),
         "sac_policy_loss": (
-            mean(lambda q, l: rlax.sac_policy_loss(l, q, ALPHA)),
+            mean(lambda q, log_pi: rlax.sac_policy_loss(log_pi, q, ALPHA)),
             "q_t log_pi_t",
         ),
         "discrete_sac_td_error": (
             squares(
-                lambda q0, a, r, q, l: rlax.discrete_sac_td_error(
-                    q0, a, r, GAMMA, q, l, ALPHA
+                lambda q0, a, r, q, logits: rlax.discrete_sac_td_error(
+                    q0, a, r, GAMMA, q, logits, ALPHA
                 )
             ),
             "qa_tm1 a_tm1 r_t qa_t logits_t",
         ),
         "tqc_loss": (
             mean(
-                lambda z0, r, z, l: jnp.sum(
+                lambda z0, r, z, log_pi: jnp.sum(
                     rlax.tqc_loss(
-                        *(z0, tau, r, GAMMA, z, 2), log_pi_t=l, temperature=ALPHA
+                        *(z0, tau, r, GAMMA, z, 2), log_pi_t=log_pi, temperature=ALPHA
                     )
                 )
             ),
@@ -156,9 +177,54 @@ def losses_ours(*names):
             lambda pi, mu, adv, kept: rlax.cispo_loss(pi, mu, adv, mask_t=kept),
             "log_pi log_mu adv kept",
         ),
-        "soft_overlong_penalty": (
-            lambda n: rlax.soft_overlong_penalty(n, 400, 100),
-            "length",
+        "dr_grpo_loss": (
+            lambda pi, mu, adv, kept: rlax.dr_grpo_loss(pi, mu, adv, mask_t=kept),
+            "log_pi log_mu adv kept",
+        ),
+        "gspo_loss": (
+            lambda pi, mu, adv, kept: rlax.gspo_loss(pi, mu, adv, mask_t=kept),
+            "log_pi log_mu adv kept",
+        ),
+        "dpo_loss": (
+            lambda x: jnp.mean(rlax.dpo_loss(x[0], x[1], x[2], x[3], 0.1)),
+            "pairs",
+        ),
+        "ipo_loss": (
+            lambda x: jnp.mean(rlax.ipo_loss(x[0], x[1], x[2], x[3], 0.1)),
+            "pairs",
+        ),
+        "simpo_loss": (
+            lambda x: rlax.simpo_loss(x[0], x[1], 1, 1, 2.0, margin=0.5),
+            "pairs",
+        ),
+        "orpo_loss": (lambda x: rlax.orpo_loss(x[0], x[1]), "pairs"),
+        "kto_loss": (
+            lambda x, desirable: jnp.mean(rlax.kto_loss(x[0], x[1], desirable)),
+            "pairs desirable",
+        ),
+        "bradley_terry_loss": (
+            lambda x: jnp.mean(rlax.bradley_terry_loss(x[0], x[1])),
+            "pairs",
+        ),
+        "qmix_value": (
+            lambda q: jax.vmap(lambda q: rlax.qmix_value(q, *mixing()))(q),
+            "agents",
+        ),
+        "advantage_weighted_policy_loss": (
+            lambda log_pi, q, v: jnp.mean(
+                rlax.advantage_weighted_policy_loss(log_pi, jnp.min(q, -1) - v)
+            ),
+            "log_pi_t q_t v_tm1",
+        ),
+        "clipped_surrogate_pg_loss": (
+            lambda pi, mu, adv: rlax.clipped_surrogate_pg_loss(
+                jnp.exp(pi - mu), adv, 0.2
+            ),
+            "log_pi_t log_mu_t adv_t",
+        ),
+        "clipped_value_loss": (
+            lambda *x: 2 * rlax.clipped_value_loss(*x, 0.2),
+            "v_tm1 v_old_tm1 target_tm1",
         ),
     }
     found = {}
@@ -182,7 +248,6 @@ def losses_ours(*names):
 def times(losses):
     """The same of functions of tensors."""
     import torch
-    from beyond import timed
 
     found = {}
     for name, (f, arguments) in losses.items():
@@ -297,7 +362,40 @@ def losses_torchrl():
         **{"bounds": (-1, 1), "alpha": 2.5},
     )
     rnd = objectives.RNDLoss(stubs.Half(0), stubs.Half(1), update_fraction=1.0)
+    ppo = objectives.ClipPPOLoss(
+        ProbabilisticTensorDictSequential(
+            stubs.reader(
+                lambda x: torch.stack([x, torch.log1p(-x.exp())], -1), "logits"
+            ),
+            ProbabilisticTensorDictModule(
+                in_keys=["logits"],
+                out_keys=["action"],
+                distribution_class=torch.distributions.Categorical,
+                return_log_prob=True,
+            ),
+        ),
+        TensorDictModule(lambda v: v[:, None], in_keys=["v"], out_keys=["state_value"]),
+        entropy_bonus=False,
+        **{"loss_critic_type": "l2", "critic_coeff": 1.0, "clip_value": 0.2},
+    )
     bins = torch.linspace(-20, 20, 255)
+    w_1, b_1, w_2, b_2 = (torch.from_numpy(np.asarray(x)) for x in mixing())
+    mixer = modules.QMixer((1,), 32, 4, "cpu")
+    mixer.hyper_w_1, mixer.hyper_b_1 = stubs.Fixed(w_1), stubs.Fixed(b_1)
+    mixer.hyper_w_final, mixer.V = stubs.Fixed(w_2), stubs.Fixed(b_2)
+
+    def rollout(log_mu, log_pi=None, adv=None, v=None, old=None, target=None):
+        columns = {"advantage": adv, "value_target": target, "state_value": old}
+        return TensorDict(
+            {
+                "observation": log_mu if log_pi is None else log_pi,
+                "action_log_prob": log_mu,
+                "action": torch.zeros(B, dtype=torch.int64),
+                "v": none[:, 0] if v is None else v,
+                **{k: none if x is None else x[:, None] for k, x in columns.items()},
+            },
+            [B],
+        )
 
     def loss_of(x):
         return x[0] if isinstance(x, tuple) else x
@@ -319,8 +417,8 @@ def losses_torchrl():
     return times(
         {
             "sac_td_error": (
-                lambda q0, r, q, l: loss_of(
-                    sac.qvalue_v2_loss(steps(observe(q0), observe(q, l), r))
+                lambda q0, r, q, log_pi: loss_of(
+                    sac.qvalue_v2_loss(steps(observe(q0), observe(q, log_pi), r))
                 ),
                 "q_tm1 r_t q_t log_pi_t",
             ),
@@ -331,13 +429,15 @@ def losses_torchrl():
                 "q_tm1 r_t q_t",
             ),
             "sac_policy_loss": (
-                lambda q, l: loss_of(sac.actor_loss(steps(observe(q, l)))).mean(),
+                lambda q, log_pi: loss_of(
+                    sac.actor_loss(steps(observe(q, log_pi)))
+                ).mean(),
                 "q_t log_pi_t",
             ),
             "discrete_sac_td_error": (discrete_sac, "qa_tm1 a_tm1 r_t qa_t logits_t"),
             "tqc_loss": (
-                lambda z0, r, z, l: loss_of(
-                    tqc.qvalue_v2_loss(steps(observe(z0), observe(z, l), r))
+                lambda z0, r, z, log_pi: loss_of(
+                    tqc.qvalue_v2_loss(steps(observe(z0), observe(z, log_pi), r))
                 ),
                 "atoms_tm1 r_t atoms_t log_pi_t",
             ),
@@ -371,11 +471,120 @@ def losses_torchrl():
                 ).entropy(),
                 "logits_t legal_t",
             ),
+            "clipped_surrogate_pg_loss": (
+                lambda pi, mu, adv: ppo(rollout(mu, pi, adv))["loss_objective"],
+                "log_pi_t log_mu_t adv_t",
+            ),
+            "clipped_value_loss": (
+                lambda v, old, target: loss_of(
+                    ppo.loss_critic(rollout(none[:, 0], v=v, old=old, target=target))
+                ).mean(),
+                "v_tm1 v_old_tm1 target_tm1",
+            ),
+            "qmix_value": (
+                lambda q: mixer(q[..., None], torch.zeros(B, 1))[:, 0],
+                "agents",
+            ),
+            "advantage_weighted_policy_loss": (
+                lambda log_pi, q, v: loss_of(
+                    iql.actor_loss(steps(observe(q, log_pi, v)))
+                ).mean(),
+                "log_pi_t q_t v_tm1",
+            ),
             "rnd_error": (
                 lambda x, y: rnd(
                     TensorDict({"next": {"observation": torch.cat([x, y], -1)}}, B)
                 )["loss_predictor"],
                 "features others",
+            ),
+        }
+    )
+
+
+def losses_trl():
+    import torch
+    import trl
+    import trl_cases
+    from trl.experimental import cpo, orpo
+    from trl_preference_cases import model, tokens
+
+    def group(options):
+        def loss(pi, mu, adv, *rest):
+            *ref, kept = rest
+            return trl_cases.grpo(pi, mu, adv, kept, *ref, **options)
+
+        return loss
+
+    def pairs(loss_type):
+        self = trl_cases.trainer(
+            trl.DPOConfig, loss_types=[loss_type], loss_weights=[1.0], beta=0.1
+        )
+
+        def loss(x):
+            inputs = tokens(2 * B) | {
+                "ref_chosen_logps": x[2],
+                "ref_rejected_logps": x[3],
+            }
+            log_pi = torch.cat([x[0], x[1]])
+            return trl.DPOTrainer._compute_loss(self, model(log_pi), inputs, False)
+
+        return loss
+
+    def kto(x, desirable):
+        self = trl_cases.trainer(
+            trl.KTOConfig,
+            calculate_KL=True,
+            _compute_kl_logps=lambda *_: 0 * x[0],
+            beta=0.1,
+        )
+        inputs = tokens(B) | {
+            "label": desirable,
+            "ref_logps": x[1],
+            "ref_KL_logps": 0 * x[1],
+        }
+        return trl.KTOTrainer._compute_loss(self, model(x[0]), inputs, False)
+
+    reward = trl_cases.trainer(trl.RewardConfig)
+    reward.args.center_rewards_coefficient = 0.0
+
+    def bradley_terry(x):
+        scores = types.SimpleNamespace(logits=torch.cat([x[0], x[1]])[:, None])
+        return trl.RewardTrainer.compute_loss(reward, lambda **_: scores, tokens(2 * B))
+
+    def orpo_loss(x):
+        return -x[0] - orpo.ORPOTrainer.odds_ratio_loss(odds, x[0], x[1])[0]
+
+    odds = trl_cases.trainer(orpo.ORPOConfig, beta=0.1)
+    simpo = trl_cases.trainer(
+        cpo.CPOConfig, loss_type="simpo", beta=2.0, simpo_gamma=0.5
+    )
+    group_rows = {
+        "grpo_loss": ({"loss_type": "grpo", "beta": 0.04}, "log_ref "),
+        "dapo_loss": ({"loss_type": "dapo", "epsilon_high": 0.28}, ""),
+        "dr_grpo_loss": ({"loss_type": "dr_grpo"}, ""),
+        "cispo_loss": ({"loss_type": "cispo", "epsilon_high": 5.0}, ""),
+        "gspo_loss": (
+            {
+                **{"loss_type": "grpo", "importance_sampling_level": "sequence"},
+                **{"epsilon": 3e-4, "epsilon_high": 4e-4},
+            },
+            "",
+        ),
+    }
+    return times(
+        {
+            name: (group(options), f"log_pi log_mu adv {reference}kept")
+            for name, (options, reference) in group_rows.items()
+        }
+        | {
+            "dpo_loss": (pairs("sigmoid"), "pairs"),
+            "ipo_loss": (pairs("ipo"), "pairs"),
+            "kto_loss": (kto, "pairs desirable"),
+            "orpo_loss": (orpo_loss, "pairs"),
+            "bradley_terry_loss": (bradley_terry, "pairs"),
+            "simpo_loss": (
+                lambda x: cpo.CPOTrainer.cpo_loss(simpo, x[0], x[1])[0],
+                "pairs",
             ),
         }
     )

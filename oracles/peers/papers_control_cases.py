@@ -112,7 +112,7 @@ def gpi_action_values(psi_t, w):
 def policies(each, random):
     each(
         [{"weight": "binary"}, {"temperature": 0.5, "max_weight": 20.0}],
-        *("advantage_weighted_policy_loss", "2006.15134 eq. 3-4"),
+        *("advantage_weighted_policy_loss", "arXiv 2006.15134 equations 3-4"),
         advantage_weighted_policy_loss,
         {"log_pi_t": random.standard_normal(4), "adv_t": [-1.0, 0.0, 1.0, 7.0]},
         ["log_pi_t"],
@@ -120,12 +120,17 @@ def policies(each, random):
     actions = dict(zip(("a_pi_t", "a_t"), random.standard_normal((2, 4, 2))))
     q_t = {"q_t": random.standard_normal(4)}
     each(
-        *([{}], "td3_bc_policy_loss", "2106.06860 eq. 3-5", td3_bc_policy_loss),
+        *(
+            [{}],
+            "td3_bc_policy_loss",
+            "arXiv 2106.06860 equations 3-5",
+            td3_bc_policy_loss,
+        ),
         *({**q_t, **actions}, ["q_t", "a_pi_t"]),
     )
     each(
         *([{}, {"alpha": 3.0, "normalize_q": True}], "fql_policy_loss"),
-        *("2502.02538 eq. 7-8", fql_policy_loss),
+        *("arXiv 2502.02538 equations 7-8", fql_policy_loss),
         {**q_t, "a_pi_t": actions["a_pi_t"], "a_flow_t": actions["a_t"]},
         ["q_t", "a_pi_t"],
     )
@@ -134,26 +139,42 @@ def policies(each, random):
         **dict(zip(("shift", "x_0"), random.standard_normal((2, 3)))),
     }
     each(
-        *([{}, {"num_steps": 1}], "flow_actions", "2502.02538 section 4"),
+        *([{}, {"num_steps": 1}], "flow_actions", "arXiv 2502.02538 section 4"),
         *(flow_actions, field, [*field]),
     )
     logits, adv = random.standard_normal((2, 4)) * [[1.0], [2.0]]
     each(
-        *([{}, {"clip": 0.5}], "cmpo_policy", "2104.06159 eq. 7", cmpo_policy),
+        *(
+            [{}, {"clip": 0.5}],
+            "cmpo_policy",
+            "arXiv 2104.06159 equation 7",
+            cmpo_policy,
+        ),
         *({"prior_logits": logits, "adv_t": adv}, []),
     )
     search = {"prior_logits": logits, "q_t": adv, "visits": [2, 0, 1, 0], "v_t": 0.3}
     each(
-        *([{}], "gumbel_improved_policy", "Danihelka et al. 2022 eq. 10, 33"),
+        *([{}], "gumbel_improved_policy", "Danihelka et al. 2022 equations 10, 33"),
         *(gumbel_improved_policy, search, ["prior_logits", "q_t", "v_t"]),
     )
     each(
-        *([{}, {"cost": 0.1}], "option_losses", "1609.05140 eq. 3, theorem 2"),
+        *(
+            [{}, {"cost": 0.1}],
+            "option_losses",
+            "arXiv 1609.05140 equation 3, theorem 2",
+        ),
         option_losses,
         *({"beta_t": 0.3, "q_t": logits, "o_tm1": 1}, ["beta_t", "q_t"]),
     )
     each(
-        *([{}], "magic_box", "1802.05098 eq. 7", magic_box, {"x": logits}, ["x"]),
+        *(
+            [{}],
+            "magic_box",
+            "arXiv 1802.05098 equation 7",
+            magic_box,
+            {"x": logits},
+            ["x"],
+        ),
     )
     episode = {
         "log_pi_t": -random.uniform(0.1, 2, 5),
@@ -164,12 +185,12 @@ def policies(each, random):
     more["mask_t"] = np.array([True, True, False, True, False])
     for given in {}, more:
         each(
-            *([{}], "dice_loss", "1802.05098 eq. 6, 13", dice_loss),
+            *([{}], "dice_loss", "arXiv 1802.05098 equations 6, 13", dice_loss),
             *({**episode, **given}, ["log_pi_t"]),
         )
     pi = np.exp(logits) / np.exp(logits).sum()
     each(
-        *([{}], "coma_advantage", "1705.08926 eq. 4", coma_advantage),
+        *([{}], "coma_advantage", "arXiv 1705.08926 equation 4", coma_advantage),
         *({"q_t": adv, "a_t": 2, "pi_t": pi}, ["q_t", "pi_t"]),
     )
     mixing = {
@@ -180,7 +201,14 @@ def policies(each, random):
         "b_2": 0.7,
     }
     each(
-        *([{}], "qmix_value", "1803.11485 eq. 5", qmix_value, mixing, [*mixing]),
+        *(
+            [{}],
+            "qmix_value",
+            "arXiv 1803.11485 equation 5",
+            qmix_value,
+            mixing,
+            [*mixing],
+        ),
     )
     psi = {
         **{"psi_tm1": random.standard_normal((3, 2)), "a_tm1": 2},
@@ -189,7 +217,7 @@ def policies(each, random):
     }
     for options in BOTH:
         each(
-            *([options], "successor_feature_td_error", "1606.05312 eq. 4"),
+            *([options], "successor_feature_td_error", "arXiv 1606.05312 equation 4"),
             *(successor_feature_td_error, psi),
             ["psi_tm1", "phi_t", "discount_t", "psi_t"] if options else ["psi_tm1"],
         )
@@ -198,7 +226,12 @@ def policies(each, random):
         "w": random.standard_normal(4),
     }
     each(
-        *([{}], "gpi_action_values", "1606.05312 eq. 7-8", gpi_action_values),
+        *(
+            [{}],
+            "gpi_action_values",
+            "arXiv 1606.05312 equations 7-8",
+            gpi_action_values,
+        ),
         *(features, [*features]),
     )
 

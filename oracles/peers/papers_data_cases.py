@@ -206,24 +206,38 @@ def world_models(each, random):
     probs = [random.uniform(size=(2, size)) for size in (7, 6)]
     for options, p in zip(bins, probs, strict=True):
         each(
-            *([options], "symexp_twohot_pair.apply", "2301.04104 eq. 10", two_hot),
+            *(
+                [options],
+                "symexp_twohot_pair.apply",
+                "arXiv 2301.04104 equation 10",
+                two_hot,
+            ),
             *({"scalar": [-90.0, -1.2, 0.3, 2.0, 90.0]}, ["scalar"]),
         )
         each(
-            *([options], "symexp_twohot_pair.apply_inv", "2301.04104 eq. 11"),
+            *(
+                [options],
+                "symexp_twohot_pair.apply_inv",
+                "arXiv 2301.04104 equation 11",
+            ),
             *(two_hot_mean, {"probs": p}, ["probs"]),
         )
         options = {**options, "sigma_ratio": 1.5}
         each(
-            *([options], "hl_gauss_pair.apply", "2403.03950 eq. 5-6", hl_gauss),
+            *(
+                [options],
+                "hl_gauss_pair.apply",
+                "arXiv 2403.03950 equations 5-6",
+                hl_gauss,
+            ),
             *({"scalar": [-9.0, -1.2, 0.3, 2.0, 9.0]}, ["scalar"]),
         )
         each(
-            *([options], "hl_gauss_pair.apply_inv", "2403.03950 eq. 5-6"),
+            *([options], "hl_gauss_pair.apply_inv", "arXiv 2403.03950 equations 5-6"),
             *(hl_gauss_mean, {"probs": p}, ["probs"]),
         )
     each(
-        *([{}, {"fraction": 0.3}], "uniform_mix", "2301.04104 section 3"),
+        *([{}, {"fraction": 0.3}], "uniform_mix", "arXiv 2301.04104 section 3"),
         *(uniform_mix, {"logits": 2 * random.standard_normal((2, 4))}, ["logits"]),
     )
 
@@ -234,11 +248,11 @@ def data(each, random):
     for given in priority, {**priority, **mask}, {"priority": np.zeros(5), **mask}:
         each(
             *([{}, {"exponent": 1.0}], "prioritized_probabilities"),
-            *("1511.05952 eq. 1", prioritized_probabilities, given, []),
+            *("arXiv 1511.05952 equation 1", prioritized_probabilities, given, []),
         )
     each(
         [{}, {"exponent": 1.0, "size": 50, "normalize": "none"}],
-        *("importance_sampling_weights", "1511.05952 section 3.4"),
+        *("importance_sampling_weights", "arXiv 1511.05952 section 3.4"),
         *(importance_sampling_weights, {"probability": [0.1, 0.4, 0.0, 0.3]}, []),
     )
     errors = {"td_error_t": random.standard_normal(5)}
@@ -265,7 +279,7 @@ def data(each, random):
     )
     each(
         [{}, {"clip": 0.5}, {"max_return": 0.5, "epsilon": 0.1}],
-        *("scale_rewards", "2502.15280 eq. 19-20", scale_rewards),
+        *("scale_rewards", "arXiv 2502.15280 equations 19-20", scale_rewards),
         {
             **{"r_t": x, "discount_t": np.where(x > 1, 0, 0.9)},
             **{"return_tm1": [1.0, 0.2], "max_abs": 1.5},
@@ -292,7 +306,7 @@ def data(each, random):
         *(eligibility_trace, traces, [*traces]),
     )
     each(
-        *([{}], "scale_gradient", "1911.08265 appendix G", scale_gradient),
+        *([{}], "scale_gradient", "arXiv 1911.08265 appendix G", scale_gradient),
         *({"x": random.standard_normal(3), "scale": 0.5}, ["x"]),
     )
     root = random.standard_normal((4, 4))
@@ -306,7 +320,11 @@ def data(each, random):
 def checks(each, random):
     for distance in 0.1, 0.3:
         each(
-            *([{}, {"factor": 2.0}], "adapt_parameter_noise", "1706.01905 eq. 8"),
+            *(
+                [{}, {"factor": 2.0}],
+                "adapt_parameter_noise",
+                "arXiv 1706.01905 equation 8",
+            ),
             adapt_parameter_noise,
             {"stddev": 0.7, "distance": distance, "target_distance": 0.2},
         )
@@ -316,7 +334,11 @@ def checks(each, random):
     more["mask_t"] = np.array([True, True, True, False, True, True])
     for extra in {}, more:
         each(
-            *([{}, {"epsilon_high": 0.4}], "clip_fraction", "1707.06347 eq. 7"),
+            *(
+                [{}, {"epsilon_high": 0.4}],
+                "clip_fraction",
+                "arXiv 1707.06347 equation 7",
+            ),
             *(clip_fraction, {**given, **extra}, []),
         )
     mask = more["mask_t"]

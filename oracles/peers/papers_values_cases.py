@@ -171,13 +171,18 @@ def critics(each, random):
     for options, reached in ({}, ["q_tm1"]), ({STOP: False}, None):
         for more in {}, subset:
             for op, function, numbers, source in (
-                ("sac_td_error", soft_error, soft, "1801.01290 eq. 8"),
-                ("td3_td_error", td3_td_error, step, "1802.09477 eq. 10"),
+                ("sac_td_error", soft_error, soft, "arXiv 1801.01290 equation 8"),
+                ("td3_td_error", td3_td_error, step, "arXiv 1802.09477 equation 10"),
             ):
                 names = reached or [*numbers]
                 each([options], op, source, function, {**numbers, **more}, names)
     each(
-        *([{}], "sac_temperature_loss", "1812.05905 eq. 18", sac_temperature_loss),
+        *(
+            [{}],
+            "sac_temperature_loss",
+            "arXiv 1812.05905 equation 18",
+            sac_temperature_loss,
+        ),
         {"log_temperature": -1.2, "log_pi_t": -0.7, "target_entropy": -2.0},
         ["log_temperature"],
     )
@@ -189,19 +194,23 @@ def critics(each, random):
         step |= {"q_t": q_t, "logits_t": policy, "temperature": 0.3}
         for options in BOTH:
             each(
-                *([options], "discrete_sac_td_error", "1910.07207 eq. 10-12"),
+                *(
+                    [options],
+                    "discrete_sac_td_error",
+                    "arXiv 1910.07207 equations 10-12",
+                ),
                 *(discrete_sac_td_error, step),
                 [k for k in step if k != "a_tm1"] if options else ["q_tm1"],
             )
         each(
-            *([{}], "discrete_sac_policy_loss", "1910.07207 eq. 12"),
+            *([{}], "discrete_sac_policy_loss", "arXiv 1910.07207 equation 12"),
             discrete_sac_policy_loss,
             {"logits_t": policy, "q_t": q_t, "temperature": 0.3},
             ["logits_t"],
         )
     for more in {}, {"subset": [0, 2]}:
         each(
-            *([{}, {"penalty": 0.5}], "ensemble_value", "2101.05982 alg. 1"),
+            *([{}, {"penalty": 0.5}], "ensemble_value", "arXiv 2101.05982 algorithm 1"),
             *(ensemble_value, {"q_t": random.standard_normal((3, 2)), **more}, ["q_t"]),
         )
     atoms = {
@@ -214,10 +223,21 @@ def critics(each, random):
     dropped = {"num_dropped": 2}
     each(
         [{**dropped, "huber_param": k} for k in (0.0, 0.5, 1.0)],
-        *("tqc_loss", "2005.04269 eq. 8-11", tqc_loss, atoms, ["dist_q_tm1"]),
+        *(
+            "tqc_loss",
+            "arXiv 2005.04269 equations 8-11",
+            tqc_loss,
+            atoms,
+            ["dist_q_tm1"],
+        ),
     )
     each(
-        *([{**dropped, STOP: False}], "tqc_loss", "2005.04269 eq. 8-11", tqc_loss),
+        *(
+            [{**dropped, STOP: False}],
+            "tqc_loss",
+            "arXiv 2005.04269 equations 8-11",
+            tqc_loss,
+        ),
         *(atoms, [k for k in atoms if k != "tau"]),
     )
 
@@ -235,7 +255,7 @@ def value_learning(each, random):
     target = ["r_t", "discount_t", "dist_q_t"]
     for options, names in ({}, reached), ({STOP: False}, reached + target):
         each(
-            *([options], "expectile_q_learning", "1902.08102 section 3"),
+            *([options], "expectile_q_learning", "arXiv 1902.08102 section 3"),
             *(expectile_q_learning, expectiles, names),
         )
     q_tm1, q_t, q_target = random.standard_normal((3, 4))
@@ -243,25 +263,33 @@ def value_learning(each, random):
     warm = {"temperature": 0.5}
     each(
         [{}, warm, {**warm, "munchausen": 0.0}, {**warm, "log_clip": -0.1}],
-        *("munchausen_q_learning", "2007.14430 eq. 1", munchausen_q_learning),
+        *(
+            "munchausen_q_learning",
+            "arXiv 2007.14430 equation 1",
+            munchausen_q_learning,
+        ),
         *(step, ["q_tm1"]),
     )
     each(
         [{**warm, STOP: False, "log_clip": -9.0}],
-        *("munchausen_q_learning", "2007.14430 eq. 1", munchausen_q_learning),
+        *(
+            "munchausen_q_learning",
+            "arXiv 2007.14430 equation 1",
+            munchausen_q_learning,
+        ),
         *(step, [k for k in step if k != "a_tm1"]),
     )
     each(
         *([{"num_cosines": 5}, {"num_cosines": 5, "first": 1}], "quantile_embedding"),
-        *("1806.06923 eq. 4", quantile_embedding),
+        *("arXiv 1806.06923 equation 4", quantile_embedding),
         *({"tau": random.uniform(size=(2, 2))}, ["tau"]),
     )
     each(
-        *([{}], "fqf_fractions", "1911.02140 section 3.1", fqf_fractions),
+        *([{}], "fqf_fractions", "arXiv 1911.02140 section 3.1", fqf_fractions),
         *({"logits": random.standard_normal(4)}, ["logits"]),
     )
     each(
-        *([{}], "fqf_fraction_loss", "1911.02140 eq. 9", fqf_fraction_loss),
+        *([{}], "fqf_fraction_loss", "arXiv 1911.02140 equation 9", fqf_fraction_loss),
         {
             "tau": [0.0, 0.2, 0.5, 0.9, 1.0],
             "q_tau": random.standard_normal(3),
@@ -272,12 +300,21 @@ def value_learning(each, random):
     values = {"q_t": random.standard_normal(4), "q_data": 0.4}
     for more in {}, {"log_mu_t": random.standard_normal(4)}:
         each(
-            *([{}, {"temperature": 0.5}], "cql_loss", "2006.04779 eq. 4", cql_loss),
+            *(
+                [{}, {"temperature": 0.5}],
+                "cql_loss",
+                "arXiv 2006.04779 equation 4",
+                cql_loss,
+            ),
             *({**values, **more}, ["q_t", "q_data"]),
         )
     for v in -2.0, 2.0:
         each(
-            *([{}, {"expectile": 0.9}], "iql_value_loss", "2110.06169 eq. 5"),
+            *(
+                [{}, {"expectile": 0.9}],
+                "iql_value_loss",
+                "arXiv 2110.06169 equation 5",
+            ),
             iql_value_loss,
             *({"v_tm1": v, "q_tm1": random.standard_normal(2)}, ["v_tm1"]),
         )
