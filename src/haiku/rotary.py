@@ -20,7 +20,6 @@ __all__ = [
     "Linear",
     "Llama3",
     "LongRoPE",
-    "Rotary",
     "Scaling",
     "YaRN",
 ]
@@ -471,3 +470,7 @@ def _check_positions(x: jax.Array, positions: jax.Array) -> None:
             "hk.Rotary needs x [..., T, H, D] and positions [..., T] that broadcast to "
             f"it, got {x.shape} and {positions.shape}."
         )
+
+
+def __dir__() -> list[str]:
+    return __all__  # `Rotary` itself is `hk.Rotary`

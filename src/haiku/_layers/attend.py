@@ -229,16 +229,18 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     """The same in plain operations, with soft caps and sinks."""
     (batch, steps, heads, size), (keys, groups) = query.shape, key.shape[1:3]
     each = heads // groups
-    wide = jnp.promote_types(query.dtype, jnp.float32)
+    wide = jnp.float64 if query.dtype == jnp.float64 else jnp.float32
     if query.dtype == jnp.float16:  # CPUs don't add up products in another precision
         query, key = query.astype(wide), key.astype(wide)
-    logits = jnp.einsum(
-        "btkgd,bskd->bkgts",
-        query.reshape(batch, steps, groups, each, size),
-        key.astype(query.dtype),
-        preferred_element_type=wide,
-    )
-    logits = logits.reshape(batch, heads, steps, keys) * scale
+    key = key.astype(query.dtype)
+    if each == 1:  # XLA lays this out better than groups of one head
+        logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
+    else:
+        query = query.reshape(batch, steps, groups, each, size)
+        logits = jnp.einsum(
+            "btkgd,bskd->bkgts", query, key, preferred_element_type=wide
+        ).reshape(batch, heads, steps, keys)
+    logits = logits * scale
     if soft_cap is not None:
         logits = soft_cap * jnp.tanh(logits / soft_cap)
     if bias is not None:
@@ -256,6 +258,8 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     if sinks is not None:
         total = total + jnp.exp(sinks - largest)
     weights = (weights / jnp.where(total == 0, 1, total)).astype(value.dtype)
+    if each == 1:
+        return jnp.einsum("bhts,bshd->bthd", weights, value)
     weights = weights.reshape(batch, groups, each, steps, keys)
     y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
     return y.reshape(batch, steps, heads, value.shape[-1])
