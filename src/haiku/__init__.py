@@ -108,6 +108,7 @@ from haiku._layers.embedding import EmbedLookupStyle as EmbedLookupStyle
 from haiku._layers.functional import dropout as dropout
 from haiku._layers.functional import multinomial as multinomial
 from haiku._layers.functional import one_hot as one_hot
+from haiku._layers.gated_mlp import GatedMLP as GatedMLP
 from haiku._layers.group_norm import GroupNorm as GroupNorm
 from haiku._layers.layer_norm import InstanceNorm as InstanceNorm
 from haiku._layers.layer_norm import LayerNorm as LayerNorm

@@ -93,6 +93,7 @@ ROWS: dict[str, Row] = {
         (2, 5, 4),
         time=1,
     ),
+    "GatedMLP": Row(lambda x: hk.GatedMLP(3)(x), (2, 4)),
     "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),

@@ -10,7 +10,7 @@ from haiku._core import Module, get_parameter, part_of_init, transparent
 from haiku._layers.attend import attend
 from haiku._layers.attention_cache import Cache
 from haiku._layers.linear import Linear
-from haiku._layers.rms_norm import RMSNorm
+from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer
 from haiku.rotary import Rotary
 
@@ -36,8 +36,12 @@ class Attention(Module):
       window: How many steps a step sees, see :func:`attend`. Default: all.
       rotary: Turns queries and keys by their positions. Default: not.
       alibi: Whether to subtract the distance times a slope that differs between heads.
-      qk_norm: ``"head"`` normalises each head of queries and keys by its root mean
-        square, ``"all"`` all heads together. Default: neither.
+      qk_norm: ``"head"`` normalises each head of queries and keys, ``"all"`` all heads
+        together. Default: neither.
+      norm: The norm of `qk_norm`: ``"rms"`` divides by the root mean square and scales,
+        ``"rms_offset"`` scales by 1 plus the parameter, ``"layer"`` is a
+        :class:`LayerNorm`. In single precision at least.
+      norm_eps: Added to its mean of squares.
       soft_cap: Squashes logits into ``(-soft_cap, soft_cap)``. Default: not.
       sinks: Whether each head learns a logit for attending to nothing.
       scale: Factor of the logits. Default: ``1 / sqrt(head_size)``.
@@ -48,15 +52,15 @@ class Attention(Module):
 
     Parameters:
       ``query``, ``key``, ``value``, ``output``: each ``w`` ``[in, out]`` and ``b``;
-      ``query_norm``, ``key_norm``: ``scale``; ``sinks``: ``[H]``.
+      ``query_norm``, ``key_norm``: ``scale`` and ``offset``; ``sinks``: ``[H]``.
 
     State:
       ``keys``, ``values`` ``[B, slots, K, D]`` and ``length`` ``[B]``, if called with a
       `cache_size`.
 
     Raises:
-      ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` is neither of
-        its choices.
+      ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` or `norm` is
+        none of its choices.
 
     Source:
       Vaswani et al., 2017, arXiv:1706.03762; ALiBi: Press et al., 2021, Train Short,
@@ -87,6 +91,8 @@ class Attention(Module):
         rotary: Rotary | None = None,
         alibi: bool = False,
         qk_norm: str | None = None,
+        norm: str = "rms",
+        norm_eps: float = 1e-6,
         soft_cap: float | None = None,
         sinks: bool = False,
         scale: float | None = None,
@@ -111,11 +117,18 @@ class Attention(Module):
                 f"qk_norm of {self.module_name!r} must be 'head', 'all' or None, got "
                 f"{qk_norm!r}."
             )
+        if norm not in ("rms", "rms_offset", "layer"):
+            raise ValueError(
+                f"norm of {self.module_name!r} must be 'rms', 'rms_offset' or 'layer', "
+                f"got {norm!r}."
+            )
         self.causal = causal
         self.window = window
         self.rotary = rotary
         self.alibi = alibi
         self.qk_norm = qk_norm
+        self.norm = norm
+        self.norm_eps = norm_eps
         self.soft_cap = soft_cap
         self.sinks = sinks
         self.scale = scale
@@ -255,7 +268,7 @@ class Attention(Module):
 
     @transparent
     def _normal(self, x, name):
-        norm = RMSNorm(-1, eps=1e-6, name=f"{name}_norm")
+        norm = WideNorm(self.norm, self.norm_eps, name=f"{name}_norm")
         if self.qk_norm == "head":
             return norm(x)
         return norm(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(x.shape)
