@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pathlib
 import re
 import zipfile
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from haiku import pretrained
 from haiku._compare.pickles import load_pickle
 
 __all__ = ["Unreadable", "read_values"]
@@ -105,31 +105,9 @@ def _fix_dtype(array: np.ndarray) -> np.ndarray:
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, Any]:
-    """Reads the header's length in 8 bytes, the header as JSON, then the arrays."""
-    data = path.read_bytes()
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    header.pop("__metadata__", None)
-    dotted = not any("/" in name for name in header)
-    out = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        dtype = np.dtype(_SAFETENSORS_DTYPES[entry["dtype"]])
-        array = np.frombuffer(data[start + begin : start + end], dtype)
-        out[name.replace(".", "/") if dotted else name] = array.reshape(entry["shape"])
-    return out
-
-
-_SAFETENSORS_DTYPES = {
-    "BF16": jnp.bfloat16,
-    "BOOL": np.bool_,
-    "F8_E4M3": jnp.float8_e4m3fn,
-    "F8_E5M2": jnp.float8_e5m2,
-    "C64": np.complex64,
-    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
-    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
-    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
-}
+    found = pretrained.read(path)
+    dotted = not any("/" in name for name in found)
+    return {x.replace(".", "/") if dotted else x: found[x] for x in found}
 
 
 def _read_orbax(path: pathlib.Path) -> Any:
