@@ -181,8 +181,12 @@ _LLAMA = (*_ENDS, *_PRE, *_attention_rules(), *_MLP)
 def _llama(keys: Keys) -> Fields:
     fields = _read_llama(
         keys,
-        **{"model_size": 4096, "hidden_size": 11008, "num_layers": 32},
-        **{"num_heads": 32, "vocab_size": 32000, "max_length": 2048},
+        model_size=4096,
+        hidden_size=11008,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=32000,
+        max_length=2048,
     )
     bias = keys.flag("attention_bias", False)
     fields |= {"attention_bias": bias, "output_bias": bias}
@@ -197,8 +201,12 @@ def _write_llama_biases(c: DecoderConfig) -> dict[str, Any]:
 def _mistral(keys: Keys) -> Fields:
     fields = _read_llama(
         keys,
-        **{"model_size": 4096, "hidden_size": 14336, "num_layers": 32},
-        **{"num_heads": 32, "num_kv_heads": 8, "vocab_size": 32000},
+        model_size=4096,
+        hidden_size=14336,
+        num_layers=32,
+        num_heads=32,
+        num_kv_heads=8,
+        vocab_size=32000,
         max_length=131072,
     )
     return _with_rope(keys, fields | {"windows": _one_window(keys, 4096)})
@@ -244,8 +252,12 @@ def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
 def _qwen(keys: Keys, **defaults: Any) -> Fields:
     fields = _read_llama(
         keys,
-        **{"model_size": 4096, "hidden_size": 22016, "num_layers": 32},
-        **{"num_heads": 32, "num_kv_heads": 32, "vocab_size": 151936},
+        model_size=4096,
+        hidden_size=22016,
+        num_layers=32,
+        num_heads=32,
+        num_kv_heads=32,
+        vocab_size=151936,
         **{"max_length": 32768, **defaults},
     )
     window = None
@@ -295,9 +307,14 @@ def _gemma_fields(keys: Keys, activation: tuple[str, str], **sizes: Any) -> Fiel
 def _gemma(keys: Keys) -> Fields:
     named = "hidden_activation" if "hidden_activation" in keys else "hidden_act"
     fields = _gemma_fields(
-        *(keys, (named, "gelu_pytorch_tanh")),
-        **{"model_size": 3072, "hidden_size": 24576, "num_layers": 28},
-        **{"num_heads": 16, "num_kv_heads": 16, "vocab_size": 256000},
+        keys,
+        (named, "gelu_pytorch_tanh"),
+        model_size=3072,
+        hidden_size=24576,
+        num_layers=28,
+        num_heads=16,
+        num_kv_heads=16,
+        vocab_size=256000,
         max_length=8192,
     )
     return _with_rope(keys, fields)
@@ -310,10 +327,15 @@ def _write_with_bias(c: DecoderConfig) -> dict[str, Any]:
 def _gemma_of_today(keys: Keys, vocab_size: int, max_length: int) -> Fields:
     """Gemma 2 and 3: norms on both sides, soft caps, another scale."""
     fields = _gemma_fields(
-        *(keys, ("hidden_activation", "gelu_pytorch_tanh")),
-        **{"model_size": 2304, "hidden_size": 9216, "num_layers": 26},
-        **{"num_heads": 8, "num_kv_heads": 4},
-        **{"vocab_size": vocab_size, "max_length": max_length},
+        keys,
+        ("hidden_activation", "gelu_pytorch_tanh"),
+        model_size=2304,
+        hidden_size=9216,
+        num_layers=26,
+        num_heads=8,
+        num_kv_heads=4,
+        vocab_size=vocab_size,
+        max_length=max_length,
     )
     return fields | {
         "norm_position": "both",
@@ -393,8 +415,12 @@ def _write_gemma3(c: DecoderConfig) -> dict[str, Any]:
 def _phi3(keys: Keys) -> Fields:
     fields = _read_llama(
         keys,
-        **{"model_size": 3072, "hidden_size": 8192, "num_layers": 32},
-        **{"num_heads": 32, "vocab_size": 32064, "max_length": 4096},
+        model_size=3072,
+        hidden_size=8192,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=32064,
+        max_length=4096,
         norm_eps=1e-5,
     )
     return _with_rope(keys, fields | {"windows": _one_window(keys, None)})
@@ -411,8 +437,12 @@ def _write_phi3(c: DecoderConfig) -> dict[str, Any]:
 def _olmo2(keys: Keys) -> Fields:
     fields = _read_llama(
         keys,
-        **{"model_size": 4096, "hidden_size": 11008, "num_layers": 32},
-        **{"num_heads": 32, "vocab_size": 50304, "max_length": 2048},
+        model_size=4096,
+        hidden_size=11008,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=50304,
+        max_length=2048,
         norm_eps=1e-5,
     )
     bias = keys.flag("attention_bias", False)

@@ -170,6 +170,7 @@ class Source:
         self.dtype, self.file = dtype, file
 
     def add(self, index: int | None, view: Any, theirs: str) -> None:
+        """Takes the view of a layer, or of all if the parameter isn't stacked."""
         if self.views and view.dtype != next(iter(self.views.values())).dtype:
             raise ValueError(
                 f"{self.file(theirs)}, tensor {shown(theirs)}: its dtype {view.dtype} "
@@ -179,10 +180,11 @@ class Source:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
         view = next(iter(self.views.values()))
         return view.shape if None in self.views else (len(self.views), *view.shape)
 
-    def read(self, place: tuple[slice, ...]) -> Any:
+    def read(self, place: Any) -> Any:
         """A part of the parameter, of which only that much is read."""
         if None in self.views:
             view = self.views[None][place]

@@ -29,7 +29,6 @@ from haiku.pretrained.folders import (
 from haiku.pretrained.json_files import shown
 from haiku.pretrained.layouts import (
     Rule,
-    Slot,
     check_tensors,
     slots_of,
     sources,
@@ -44,6 +43,7 @@ _BUFFERS = (
     *("*.rotary_emb.*",),
 )
 _CLASSIFIER = "ForSequenceClassification"
+_SIZES = ("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner")
 
 
 class Pretrained(NamedTuple):
@@ -183,10 +183,7 @@ def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
         )
     total = sum(array.size for array in weights.arrays.values())
     for key, value in keys.values.items():
-        is_size = key.endswith(
-            ("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner")
-        )
-        if is_size and type(value) is int and value > total:
+        if key.endswith(_SIZES) and type(value) is int and value > total:
             raise ValueError(
                 f"{keys.where}: {key} is {shown(value)}, and the files hold only "
                 f"{total} numbers."
@@ -286,8 +283,7 @@ def save(
     """
     config = _config_of(model)
     kind, family, written = _family_of(config)
-    arrays, slots = _tensors(model, config, family)
-    del slots
+    arrays = _tensors(model, config, family)
     dtypes = {str(x.dtype) for x in arrays.values()}
     about = {
         "architectures": [_architecture(config, family)],
@@ -327,20 +323,24 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
     """
     config = _config_of(model)
     _, family, _ = _family_of(config)
-    return _tensors(model, config, family)[0]
+    return _tensors(model, config, family)
 
 
-def _tensors(model, config, family) -> tuple[dict[str, np.ndarray], list[Slot]]:
+def _tensors(model, config, family) -> dict[str, np.ndarray]:
     bare = config.head is None
     slots = _slots_of(model.params, config, family, "" if bare else family.prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
-    return tensors(slots, params), slots
+    return tensors(slots, params)
 
 
 def _config_of(model: Any) -> DecoderConfig:
     net = getattr(model, "net", None)
-    made = isinstance(net, Blueprint) and net.module_class is Decoder
-    if not isinstance(model, Bound) or not made or model.params is None:
+    if (
+        not isinstance(model, Bound)
+        or not isinstance(net, Blueprint)
+        or net.module_class is not Decoder
+        or model.params is None
+    ):
         raise TypeError(
             "hk.pretrained saves bound models of hk.nets.Decoder: hk.bind("
             "hk.nets.Decoder, config).init(key, tokens), or one that `load` made. Got "

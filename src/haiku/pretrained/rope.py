@@ -124,11 +124,10 @@ def write_rope(embedding: rotary.Rotary) -> dict[str, Any]:
         rotary.LongRoPE: (
             "longrope",
             {
-                **{"short_factors": "short_factor", "long_factors": "long_factor"},
-                **{
-                    "original_length": _ORIGINAL,
-                    "attention_factor": "attention_factor",
-                },
+                "short_factors": "short_factor",
+                "long_factors": "long_factor",
+                "original_length": _ORIGINAL,
+                "attention_factor": "attention_factor",
             },
         ),
     }
