@@ -84,6 +84,8 @@ class DecoderConfig:
       head: ``"tokens"``, ``"classes"`` (of the last token) or None.
       num_classes: For ``head="classes"``.
       dropout: Rate, where `apply` gets a key.
+      source: The config.json that it was read from, whose other keys are kept when the
+        model is saved. Two configs that differ in it alone are equal.
 
     Raises:
       ValueError: A size isn't a positive integer, sizes don't fit each other, or an
@@ -126,6 +128,7 @@ class DecoderConfig:
     head: str | None = "tokens"
     num_classes: int | None = None
     dropout: float = 0.0
+    source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self):
         def put(name, value):
