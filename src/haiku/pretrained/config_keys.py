@@ -41,6 +41,14 @@ class Keys:
         """An integer of at least 1."""
         return self._read(key, default, _is_size, "an integer of at least 1")
 
+    def count(self, key: str, default: Any = _REQUIRED) -> Any:
+        """An integer of at least 0."""
+
+        def fits(value):
+            return type(value) is int and value >= 0
+
+        return self._read(key, default, fits, "an integer of at least 0")
+
     def number(self, key: str, default: Any = _REQUIRED) -> Any:
         """A finite number, as a float."""
         value = self._read(key, default, _is_number, "a finite number")

@@ -109,8 +109,9 @@ def _read_llama(
     }
 
 
-def _with_rope(keys: Keys, fields: Fields) -> Fields:
-    rope = read_rope(keys, fields["head_size"], fields["max_length"])
+def _with_rope(keys: Keys, fields: Fields, partial: bool = False) -> Fields:
+    sizes = fields["head_size"], fields["max_length"]
+    rope = read_rope(keys, *sizes, partial=partial)
     return fields | {"rotary": rope}
 
 
@@ -263,7 +264,7 @@ def _qwen(keys: Keys, **defaults: Any) -> Fields:
     window = None
     if keys.flag("use_sliding_window", False):
         window = (_one_window(keys, 4096) or (None,))[0]
-    first = keys.size("max_window_layers", 28) if "max_window_layers" in keys else 28
+    first = keys.count("max_window_layers", 28)
     if window is not None:
         number = fields["num_layers"]
         fields["windows"] = _layer_windows(keys, number, window, lambda i: i >= first)
@@ -305,10 +306,9 @@ def _gemma_fields(keys: Keys, activation: tuple[str, str], **sizes: Any) -> Fiel
 
 
 def _gemma(keys: Keys) -> Fields:
-    named = "hidden_activation" if "hidden_activation" in keys else "hidden_act"
     fields = _gemma_fields(
         keys,
-        (named, "gelu_pytorch_tanh"),
+        ("hidden_act", "gelu_pytorch_tanh"),
         model_size=3072,
         hidden_size=24576,
         num_layers=28,
@@ -317,6 +317,9 @@ def _gemma(keys: Keys) -> Fields:
         vocab_size=256000,
         max_length=8192,
     )
+    # Its first configs said gelu for what the weights were trained with.
+    if fields["activation"] == "gelu":
+        fields["activation"] = "gelu_tanh"
     return _with_rope(keys, fields)
 
 
@@ -382,8 +385,7 @@ def _gemma3(keys: Keys) -> Fields:
     window = (_one_window(keys, 4096) or (None,))[0]
     every = keys.size("sliding_window_pattern", 6)
     fields |= {
-        "qk_norm": "head",
-        "attention_soft_cap": _soft_cap(keys, "attn_logit_softcapping", None),
+        "qk_norm": "head",  # and no soft cap of attention, whatever the config says
         "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", None),
         "windows": _layer_windows(
             keys, fields["num_layers"], window, lambda i: (i + 1) % every != 0
@@ -423,7 +425,7 @@ def _phi3(keys: Keys) -> Fields:
         max_length=4096,
         norm_eps=1e-5,
     )
-    return _with_rope(keys, fields | {"windows": _one_window(keys, None)})
+    return _with_rope(keys, fields | {"windows": _one_window(keys, None)}, partial=True)
 
 
 def _write_phi3(c: DecoderConfig) -> dict[str, Any]:
@@ -456,7 +458,6 @@ def _olmo2(keys: Keys) -> Fields:
 
 def _gpt2(keys: Keys) -> Fields:
     why = "Only GPT-2's usual attention is known here."
-    keys.refuse("scale_attn_weights", unless=True, why=why)
     keys.refuse("scale_attn_by_inverse_layer_idx", unless=False, why=why)
     keys.refuse("add_cross_attention", unless=False, why=why)
     size, heads = keys.size("n_embd", 768), keys.size("n_head", 12)
@@ -474,6 +475,7 @@ def _gpt2(keys: Keys) -> Fields:
         ],
         "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
         "tied": keys.flag("tie_word_embeddings", True),
+        "scale": None if keys.flag("scale_attn_weights", True) else 1.0,
         **{"gated": False, "norm": "layer", "position": "learned"},
         **{"attention_bias": True, "output_bias": True, "mlp_bias": True},
     }
@@ -489,6 +491,7 @@ def _write_gpt2(c: DecoderConfig) -> dict[str, Any]:
         "n_positions": c.max_length,
         "activation_function": _WRITTEN[c.activation],
         "layer_norm_epsilon": c.norm_eps,
+        "scale_attn_weights": c.scale is None,
         "tie_word_embeddings": c.tied,
     }
 

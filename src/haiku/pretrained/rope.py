@@ -15,7 +15,11 @@ _TYPES = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
 
 
 def read_rope(
-    keys: Keys, head_size: int, max_length: int, base: float = 10000.0
+    keys: Keys,
+    head_size: int,
+    max_length: int,
+    base: float = 10000.0,
+    partial: bool = False,
 ) -> rotary.Rotary:
     """The rotary embedding of a config.
 
@@ -24,21 +28,32 @@ def read_rope(
       head_size: Size of a head.
       max_length: Length of the longest texts.
       base: The base if the config has none.
+      partial: Whether a part of the heads may be turned without a scaling; other
+        families turn whole heads then, whatever the config says.
     """
     parameters = keys.below("rope_parameters")
     if parameters is None:
         parameters = keys.below("rope_scaling") or Keys({}, keys.where)
         base = keys.number("rope_theta", base)
-    return read_parameters(parameters, keys, head_size, max_length, base)
+    return read_parameters(parameters, keys, head_size, max_length, base, partial)
 
 
 def read_parameters(
-    parameters: Keys, keys: Keys, head_size: int, max_length: int, base: float
+    parameters: Keys,
+    keys: Keys,
+    head_size: int,
+    max_length: int,
+    base: float,
+    partial: bool = False,
 ) -> rotary.Rotary:
     """The same of the object that holds the parameters."""
     fraction = parameters.number(
         "partial_rotary_factor", keys.number("partial_rotary_factor", 1.0)
     )
+    named = "rope_type" if "rope_type" in parameters else "type"
+    kind = parameters.choice(named, _TYPES, "default")
+    if kind == "default" and not partial:
+        fraction = 1.0
     base = parameters.number("rope_theta", base)
     turned = int(head_size * fraction)
     if base <= 1 or not 0 < fraction <= 1 or turned < 2 or turned % 2:
@@ -46,13 +61,11 @@ def read_parameters(
             f"{parameters.where}: no rotary embedding has base {base:g} and turns "
             f"{fraction:g} of heads of {head_size}."
         )
-    scaling = _scaling(parameters, keys, turned, max_length)
+    scaling = _scaling(kind, parameters, keys, turned, max_length)
     return rotary.Rotary(base, fraction, scaling)
 
 
-def _scaling(parameters: Keys, keys: Keys, turned: int, max_length: int):
-    named = "rope_type" if "rope_type" in parameters else "type"
-    kind = parameters.choice(named, _TYPES, "default")
+def _scaling(kind: str, parameters: Keys, keys: Keys, turned: int, max_length: int):
     if kind == "default":
         return None
     original = parameters.size(
