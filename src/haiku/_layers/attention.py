@@ -56,7 +56,8 @@ class Attention(Module):
 
     State:
       ``keys``, ``values`` ``[B, slots, K, D]`` and ``length`` ``[B]``, if called with a
-      `cache_size`.
+      `cache_size`; with `alibi`, or a scaling that depends on the length of the text,
+      ``positions`` ``[B, slots]`` too. Such a scaling turns all keys anew in each call.
 
     Raises:
       ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` or `norm` is
@@ -229,7 +230,8 @@ class Attention(Module):
             valid = jnp.ones([batch, steps], bool)
         else:
             valid = jnp.asarray(mask).astype(bool)
-        cache = Cache.read(key, value, cache_size, self.window)
+        by_length = self._turns_by_length
+        cache = Cache.read(key, value, cache_size, self.window, self.alibi or by_length)
         if mask is None and steps > cache.keys.shape[1] and not cache.ring:
             raise ValueError(
                 f"{self.module_name!r} got {steps} steps for a cache of {cache_size}: "
@@ -238,8 +240,10 @@ class Attention(Module):
         numbers = cache.numbers(valid)
         places = numbers if positions is None else jnp.asarray(positions)
         places = jnp.broadcast_to(places, numbers.shape)
-        query, key = self._turned(query, places), self._turned(key, places)
-        new = cache.extended(key, value, valid)
+        query = self._turned(query, places)
+        if not by_length:  # else the cache keeps them as they are
+            key = self._turned(key, places)
+        new, at = cache.extended(key, value, valid, places), None
         if cache.ring:  # a step may see others that later ones of this call replace
             keys = jnp.concatenate([cache.keys, key.astype(cache.keys.dtype)], axis=1)
             values = jnp.concatenate(
@@ -248,11 +252,16 @@ class Attention(Module):
             of_old, old = cache.key_numbers()
             of_key = jnp.concatenate([of_old, numbers], axis=1)
             counts = jnp.concatenate([old, valid], axis=1)
+            if cache.positions is not None:
+                own = places.astype(cache.positions.dtype)
+                at = jnp.concatenate([cache.positions, own], axis=1)
         else:
-            keys, values = new.keys, new.values
+            keys, values, at = new.keys, new.values, new.positions
             of_key, counts = new.key_numbers()
+        if by_length and at is not None:
+            keys = self._turned(keys, jnp.where(counts, at, 0))
         if self.alibi:
-            options["bias"] = _alibi(self.num_heads, numbers, of_key)
+            options["bias"] = _alibi(self.num_heads, places, at)
         y = attend(
             *(query, keys.astype(query.dtype), values.astype(value.dtype)),
             **{"mask": counts, "query_positions": numbers, "key_positions": of_key},
@@ -272,6 +281,11 @@ class Attention(Module):
         if self.qk_norm == "head":
             return norm(x)
         return norm(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(x.shape)
+
+    @property
+    def _turns_by_length(self) -> bool:
+        scaling = None if self.rotary is None else self.rotary.scaling
+        return scaling is not None and scaling.by_length
 
     def _turned(self, x, positions):
         return x if self.rotary is None else self.rotary(x, positions)
@@ -318,9 +332,10 @@ def _alibi(heads, query_positions, key_positions):
         jnp.asarray(x)[None] if jnp.ndim(x) == 1 else jnp.asarray(x)
         for x in (query_positions, key_positions)
     )
+    of_query, of_key = of_query.astype(jnp.float32), of_key.astype(jnp.float32)
     distance = jnp.abs(of_query[:, :, None] - of_key[:, None])[:, None]
     slopes = jnp.asarray(_slopes(heads))[:, None, None]
-    return -slopes[None] * distance.astype(slopes.dtype)
+    return -slopes[None] * distance
 
 
 def _slopes(heads: int) -> np.ndarray:

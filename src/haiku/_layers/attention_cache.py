@@ -19,15 +19,24 @@ class Cache:
 
     Tokens are numbered by the order in which they come, without padding. Token ``n``
     lies in slot ``n``; in a ring, which holds as many as a window, in ``n % slots``.
+    ``positions`` ``[B, slots]`` are kept too, if later calls need them.
     """
 
     keys: jax.Array
     values: jax.Array
     length: jax.Array
     ring: bool
+    positions: jax.Array | None = None
 
     @classmethod
-    def read(cls, key: jax.Array, value: jax.Array, size: int, window: int | None):
+    def read(
+        cls,
+        key: jax.Array,
+        value: jax.Array,
+        size: int,
+        window: int | None,
+        keeps_positions: bool,
+    ):
         """Returns the cache of the module that runs, empty if it has none yet."""
         ring = window is not None and window <= size
         slots = window if ring else size
@@ -38,6 +47,9 @@ class Cache:
             "length": (batch,),
         }
         dtypes = {"keys": key.dtype, "values": value.dtype, "length": jnp.int32}
+        if keeps_positions:
+            shapes["positions"] = (batch, slots)
+            dtypes["positions"] = jnp.float32
         held = {
             name: get_state(name, shape, dtypes[name], init=jnp.zeros)
             for name, shape in shapes.items()
@@ -53,10 +65,16 @@ class Cache:
 
     def numbers(self, valid: jax.Array) -> jax.Array:
         """The numbers of a call's tokens, ``[B, T]``; of padding, that before it."""
-        return self.length[:, None] + jnp.cumsum(valid, axis=1) - 1
+        return self.length[:, None] + jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
 
-    def extended(self, key: jax.Array, value: jax.Array, valid: jax.Array) -> "Cache":
-        """The cache with a call's valid tokens.
+    def extended(
+        self,
+        key: jax.Array,
+        value: jax.Array,
+        valid: jax.Array,
+        positions: jax.Array,
+    ) -> "Cache":
+        """The cache with a call's valid tokens, at their positions ``[B, T]``.
 
         Raises:
           ValueError: There are more than fit, as far as that is known.
@@ -67,18 +85,20 @@ class Cache:
             kept = valid & (numbers >= length[:, None] - slots)
             numbers = numbers % slots
         else:
-            _check_room(length, slots)
+            check_room(length, slots)
             kept = valid
         places = jnp.where(kept, numbers, _NOWHERE)
 
         def put(held, new, places):
             return held.at[places].set(new.astype(held.dtype), mode="drop")
 
-        keys, values = (
-            jax.vmap(put)(held, new, places)
-            for held, new in ((self.keys, key), (self.values, value))
-        )
-        return Cache(keys, values, length, self.ring)
+        put_rows = jax.vmap(put)
+        keys = put_rows(self.keys, key, places)
+        values = put_rows(self.values, value, places)
+        at = self.positions
+        if at is not None:
+            at = put_rows(at, positions, places)
+        return Cache(keys, values, length, self.ring, at)
 
     def key_numbers(self) -> tuple[jax.Array, jax.Array]:
         """Which token each slot holds, and whether it holds one, ``[B, slots]``."""
@@ -98,11 +118,15 @@ class Cache:
 
     def write(self) -> None:
         """Makes it the state of the module that runs."""
-        for name in "keys", "values", "length":
+        names = ["keys", "values", "length"]
+        if self.positions is not None:
+            names.append("positions")
+        for name in names:
             set_state(name, getattr(self, name))
 
 
-def _check_room(length: Any, slots: int) -> None:
+def check_room(length: Any, slots: int) -> None:
+    """Raises if a row's `length` is above `slots`, where that is known."""
     if isinstance(length, Tracer):
         return
     longest = int(jnp.max(length, initial=0))

@@ -2,21 +2,26 @@
 
 import contextlib
 import dataclasses
+import numbers
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from haiku._core import (
     Module,
     get_state,
     maybe_next_rng_key,
+    name_like,
     name_scope,
     part_of_init,
     set_state,
     transparent,
 )
 from haiku._layers.attention import Attention
+from haiku._layers.attention_cache import check_room
 from haiku._layers.embedding import Embed
 from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
@@ -43,6 +48,62 @@ _CHOICES = {
     "qk_norm": ("head", "all", None),
     "head": ("tokens", "classes", None),
 }
+_SIZES = (
+    *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
+    *("head_size", "hidden_size", "max_length", "num_classes"),
+)
+_NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "norm_eps": (lambda x: x >= 0, "a number of at least 0"),
+    "scale": (lambda x: x == x, "a number"),
+    "attention_soft_cap": (lambda x: x > 0, "a number above 0"),
+    "final_soft_cap": (lambda x: x > 0, "a number above 0"),
+    "embedding_scale": (lambda x: x == x, "a number"),
+    "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
+}
+
+
+def _size(name: str, value: Any) -> int:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(
+            f"{name} of hk.nets.DecoderConfig must be an integer of at least 1, got "
+            f"{value!r}."
+        )
+    return int(value)
+
+
+def _windows(windows: Any, num_layers: int) -> tuple[int | None, ...] | None:
+    """One entry per layer, or None if no layer has a window."""
+    if windows is None:
+        return None
+    entries = tuple(windows) if isinstance(windows, (tuple, list)) else None
+    if entries is None or len(entries) not in (1, num_layers):
+        raise ValueError(
+            "windows of hk.nets.DecoderConfig must be a tuple with one entry, or one "
+            f"for each of the {num_layers} layers, got "
+            f"{windows if entries is None else len(entries)}."
+        )
+    try:
+        entries = tuple(None if n is None else _size("windows", n) for n in entries)
+    except ValueError:
+        raise ValueError(
+            "windows of hk.nets.DecoderConfig must be integers of at least 1 or None, "
+            f"got {entries}."
+        ) from None
+    if len(entries) == 1:
+        entries *= num_layers
+    return entries if any(n is not None for n in entries) else None
+
+
+def _check_rotary(name: str, rotary: Any, config: "DecoderConfig") -> None:
+    if rotary is None and name == "local_rotary":
+        return
+    if not isinstance(rotary, Rotary):
+        raise ValueError(
+            f"{name} of hk.nets.DecoderConfig must be a hk.Rotary, got {rotary!r}."
+        )
+    if config.position == "rotary":
+        rotary.frequencies(config.head_size)  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,20 +195,14 @@ class DecoderConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
+        for name in _SIZES:
+            value = getattr(self, name)
+            if value is not None or name in ("vocab_size", "max_length"):
+                put(name, _size(name, value))
         if self.num_kv_heads is None:
             put("num_kv_heads", self.num_heads)
         if self.hidden_size is None:
             put("hidden_size", 4 * self.model_size)
-        for name in (
-            *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
-            *("hidden_size", "max_length"),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name} of hk.nets.DecoderConfig must be an integer of at least "
-                    f"1, got {value!r}."
-                )
         if self.head_size is None:
             if self.model_size % self.num_heads:
                 raise ValueError(
@@ -155,27 +210,33 @@ class DecoderConfig:
                     f"multiple of num_heads {self.num_heads}: give head_size."
                 )
             put("head_size", self.model_size // self.num_heads)
-        windows = self.windows
-        if windows is not None:
-            windows = tuple(windows)
-            if len(windows) == 1:
-                windows *= self.num_layers
-            if len(windows) != self.num_layers:
-                raise ValueError(
-                    "windows of hk.nets.DecoderConfig must have one entry, or one for "
-                    f"each of the {self.num_layers} layers, got {len(windows)}."
-                )
-            put("windows", windows if any(w is not None for w in windows) else None)
+        if self.num_heads % self.num_kv_heads:  # type: ignore[operator]
+            raise ValueError(
+                f"num_kv_heads {self.num_kv_heads} of hk.nets.DecoderConfig must "
+                f"divide num_heads {self.num_heads}."
+            )
+        put("windows", _windows(self.windows, self.num_layers))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"{name} of hk.nets.DecoderConfig must be one of {choices}, got "
                     f"{getattr(self, name)!r}."
                 )
-        if self.head == "classes" and not self.num_classes:
+        if self.head == "classes" and self.num_classes is None:
             raise ValueError(
                 "head='classes' of hk.nets.DecoderConfig needs num_classes."
             )
+        for name, (fits, wanted) in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is None and name not in ("norm_eps", "dropout"):
+                continue
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not number or not fits(value):
+                raise ValueError(
+                    f"{name} of hk.nets.DecoderConfig must be {wanted}, got {value!r}."
+                )
+        for name in "rotary", "local_rotary":
+            _check_rotary(name, getattr(self, name), self)
 
     def window(self, layer: int) -> int | None:
         """How many steps a layer sees; None for all."""
@@ -202,7 +263,7 @@ class Decoder(Module):
       are ``block_0``, ... by their index.
 
     State:
-      Each attention's cache, if called with a `cache_size`.
+      Each attention's cache and ``length`` ``[B]``, if called with a `cache_size`.
 
     Example:
       >>> config = hk.nets.DecoderConfig(
@@ -234,18 +295,20 @@ class Decoder(Module):
         Args:
           tokens: Integers ``[B, T]``.
           mask: True where there is a token, ``[B, T]``; padding may stand anywhere.
-          positions: ``[B, T]``. Default: the number of each token in its text, or
-            after the cache.
+          positions: ``[T]`` or ``[B, T]``. Default: the number of each token in its
+            text, that is in its segment, or after the cache.
           segments: Integers ``[B, T]``: tokens see only their own segment.
           cache_size: Keeps keys and values of this many tokens, see
             :class:`Attention`. Default: none.
 
         Returns:
           Logits of the next tokens ``[B, T, vocab_size]``, of the classes of the text
-          ``[B, num_classes]``, or without a head the hidden state ``[B, T, D]``.
+          ``[B, num_classes]``, or without a head the hidden state ``[B, T, D]``. NaN
+          from the first token that has no place in the cache or no learned position.
 
         Raises:
-          ValueError: Shapes don't fit, or more tokens than the cache has room for.
+          ValueError: Shapes don't fit, or more tokens than the cache or the learned
+            positions have room for, where that is known.
         """
         h, embed = self._hidden(tokens, mask, positions, segments, cache_size)
         config = self.config
@@ -260,7 +323,7 @@ class Decoder(Module):
         cap = config.final_soft_cap
         return logits if cap is None else cap * jnp.tanh(logits / cap)
 
-    @transparent
+    @name_like("__call__")
     def hidden(
         self,
         tokens: jax.Array,
@@ -279,26 +342,28 @@ class Decoder(Module):
     @transparent
     def _hidden(self, tokens, mask, positions, segments, cache_size):
         config = self.config
-        if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
-            raise ValueError(
-                f"{self.module_name!r} needs tokens of shape [batch, steps], integers, "
-                f"got {tokens.dtype} of shape {tokens.shape}."
-            )
-        if mask is not None and mask.shape != tokens.shape:
-            raise ValueError(
-                f"mask of {self.module_name!r} must say which tokens count, "
-                f"{tokens.shape}, got {mask.shape}."
-            )
+        self._check(tokens, mask, positions, segments)
         embed = Embed(config.vocab_size, config.model_size, name="embed")
         h = embed(tokens)
         if config.embedding_scale is not None:
             h = h * jnp.asarray(config.embedding_scale, h.dtype)
+        valid = jnp.ones(tokens.shape, bool)
+        if mask is not None:
+            valid = jnp.asarray(mask).astype(bool)
+        length = self._extended_length(valid, cache_size)
+        if positions is not None:
+            positions = jnp.broadcast_to(jnp.asarray(positions), tokens.shape)
+        elif segments is not None:
+            positions = _numbers_in_segments(valid, jnp.asarray(segments))
+        outside = None
         if config.position == "learned":
-            places = self._numbers(tokens, mask, cache_size)
-            if positions is not None:
-                places = jnp.broadcast_to(positions, tokens.shape)
+            places = positions
+            if places is None:
+                self._check_places(mask, valid, length)
+                places = _numbers(valid, length)
+            outside = valid & ((places < 0) | (places >= config.max_length))
             h = h + Embed(config.max_length, config.model_size, name="positions")(
-                places
+                jnp.clip(places, 0, config.max_length - 1)
             )
         h = _dropped(h, config.dropout)
         passed = {
@@ -314,18 +379,80 @@ class Decoder(Module):
 
         kinds = [config.window(i) for i in range(config.num_layers)]
         h = run_layers(layer, kinds, h)
-        return WideNorm(config.norm, config.norm_eps, name="norm")(h), embed
+        h = WideNorm(config.norm, config.norm_eps, name="norm")(h)
+        if outside is not None:  # later tokens see those
+            wrong = jnp.cumsum(outside, axis=1) > 0
+            h = jnp.where(wrong[:, :, None], jnp.nan, h)
+        return h, embed
 
-    def _numbers(self, tokens, mask, cache_size):
-        """The number of each token in its text; with a cache, after those before."""
-        valid = jnp.ones(tokens.shape, bool) if mask is None else mask.astype(bool)
-        numbers = jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
-        if cache_size is not None and not part_of_init():
-            shape = tokens.shape[:1]
-            length = get_state("length", shape, jnp.int32, init=jnp.zeros)
-            numbers = numbers + length[:, None]
-            set_state("length", length + jnp.sum(valid, axis=1, dtype=jnp.int32))
-        return jnp.maximum(numbers, 0)
+    def _check(self, tokens, mask, positions, segments) -> None:
+        if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise ValueError(
+                f"{self.module_name!r} needs tokens of shape [batch, steps], integers, "
+                f"got {tokens.dtype} of shape {tokens.shape}."
+            )
+        if mask is not None and mask.shape != tokens.shape:
+            raise ValueError(
+                f"mask of {self.module_name!r} must say which tokens count, "
+                f"{tokens.shape}, got {mask.shape}."
+            )
+        if segments is not None and segments.shape != tokens.shape:
+            raise ValueError(
+                f"segments of {self.module_name!r} must number each token's segment, "
+                f"{tokens.shape}, got {segments.shape}."
+            )
+        if positions is None:
+            return
+        (batch, steps), shape = tokens.shape, jnp.shape(positions)
+        fitting = (steps,), (1, steps), (batch, steps)
+        if shape not in fitting:
+            raise ValueError(
+                f"positions of {self.module_name!r} must be {fitting[0]} or "
+                f"{fitting[2]}, got {shape}."
+            )
+
+    def _extended_length(self, valid, cache_size):
+        """How many tokens came before this call, ``[B]``; None without a cache."""
+        if cache_size is None or part_of_init():
+            return None
+        length = get_state("length", valid.shape[:1], jnp.int32, init=jnp.zeros)
+        longer = length + jnp.sum(valid, axis=1, dtype=jnp.int32)
+        windows = self.config.windows or (None,)
+        ends = any(n is None or n > cache_size for n in windows)  # the others are rings
+        if ends and cache_size > 0:
+            check_room(longer, cache_size)
+        set_state("length", longer)
+        return length
+
+    def _check_places(self, mask, valid, length) -> None:
+        longest, most = valid.shape[1], self.config.max_length
+        if mask is not None or length is not None:
+            number = jnp.sum(valid, axis=1)
+            number = number if length is None else length + number
+            if isinstance(number, Tracer):
+                return
+            longest = int(jnp.max(number, initial=0))
+        if isinstance(longest, int) and longest > most:
+            raise ValueError(
+                f"{self.module_name!r} got {longest} tokens, but has {most} learned "
+                "positions: pass fewer, or build it with a larger max_length."
+            )
+
+
+def _numbers(valid, length):
+    """The number of each token in its text, after the `length` before; not below 0."""
+    number = jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
+    if length is not None:
+        number = number + length[:, None]
+    return jnp.maximum(number, 0)
+
+
+def _numbers_in_segments(valid, segments):
+    """The number of each token among those of its segment; not below 0."""
+    steps = jnp.arange(segments.shape[1])
+    before = (steps[:, None] >= steps)[None] & valid[:, None]
+    own = segments[:, :, None] == segments[:, None]
+    return jnp.maximum(jnp.sum(own & before, axis=2, dtype=jnp.int32) - 1, 0)
 
 
 def _block(config, window, h, passed):

@@ -106,6 +106,7 @@ CASES = {
         {},
     ),
 }
+EQUAL = "soft cap", "sinks", "all"  # also with as many key heads as query heads
 
 
 def call(name, query, key, value):
@@ -115,10 +116,14 @@ def call(name, query, key, value):
     return hk.attend(query, key, value, **options)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_attend_is_the_loop(name):
-    want = loop(QUERY, KEY, VALUE, **CASES[name][0])
-    arrays = [jnp.asarray(x, jnp.float32) for x in (QUERY, KEY, VALUE)]
+@pytest.mark.parametrize(
+    ("name", "groups"), [(name, K) for name in CASES] + [(name, H) for name in EQUAL]
+)
+def test_attend_is_the_loop(name, groups):
+    exact = QUERY, *(np.concatenate([x, -x[:, ::-1]], 2) for x in (KEY, VALUE))
+    exact = [exact[0], *(x[:, :, :groups] for x in exact[1:])]
+    want = loop(*exact, **CASES[name][0])
+    arrays = [jnp.asarray(x, jnp.float32) for x in exact]
     have = jax.jit(lambda *x: call(name, *x))(*arrays)
     np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
@@ -133,7 +138,7 @@ def test_attend_is_the_loop(name):
         np.sum(
             np.sin(
                 loop(
-                    *(x + e * d for x, d in zip((QUERY, KEY, VALUE), directions)),
+                    *(x + e * d for x, d in zip(exact, directions)),
                     **CASES[name][0],
                 )
             )
