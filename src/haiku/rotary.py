@@ -4,9 +4,9 @@
 
 A scaling changes the frequencies of a :class:`Rotary`, and perhaps the size of what it
 turns. `Dynamic` and `LongRoPE` depend on the length of the text; they take the largest
-position plus one. With a cache, keys keep the angles that they had when they came: a
-text that grows beyond the length of training is then another computation than the same
-text at once, in transformers too.
+position plus one. With a cache, a text that grows beyond the length of training is
+another computation than the same text at once: the keys are turned by today's
+frequencies, but what the layers below made of earlier steps stays.
 """
 
 import math
