@@ -12,11 +12,11 @@ What is here, by idea:
 - Modules outside: `Blueprint` describes one, `bind` makes a model of it.
 - What they keep: `get_parameter`, `get_state`, `set_state`, `next_rng_key`.
 - Hooks: `custom_creator`, `custom_getter`, `custom_setter`, `intercept_methods`.
-- Sharing: `tied` parameters, `given` weights.
+- Sharing: `replace_parameters`, by others or by computed ones.
 - JAX's transformations inside: `grad`, `remat`, `scan`, `cond`, `vmap`, `layer_stack`,
   `lift`, ...
-- Layers: `Linear`, `Conv2D`, `LayerNorm`, `MultiHeadAttention`, `LSTM`, ...
-- Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.mixed_precision`,
+- Layers: `Linear`, `Conv2D`, `LayerNorm`, `Attention`, `LSTM`, ...
+- Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.rotary`, `hk.mixed_precision`,
   `hk.data_structures`, `hk.surgery`, `hk.pretrained`, `hk.views`, `hk.testing`,
   `hk.config`, `hk.experimental`.
 """
@@ -31,6 +31,7 @@ from haiku import initializers as initializers
 from haiku import mixed_precision as mixed_precision
 from haiku import nets as nets
 from haiku import pad as pad
+from haiku import rotary as rotary
 from haiku import typing as typing
 from haiku._bound import Bound as Bound
 from haiku._bound import StateChangedError as StateChangedError
@@ -78,7 +79,8 @@ from haiku._core import with_empty_state as with_empty_state
 from haiku._core import with_rng as with_rng
 from haiku._core import without_apply_rng as without_apply_rng
 from haiku._core import without_state as without_state
-from haiku._layers.attention import MultiHeadAttention as MultiHeadAttention
+from haiku._layers.attend import attend as attend
+from haiku._layers.attention import Attention as Attention
 from haiku._layers.batch_apply import BatchApply as BatchApply
 from haiku._layers.batch_apply import expand_apply as expand_apply
 from haiku._layers.batch_norm import BatchNorm as BatchNorm
@@ -106,6 +108,7 @@ from haiku._layers.embedding import EmbedLookupStyle as EmbedLookupStyle
 from haiku._layers.functional import dropout as dropout
 from haiku._layers.functional import multinomial as multinomial
 from haiku._layers.functional import one_hot as one_hot
+from haiku._layers.gated_mlp import GatedMLP as GatedMLP
 from haiku._layers.group_norm import GroupNorm as GroupNorm
 from haiku._layers.layer_norm import InstanceNorm as InstanceNorm
 from haiku._layers.layer_norm import LayerNorm as LayerNorm
@@ -115,6 +118,7 @@ from haiku._layers.moving_average import EMAParamsTree as EMAParamsTree
 from haiku._layers.moving_average import (
     ExponentialMovingAverage as ExponentialMovingAverage,
 )
+from haiku._layers.multi_head_attention import MultiHeadAttention as MultiHeadAttention
 from haiku._layers.pooling import AvgPool as AvgPool
 from haiku._layers.pooling import MaxPool as MaxPool
 from haiku._layers.pooling import avg_pool as avg_pool
@@ -168,6 +172,7 @@ from haiku._lifted.loops import scan as scan
 from haiku._lifted.loops import while_loop as while_loop
 from haiku._lifted.vmap import ensemble as ensemble
 from haiku._lifted.vmap import vmap as vmap
+from haiku.rotary import Rotary as Rotary
 from haiku.typing import ModuleProtocol as ModuleProtocol
 from haiku.typing import MutableParams as MutableParams
 from haiku.typing import MutableState as MutableState

@@ -93,6 +93,8 @@ ROWS: dict[str, Row] = {
         (2, 5, 4),
         time=1,
     ),
+    "GatedMLP": Row(lambda x: hk.GatedMLP(3)(x), (2, 4)),
+    "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
     "GRU": Row(_core(lambda: hk.GRU(4)), (3, 5)),
@@ -107,6 +109,14 @@ ROWS: dict[str, Row] = {
     "Conv1DLSTM": Row(_core(lambda: hk.Conv1DLSTM((7,), 3, 3)), _SIGNAL),
     "Conv2DLSTM": Row(_core(lambda: hk.Conv2DLSTM((5, 6), 3, 3)), _IMAGE),
     "Conv3DLSTM": Row(_core(lambda: hk.Conv3DLSTM((3, 4, 5), 3, 2)), _VOLUME),
+    "nets.Decoder": Row(
+        lambda x: hk.nets.Decoder(
+            hk.nets.DecoderConfig(5, 8, 3, 4, num_kv_heads=2, hidden_size=6)
+        )(x),
+        (2, 7),
+        integers=5,
+        time=1,
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
@@ -171,6 +181,26 @@ def _masked(x):
     mask = steps[:, None] > steps[None]
     return hk.MultiHeadAttention(2, 3, w_init=_SCALING)(x, x, x, mask[None, None])
 
+
+_ATTENTION: dict[str, dict[str, Any]] = {
+    "causal": {"causal": True, "rotary": hk.Rotary()},
+    "causal window": {"causal": True, "window": 2, "qk_norm": "head"},
+    "window": {"window": 3, "qk_norm": "all"},
+    "long": {"causal": True, "rotary": hk.Rotary(scaling=hk.rotary.Dynamic(2.0, 4))},
+    "distances": {"causal": True, "alibi": True, "sinks": True, "soft_cap": 2.0},
+}
+
+_DECODERS: dict[str, dict[str, Any]] = {
+    "after GPT-2": {
+        **{"num_layers": 2, "num_heads": 2, "position": "learned", "norm": "layer"},
+        **{"gated": False, "mlp_bias": True, "tied": True, "dropout": 0.5},
+    },
+    "after Gemma": {
+        **{"num_layers": 5, "num_heads": 4, "windows": (2, None, 2, None, 2)},
+        **{"norm": "rms_offset", "norm_position": "both", "qk_norm": "head"},
+        **{"attention_soft_cap": 2.0, "final_soft_cap": 3.0, "embedding_scale": 2.0},
+    },
+}
 
 # Functions that use layers, and layers in other uses than those above.
 USES: dict[str, Row] = {
@@ -259,6 +289,28 @@ USES: dict[str, Row] = {
         lambda x: hk.ExponentialMovingAverage(0.9, False, 3)(x), (2, 4)
     ),
     "MultiHeadAttention, masked": Row(_masked, (2, 5, 4), time=1),
+    **{
+        f"Attention, {name}": Row(
+            lambda x, options=options: hk.Attention(4, 6, 2, **options)(x),
+            (2, 5, 4),
+            time=1,
+        )
+        for name, options in _ATTENTION.items()
+    },
+    "Attention to a context": Row(
+        lambda x: hk.Attention(4, 6, 2)(x, x[:, :2]), (2, 5, 4), time=1
+    ),
+    **{
+        f"nets.Decoder, {name}": Row(
+            lambda x, options=options: hk.nets.Decoder(
+                hk.nets.DecoderConfig(5, 8, hidden_size=6, **options)
+            )(x),
+            (2, 7),
+            integers=5,
+            time=1,
+        )
+        for name, options in _DECODERS.items()
+    },
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)
     ),

@@ -13,6 +13,7 @@ from haiku._core.modules.module import to_module as to_module
 from haiku._core.modules.module import transparent as transparent
 from haiku._core.modules.name_scope import current_name as current_name
 from haiku._core.modules.name_scope import name_scope as name_scope
+from haiku._core.runs.frame import part_of_init as part_of_init
 from haiku._core.runs.random_keys import draw as draw
 from haiku._core.runs.random_keys import (
     maybe_get_rng_sequence_state as maybe_get_rng_sequence_state,

@@ -1,4 +1,4 @@
-"""`MultiHeadAttention`: attention with several heads."""
+"""`Attention`: attention as decoders and encoders of today use it."""
 
 import math
 
@@ -6,174 +6,341 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._core import Module, transparent
-from haiku._layers.cached_tracing import compiled
+from haiku._core import Module, get_parameter, part_of_init, transparent
+from haiku._layers.attend import attend
+from haiku._layers.attention_cache import Cache
 from haiku._layers.linear import Linear
-from haiku.initializers import Initializer, VarianceScaling
+from haiku._layers.wide_norm import WideNorm
+from haiku.initializers import Initializer
+from haiku.rotary import Rotary
 
-__all__ = ["MultiHeadAttention"]
-
-# A masked logit, if the dtype can hold it: as good as minus infinity, without NaNs.
-_MASKED = -1e30
+__all__ = ["Attention"]
 
 
-class MultiHeadAttention(Module):
-    """Averages values, weighted in each head by how well their keys match the query.
+class Attention(Module):
+    """Attention with grouped heads, positions, windows and a cache.
 
-        head_h = softmax(Q_h K_h^T / sqrt(key_size)) V_h
-        y = [head_1, ..., head_H] w_o + b_o
+        y_t = concat_h(sum_s p_hts v_gs) w_o + b_o,    p = softmax(q k^T / sqrt(D))
 
-    ``Q_h``, ``K_h`` and ``V_h`` are learned linear maps of query, key and value.
+    with queries of ``H`` heads and keys and values of ``K``: head ``h`` reads group
+    ``g = h // (H // K)``. :func:`attend` has the equations of the options.
 
     Args:
-      num_heads: Number of heads, ``H``.
-      key_size: Size of the keys and queries in a head.
-      w_init_scale: Scale of a :class:`VarianceScaling` for all weights, instead of
-        `w_init`.
-      w_init: Initializer of all weights.
-      with_bias: Whether the linear maps have biases.
-      b_init: Initializer of the biases. Default: zeros.
-      value_size: Size of the values in a head. Default: `key_size`.
-      model_size: Size of the output. Default: ``key_size * num_heads``.
+      num_heads: ``H``, the heads of the queries.
+      head_size: Size of queries and keys in a head, ``D``.
+      num_kv_heads: ``K``, the heads of keys and values; divides `num_heads`. Default:
+        `num_heads`.
+      value_size: Size of the values in a head. Default: `head_size`.
+      output_size: Size of the output. Default: that of the input.
+      causal: Whether a step sees only itself and earlier steps.
+      window: How many steps a step sees, see :func:`attend`. Default: all.
+      rotary: Turns queries and keys by their positions. Default: not.
+      alibi: Whether to subtract the distance times a slope that differs between heads.
+      qk_norm: ``"head"`` normalises each head of queries and keys, ``"all"`` all heads
+        together. Default: neither.
+      norm: The norm of `qk_norm`: ``"rms"`` divides by the root mean square and scales,
+        ``"rms_offset"`` scales by 1 plus the parameter, ``"layer"`` is a
+        :class:`LayerNorm`. In single precision at least.
+      norm_eps: Added to its mean of squares.
+      soft_cap: Squashes logits into ``(-soft_cap, soft_cap)``. Default: not.
+      sinks: Whether each head learns a logit for attending to nothing.
+      scale: Factor of the logits. Default: ``1 / sqrt(head_size)``.
+      with_bias: Whether the maps to queries, keys and values have biases.
+      output_bias: Whether the map to the output has one. Default: `with_bias`.
+      w_init: Initializer of all weights. Default: :class:`Linear`'s.
       name: Name of the module.
 
+    Parameters:
+      ``query``, ``key``, ``value``, ``output``: each ``w`` ``[in, out]`` and ``b``;
+      ``query_norm``, ``key_norm``: ``scale`` and ``offset``; ``sinks``: ``[H]``.
+
+    State:
+      ``keys``, ``values`` ``[B, slots, K, D]`` and ``length`` ``[B]``, if called with a
+      `cache_size`; with `alibi`, or a scaling that depends on the length of the text,
+      ``positions`` ``[B, slots]`` too. Such a scaling turns all keys anew in each call.
+
     Raises:
-      ValueError: Neither or both of `w_init` and `w_init_scale` are given.
+      ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` or `norm` is
+        none of its choices.
 
     Source:
-      Vaswani et al., 2017, Attention Is All You Need, arXiv:1706.03762.
+      Vaswani et al., 2017, arXiv:1706.03762; ALiBi: Press et al., 2021, Train Short,
+      Test Long, arXiv:2108.12409; norms: Henry et al., 2020, Query-Key Normalization
+      for Transformers, arXiv:2010.04245.
 
     Example:
-      >>> def f(x):  # [B, T, D]: each step attends to itself and earlier ones
-      ...     w_init = hk.initializers.VarianceScaling()
-      ...     attend = hk.MultiHeadAttention(num_heads=2, key_size=8, w_init=w_init)
-      ...     return attend(x, x, x, mask=jnp.tri(x.shape[1])[None, None])
+      >>> layer = hk.bind(hk.Attention, 4, 8, num_kv_heads=2, causal=True,
+      ...                 rotary=hk.Rotary())
+      >>> x = jnp.ones([2, 5, 16])
+      >>> model = layer.init(0, x)
+      >>> y, cached = model.updating(x[:, :4], cache_size=8)  # four steps, then one
+      >>> y, cached = cached.updating(x[:, 4:], cache_size=8)
+      >>> bool(jnp.allclose(y, model(x)[:, 4:], atol=1e-6))
+      True
     """
 
     def __init__(
         self,
         num_heads: int,
-        key_size: int,
-        w_init_scale: float | None = None,
-        *,
-        w_init: Initializer | None = None,
-        with_bias: bool = True,
-        b_init: Initializer | None = None,
+        head_size: int,
+        num_kv_heads: int | None = None,
         value_size: int | None = None,
-        model_size: int | None = None,
+        output_size: int | None = None,
+        *,
+        causal: bool = False,
+        window: int | None = None,
+        rotary: Rotary | None = None,
+        alibi: bool = False,
+        qk_norm: str | None = None,
+        norm: str = "rms",
+        norm_eps: float = 1e-6,
+        soft_cap: float | None = None,
+        sinks: bool = False,
+        scale: float | None = None,
+        with_bias: bool = True,
+        output_bias: bool | None = None,
+        w_init: Initializer | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
         self.num_heads = num_heads
-        self.key_size = key_size
-        self.value_size = value_size or key_size
-        self.model_size = model_size or key_size * num_heads
-        if w_init_scale is not None:
-            if w_init is not None:
-                raise ValueError(
-                    "Please provide only `w_init`, and not `w_init_scale` as well: got "
-                    f"{w_init} and {w_init_scale}. A scale s is short for w_init="
-                    "hk.initializers.VarianceScaling(s)."
-                )
-            w_init = VarianceScaling(w_init_scale)
-        if w_init is None:
+        self.head_size = head_size
+        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        self.value_size = head_size if value_size is None else value_size
+        self.output_size = output_size
+        if self.num_kv_heads < 1 or num_heads % self.num_kv_heads:
             raise ValueError(
-                "Please provide a weight initializer: hk.MultiHeadAttention(..., "
-                "w_init=hk.initializers.VarianceScaling()), for example."
+                f"num_kv_heads of {self.module_name!r} must divide num_heads, got "
+                f"{num_kv_heads} for {num_heads}."
             )
-        self.w_init = w_init
+        if qk_norm not in (None, "head", "all"):
+            raise ValueError(
+                f"qk_norm of {self.module_name!r} must be 'head', 'all' or None, got "
+                f"{qk_norm!r}."
+            )
+        if norm not in ("rms", "rms_offset", "layer"):
+            raise ValueError(
+                f"norm of {self.module_name!r} must be 'rms', 'rms_offset' or 'layer', "
+                f"got {norm!r}."
+            )
+        self.causal = causal
+        self.window = window
+        self.rotary = rotary
+        self.alibi = alibi
+        self.qk_norm = qk_norm
+        self.norm = norm
+        self.norm_eps = norm_eps
+        self.soft_cap = soft_cap
+        self.sinks = sinks
+        self.scale = scale
         self.with_bias = with_bias
-        self.b_init = b_init
+        self.output_bias = with_bias if output_bias is None else output_bias
+        self.w_init = w_init
 
     def __call__(
         self,
-        query: jax.Array,
-        key: jax.Array,
-        value: jax.Array,
+        x: jax.Array,
+        context: jax.Array | None = None,
+        *,
         mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
+        positions: jax.Array | None = None,
+        segments: jax.Array | None = None,
+        cache_size: int | None = None,
     ) -> jax.Array:
-        """Attends from each query to the values.
+        """Lets each step attend to the others, or to a context.
 
         Args:
-          query: ``[..., T', D_q]``.
-          key: ``[..., T, D_k]``.
-          value: ``[..., T, D_v]``.
-          mask: Nonzero where a query may attend to a value. Has the rank of the logits
-            ``[..., H, T', T]`` and broadcasts to them.
+          x: ``[B, T, D]``.
+          context: What to attend to, ``[B, S, E]``. Default: `x`.
+          mask: True at the steps that count, ``[B, S]``, or where a step may see
+            another, an array that broadcasts to ``[B, H, T, S]``.
+          bias: Added to the logits; broadcasts to ``[B, H, T, S]``.
+          positions: Positions ``[T]`` or ``[B, T]`` for `rotary` and `alibi`. Default:
+            each step's number among those that count, from 0, or from where the cache
+            ends.
+          segments: Integers ``[B, T]``: a step sees only its own segment.
+          cache_size: Keeps keys and values in the state, for this many steps, and
+            attends to those of earlier calls too. Steps that `mask`, ``[B, T]``,
+            excludes aren't kept. With a `window` of at most this size, that many are
+            kept. `init` makes none. Default: no cache.
 
         Returns:
-          ``[..., T', model_size]``.
+          ``[B, T, output_size]``; with more steps than the cache has room for, NaN.
 
         Raises:
-          ValueError: An input has fewer than two axes, leading axes don't broadcast,
-            key and value differ in length, or the mask doesn't fit the logits.
+          ValueError: Shapes or options don't fit, or more steps than the cache has
+            room for, where that is known.
         """
-        _check_shapes(self, query, key, value, mask)
-        query_heads = self._linear_projection(query, self.key_size, "query")
-        key_heads = self._linear_projection(key, self.key_size, "key")
-        value_heads = self._linear_projection(value, self.value_size, "value")
-        attended = _attend(query_heads, key_heads, value_heads, mask)
-        final_projection = Linear(
-            self.model_size,
-            w_init=self.w_init,
-            with_bias=self.with_bias,
-            b_init=self.b_init,
+        self._check(x, context, mask, bias, segments, cache_size)
+        source = x if context is None else context
+        query = self._heads(x, self.num_heads, self.head_size, "query")
+        key = self._heads(source, self.num_kv_heads, self.head_size, "key")
+        value = self._heads(source, self.num_kv_heads, self.value_size, "value")
+        if self.qk_norm is not None:
+            query, key = self._normal(query, "query"), self._normal(key, "key")
+        options = {
+            "causal": self.causal,
+            "window": self.window,
+            "soft_cap": self.soft_cap,
+            "scale": self.scale,
+        }
+        if self.sinks:
+            shape = [self.num_heads]
+            options["sinks"] = get_parameter("sinks", shape, x.dtype, init=jnp.zeros)
+        if cache_size is not None and not part_of_init():
+            y = self._with_cache(
+                query, key, value, mask, positions, cache_size, options
+            )
+        else:
+            y = self._without_cache(
+                *(query, key, value, context is None),
+                *(mask, bias, positions, segments, options),
+            )
+        size = x.shape[-1] if self.output_size is None else self.output_size
+        y = y.reshape(*y.shape[:2], self.num_heads * self.value_size)
+        return Linear(size, self.output_bias, self.w_init, name="output")(y)
+
+    def _without_cache(
+        self, query, key, value, of_itself, mask, bias, positions, segments, options
+    ):
+        of_steps = mask is not None and mask.shape == key.shape[:2]
+        numbers = None  # of the steps that count, if padding may stand before them
+        if of_itself and of_steps and mask is not None:
+            numbers = jnp.cumsum(jnp.asarray(mask).astype(bool), axis=1) - 1
+        if positions is None:
+            positions = jnp.arange(query.shape[1]) if numbers is None else numbers
+        key_positions = positions if of_itself else jnp.arange(key.shape[1])
+        query = self._turned(query, positions)
+        key = self._turned(key, key_positions)
+        if self.window is not None and numbers is not None:
+            options |= {"query_positions": numbers, "key_positions": numbers}
+        if self.alibi:
+            slopes = _alibi(self.num_heads, positions, key_positions)
+            bias = slopes if bias is None else bias + slopes
+        return attend(
+            *(query, key, value),
+            **{"mask": mask, "bias": bias, "query_segments": segments},
+            **options,
         )
-        return final_projection(attended)
+
+    def _with_cache(self, query, key, value, mask, positions, cache_size, options):
+        batch, steps = query.shape[:2]
+        if mask is None:
+            valid = jnp.ones([batch, steps], bool)
+        else:
+            valid = jnp.asarray(mask).astype(bool)
+        by_length = self._turns_by_length
+        cache = Cache.read(key, value, cache_size, self.window, self.alibi or by_length)
+        if mask is None and steps > cache.keys.shape[1] and not cache.ring:
+            raise ValueError(
+                f"{self.module_name!r} got {steps} steps for a cache of {cache_size}: "
+                "pass a larger cache_size."
+            )
+        numbers = cache.numbers(valid)
+        places = numbers if positions is None else jnp.asarray(positions)
+        places = jnp.broadcast_to(places, numbers.shape)
+        query = self._turned(query, places)
+        if not by_length:  # else the cache keeps them as they are
+            key = self._turned(key, places)
+        new, at = cache.extended(key, value, valid, places), None
+        if cache.ring:  # a step may see others that later ones of this call replace
+            keys = jnp.concatenate([cache.keys, key.astype(cache.keys.dtype)], axis=1)
+            values = jnp.concatenate(
+                [cache.values, value.astype(cache.values.dtype)], axis=1
+            )
+            of_old, old = cache.key_numbers()
+            of_key = jnp.concatenate([of_old, numbers], axis=1)
+            counts = jnp.concatenate([old, valid], axis=1)
+            if cache.positions is not None:
+                own = places.astype(cache.positions.dtype)
+                at = jnp.concatenate([cache.positions, own], axis=1)
+        else:
+            keys, values, at = new.keys, new.values, new.positions
+            of_key, counts = new.key_numbers()
+        if by_length and at is not None:
+            keys = self._turned(keys, jnp.where(counts, at, 0))
+        if self.alibi:
+            options["bias"] = _alibi(self.num_heads, places, at)
+        y = attend(
+            *(query, keys.astype(query.dtype), values.astype(value.dtype)),
+            **{"mask": counts, "query_positions": numbers, "key_positions": of_key},
+            **options,
+        )
+        new.write()
+        return jnp.where(new.overflows[:, None, None, None], jnp.nan, y)
 
     @transparent
-    def _linear_projection(
-        self, x: jax.Array, head_size: int, name: str | None = None
-    ) -> jax.Array:
-        """Maps `x` linearly for each head, to ``[..., T, num_heads, head_size]``."""
-        y = Linear(
-            self.num_heads * head_size,
-            w_init=self.w_init,
-            with_bias=self.with_bias,
-            b_init=self.b_init,
-            name=name,
-        )(x)
-        return jnp.reshape(y, (*x.shape[:-1], self.num_heads, head_size))
+    def _heads(self, x, heads, size, name):
+        y = Linear(heads * size, self.with_bias, self.w_init, name=name)(x)
+        return y.reshape(*y.shape[:2], heads, size)
+
+    @transparent
+    def _normal(self, x, name):
+        norm = WideNorm(self.norm, self.norm_eps, name=f"{name}_norm")
+        if self.qk_norm == "head":
+            return norm(x)
+        return norm(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(x.shape)
+
+    @property
+    def _turns_by_length(self) -> bool:
+        scaling = None if self.rotary is None else self.rotary.scaling
+        return scaling is not None and scaling.by_length
+
+    def _turned(self, x, positions):
+        return x if self.rotary is None else self.rotary(x, positions)
+
+    def _check(self, x, context, mask, bias, segments, cache_size) -> None:
+        where = repr(self.module_name)
+        arrays = {"x": x} | ({} if context is None else {"context": context})
+        for name, array in arrays.items():
+            if len(array.shape) != 3:
+                raise ValueError(
+                    f"{where} needs {name} of shape [batch, steps, features], got "
+                    f"{array.shape}."
+                )
+        compares = self.causal or self.window is not None or self.alibi
+        if context is not None and (compares or segments is not None):
+            raise ValueError(
+                f"{where} attends to a context: causal, window, alibi and segments "
+                "compare steps of x with each other. Build and call it without them."
+            )
+        if cache_size is None:
+            return
+        if cache_size < 1:
+            raise ValueError(f"cache_size of {where} must be at least 1: {cache_size}.")
+        if context is not None or bias is not None or segments is not None:
+            raise ValueError(
+                f"{where} keeps a cache of its own steps: with cache_size it takes no "
+                "context, bias or segments."
+            )
+        if not self.causal:
+            raise ValueError(
+                f"{where} isn't causal: earlier steps would have to see later ones, so "
+                "that a cache gives other numbers. Build it with causal=True."
+            )
+        if mask is not None and mask.shape != x.shape[:2]:
+            raise ValueError(
+                f"With cache_size, mask of {where} says which steps of x count, [B, T] "
+                f"= {list(x.shape[:2])}; got {list(mask.shape)}."
+            )
 
 
-def _check_shapes(layer, query, key, value, mask) -> None:
-    shapes = query.shape, key.shape, value.shape
-    where = f"{layer.module_name!r} needs query, key and value of shape [..., length, "
-    if min(map(len, shapes)) < 2:
-        raise ValueError(f"{where}features], got {shapes}.")
-    if key.shape[-2] != value.shape[-2]:
-        raise ValueError(f"{where}features], and as many keys as values, got {shapes}.")
-    try:
-        leading = jnp.broadcast_shapes(*(shape[:-2] for shape in shapes))
-    except ValueError:
-        raise ValueError(
-            f"{where}features], whose leading axes broadcast, got {shapes}."
-        ) from None
-    if mask is None:
-        return
-    logits = (*leading, layer.num_heads, query.shape[-2], key.shape[-2])
-    if len(mask.shape) != len(logits):
-        raise ValueError(
-            f"Mask dimensionality {len(mask.shape)} must match logits dimensionality "
-            f"{len(logits)}: {layer.module_name!r} got a mask of shape {mask.shape} "
-            f"for logits of shape [..., heads, queries, keys] = {logits}."
-        )
-    if any(n not in (1, m) for n, m in zip(mask.shape, logits)):
-        raise ValueError(
-            f"{layer.module_name!r} got a mask of shape {mask.shape}, which does not "
-            f"broadcast to logits of shape [..., heads, queries, keys] = {logits}."
-        )
+def _alibi(heads, query_positions, key_positions):
+    """Distance times a slope for each head, ``[1 or B, H, T, S]``, not above 0."""
+    of_query, of_key = (
+        jnp.asarray(x)[None] if jnp.ndim(x) == 1 else jnp.asarray(x)
+        for x in (query_positions, key_positions)
+    )
+    of_query, of_key = of_query.astype(jnp.float32), of_key.astype(jnp.float32)
+    distance = jnp.abs(of_query[:, :, None] - of_key[:, None])[:, None]
+    slopes = jnp.asarray(_slopes(heads))[:, None, None]
+    return -slopes[None] * distance
 
 
-@compiled("attention")
-def _attend(query, key, value, mask):
-    """The concatenated outputs of the heads, ``[..., T', H * V]``."""
-    logits = jnp.einsum("...thd,...Thd->...htT", query, key)
-    logits = logits / np.asarray(math.sqrt(key.shape[-1]), logits.dtype)
-    if mask is not None:
-        masked = max(_MASKED, float(jnp.finfo(logits.dtype).min))
-        logits = jnp.where(mask, logits, masked)
-    weights = jax.nn.softmax(logits)
-    attended = jnp.einsum("...htT,...Thd->...thd", weights, value)
-    *leading, heads, size = attended.shape
-    return jnp.reshape(attended, (*leading, heads * size))
+def _slopes(heads: int) -> np.ndarray:
+    """ALiBi's slopes, 2^(-8 i / n); of a number that is no power of 2, interleaved."""
+    n = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (i + 1) / n) for i in range(n)]
+    slopes += [2 ** (-4 * (2 * i + 1) / n) for i in range(heads - n)]
+    return np.asarray(slopes, np.float32)

@@ -1,18 +1,36 @@
 """Pretrained weights and tokenizers: Hugging Face's folders, and .safetensors files.
 
+    model, tokenizer = hk.pretrained.load("folder")
+    hk.pretrained.save("copy", model, tokenizer)
     arrays = hk.pretrained.read("model.safetensors")      # mapped, not loaded
-    hk.pretrained.write("copy.safetensors", arrays)
-    tokens, mask = hk.pretrained.load_tokenizer("folder")(["The sea", "Once"])
 
 Everything in a file is checked before anything is made of it, and an error names the
 file, the tensor or key, and what was wanted. No code of a file is ever run. Writing
 leaves the old files or the new ones, whenever the process is killed.
 """
 
+from haiku.pretrained.models import (
+    Pretrained,
+    from_state_dict,
+    load,
+    save,
+    to_state_dict,
+)
 from haiku.pretrained.safetensors import read, write
 from haiku.pretrained.tokenizer import Tokenizer, Tokens, load_tokenizer
 
-__all__ = ["Tokenizer", "Tokens", "load_tokenizer", "read", "write"]
+__all__ = [
+    "Pretrained",
+    "Tokenizer",
+    "Tokens",
+    "from_state_dict",
+    "load",
+    "load_tokenizer",
+    "read",
+    "save",
+    "to_state_dict",
+    "write",
+]
 
 
 def __dir__() -> list[str]:

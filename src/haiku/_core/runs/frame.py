@@ -237,6 +237,17 @@ def _same_keys(a: KeyState | None, b: KeyState | None) -> bool:
 frames: Stack[Frame] = Stack("frames")
 
 
+def part_of_init() -> bool:
+    """Whether the run, or one that it is lifted into, is an `init`.
+
+    A stack calls its layers as `apply` does within `init`, where state is needed.
+    """
+    for frame in reversed(frames.get()):
+        if frame.initialising or frame.lifting.prefix is None:
+            return frame.initialising
+    return False
+
+
 class OutsideTransformError(Explained, ValueError):
     """Something that only works inside a transformed function, called outside."""
 

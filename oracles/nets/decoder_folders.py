@@ -1,0 +1,289 @@
+"""Tiny folders of every decoder family, and what transformers computes with them.
+
+python oracles/nets/decoder_folders.py            # where transformers is installed
+python oracles/nets/decoder_folders.py llama      # cases whose names begin so
+
+Writes tests/golden/nets; its README says what a case holds. Fails if an option of a
+case doesn't change the output, if the cache does, or if float32 isn't enough.
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import safetensors.torch
+import torch
+import transformers
+from decoder_cases import T, cases
+
+FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
+WEIGHTS = "model.safetensors"
+TOLERANCE = 1e-4  # of the tests, relative to the largest value
+KEPT_BITS = 20  # of a float's 24: the last ones differ from processor to processor
+# A gradient is kept of the first embedding, and of these; layer 1 where there is one.
+GRADIENTS = (
+    *("k_proj.weight", "qkv_proj.weight", "c_attn.weight", "k_proj.bias"),
+    *("input_layernorm.weight", "post_attention_layernorm.weight", "k_norm.weight"),
+    *("ln_1.weight", "ln_1.bias", "down_proj.bias", "score.weight"),
+)
+
+
+# ---- A folder ------------------------------------------------------------------------
+
+
+def write_folder(case, folder):
+    kind = getattr(transformers, case.architecture)
+    model = kind(kind.config_class(**case.config))
+    fill(model, case)
+    model = model.to(getattr(torch, case.dtype))
+    options = {"max_shard_size": "8KB"} if case.shards else {}
+    model.save_pretrained(folder, **options)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if case.written or case.unwritten:
+        for name in case.unwritten:
+            config.pop(name, None)
+        write_json(path, config | case.written)
+    if case.renamed or case.buffers:
+        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        tensors = {k.removeprefix(case.renamed): v for k, v in tensors.items()}
+        tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
+        safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def fill(model, case):
+    """Gives each parameter values that depend on its name alone, multiples of 2^-13."""
+    offset = case.name.startswith("gemma")  # its norms scale by 1 plus the parameter
+    transposed = case.name.startswith("gpt2")
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            draw = np.random.default_rng(zlib.crc32(f"{case.name} {name}".encode()))
+            x = draw.standard_normal(p.shape)
+            if "embed" in name or "wte" in name or "wpe" in name:
+                x = x * case.embeddings * (0.5 if offset or "wpe" in name else 1)
+            elif x.ndim == 2:
+                inputs = x.shape[0 if transposed and "score" not in name else 1]
+                x = x * 1.2 / inputs**0.5
+            else:
+                plain = name.endswith("bias") or offset
+                x = 0.3 * x + (0 if plain else 1)
+            p.copy_(torch.from_numpy(np.round(x * 2**13) / 2**13))
+
+
+# ---- What transformers computes with it ----------------------------------------------
+
+
+def load(folder, architecture, dtype=torch.float32):
+    kind = getattr(transformers, architecture)
+    model, info = kind.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
+    )
+    for key, names in info.items():
+        if names:
+            raise SystemExit(f"{folder.name}: {key} {names}")
+    return model.eval()
+
+
+def texts():
+    """Tokens `[3, T]` and masks: all kept, 3 padded on the left, 4 on the right."""
+    draw = np.random.default_rng(0)
+    mask = np.ones([3, T], bool)
+    mask[1, :3] = mask[2, -4:] = False
+    tokens = np.where(mask, draw.integers(3, 32, mask.shape), 0)
+    return torch.from_numpy(tokens), torch.from_numpy(mask)
+
+
+def run(model, tokens, mask, **options):
+    positions = (torch.cumsum(mask.long(), 1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+    options |= {"attention_mask": mask.long(), "position_ids": positions}
+    out = model(input_ids=tokens, **options)
+    return out.logits if hasattr(out, "logits") else out.last_hidden_state
+
+
+def kept(output, mask):
+    """The output, zero where there is padding."""
+    if output.ndim == 2:
+        return output
+    return torch.where(mask[..., None], output, torch.zeros_like(output))
+
+
+def loss(output, tokens, mask, extra):
+    if "labels" in extra:
+        return torch.nn.functional.cross_entropy(output, extra["labels"].long())
+    if "weights" in extra:
+        return (output * extra["weights"]).sum() / mask.sum()
+    counts = mask[:, :-1] & mask[:, 1:]
+    return torch.nn.functional.cross_entropy(
+        output[:, :-1][counts], tokens[:, 1:][counts]
+    )
+
+
+def extra_inputs(output, architecture, mask):
+    if "Classification" in architecture:
+        return {"labels": torch.tensor([0, 2, 1], dtype=torch.int32)}
+    if "LM" in architecture:
+        return {}
+    draw = np.random.default_rng(1).integers(-8, 9, output.shape) / 8
+    return {"weights": torch.from_numpy(draw).float() * mask[..., None]}
+
+
+def expected(model, case, tokens, mask):
+    output = run(model, tokens, mask)
+    extra = extra_inputs(output, case.architecture, mask)
+    loss(output, tokens, mask, extra).backward()
+    last = max(int(name.split(".")[-1]) for name in layer_names(model))
+    found = {}
+    for name, p in model.named_parameters():
+        if "wte" in name or "embed_tokens" in name:
+            found[f"gradient/{name}"] = rounded(p.grad)
+        if name.endswith(GRADIENTS) and (f".{last}." in name or "score" in name):
+            found[f"gradient/{name}"] = rounded(p.grad)
+    return {
+        **{"tokens": tokens.int(), "mask": mask, **extra},
+        **{"output": rounded(kept(output.detach(), mask)), **found},
+    }
+
+
+def layer_names(model):
+    for name, _ in model.named_modules():
+        if name.split(".")[-2:-1] in (["layers"], ["h"]):
+            yield name
+
+
+def rounded(x):
+    fraction, exponent = np.frexp(x.numpy().astype(np.float64))
+    fraction = np.round(fraction * 2**KEPT_BITS) / 2**KEPT_BITS
+    return torch.from_numpy(np.ldexp(fraction, exponent).astype(np.float32))
+
+
+# ---- Is the case worth it? -----------------------------------------------------------
+
+
+def distance(x, y):
+    """The largest difference, relative to the largest value."""
+    return float((x - y).abs().max() / y.abs().max())
+
+
+@torch.no_grad()
+def check(case, folder, model, tokens, mask):
+    output = kept(run(model, tokens, mask), mask)
+    least = torch.inf
+    for key, value in case.others.items():
+        other = kept(run(with_other(case, folder, key, value), tokens, mask), mask)
+        change = distance(other, output)
+        least = min(least, change)
+        if not change > 4 * TOLERANCE:
+            raise SystemExit(f"{case.name}: {key}={value} changes only {change:.1e}")
+    alone = run_alone(load(folder, case.architecture, torch.float64), tokens, mask)
+    error = distance(output[mask] if output.ndim == 3 else output, alone)
+    if not error < 1e-5 and not case.by_length:
+        raise SystemExit(f"{case.name}: alone in float64 {error:.1e} different")
+    if case.parts is not None:
+        cached = kept(run_with_cache(model, case, tokens, mask), mask)
+        if not distance(cached, output) < 1e-5:
+            raise SystemExit(
+                f"{case.name}: the cache changes {distance(cached, output):.1e}"
+            )
+    return least, error
+
+
+def with_other(case, folder, key, value):
+    with tempfile.TemporaryDirectory() as other:
+        other = pathlib.Path(other) / folder.name
+        shutil.copytree(folder, other)
+        config = json.loads((other / "config.json").read_text(encoding="utf-8"))
+        *outer, last = key.split(".")
+        inner = config
+        for name in outer:
+            inner = inner[name]
+        if value is ...:
+            del inner[last]
+        else:
+            inner[last] = value
+        write_json(other / "config.json", config)
+        kind = getattr(transformers, case.architecture)
+        return kind.from_pretrained(
+            other, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+
+
+def run_alone(model, tokens, mask):
+    """Each text without its padding, one after the other."""
+    outputs = []
+    for row, counts in zip(tokens, mask):
+        row = row[counts][None]
+        outputs.append(run(model, row, torch.ones_like(row, dtype=torch.bool))[0])
+    return torch.cat(outputs) if outputs[0].ndim == 2 else torch.stack(outputs)
+
+
+def run_with_cache(model, case, tokens, mask):
+    """A prefill of the first part, then token by token."""
+    cache = transformers.DynamicCache(config=model.config)
+    outputs, start = [], 0
+    for end in range(case.parts[0], T + 1):
+        options = {"past_key_values": cache, "use_cache": True}
+        outputs.append(run(model, tokens[:, start:end], mask[:, :end], **options))
+        start = end
+    return torch.cat(outputs, 1)
+
+
+# ---- All of them ---------------------------------------------------------------------
+
+
+def make(case):
+    folder = FOLDER / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_folder(case, folder)
+    tokens, mask = texts()
+    model = load(folder, case.architecture)
+    least, error = check(case, folder, model, tokens, mask)
+    values = expected(model, case, tokens, mask)
+    values = {name: x.contiguous() for name, x in values.items()}
+    safetensors.torch.save_file(values, folder / "expected.safetensors")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(
+        f"{case.name:24} {size:7,} bytes  options change {least:.1e}  "
+        f"float64 {error:.0e}  {case.varies}"
+    )
+    return size
+
+
+def main():
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    begin = tuple(sys.argv[1:]) or ("",)
+    total = sum(make(case) for case in cases() if case.name.startswith(begin))
+    versions = {name: importlib.metadata.version(name) for name in ("transformers",)}
+    rows = [
+        {
+            **{"name": case.name, "varies": case.varies, "dtype": case.dtype},
+            "parts": case.parts,
+        }
+        for case in cases()
+    ]
+    known = {row["name"] for row in rows}
+    for folder in FOLDER.iterdir():
+        if folder.is_dir() and folder.name not in known:
+            shutil.rmtree(folder)
+    head = json.dumps(versions)[:-1]
+    lines = ",\n".join(map(json.dumps, rows))
+    (FOLDER / "cases.json").write_text(
+        f'{head}, "cases": [\n{lines}\n]}}\n', encoding="utf-8"
+    )
+    print(f"{len(rows)} cases, {total:,} bytes written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Do folders that ours wrote give transformers the recorded numbers?
+
+python oracles/nets/read_back.py OUT    # folders of write_folders.py
+
+Fails if transformers misses a tensor, doesn't expect one, or computes another output.
+"""
+
+import json
+import pathlib
+import sys
+
+import safetensors.torch
+import torch
+import transformers
+from decoder_folders import FOLDER, distance, kept, run
+
+TOLERANCE = 1e-5  # relative to the largest value
+
+
+def difference(folder: pathlib.Path, case: str) -> str:
+    """What is wrong with a folder, or nothing."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = getattr(transformers, config["architectures"][0])
+    model, info = kind.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        output_loading_info=True,
+    )
+    wrong = [f"{key} {sorted(map(str, names))}" for key, names in info.items() if names]
+    want = safetensors.torch.load_file(FOLDER / case / "expected.safetensors")
+    with torch.no_grad():
+        output = kept(run(model.eval(), want["tokens"], want["mask"]), want["mask"])
+    if output.shape != want["output"].shape:
+        wrong.append(f"shape {list(output.shape)}, not {list(want['output'].shape)}")
+    elif not distance(output, want["output"]) < TOLERANCE:
+        wrong.append(f"output differs by {distance(output, want['output']):.1e}")
+    return "; ".join(wrong)
+
+
+def main():
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    out = pathlib.Path(sys.argv[1])
+    cases = sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+    failed = 0
+    for case in cases:
+        try:
+            wrong = difference(out / case, case)
+        except Exception as e:  # whatever transformers raises is a difference
+            wrong = f"{type(e).__name__}: {e}"
+        failed += bool(wrong)
+        print(f"{case:24} {wrong or 'equal'}")
+    print(f"{len(cases)} folders, {failed} differ")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

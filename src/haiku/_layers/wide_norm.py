@@ -1,0 +1,41 @@
+"""Norms as transformers of today use them: statistics in single precision at least."""
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import Module, get_parameter
+
+
+class WideNorm(Module):
+    """Normalises the last axis, with statistics in at least single precision.
+
+    Args:
+      kind: ``"rms"`` divides by the root mean square and scales; ``"rms_offset"``
+        scales by 1 plus the parameter, as Gemma does; ``"layer"`` subtracts the mean,
+        divides by the deviation, scales and shifts.
+      eps: Added to the mean of squares.
+      name: Name of the module.
+    """
+
+    def __init__(self, kind: str, eps: float, name: str | None = None):
+        super().__init__(name=name)
+        self.kind = kind
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        wide = x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
+        shape, kind = [x.shape[-1]], self.kind
+        if kind == "layer":
+            wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+        y = wide * jax.lax.rsqrt(mean + self.eps)
+        init = jnp.zeros if kind == "rms_offset" else jnp.ones
+        scale = get_parameter("scale", shape, x.dtype, init=init)
+        if kind == "rms_offset":
+            y = y * jnp.broadcast_to(1 + scale.astype(y.dtype), y.shape)
+            return y.astype(x.dtype)
+        y = y.astype(x.dtype) * jnp.broadcast_to(scale, y.shape)
+        if kind == "layer":
+            offset = get_parameter("offset", shape, x.dtype, init=jnp.zeros)
+            y = y + jnp.broadcast_to(offset, y.shape)
+        return y

@@ -1,0 +1,523 @@
+"""`Decoder`: the language models of today, from one config."""
+
+import contextlib
+import dataclasses
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from haiku._core import (
+    Module,
+    get_state,
+    maybe_next_rng_key,
+    name_like,
+    name_scope,
+    part_of_init,
+    set_state,
+    transparent,
+)
+from haiku._layers.attention import Attention
+from haiku._layers.attention_cache import check_room
+from haiku._layers.embedding import Embed
+from haiku._layers.functional import dropout
+from haiku._layers.gated_mlp import GatedMLP
+from haiku._layers.linear import Linear
+from haiku._layers.wide_norm import WideNorm
+from haiku.nets.layer_plan import run_layers
+from haiku.rotary import Rotary
+
+__all__ = ["Decoder", "DecoderConfig"]
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "silu": jax.nn.silu,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "relu": jax.nn.relu,
+    "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+}
+_CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "norm": ("rms", "rms_offset", "layer"),
+    "norm_position": ("pre", "post", "both"),
+    "position": ("rotary", "learned", "alibi", None),
+    "qk_norm": ("head", "all", None),
+    "head": ("tokens", "classes", None),
+}
+_SIZES = (
+    *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
+    *("head_size", "hidden_size", "max_length", "num_classes"),
+)
+_NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "norm_eps": (lambda x: x >= 0, "a number of at least 0"),
+    "scale": (lambda x: x == x, "a number"),
+    "attention_soft_cap": (lambda x: x > 0, "a number above 0"),
+    "final_soft_cap": (lambda x: x > 0, "a number above 0"),
+    "embedding_scale": (lambda x: x == x, "a number"),
+    "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
+}
+
+
+def _size(name: str, value: Any) -> int:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(
+            f"{name} of hk.nets.DecoderConfig must be an integer of at least 1, got "
+            f"{value!r}."
+        )
+    return int(value)
+
+
+def _windows(windows: Any, num_layers: int) -> tuple[int | None, ...] | None:
+    """One entry per layer, or None if no layer has a window."""
+    if windows is None:
+        return None
+    entries = tuple(windows) if isinstance(windows, (tuple, list)) else None
+    if entries is None or len(entries) not in (1, num_layers):
+        raise ValueError(
+            "windows of hk.nets.DecoderConfig must be a tuple with one entry, or one "
+            f"for each of the {num_layers} layers, got "
+            f"{windows if entries is None else len(entries)}."
+        )
+    try:
+        entries = tuple(None if n is None else _size("windows", n) for n in entries)
+    except ValueError:
+        raise ValueError(
+            "windows of hk.nets.DecoderConfig must be integers of at least 1 or None, "
+            f"got {entries}."
+        ) from None
+    if len(entries) == 1:
+        entries *= num_layers
+    return entries if any(n is not None for n in entries) else None
+
+
+def _check_rotary(name: str, rotary: Any, config: "DecoderConfig") -> None:
+    if rotary is None and name == "local_rotary":
+        return
+    if not isinstance(rotary, Rotary):
+        raise ValueError(
+            f"{name} of hk.nets.DecoderConfig must be a hk.Rotary, got {rotary!r}."
+        )
+    if config.position == "rotary":
+        rotary.frequencies(config.head_size)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """What a :class:`Decoder` is made of; the defaults make a Llama.
+
+    Args:
+      vocab_size: Number of tokens.
+      model_size: Size of the hidden state, ``D``.
+      num_layers: Number of blocks.
+      num_heads: Heads of the queries.
+      num_kv_heads: Heads of keys and values. Default: `num_heads`.
+      head_size: Size of a head. Default: ``model_size / num_heads``.
+      hidden_size: Units of the MLP. Default: ``4 * model_size``.
+      max_length: Number of learned positions; the longest text of training.
+      activation: ``"silu"``, ``"gelu"``, ``"gelu_tanh"``, ``"relu"``,
+        ``"relu_squared"`` or ``"quick_gelu"``.
+      gated: Whether the MLP has gates, as :class:`GatedMLP`.
+      norm: ``"rms"``, ``"rms_offset"`` (scales by 1 plus the parameter, as Gemma) or
+        ``"layer"``.
+      norm_position: Norms before attention and MLP (``"pre"``), after them
+        (``"post"``), or both.
+      norm_eps: Added to the mean of squares.
+      position: ``"rotary"``, ``"learned"``, ``"alibi"`` or None.
+      rotary: The :class:`Rotary` of all layers.
+      windows: How many steps a layer sees: one entry per layer, a size or None, or one
+        entry for all. Default: all steps.
+      local_rotary: The :class:`Rotary` of layers with a window. Default: `rotary`.
+      qk_norm: Norms of queries and keys: ``"head"``, ``"all"`` or None.
+      attention_bias: Whether the maps to queries, keys and values have biases.
+      output_bias: Whether the map from the heads has one.
+      mlp_bias: Whether the MLP's maps have biases.
+      scale: Factor of attention's logits. Default: ``1 / sqrt(head_size)``.
+      attention_soft_cap: Squashes attention's logits.
+      final_soft_cap: Squashes the logits of tokens.
+      sinks: Whether each head learns a logit for attending to nothing.
+      tied: Whether the head's weights are the embeddings.
+      embedding_scale: Factor of the embeddings.
+      head: ``"tokens"``, ``"classes"`` (of the last token) or None.
+      num_classes: For ``head="classes"``.
+      dropout: Rate, where `apply` gets a key.
+      source: The config.json that it was read from, whose other keys are kept when the
+        model is saved. Two configs that differ in it alone are equal.
+
+    Raises:
+      ValueError: A size isn't a positive integer, sizes don't fit each other, or an
+        option is none of its choices.
+
+    Example:
+      >>> config = hk.nets.DecoderConfig(
+      ...     vocab_size=100, model_size=16, num_layers=2, num_heads=4, num_kv_heads=2)
+      >>> config.head_size, config.hidden_size
+      (4, 64)
+    """
+
+    vocab_size: int
+    model_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int | None = None
+    head_size: int | None = None
+    hidden_size: int | None = None
+    max_length: int = 2048
+    activation: str = "silu"
+    gated: bool = True
+    norm: str = "rms"
+    norm_position: str = "pre"
+    norm_eps: float = 1e-6
+    position: str | None = "rotary"
+    rotary: Rotary = Rotary()
+    windows: tuple[int | None, ...] | None = None
+    local_rotary: Rotary | None = None
+    qk_norm: str | None = None
+    attention_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    scale: float | None = None
+    attention_soft_cap: float | None = None
+    final_soft_cap: float | None = None
+    sinks: bool = False
+    tied: bool = False
+    embedding_scale: float | None = None
+    head: str | None = "tokens"
+    num_classes: int | None = None
+    dropout: float = 0.0
+    source: str | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __post_init__(self):
+        def put(name, value):
+            object.__setattr__(self, name, value)
+
+        for name in _SIZES:
+            value = getattr(self, name)
+            if value is not None or name in ("vocab_size", "max_length"):
+                put(name, _size(name, value))
+        if self.num_kv_heads is None:
+            put("num_kv_heads", self.num_heads)
+        if self.hidden_size is None:
+            put("hidden_size", 4 * self.model_size)
+        if self.head_size is None:
+            if self.model_size % self.num_heads:
+                raise ValueError(
+                    f"model_size {self.model_size} of hk.nets.DecoderConfig isn't a "
+                    f"multiple of num_heads {self.num_heads}: give head_size."
+                )
+            put("head_size", self.model_size // self.num_heads)
+        if self.num_heads % self.num_kv_heads:  # type: ignore[operator]
+            raise ValueError(
+                f"num_kv_heads {self.num_kv_heads} of hk.nets.DecoderConfig must "
+                f"divide num_heads {self.num_heads}."
+            )
+        put("windows", _windows(self.windows, self.num_layers))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} of hk.nets.DecoderConfig must be one of {choices}, got "
+                    f"{getattr(self, name)!r}."
+                )
+        if self.head == "classes" and self.num_classes is None:
+            raise ValueError(
+                "head='classes' of hk.nets.DecoderConfig needs num_classes."
+            )
+        for name, (fits, wanted) in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is None and name not in ("norm_eps", "dropout"):
+                continue
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not number or not fits(value):
+                raise ValueError(
+                    f"{name} of hk.nets.DecoderConfig must be {wanted}, got {value!r}."
+                )
+        for name in "rotary", "local_rotary":
+            _check_rotary(name, getattr(self, name), self)
+
+    def window(self, layer: int) -> int | None:
+        """How many steps a layer sees; None for all."""
+        return None if self.windows is None else self.windows[layer]
+
+
+class Decoder(Module):
+    """A language model: embeddings, blocks of attention and MLP, a norm, a head.
+
+        h = h + attention(norm(h));    h = h + mlp(norm(h))
+
+    Blocks that are alike are compiled as one (:func:`layer_stack`).
+
+    Args:
+      config: Its :class:`DecoderConfig`.
+      name: Name of the module.
+
+    Parameters:
+      ``embed/embeddings``; ``positions/embeddings`` if learned; ``norm``; ``head``; in
+      ``blocks``, with a leading axis of layers: ``attention_norm``, ``attention``,
+      ``mlp_norm``, ``mlp``, and ``attention_norm_post``, ``mlp_norm_post`` for norms
+      after them. If kinds of layers alternate, a period's layers are
+      ``blocks/block_0``, ``blocks/block_1``, ...; layers before and after the periods
+      are ``block_0``, ... by their index.
+
+    State:
+      Each attention's cache and ``length`` ``[B]``, if called with a `cache_size`.
+
+    Example:
+      >>> config = hk.nets.DecoderConfig(
+      ...     vocab_size=64, model_size=16, num_layers=4, num_heads=2)
+      >>> tokens = jnp.ones([2, 8], jnp.int32)
+      >>> model = hk.bind(hk.nets.Decoder, config).init(0, tokens)
+      >>> logits, cached = model.updating(tokens, cache_size=16)  # reads the prompt
+      >>> one = jnp.argmax(logits[:, -1:], -1)
+      >>> logits, cached = cached.updating(one, cache_size=16)  # one step
+      >>> logits.shape
+      (2, 1, 64)
+    """
+
+    def __init__(self, config: DecoderConfig, name: str | None = None):
+        super().__init__(name=name)
+        self.config = config
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        *,
+        mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
+        segments: jax.Array | None = None,
+        cache_size: int | None = None,
+    ) -> jax.Array:
+        """Returns the head's output for a batch of texts.
+
+        Args:
+          tokens: Integers ``[B, T]``.
+          mask: True where there is a token, ``[B, T]``; padding may stand anywhere.
+          positions: ``[T]`` or ``[B, T]``. Default: the number of each token in its
+            text, that is in its segment, or after the cache.
+          segments: Integers ``[B, T]``: tokens see only their own segment.
+          cache_size: Keeps keys and values of this many tokens, see
+            :class:`Attention`. Default: none.
+
+        Returns:
+          Logits of the next tokens ``[B, T, vocab_size]``, of the classes of the text
+          ``[B, num_classes]``, or without a head the hidden state ``[B, T, D]``. NaN
+          from the first token that has no place in the cache or no learned position.
+
+        Raises:
+          ValueError: Shapes don't fit, or more tokens than the cache or the learned
+            positions have room for, where that is known.
+        """
+        h, embed = self._hidden(tokens, mask, positions, segments, cache_size)
+        config = self.config
+        if config.head is None:
+            return h
+        if config.head == "classes":
+            return Linear(config.num_classes or 0, False, name="head")(_last(h, mask))
+        if config.tied:
+            logits = jnp.einsum("btd,vd->btv", h, embed.embeddings)
+        else:
+            logits = Linear(config.vocab_size, False, name="head")(h)
+        cap = config.final_soft_cap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)
+
+    @name_like("__call__")
+    def hidden(
+        self,
+        tokens: jax.Array,
+        *,
+        mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
+        segments: jax.Array | None = None,
+        cache_size: int | None = None,
+    ) -> jax.Array:
+        """Returns the hidden state ``[B, T, D]`` after the last norm.
+
+        Takes the arguments of a call.
+        """
+        return self._hidden(tokens, mask, positions, segments, cache_size)[0]
+
+    @transparent
+    def _hidden(self, tokens, mask, positions, segments, cache_size):
+        config = self.config
+        self._check(tokens, mask, positions, segments)
+        embed = Embed(config.vocab_size, config.model_size, name="embed")
+        h = embed(tokens)
+        if config.embedding_scale is not None:
+            h = h * jnp.asarray(config.embedding_scale, h.dtype)
+        valid = jnp.ones(tokens.shape, bool)
+        if mask is not None:
+            valid = jnp.asarray(mask).astype(bool)
+        length = self._extended_length(valid, cache_size)
+        if positions is not None:
+            positions = jnp.broadcast_to(jnp.asarray(positions), tokens.shape)
+        elif segments is not None:
+            positions = _numbers_in_segments(valid, jnp.asarray(segments))
+        outside = None
+        if config.position == "learned":
+            places = positions
+            if places is None:
+                self._check_places(mask, valid, length)
+                places = _numbers(valid, length)
+            outside = valid & ((places < 0) | (places >= config.max_length))
+            h = h + Embed(config.max_length, config.model_size, name="positions")(
+                jnp.clip(places, 0, config.max_length - 1)
+            )
+        h = _dropped(h, config.dropout)
+        passed = {
+            "mask": mask,
+            "positions": positions,
+            "segments": segments,
+            "cache_size": cache_size,
+        }
+
+        def layer(i, h, name):
+            with name_scope(name) if name else contextlib.nullcontext():
+                return _block(config, config.window(i), h, passed)
+
+        kinds = [config.window(i) for i in range(config.num_layers)]
+        h = run_layers(layer, kinds, h)
+        h = WideNorm(config.norm, config.norm_eps, name="norm")(h)
+        if outside is not None:  # later tokens see those
+            wrong = jnp.cumsum(outside, axis=1) > 0
+            h = jnp.where(wrong[:, :, None], jnp.nan, h)
+        return h, embed
+
+    def _check(self, tokens, mask, positions, segments) -> None:
+        if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise ValueError(
+                f"{self.module_name!r} needs tokens of shape [batch, steps], integers, "
+                f"got {tokens.dtype} of shape {tokens.shape}."
+            )
+        if mask is not None and mask.shape != tokens.shape:
+            raise ValueError(
+                f"mask of {self.module_name!r} must say which tokens count, "
+                f"{tokens.shape}, got {mask.shape}."
+            )
+        if segments is not None and segments.shape != tokens.shape:
+            raise ValueError(
+                f"segments of {self.module_name!r} must number each token's segment, "
+                f"{tokens.shape}, got {segments.shape}."
+            )
+        if positions is None:
+            return
+        (batch, steps), shape = tokens.shape, jnp.shape(positions)
+        fitting = (steps,), (1, steps), (batch, steps)
+        if shape not in fitting:
+            raise ValueError(
+                f"positions of {self.module_name!r} must be {fitting[0]} or "
+                f"{fitting[2]}, got {shape}."
+            )
+
+    def _extended_length(self, valid, cache_size):
+        """How many tokens came before this call, ``[B]``; None without a cache."""
+        if cache_size is None or part_of_init():
+            return None
+        length = get_state("length", valid.shape[:1], jnp.int32, init=jnp.zeros)
+        longer = length + jnp.sum(valid, axis=1, dtype=jnp.int32)
+        windows = self.config.windows or (None,)
+        ends = any(n is None or n > cache_size for n in windows)  # the others are rings
+        if ends and cache_size > 0:
+            check_room(longer, cache_size)
+        set_state("length", longer)
+        return length
+
+    def _check_places(self, mask, valid, length) -> None:
+        longest, most = valid.shape[1], self.config.max_length
+        if mask is not None or length is not None:
+            number = jnp.sum(valid, axis=1)
+            number = number if length is None else length + number
+            if isinstance(number, Tracer):
+                return
+            longest = int(jnp.max(number, initial=0))
+        if isinstance(longest, int) and longest > most:
+            raise ValueError(
+                f"{self.module_name!r} got {longest} tokens, but has {most} learned "
+                "positions: pass fewer, or build it with a larger max_length."
+            )
+
+
+def _numbers(valid, length):
+    """The number of each token in its text, after the `length` before; not below 0."""
+    number = jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
+    if length is not None:
+        number = number + length[:, None]
+    return jnp.maximum(number, 0)
+
+
+def _numbers_in_segments(valid, segments):
+    """The number of each token among those of its segment; not below 0."""
+    steps = jnp.arange(segments.shape[1])
+    before = (steps[:, None] >= steps)[None] & valid[:, None]
+    own = segments[:, :, None] == segments[:, None]
+    return jnp.maximum(jnp.sum(own & before, axis=2, dtype=jnp.int32) - 1, 0)
+
+
+def _block(config, window, h, passed):
+    rotary = config.rotary if config.position == "rotary" else None
+    if rotary is not None and window is not None and config.local_rotary is not None:
+        rotary = config.local_rotary
+    attention = Attention(
+        config.num_heads,
+        config.head_size,
+        config.num_kv_heads,
+        output_size=config.model_size,
+        causal=True,
+        window=window,
+        rotary=rotary,
+        alibi=config.position == "alibi",
+        qk_norm=config.qk_norm,
+        norm=config.norm,
+        norm_eps=config.norm_eps,
+        soft_cap=config.attention_soft_cap,
+        sinks=config.sinks,
+        scale=config.scale,
+        with_bias=config.attention_bias,
+        output_bias=config.output_bias,
+        name="attention",
+    )
+    h = _residual(config, "attention", lambda x: attention(x, **passed), h)
+    return _residual(config, "mlp", lambda x: _mlp(config, x), h)
+
+
+def _residual(config, name, f, h):
+    """`h` plus `f`, with the norms around `f` that the config wants."""
+
+    def norm(name):
+        return WideNorm(config.norm, config.norm_eps, name=name)
+
+    y = h if config.norm_position == "post" else norm(f"{name}_norm")(h)
+    y = f(y)
+    if config.norm_position != "pre":
+        y = norm(f"{name}_norm_post")(y)
+    return h + _dropped(y, config.dropout)
+
+
+def _mlp(config, x):
+    activation = ACTIVATIONS[config.activation]
+    if config.gated:
+        mlp = GatedMLP(
+            config.hidden_size, None, activation, config.mlp_bias, name="mlp"
+        )
+        return mlp(x)
+    with name_scope("mlp"):
+        hidden = Linear(config.hidden_size, config.mlp_bias, name="up")(x)
+        return Linear(x.shape[-1], config.mlp_bias, name="down")(activation(hidden))
+
+
+def _dropped(x, rate):
+    if rate == 0:
+        return x
+    key = maybe_next_rng_key()
+    return x if key is None else dropout(key, rate, x)
+
+
+def _last(h, mask):
+    """The hidden state of each text's last token, ``[B, D]``."""
+    if mask is None:
+        return h[:, -1]
+    steps = jnp.arange(h.shape[1])[None]
+    last = jnp.max(jnp.where(mask.astype(bool), steps, 0), axis=1)
+    return jnp.take_along_axis(h, last[:, None, None], axis=1)[:, 0]

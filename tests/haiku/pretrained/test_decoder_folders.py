@@ -1,0 +1,135 @@
+"""Folders of every decoder family give the numbers that transformers gives."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import haiku as hk
+
+FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "nets"
+INDEX = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
+CASES = {row["name"]: row for row in INDEX["cases"]}
+CACHED = [name for name, row in CASES.items() if row["parts"]]
+FAMILIES = (
+    *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
+    *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
+)
+TOLERANCE = 1e-4  # relative to the largest value
+
+
+def load(name, dtype=jnp.float32):
+    return hk.pretrained.load(FOLDER / name, dtype=dtype).model
+
+
+def expected(name):
+    return hk.pretrained.read(FOLDER / name / "expected.safetensors")
+
+
+def assert_close(x, y, tolerance=TOLERANCE):
+    np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.max(np.abs(y)))
+
+
+def kept(output, mask):
+    """The output, zero where there is padding."""
+    return jnp.where(mask[..., None], output, 0) if output.ndim == 3 else output
+
+
+def loss_of(output, want):
+    """The loss whose gradients are recorded; the folders' README says which."""
+
+    def cross_entropy(logits, labels):
+        of_labels = jnp.take_along_axis(
+            jax.nn.log_softmax(logits), labels[..., None], -1
+        )
+        return -of_labels[..., 0]
+
+    tokens, mask = want["tokens"], want["mask"]
+    if "labels" in want:
+        return jnp.mean(cross_entropy(output, want["labels"]))
+    if "weights" in want:
+        return jnp.sum(kept(output, mask) * want["weights"]) / jnp.sum(mask)
+    losses = cross_entropy(output[:, :-1], tokens[:, 1:])
+    return jnp.mean(losses, where=mask[:, :-1] & mask[:, 1:])
+
+
+def without_prefix(tensors):
+    """Tensors by name; a base model's prefix may be in the names or not."""
+    short = {}
+    for name, x in tensors.items():
+        short[name.removeprefix("model.").removeprefix("transformer.")] = x
+    return short
+
+
+def test_every_family_has_four_cases():
+    of_family = [name.split("-")[0] for name in CASES]
+    assert {*of_family} == {*FAMILIES}
+    assert all(of_family.count(family) >= 4 for family in FAMILIES)
+    assert {path.parent.name for path in FOLDER.glob("*/config.json")} == {*CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_output_and_gradients(name):
+    model, want = load(name), expected(name)
+
+    @jax.jit
+    def output_and_gradients(params):
+        def loss(params):
+            model_here = model.replace(params=params)
+            output = model_here(want["tokens"], mask=want["mask"])
+            return loss_of(output, want), output
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradients, output = output_and_gradients(model.params)
+    assert output.dtype == jnp.float32
+    assert_close(kept(output, want["mask"]), want["output"])
+    named = hk.pretrained.to_state_dict(model.replace(params=gradients))
+    ours = without_prefix(named)
+    theirs = {k[9:]: x for k, x in want.items() if k.startswith("gradient/")}
+    assert len(theirs) >= 3
+    for tensor, gradient in without_prefix(theirs).items():
+        assert_close(ours[tensor], gradient)
+
+
+@pytest.mark.parametrize("name", CACHED)
+def test_cache_in_parts(name):
+    model, want = load(name), expected(name)
+    tokens, mask = want["tokens"], want["mask"]
+    whole = jax.jit(lambda model: model(tokens, mask=mask))(model)
+    step = jax.jit(lambda model, *x: model.updating(x[0], mask=x[1], cache_size=12))
+    outputs, start = [], 0
+    for size in CASES[name]["parts"]:
+        part = np.s_[:, start : start + size]
+        output, model = step(model, tokens[part], mask[part])
+        outputs.append(output)
+        start += size
+    assert start == tokens.shape[1]
+    output = kept(jnp.concatenate(outputs, axis=1), mask)
+    assert_close(output, kept(whole, mask), 1e-5)
+    assert_close(output, want["output"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_saved_folder_is_equal(name, tmp_path):
+    model = load(name, dtype=None)
+    hk.pretrained.save(tmp_path / "copy", model)
+    copy = hk.pretrained.load(tmp_path / "copy").model
+    assert copy.net == model.net
+    jax.tree.map(np.testing.assert_array_equal, copy.params, model.params)
+    dtypes = [[x.dtype for x in jax.tree.leaves(of)] for of in (copy, model)]
+    assert dtypes[0] == dtypes[1]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in CASES.items() if row["dtype"] == "bfloat16"]
+)
+def test_bfloat16_stays(name):
+    model, want = load(name, dtype=None), expected(name)
+    assert {x.dtype for x in jax.tree.leaves(model)} == {jnp.dtype(jnp.bfloat16)}
+    output = model(want["tokens"], mask=want["mask"])
+    assert output.dtype == jnp.bfloat16
+    assert_close(kept(output, want["mask"]), want["output"], 0.1)
