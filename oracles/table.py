@@ -26,25 +26,28 @@ is turned into ours; `oracles/peers` says where.
 
 """
 
+# Where libraries compute something else, found while the cases were written.
+ELSEWHERE = [
+    ("verl", "log ratios are cut at 20 in policy losses and weights, k3 at 10"),
+    ("verl", "a group of one answer keeps its reward as advantage; here it is 0"),
+    ("verl", "the penalty for long answers goes on below -1 beyond the largest length"),
+    ("verl", "a reward on a masked token is lost; here the token before gets it"),
+    ("verl", "`compute_policy_loss_gspo` is GSPO-token, `token_level=True` here"),
+    ("TRL", "an importance weight also multiplies the KL term; so may the ratio"),
+    ("TorchRL", "`CQLLoss` takes a mean over random actions, not one sum over all"),
+    ("TorchRL", "`categorical_kl_balanced` has free nats for each categorical"),
+    ("TorchRL", "the KL term of `GRPOLoss` divides by masked tokens too"),
+    ("TorchRL", "`AdaptiveKLController` lowered the coefficient in every call tried"),
+    ("TorchRL", "`REDQLoss` with a subset of three or more critics took a pair"),
+    ("sb3-contrib", "early iterates of `conjugate_gradient_solver` are 1e-4 apart"),
+]
 FOOT = """
 ## Where a library computes something else
 
-Found while the cases were written; in these modes the paper's formula stands instead.
+In these modes the paper's formula stands instead.
 
 | library | what |
 | --- | --- |
-| verl | log ratios are cut at 20 in size in policy losses and importance weights, k3 at 10 |
-| verl | a group of one answer keeps its reward as advantage; here it is 0 |
-| verl | the penalty for long answers goes on below -1 beyond the largest length |
-| verl | a reward on a masked token is lost in advantages; here it goes to the token before |
-| verl | `compute_policy_loss_gspo` is GSPO-token, `token_level=True` here |
-| TRL | an importance weight also multiplies the KL term, and by default the ratio does |
-| TorchRL | `CQLLoss` with several random actions takes a mean of sums, not one sum over all |
-| TorchRL | `categorical_kl_balanced` has free nats for each categorical, not for their sum |
-| TorchRL | the KL term of `GRPOLoss` divides by masked tokens too |
-| TorchRL | `AdaptiveKLController` lowered the coefficient in every call that was tried |
-| TorchRL | `REDQLoss` with a subset of three or more critics took a pair |
-| sb3-contrib | early iterates of `conjugate_gradient_solver` differ by 1e-4; the solution is the same |
 """
 
 
@@ -78,7 +81,8 @@ def page():
         f"| {{py:func}}`rlax.{op}` | {cell(found)} |"
         for op, found in sorted(rows().items())
     ]
-    return HEAD + "\n".join(lines) + "\n" + FOOT
+    found = [f"| {library} | {what} |" for library, what in ELSEWHERE]
+    return HEAD + "\n".join(lines) + "\n" + FOOT + "\n".join(found) + "\n"
 
 
 def main():
