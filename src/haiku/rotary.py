@@ -432,9 +432,7 @@ class Rotary:
         """
         positions = jnp.asarray(positions)
         _check_positions(x, positions)
-        length = None
-        if self.scaling is not None and self.scaling.by_length:
-            length = jnp.max(positions, initial=-1) + 1
+        length = jnp.max(positions, initial=-1) + 1 if self.by_length else None
         frequencies, factor = self.frequencies(x.shape[-1], length)
         size = 2 * len(frequencies)
         leading = (1,) * (x.ndim - 2 - positions.ndim) + positions.shape
@@ -452,6 +450,11 @@ class Rotary:
         else:
             y = jnp.concatenate(pair, axis=-1)
         return jnp.concatenate([y, rest], axis=-1)
+
+    @property
+    def by_length(self) -> bool:
+        """Whether the frequencies depend on the length of the text."""
+        return self.scaling is not None and self.scaling.by_length
 
     def _turned(self, head_size: int) -> int:
         size = int(head_size * self.fraction)

@@ -8,7 +8,7 @@ import numpy as np
 
 from haiku._core import Module, get_parameter, part_of_init, transparent
 from haiku._layers.attend import attend
-from haiku._layers.attention_cache import Cache
+from haiku._layers.attention_cache import Cache, Kept
 from haiku._layers.linear import Linear
 from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer
@@ -193,9 +193,9 @@ class Attention(Module):
                 query, key, value, mask, positions, cache_size, options
             )
         else:
+            own = context is None
             y = self._without_cache(
-                *(query, key, value, context is None),
-                *(mask, bias, positions, segments, options),
+                query, key, value, own, mask, bias, positions, segments, options
             )
         size = x.shape[-1] if self.output_size is None else self.output_size
         y = y.reshape(*y.shape[:2], self.num_heads * self.value_size)
@@ -219,56 +219,44 @@ class Attention(Module):
             slopes = _alibi(self.num_heads, positions, key_positions)
             bias = slopes if bias is None else bias + slopes
         return attend(
-            *(query, key, value),
-            **{"mask": mask, "bias": bias, "query_segments": segments},
-            **options,
+            query, key, value, mask=mask, bias=bias, query_segments=segments, **options
         )
 
     def _with_cache(self, query, key, value, mask, positions, cache_size, options):
-        batch, steps = query.shape[:2]
-        if mask is None:
-            valid = jnp.ones([batch, steps], bool)
-        else:
-            valid = jnp.asarray(mask).astype(bool)
-        by_length = self._turns_by_length
-        cache = Cache.read(key, value, cache_size, self.window, self.alibi or by_length)
-        if mask is None and steps > cache.keys.shape[1] and not cache.ring:
+        steps = query.shape[:2]
+        valid = (
+            jnp.ones(steps, bool) if mask is None else jnp.asarray(mask).astype(bool)
+        )
+        # Where the angles depend on the length, keys are kept as they are.
+        by_length = self.rotary is not None and self.rotary.by_length
+        at = jnp.zeros(steps) if by_length or self.alibi else None
+        cache = Cache.read(Kept(key, value, at), cache_size, self.window)
+        if mask is None and steps[1] > cache.slots and not cache.ring:
             raise ValueError(
-                f"{self.module_name!r} got {steps} steps for a cache of {cache_size}: "
-                "pass a larger cache_size."
+                f"{self.module_name!r} got {steps[1]} steps for a cache of "
+                f"{cache_size}: pass a larger cache_size."
             )
         numbers = cache.numbers(valid)
         places = numbers if positions is None else jnp.asarray(positions)
         places = jnp.broadcast_to(places, numbers.shape)
         query = self._turned(query, places)
-        if not by_length:  # else the cache keeps them as they are
-            key = self._turned(key, places)
-        new, at = cache.extended(key, value, valid, places), None
-        if cache.ring:  # a step may see others that later ones of this call replace
-            keys = jnp.concatenate([cache.keys, key.astype(cache.keys.dtype)], axis=1)
-            values = jnp.concatenate(
-                [cache.values, value.astype(cache.values.dtype)], axis=1
-            )
-            of_old, old = cache.key_numbers()
-            of_key = jnp.concatenate([of_old, numbers], axis=1)
-            counts = jnp.concatenate([old, valid], axis=1)
-            if cache.positions is not None:
-                own = places.astype(cache.positions.dtype)
-                at = jnp.concatenate([cache.positions, own], axis=1)
-        else:
-            keys, values, at = new.keys, new.values, new.positions
-            of_key, counts = new.key_numbers()
+        key = key if by_length else self._turned(key, places)
+        at = None if at is None else places.astype(at.dtype)
+        cache, seen = cache.extended(Kept(key, value, at), valid)
+        keys, values, at = seen.kept
         if by_length and at is not None:
-            keys = self._turned(keys, jnp.where(counts, at, 0))
+            keys = self._turned(keys, jnp.where(seen.counts, at, 0))
         if self.alibi:
             options["bias"] = _alibi(self.num_heads, places, at)
         y = attend(
             *(query, keys.astype(query.dtype), values.astype(value.dtype)),
-            **{"mask": counts, "query_positions": numbers, "key_positions": of_key},
+            mask=seen.counts,
+            query_positions=numbers,
+            key_positions=seen.numbers,
             **options,
         )
-        new.write()
-        return jnp.where(new.overflows[:, None, None, None], jnp.nan, y)
+        cache.write()
+        return jnp.where(cache.overflows[:, None, None, None], jnp.nan, y)
 
     @transparent
     def _heads(self, x, heads, size, name):
@@ -281,11 +269,6 @@ class Attention(Module):
         if self.qk_norm == "head":
             return norm(x)
         return norm(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(x.shape)
-
-    @property
-    def _turns_by_length(self) -> bool:
-        scaling = None if self.rotary is None else self.rotary.scaling
-        return scaling is not None and scaling.by_length
 
     def _turned(self, x, positions):
         return x if self.rotary is None else self.rotary(x, positions)

@@ -1,7 +1,7 @@
-"""The keys and values that an attention layer keeps from call to call."""
+"""What an attention layer keeps of each step, from call to call."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,120 +9,132 @@ from jax.core import Tracer
 
 from haiku._core import get_state, set_state
 
-# A slot that no key can have: writing there writes nothing.
+# A slot that no step can have: writing there writes nothing.
 _NOWHERE = jnp.iinfo(jnp.int32).max
+
+
+class Kept(NamedTuple):
+    """What is kept of steps, ``[B, S, ...]``: a layer's state under these names."""
+
+    keys: jax.Array
+    values: jax.Array
+    positions: jax.Array | None  # only if later calls need them
+
+
+class Seen(NamedTuple):
+    """What a call may see: kept steps ``[B, S]``, their numbers, whether they count."""
+
+    kept: Kept
+    numbers: jax.Array
+    counts: jax.Array
 
 
 @dataclasses.dataclass
 class Cache:
-    """A layer's state: ``keys``, ``values`` ``[B, slots, K, D]``, ``length`` ``[B]``.
+    """A layer's state: what it keeps, ``[B, slots, ...]``, and each row's ``length``.
 
-    Tokens are numbered by the order in which they come, without padding. Token ``n``
-    lies in slot ``n``; in a ring, which holds as many as a window, in ``n % slots``.
-    ``positions`` ``[B, slots]`` are kept too, if later calls need them.
+    Steps are numbered by the order in which they come, without padding. Step ``n`` lies
+    in slot ``n``; in a ring, which holds as many as a window, in ``n % slots``.
     """
 
-    keys: jax.Array
-    values: jax.Array
+    kept: Kept
     length: jax.Array
     ring: bool
-    positions: jax.Array | None = None
 
     @classmethod
-    def read(
-        cls,
-        key: jax.Array,
-        value: jax.Array,
-        size: int,
-        window: int | None,
-        keeps_positions: bool,
-    ):
-        """Returns the cache of the module that runs, empty if it has none yet."""
-        ring = window is not None and window <= size
-        slots = window if ring else size
-        batch = key.shape[0]
-        shapes = {
-            "keys": (batch, slots, *key.shape[2:]),
-            "values": (batch, slots, *value.shape[2:]),
-            "length": (batch,),
-        }
-        dtypes = {"keys": key.dtype, "values": value.dtype, "length": jnp.int32}
-        if keeps_positions:
-            shapes["positions"] = (batch, slots)
-            dtypes["positions"] = jnp.float32
-        held = {
-            name: get_state(name, shape, dtypes[name], init=jnp.zeros)
-            for name, shape in shapes.items()
-        }
-        for name, shape in shapes.items():
-            if held[name].shape != shape:
+    def read(cls, new: Kept, size: int, window: int | None) -> "Cache":
+        """Returns the cache of the module that runs, empty if it has none yet.
+
+        Args:
+          new: What the call will add.
+          size: How many steps are to be kept.
+          window: How many steps a step sees.
+        """
+        slots = size if window is None else min(size, window)
+        ring = slots == window
+
+        def held(name: str, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            value = get_state(name, shape, dtype, init=jnp.zeros)
+            if value.shape != shape:
                 raise ValueError(
-                    f"The cache has {name} of shape {held[name].shape}, but this call "
-                    f"needs {shape}: batch, cache_size and window must stay as they "
-                    "were when it was made. Drop the state to begin a new one."
+                    f"The cache has {name} of shape {value.shape}, but this call needs "
+                    f"{shape}: batch, cache_size and window must stay as they were "
+                    "when it was made. Drop the state to begin a new one."
                 )
-        return cls(**held, ring=ring)
+            return value
+
+        def slots_for(name: str, x: jax.Array) -> jax.Array:
+            return held(name, (x.shape[0], slots, *x.shape[2:]), x.dtype)
+
+        at = new.positions
+        kept = Kept(
+            slots_for("keys", new.keys),
+            slots_for("values", new.values),
+            None if at is None else slots_for("positions", at),
+        )
+        return cls(kept, held("length", new.keys.shape[:1], jnp.int32), ring)
+
+    @property
+    def slots(self) -> int:
+        """How many steps there is room for; in a ring, the size of the window."""
+        return self.kept.keys.shape[1]
 
     def numbers(self, valid: jax.Array) -> jax.Array:
-        """The numbers of a call's tokens, ``[B, T]``; of padding, that before it."""
+        """The numbers of a call's steps, ``[B, T]``; of padding, that before it."""
         return self.length[:, None] + jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
 
-    def extended(
-        self,
-        key: jax.Array,
-        value: jax.Array,
-        valid: jax.Array,
-        positions: jax.Array,
-    ) -> "Cache":
-        """The cache with a call's valid tokens, at their positions ``[B, T]``.
+    def extended(self, new: Kept, valid: jax.Array) -> tuple["Cache", Seen]:
+        """The cache with a call's valid steps, and what they may see.
 
         Raises:
           ValueError: There are more than fit, as far as that is known.
         """
-        slots, numbers = self.keys.shape[1], self.numbers(valid)
+        numbers = self.numbers(valid)
         length = self.length + jnp.sum(valid, axis=1, dtype=jnp.int32)
-        if self.ring:  # of many new tokens, the last ones stay
-            kept = valid & (numbers >= length[:, None] - slots)
-            numbers = numbers % slots
+        slots, written = numbers, valid
+        if self.ring:  # of many new steps, the last ones stay
+            written = valid & (numbers >= length[:, None] - self.slots)
+            slots = numbers % self.slots
         else:
-            check_room(length, slots)
-            kept = valid
-        places = jnp.where(kept, numbers, _NOWHERE)
+            check_room(length, self.slots)
+        slots = jnp.where(written, slots, _NOWHERE)
 
-        def put(held, new, places):
-            return held.at[places].set(new.astype(held.dtype), mode="drop")
+        @jax.vmap
+        def put(held, x, slots):
+            return held.at[slots].set(x.astype(held.dtype), mode="drop")
 
-        put_rows = jax.vmap(put)
-        keys = put_rows(self.keys, key, places)
-        values = put_rows(self.values, value, places)
-        at = self.positions
-        if at is not None:
-            at = put_rows(at, positions, places)
-        return Cache(keys, values, length, self.ring, at)
-
-    def key_numbers(self) -> tuple[jax.Array, jax.Array]:
-        """Which token each slot holds, and whether it holds one, ``[B, slots]``."""
-        slots = jnp.arange(self.keys.shape[1])[None]
-        last = self.length[:, None] - 1
+        kept = jax.tree.map(lambda held, x: put(held, x, slots), self.kept, new)
+        after = Cache(kept, length, self.ring)
         if not self.ring:
-            return jnp.broadcast_to(slots, self.keys.shape[:2]), slots <= last
-        numbers = last - (last - slots) % self.keys.shape[1]
-        return numbers, numbers >= 0
+            return after, after._seen()
+        # A step may see others that later ones of this call replace.
+        both = self._seen(), Seen(new, numbers, valid)
+        seen = jax.tree.map(
+            lambda old, x: jnp.concatenate([old, x.astype(old.dtype)], axis=1), *both
+        )
+        return after, seen
+
+    def _seen(self) -> Seen:
+        """All slots, with the number of the step in each, and whether there is one."""
+        slots, last = jnp.arange(self.slots)[None], self.length[:, None] - 1
+        if not self.ring:
+            numbers = jnp.broadcast_to(slots, (len(last), self.slots))
+            return Seen(self.kept, numbers, slots <= last)
+        numbers = last - (last - slots) % self.slots
+        return Seen(self.kept, numbers, numbers >= 0)
 
     @property
     def overflows(self) -> jax.Array:
-        """Which rows hold more tokens than there are slots, ``[B]``."""
-        if self.ring:
-            return jnp.zeros(self.length.shape, bool)
-        return self.length > self.keys.shape[1]
+        """Which rows hold more steps than there are slots, ``[B]``."""
+        full = self.length > self.slots
+        return jnp.zeros_like(full) if self.ring else full
 
     def write(self) -> None:
         """Makes it the state of the module that runs."""
-        names = ["keys", "values", "length"]
-        if self.positions is not None:
-            names.append("positions")
-        for name in names:
-            set_state(name, getattr(self, name))
+        for name, value in self.kept._asdict().items():
+            if value is not None:
+                set_state(name, value)
+        set_state("length", self.length)
 
 
 def check_room(length: Any, slots: int) -> None:
