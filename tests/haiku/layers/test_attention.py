@@ -121,7 +121,7 @@ def in_parts(model, x, parts, cache_size, mask=None):
     return jnp.concatenate(outputs, axis=1), model
 
 
-@pytest.mark.parametrize("parts", [(7,), (4, 3), (1,) * 7, (3, 1, 2, 1)])
+@pytest.mark.parametrize("parts", [(4, 3), (1,) * 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_a_cache_as_without(kind, parts):
     model = layer(kind)
@@ -134,11 +134,11 @@ def test_with_a_cache_as_without(kind, parts):
     np.testing.assert_array_equal(state["length"], [T, T])
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(st.booleans(), min_size=T, max_size=T), min_size=B, max_size=B),
     st.sampled_from(sorted(KINDS)),
-    st.sampled_from([(7,), (4, 3), (1,) * 7]),
+    st.sampled_from([(4, 3), (1,) * 7]),
 )
 def test_padding_anywhere_is_as_if_it_were_not_there(mask, kind, parts):
     mask, model = np.array(mask), layer(kind)
@@ -251,7 +251,7 @@ def test_the_cache_has_the_dtype_of_the_keys():
     np.testing.assert_allclose(y.astype(jnp.float32), model(X), atol=0.3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["norm of heads", "window, alibi", "sinks"])
 def test_the_cache_under_strict_settings(kind):
     model, mask = layer(kind), jnp.ones([B, T], bool)
     with (
