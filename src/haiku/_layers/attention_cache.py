@@ -102,7 +102,7 @@ class Cache:
 
     def key_numbers(self) -> tuple[jax.Array, jax.Array]:
         """Which token each slot holds, and whether it holds one, ``[B, slots]``."""
-        slots = jnp.arange(self.keys.shape[1])[None]
+        slots = jnp.arange(self.keys.shape[1], dtype=jnp.int32)[None]
         last = self.length[:, None] - 1
         if not self.ring:
             return jnp.broadcast_to(slots, self.keys.shape[:2]), slots <= last
