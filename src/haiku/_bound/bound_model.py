@@ -290,7 +290,7 @@ class Part:
       updating: Whether calls return `(output, new_model)`.
     """
 
-    __slots__ = ("_model", "_names", "_updating")
+    __slots__ = ("__weakref__", "_model", "_names", "_updating")
 
     def __init__(self, model: Bound, names: Names, updating: bool):
         self._model = model

@@ -169,12 +169,12 @@ def _per_step(name: str, x: Any, batch: Any, length: Any) -> jax.Array:
 def _near(causal, window, query_positions, key_positions, sizes) -> jax.Array:
     """Where the rules on distance let a query see a key, ``[1 or B, 1, T, S]``."""
     if query_positions is None:
-        query_positions = jnp.arange(sizes.queries)
+        query_positions = jnp.arange(sizes.queries, dtype=jnp.int32)
     if key_positions is None:
-        key_positions = jnp.arange(sizes.keys)
+        key_positions = jnp.arange(sizes.keys, dtype=jnp.int32)
     of_query = _per_step("query_positions", query_positions, sizes.batch, sizes.queries)
     of_key = _per_step("key_positions", key_positions, sizes.batch, sizes.keys)
-    distance = of_query[:, :, None] - of_key[:, None]
+    distance = of_query[:, :, None] - of_key.astype(of_query.dtype)[:, None]
     near = distance >= 0 if causal else jnp.ones_like(distance, bool)
     if window is not None:
         near &= distance < window if causal else jnp.abs(distance) <= window // 2

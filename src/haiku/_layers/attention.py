@@ -229,7 +229,7 @@ class Attention(Module):
         )
         # Where the angles depend on the length, keys are kept as they are.
         by_length = self.rotary is not None and self.rotary.by_length
-        at = jnp.zeros(steps) if by_length or self.alibi else None
+        at = jnp.zeros(steps, jnp.float32) if by_length or self.alibi else None
         cache = Cache.read(Kept(key, value, at), cache_size, self.window)
         if mask is None and steps[1] > cache.slots and not cache.ring:
             raise ValueError(

@@ -116,7 +116,8 @@ class Cache:
 
     def _seen(self) -> Seen:
         """All slots, with the number of the step in each, and whether there is one."""
-        slots, last = jnp.arange(self.slots)[None], self.length[:, None] - 1
+        slots = jnp.arange(self.slots, dtype=jnp.int32)[None]
+        last = self.length[:, None] - 1
         if not self.ring:
             numbers = jnp.broadcast_to(slots, (len(last), self.slots))
             return Seen(self.kept, numbers, slots <= last)

@@ -427,7 +427,7 @@ class Decoder(Module):
     def _check_places(self, mask, valid, length) -> None:
         longest, most = valid.shape[1], self.config.max_length
         if mask is not None or length is not None:
-            number = jnp.sum(valid, axis=1)
+            number = jnp.sum(valid, axis=1, dtype=jnp.int32)
             number = number if length is None else length + number
             if isinstance(number, Tracer):
                 return
@@ -449,8 +449,8 @@ def _numbers(valid, length):
 
 def _numbers_in_segments(valid, segments):
     """The number of each token among those of its segment; not below 0."""
-    steps = jnp.arange(segments.shape[1])
-    before = (steps[:, None] >= steps)[None] & valid[:, None]
+    steps = jnp.arange(segments.shape[1])[None]
+    before = (steps[:, :, None] >= steps[:, None]) & valid[:, None]
     own = segments[:, :, None] == segments[:, None]
     return jnp.maximum(jnp.sum(own & before, axis=2, dtype=jnp.int32) - 1, 0)
 

@@ -194,6 +194,10 @@ def test_methods_and_attributes_are_reached():
     assert model.decode(z).shape == X.shape
     same(model.code, jnp.ones(3))
     assert ".encoder" in repr(model.encoder) and ".encode" in repr(model.encode)
+    for method in model.encode, model.encoder:  # functions to JAX too
+        assert jax.eval_shape(method, X).shape == z.shape
+        same(jax.jit(method)(X), z)
+    same(jax.jit(model.updating.encode)(X)[0], z)
     with pytest.raises(AttributeError, match="nothing"):
         _ = model.nothing
     with pytest.raises(AttributeError, match="nothing"):

@@ -271,8 +271,14 @@ def test_the_hidden_state_is_before_the_head():
     h = jax.jit(lambda m, t: m.hidden(t, mask=MASK))(model, TOKENS)
     close(h[0], decoder_loop(config, model.params, TOKENS[0])[1])
     close(h @ model.params["decoder/head"]["w"], call(model, TOKENS, mask=MASK))
-    classes = model_of("classes")
-    assert classes.hidden(TOKENS).shape == (B, T, 8)
+    assert jax.eval_shape(model_of("classes").hidden, TOKENS).shape == (B, T, 8)
+
+    def both(tokens):
+        net = hk.nets.Decoder(config)
+        return net(tokens), net.hidden(tokens)
+
+    params = jax.eval_shape(hk.transform(both).init, KEY, TOKENS)
+    assert jax.tree.map(jnp.shape, params) == shapes_of("llama")
 
 
 def test_a_prefix_is_used_many_times():
@@ -366,6 +372,34 @@ def test_vmap_over_texts_and_over_models():
     twice = jax.vmap(lambda m: m(TOKENS))(two)
     close(twice[0], y, 1e-5)
     close(twice[1], call(jax.tree.map(lambda x: 2 * x, model), TOKENS), 1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("x64", [False, True])
+def test_strict_settings(kind, x64):
+    """Calls of each kind where JAX neither converts nor broadcasts; they only trace."""
+    dtype = jnp.dtype(jnp.float64 if x64 else jnp.float32)
+
+    def calls(model):
+        y = model(TOKENS, mask=MASK), model(TOKENS, segments=TOKENS // 3)
+        z, after = model.updating(TOKENS[:, :4], mask=MASK[:, :4], cache_size=T)
+        return *y, z, after.updating(TOKENS[:, 4:], cache_size=T)[0]
+
+    with (
+        jax.enable_x64(x64),
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+    ):
+        model = jax.tree.map(lambda x: x.astype(dtype), model_of(kind))
+        assert {y.dtype for y in jax.eval_shape(calls, model)} == {dtype}
+
+
+def test_a_text_longer_than_its_rings():
+    model, config = model_of("bloom"), config_of("bloom")  # all windows are 4
+    first, cached = model.updating(TOKENS[:1, :5], cache_size=4)
+    second, _ = cached.updating(TOKENS[:1, 5:], cache_size=4)
+    y = jnp.concatenate([first, second], 1)[0]
+    close(y, decoder_loop(config, model.params, TOKENS[0])[0])
 
 
 def test_steps_under_scan():
