@@ -119,7 +119,7 @@ class Cache:
         slots = jnp.arange(self.slots, dtype=jnp.int32)[None]
         last = self.length[:, None] - 1
         if not self.ring:
-            numbers = jnp.broadcast_to(slots, (len(last), self.slots))
+            numbers = jnp.broadcast_to(slots, (last.shape[0], self.slots))
             return Seen(self.kept, numbers, slots <= last)
         numbers = last - (last - slots) % self.slots
         return Seen(self.kept, numbers, numbers >= 0)
