@@ -6,7 +6,8 @@ where a layer can hold them, and training to the user.
 
 # Raises under dm-haiku's `haiku/__init__.py`: dm-haiku has a file of this name too.
 from haiku import _foreign as _foreign
-from haiku.nets.decoder import Decoder, DecoderConfig
+from haiku.nets.decoder import Decoder
+from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (

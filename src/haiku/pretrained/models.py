@@ -15,9 +15,11 @@ import numpy as np
 
 from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
-from haiku.nets.decoder import Decoder, DecoderConfig
+from haiku.nets.decoder import Decoder
+from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained.config_keys import Keys
-from haiku.pretrained.decoders import FAMILIES, HEADS, Family
+from haiku.pretrained.decoder_weights import HEADS
+from haiku.pretrained.decoders import FAMILIES, Family
 from haiku.pretrained.folders import (
     Folder,
     Weights,

@@ -1,0 +1,450 @@
+"""How families of decoders write their configs: readers and writers of the keys.
+
+A reader gives fields of `DecoderConfig` without the head; the writer's keys, read
+again, give the same. What a missing key means is the family's default in transformers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from haiku.nets.decoder_config import DecoderConfig
+from haiku.pretrained.config_keys import Keys
+from haiku.pretrained.rope import read_parameters, read_rope, write_rope
+from haiku.rotary import LongRoPE
+
+Fields = dict[str, Any]
+
+_ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+    "relu2": "relu_squared",
+    "quick_gelu": "quick_gelu",
+}
+_WRITTEN = {
+    **{"silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"},
+    **{"relu": "relu", "relu_squared": "relu2", "quick_gelu": "quick_gelu"},
+}
+_LAYER_TYPES = ("full_attention", "sliding_attention")
+
+
+# ---- Llama and its kin ---------------------------------------------------------------
+
+
+def _read_shared(
+    keys: Keys,
+    *,
+    model_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    num_kv_heads: int | None = None,
+    head_size: int | None = None,
+    vocab_size: int,
+    max_length: int,
+    norm_eps: float = 1e-6,
+    activation: tuple[str, str] = ("hidden_act", "silu"),
+    tied: bool = False,
+) -> Fields:
+    """The keys that Llama's kin share; the arguments are what missing keys mean."""
+    heads = keys.size("num_attention_heads", num_heads)
+    model_size = keys.size("hidden_size", model_size)
+    head_size = keys.size("head_dim", head_size)
+    if head_size is None and model_size % heads:
+        raise ValueError(
+            f"{keys.where}: hidden_size {model_size} must be a multiple of "
+            f"num_attention_heads {heads}, or head_dim must be there."
+        )
+    kv_heads = keys.size("num_key_value_heads", num_kv_heads or heads)
+    if heads % kv_heads:
+        raise ValueError(
+            f"{keys.where}: num_key_value_heads {kv_heads} must divide "
+            f"num_attention_heads {heads}."
+        )
+    return {
+        "vocab_size": keys.size("vocab_size", vocab_size),
+        "model_size": model_size,
+        "num_layers": keys.size("num_hidden_layers", num_layers),
+        "num_heads": heads,
+        "num_kv_heads": kv_heads,
+        "head_size": head_size or model_size // heads,
+        "hidden_size": keys.size("intermediate_size", hidden_size),
+        "max_length": keys.size("max_position_embeddings", max_length),
+        "activation": _ACTIVATIONS[
+            keys.choice(activation[0], tuple(_ACTIVATIONS), activation[1])
+        ],
+        "norm_eps": keys.number("rms_norm_eps", norm_eps),
+        "tied": keys.flag("tie_word_embeddings", tied),
+    }
+
+
+def _with_rope(keys: Keys, fields: Fields, partial: bool = False) -> Fields:
+    sizes = fields["head_size"], fields["max_length"]
+    rope = read_rope(keys, *sizes, partial=partial)
+    return fields | {"rotary": rope}
+
+
+def _write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str, Any]:
+    return {
+        "vocab_size": c.vocab_size,
+        "hidden_size": c.model_size,
+        "intermediate_size": c.hidden_size,
+        "num_hidden_layers": c.num_layers,
+        "num_attention_heads": c.num_heads,
+        "num_key_value_heads": c.num_kv_heads,
+        "head_dim": c.head_size,
+        "max_position_embeddings": c.max_length,
+        activation: _WRITTEN[c.activation],
+        "rms_norm_eps": c.norm_eps,
+        "tie_word_embeddings": c.tied,
+        "rope_parameters": write_rope(c.rotary),
+    }
+
+
+def read_llama(keys: Keys) -> Fields:
+    """Llama: biases if the config says so."""
+    fields = _read_shared(
+        keys,
+        model_size=4096,
+        hidden_size=11008,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=32000,
+        max_length=2048,
+    )
+    bias = keys.flag("attention_bias", False)
+    fields |= {"attention_bias": bias, "output_bias": bias}
+    return _with_rope(keys, fields | {"mlp_bias": keys.flag("mlp_bias", False)})
+
+
+def write_llama(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Llama."""
+    biases = {"attention_bias": c.attention_bias, "mlp_bias": c.mlp_bias}
+    return _write_shared(c) | biases
+
+
+def read_mistral(keys: Keys) -> Fields:
+    """Mistral: one window for all layers."""
+    fields = _read_shared(
+        keys,
+        model_size=4096,
+        hidden_size=14336,
+        num_layers=32,
+        num_heads=32,
+        num_kv_heads=8,
+        vocab_size=32000,
+        max_length=131072,
+    )
+    return _with_rope(keys, fields | {"windows": _one_window(keys, 4096)})
+
+
+def _one_window(keys: Keys, default: int | None) -> tuple[int] | None:
+    """`sliding_window` of all layers; null is none, and a missing key the default."""
+    if "sliding_window" in keys.values and keys.values["sliding_window"] is None:
+        return None
+    window = keys.size("sliding_window", default)
+    return None if window is None else (window,)
+
+
+def _write_window(c: DecoderConfig) -> dict[str, Any]:
+    return {"sliding_window": c.window(0)}
+
+
+def write_mistral(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Mistral."""
+    return _write_shared(c) | _write_window(c)
+
+
+def _layer_windows(
+    keys: Keys, num_layers: int, window: int | None, usual: Callable[[int], bool]
+) -> tuple[int | None, ...]:
+    """The window of each layer, by `layer_types` or by the family's habit."""
+    types = keys.texts("layer_types", _LAYER_TYPES, num_layers)
+    if types is not None:
+        slides = [kind == "sliding_attention" for kind in types]
+    else:
+        slides = [usual(i) for i in range(num_layers)]
+    if any(slides) and window is None:
+        raise ValueError(
+            f"{keys.where}: layers have sliding_attention, but sliding_window is null."
+        )
+    return tuple(window if slide else None for slide in slides)
+
+
+def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
+    windows = [c.window(i) for i in range(c.num_layers)]
+    sizes = [w for w in windows if w is not None]
+    return {
+        "sliding_window": sizes[0] if sizes else None,
+        "layer_types": [_LAYER_TYPES[w is not None] for w in windows],
+    }
+
+
+def _qwen(keys: Keys, **defaults: Any) -> Fields:
+    fields = _read_shared(
+        keys,
+        model_size=4096,
+        hidden_size=22016,
+        num_layers=32,
+        num_heads=32,
+        num_kv_heads=32,
+        vocab_size=151936,
+        **{"max_length": 32768, **defaults},
+    )
+    window = None
+    if keys.flag("use_sliding_window", False):
+        window = (_one_window(keys, 4096) or (None,))[0]
+    first = keys.count("max_window_layers", 28)
+    if window is not None:
+        number = fields["num_layers"]
+        fields["windows"] = _layer_windows(keys, number, window, lambda i: i >= first)
+    return _with_rope(keys, fields)
+
+
+def write_qwen2(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Qwen 2."""
+    sliding = c.windows is not None
+    return _write_shared(c) | _write_layer_types(c) | {"use_sliding_window": sliding}
+
+
+def read_qwen2(keys: Keys) -> Fields:
+    """Qwen 2: biases of queries, keys and values; windows in later layers."""
+    return _qwen(keys) | {"attention_bias": True}
+
+
+def read_qwen3(keys: Keys) -> Fields:
+    """Qwen 3: norms of queries and keys."""
+    bias = keys.flag("attention_bias", False)
+    biases = {"attention_bias": bias, "output_bias": bias}
+    return _qwen(keys, head_size=128) | biases | {"qk_norm": "head"}
+
+
+def write_qwen3(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Qwen 3."""
+    return write_qwen2(c) | {"attention_bias": c.attention_bias}
+
+
+def _gemma_fields(keys: Keys, activation: tuple[str, str], **sizes: Any) -> Fields:
+    keys.refuse(
+        *("use_bidirectional_attention",),
+        unless=False,
+        why="Only causal attention is known here.",
+    )
+    fields = _read_shared(
+        keys, activation=activation, tied=True, head_size=256, **sizes
+    )
+    bias = keys.flag("attention_bias", False)
+    return fields | {
+        "norm": "rms_offset",
+        "embedding_scale": math.sqrt(fields["model_size"]),
+        **{"attention_bias": bias, "output_bias": bias},
+    }
+
+
+def read_gemma(keys: Keys) -> Fields:
+    """Gemma: norms that scale by 1 plus the parameter, scaled embeddings."""
+    fields = _gemma_fields(
+        keys,
+        ("hidden_act", "gelu_pytorch_tanh"),
+        model_size=3072,
+        hidden_size=24576,
+        num_layers=28,
+        num_heads=16,
+        num_kv_heads=16,
+        vocab_size=256000,
+        max_length=8192,
+    )
+    # Its first configs said gelu for what the weights were trained with.
+    if fields["activation"] == "gelu":
+        fields["activation"] = "gelu_tanh"
+    return _with_rope(keys, fields)
+
+
+def write_with_bias(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Gemma, and of OLMo 2."""
+    return _write_shared(c) | {"attention_bias": c.attention_bias}
+
+
+def _gemma_of_today(keys: Keys, vocab_size: int, max_length: int) -> Fields:
+    """Gemma 2 and 3: norms on both sides, soft caps, another scale."""
+    fields = _gemma_fields(
+        keys,
+        ("hidden_activation", "gelu_pytorch_tanh"),
+        model_size=2304,
+        hidden_size=9216,
+        num_layers=26,
+        num_heads=8,
+        num_kv_heads=4,
+        vocab_size=vocab_size,
+        max_length=max_length,
+    )
+    return fields | {
+        "norm_position": "both",
+        "scale": keys.number("query_pre_attn_scalar", 256.0) ** -0.5,
+    }
+
+
+def _soft_cap(keys: Keys, key: str, default: float | None) -> float | None:
+    if key in keys.values and keys.values[key] is None:
+        return None
+    return keys.number(key, default)
+
+
+def read_gemma2(keys: Keys) -> Fields:
+    """Gemma 2: every other layer has a window; soft caps."""
+    fields = _gemma_of_today(keys, 256000, 8192)
+    window = (_one_window(keys, 4096) or (None,))[0]
+    fields |= {
+        "attention_soft_cap": _soft_cap(keys, "attn_logit_softcapping", 50.0),
+        "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", 30.0),
+        "windows": _layer_windows(
+            keys, fields["num_layers"], window, lambda i: i % 2 == 0
+        ),
+    }
+    return _with_rope(keys, fields)
+
+
+def write_gemma2(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Gemma 2."""
+    size = c.head_size or 1
+    scalar = float(size) if c.scale is None else c.scale**-2
+    if round(scalar) ** -0.5 == c.scale:  # the square of a root, rounded
+        scalar = round(scalar)
+    return {
+        **_write_shared(c, "hidden_activation"),
+        **_write_layer_types(c),
+        "attention_bias": c.attention_bias,
+        "attn_logit_softcapping": c.attention_soft_cap,
+        "final_logit_softcapping": c.final_soft_cap,
+        "query_pre_attn_scalar": scalar,
+    }
+
+
+def read_gemma3(keys: Keys) -> Fields:
+    """Gemma 3: layers with a window turn by another base."""
+    fields = _gemma_of_today(keys, 262208, 131072)
+    window = (_one_window(keys, 4096) or (None,))[0]
+    every = keys.size("sliding_window_pattern", 6)
+    fields |= {
+        "qk_norm": "head",  # and no soft cap of attention, whatever the config says
+        "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", None),
+        "windows": _layer_windows(
+            keys, fields["num_layers"], window, lambda i: (i + 1) % every != 0
+        ),
+    }
+    sizes = fields["head_size"], fields["max_length"]
+    parameters = keys.below("rope_parameters")
+    if parameters is not None:
+        ropes = [
+            parameters.below(kind) or Keys({}, keys.where) for kind in _LAYER_TYPES
+        ]
+        of_all = read_parameters(ropes[0], keys, *sizes, 1e6)
+        local = read_parameters(ropes[1], keys, *sizes, 1e4)
+    else:
+        of_all = read_rope(keys, *sizes, 1e6)
+        local = type(of_all)(keys.number("rope_local_base_freq", 1e4))
+    return fields | {"rotary": of_all, "local_rotary": local}
+
+
+def write_gemma3(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Gemma 3."""
+    local = c.rotary if c.local_rotary is None else c.local_rotary
+    ropes = {
+        "full_attention": write_rope(c.rotary),
+        "sliding_attention": write_rope(local),
+    }
+    return write_gemma2(c) | {"rope_parameters": ropes}
+
+
+def read_phi3(keys: Keys) -> Fields:
+    """Phi-3: a part of each head may be turned."""
+    fields = _read_shared(
+        keys,
+        model_size=3072,
+        hidden_size=8192,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=32064,
+        max_length=4096,
+        norm_eps=1e-5,
+    )
+    return _with_rope(keys, fields | {"windows": _one_window(keys, None)}, partial=True)
+
+
+def write_phi3(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of Phi-3."""
+    found = _write_shared(c) | _write_window(c)
+    if isinstance(c.rotary.scaling, LongRoPE):
+        original = c.rotary.scaling.original_length
+        found["original_max_position_embeddings"] = original
+    return found
+
+
+def read_olmo2(keys: Keys) -> Fields:
+    """OLMo 2: norms after attention and MLP."""
+    fields = _read_shared(
+        keys,
+        model_size=4096,
+        hidden_size=11008,
+        num_layers=32,
+        num_heads=32,
+        vocab_size=50304,
+        max_length=2048,
+        norm_eps=1e-5,
+    )
+    bias = keys.flag("attention_bias", False)
+    fields |= {"attention_bias": bias, "output_bias": bias}
+    fields |= {"norm_position": "post", "qk_norm": "all"}
+    return _with_rope(keys, fields)
+
+
+# ---- GPT-2 ---------------------------------------------------------------------------
+
+
+def read_gpt2(keys: Keys) -> Fields:
+    """GPT-2: learned positions, layer norms, no gates."""
+    why = "Only GPT-2's usual attention is known here."
+    keys.refuse("scale_attn_by_inverse_layer_idx", unless=False, why=why)
+    keys.refuse("add_cross_attention", unless=False, why=why)
+    size, heads = keys.size("n_embd", 768), keys.size("n_head", 12)
+    if size % heads:
+        raise ValueError(f"{keys.where}: n_embd {size} must be a multiple of {heads}.")
+    return {
+        "vocab_size": keys.size("vocab_size", 50257),
+        "model_size": size,
+        "num_layers": keys.size("n_layer", 12),
+        "num_heads": heads,
+        "hidden_size": keys.size("n_inner", 4 * size),
+        "max_length": keys.size("n_positions", 1024),
+        "activation": _ACTIVATIONS[
+            keys.choice("activation_function", tuple(_ACTIVATIONS), "gelu_new")
+        ],
+        "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
+        "tied": keys.flag("tie_word_embeddings", True),
+        "scale": None if keys.flag("scale_attn_weights", True) else 1.0,
+        **{"gated": False, "norm": "layer", "position": "learned"},
+        **{"attention_bias": True, "output_bias": True, "mlp_bias": True},
+    }
+
+
+def write_gpt2(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of GPT-2."""
+    return {
+        "vocab_size": c.vocab_size,
+        "n_embd": c.model_size,
+        "n_layer": c.num_layers,
+        "n_head": c.num_heads,
+        "n_inner": c.hidden_size,
+        "n_positions": c.max_length,
+        "activation_function": _WRITTEN[c.activation],
+        "layer_norm_epsilon": c.norm_eps,
+        "scale_attn_weights": c.scale is None,
+        "tie_word_embeddings": c.tied,
+    }
