@@ -52,6 +52,12 @@ def _tree(module: Callable[[], Any]) -> Callable[[Any], Any]:
 
 
 _SCALING = hk.initializers.VarianceScaling(1.0)
+# After Gemma: kinds of layers that alternate, and most options.
+_DECODER: dict[str, Any] = {
+    **{"num_layers": 5, "num_heads": 4, "windows": (2, None, 2, None, 2)},
+    **{"norm": "rms_offset", "norm_position": "both", "qk_norm": "head"},
+    **{"attention_soft_cap": 2.0, "final_soft_cap": 3.0, "embedding_scale": 2.0},
+}
 _IMAGE, _SIGNAL, _VOLUME = (2, 5, 6, 4), (2, 7, 4), (2, 3, 4, 5, 4)
 
 ROWS: dict[str, Row] = {
@@ -111,7 +117,7 @@ ROWS: dict[str, Row] = {
     "Conv3DLSTM": Row(_core(lambda: hk.Conv3DLSTM((3, 4, 5), 3, 2)), _VOLUME),
     "nets.Decoder": Row(
         lambda x: hk.nets.Decoder(
-            hk.nets.DecoderConfig(5, 8, 3, 4, num_kv_heads=2, hidden_size=6)
+            hk.nets.DecoderConfig(5, 8, hidden_size=6, **_DECODER)
         )(x),
         (2, 7),
         integers=5,
@@ -183,22 +189,13 @@ def _masked(x):
 
 
 _ATTENTION: dict[str, dict[str, Any]] = {
-    "causal": {"causal": True, "rotary": hk.Rotary()},
-    "causal window": {"causal": True, "window": 2, "qk_norm": "head"},
-    "window": {"window": 3, "qk_norm": "all"},
-    "long": {"causal": True, "rotary": hk.Rotary(scaling=hk.rotary.Dynamic(2.0, 4))},
-    "distances": {"causal": True, "alibi": True, "sinks": True, "soft_cap": 2.0},
-}
-
-_DECODERS: dict[str, dict[str, Any]] = {
-    "after GPT-2": {
-        **{"num_layers": 2, "num_heads": 2, "position": "learned", "norm": "layer"},
-        **{"gated": False, "mlp_bias": True, "tied": True, "dropout": 0.5},
+    "turned": {
+        **{"causal": True, "window": 2, "qk_norm": "head"},
+        "rotary": hk.Rotary(scaling=hk.rotary.Dynamic(2.0, 4)),
     },
-    "after Gemma": {
-        **{"num_layers": 5, "num_heads": 4, "windows": (2, None, 2, None, 2)},
-        **{"norm": "rms_offset", "norm_position": "both", "qk_norm": "head"},
-        **{"attention_soft_cap": 2.0, "final_soft_cap": 3.0, "embedding_scale": 2.0},
+    "by distance": {
+        **{"window": 3, "qk_norm": "all", "alibi": True},
+        **{"sinks": True, "soft_cap": 2.0},
     },
 }
 
@@ -297,20 +294,18 @@ USES: dict[str, Row] = {
         )
         for name, options in _ATTENTION.items()
     },
-    "Attention to a context": Row(
-        lambda x: hk.Attention(4, 6, 2)(x, x[:, :2]), (2, 5, 4), time=1
+    "nets.Decoder after GPT-2": Row(
+        lambda x: hk.nets.Decoder(
+            hk.nets.DecoderConfig(
+                *(5, 8, 2, 2),
+                **{"hidden_size": 6, "position": "learned", "norm": "layer"},
+                **{"gated": False, "mlp_bias": True, "tied": True, "dropout": 0.5},
+            )
+        )(x),
+        (2, 7),
+        integers=5,
+        time=1,
     ),
-    **{
-        f"nets.Decoder, {name}": Row(
-            lambda x, options=options: hk.nets.Decoder(
-                hk.nets.DecoderConfig(5, 8, hidden_size=6, **options)
-            )(x),
-            (2, 7),
-            integers=5,
-            time=1,
-        )
-        for name, options in _DECODERS.items()
-    },
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)
     ),

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 from module_table import LAYOUTS, ROWS, inputs
 
 import haiku as hk
@@ -158,7 +159,7 @@ def check_leaks(c):
         params, state = c.net.init(KEY, x)
         return c.net.apply(params, state, KEY, x)
 
-    with jax.checking_leaks():
+    with checking_leaks():
         out = jax.eval_shape(run, c.x)
     assert shapes(out) == shapes((c.out, c.new_state))
 

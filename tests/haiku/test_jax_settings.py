@@ -4,15 +4,14 @@ Most settings take effect while tracing, so most cells only trace. `conftest.py`
 how many cells pass.
 """
 
-import contextlib
 import functools
-import gc
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from leak_checks import checking_leaks
 from module_table import ROWS, USES, inputs
 
 import haiku as hk
@@ -52,17 +51,6 @@ subject = functools.cache(Subject)
 def _some_values(shape):
     values = np.random.RandomState(0).uniform(0.5, 1.0, shape.shape)
     return values.astype(shape.dtype)
-
-
-@contextlib.contextmanager
-def checking_leaks():
-    """JAX collects garbage to find leaks; freezing skips all older objects."""
-    gc.freeze()
-    try:
-        with jax.checking_leaks():
-            yield
-    finally:
-        gc.unfreeze()
 
 
 def floats(tree):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 
 import haiku as hk
 from haiku._trees.rules import Rules
@@ -214,7 +215,7 @@ def test_reading_attributes_builds_the_module_once():
 
 def test_an_attribute_that_is_read_inside_jit_leaks_no_tracer():
     model = hk.bind(Counted).init(KEY, X)
-    with jax.checking_leaks():
+    with checking_leaks():
         inside = jax.jit(lambda x: model.scale + x)(jnp.ones([2]))
         local = jax.jit(lambda m: jax.lax.map(lambda x: m.scale + x, X[:, :2]))(model)
     close(inside, 2 * jnp.ones([2]))

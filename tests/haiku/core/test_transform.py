@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 
 import haiku as hk
 
@@ -267,7 +268,7 @@ def test_init_and_apply_go_through_jax_transformations(make_key):
     eager = net.init(key, X)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, params, eager))
     out = net.apply(params, key, X)
-    with jax.checking_leaks():
+    with checking_leaks():
         jitted = jax.jit(net.apply)(params, key, X)
     np.testing.assert_allclose(jitted, out, 1e-6, 1e-6)
     mapped = jax.vmap(net.apply, (None, None, 0))(params, key, X)

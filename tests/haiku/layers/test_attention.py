@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leak_checks import checking_leaks
 
 import haiku as hk
 
@@ -257,7 +258,7 @@ def test_the_cache_under_strict_settings(kind):
     with (
         jax.numpy_rank_promotion("raise"),
         jax.numpy_dtype_promotion("strict"),
-        jax.checking_leaks(),
+        checking_leaks(),
         jax.debug_nans(True),
     ):
         y, _ = in_parts(model, X, (4, 3), 9, mask)

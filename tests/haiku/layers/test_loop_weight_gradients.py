@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 
 import haiku as hk
 
@@ -92,7 +93,7 @@ def tree_dot(a, b):
 
 def test_the_gradient_leaks_no_tracer():
     loop, _, params = losses(CORES["GRU"])
-    with jax.checking_leaks():
+    with checking_leaks():
         jax.jit(jax.grad(loop))(params, sequence())
 
 

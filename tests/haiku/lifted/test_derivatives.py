@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 
 import haiku as hk
 
@@ -95,7 +96,7 @@ def test_names_go_on_and_leaks_are_none(name):
         lifted(Block(), x)
         return hk.Linear(2)(x)
 
-    with jax.checking_leaks():
+    with checking_leaks():
         params, _ = hk.transform_with_state(f).init(jax.random.key(0), X)
     assert list(params) == [
         "block",

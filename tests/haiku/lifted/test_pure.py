@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+from leak_checks import checking_leaks
 from lifted_programs import KEY, X, assert_close, count, layer, noise, run
 
 import haiku as hk
@@ -77,7 +78,7 @@ def test_lifted_functions_under_leak_checking():
         return hk.layer_stack(2)(lambda x: hk.Linear(4)(x))(x)
 
     net = hk.transform_with_state(f)
-    with jax.checking_leaks():
+    with checking_leaks():
         params, state = jax.jit(net.init)(KEY, X)
         out, _ = jax.jit(net.apply)(params, state, KEY, X)
     assert out.shape == X.shape

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 from lifted_table import KEY, TRANSFORMATIONS, WITHOUT_STATE, X, program
 
 import haiku as hk
@@ -106,7 +107,7 @@ def check_leaks(name):
     def slope_there(x):
         return slope(net, *net.init(KEY, x), x)
 
-    with jax.checking_leaks():
+    with checking_leaks():
         jax.eval_shape(jax.jit(both), KEY, X)
         jax.eval_shape(jax.jit(lambda key, x: jax.jit(both)(key, x)), KEY, X)
         if name not in NO_GRADIENT:
