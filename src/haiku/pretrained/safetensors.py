@@ -33,8 +33,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Returns:
       Read-only arrays by name, sorted: all integers, bool, float16 to float64,
       bfloat16, the kinds of float8 and complex64. All are inputs of JAX;
-        `jax.device_put` on a CPU takes those that begin at a multiple of 64 bytes
-        without a copy.
+      `jax.device_put` on a CPU takes those that begin at a multiple of 64 bytes
+      without a copy.
 
     Raises:
       FileNotFoundError: There is no such file.
