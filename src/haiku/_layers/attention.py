@@ -322,7 +322,7 @@ def _alibi(heads, query_positions, key_positions):
 
 
 def _slopes(heads: int) -> np.ndarray:
-    """ALiBi's slopes, 2^(-8 i / n); of a number that is no power of 2, interleaved."""
+    """ALiBi's slopes: 2^(-8 i / n), and interleaved ones beyond a power of 2."""
     n = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * (i + 1) / n) for i in range(n)]
     slopes += [2 ** (-4 * (2 * i + 1) / n) for i in range(heads - n)]

@@ -22,7 +22,9 @@ def replacing_file(path: pathlib.Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
+        raise FileNotFoundError(
+            f"The folder {path.parent} for {path.name} doesn't exist."
+        )
     aside = _aside(path.parent)
     try:
         with new_file(aside) as file:

@@ -56,7 +56,7 @@ def file_in(folder: Folder, name: str) -> pathlib.Path:
     A link of Hugging Face's cache, from `snapshots/REVISION` to `blobs` beside it, may.
 
     Raises:
-      FileNotFoundError: There is no such file.
+      FileNotFoundError: The file doesn't exist.
       ValueError: The name or a link leads out of the folder, or to a pipe or a folder.
     """
     folder = pathlib.Path(folder)
@@ -87,7 +87,7 @@ def _check_is_folder(folder: pathlib.Path) -> None:
         return
     if folder.exists():
         raise ValueError(f"{folder} must be a folder, and is a file.")
-    raise FileNotFoundError(f"There is no folder {folder}.")
+    raise FileNotFoundError(f"The folder {folder} doesn't exist.")
 
 
 def has_file(folder: Folder, name: str) -> bool:
@@ -99,7 +99,7 @@ def read_config(folder: Folder, name: str = "config.json") -> dict[str, Any]:
     """Reads a JSON file of a folder.
 
     Raises:
-      FileNotFoundError: There is no such folder or file.
+      FileNotFoundError: The folder or the file doesn't exist.
       ValueError: The file isn't one JSON object with each key once.
     """
     return read_object(file_in(folder, name))
@@ -113,7 +113,7 @@ def read_weights(folder: Folder, stems: tuple[str, ...] = MODEL_STEMS) -> Weight
       stems: What the files may be called; the first that is there counts.
 
     Raises:
-      FileNotFoundError: There is no such folder, or no weights, or a shard is missing.
+      FileNotFoundError: The folder, its weights or one of their shards is missing.
       ValueError: A file is damaged, index and shards disagree, or the weights are
         there only as pickles, which are never read.
     """

@@ -28,7 +28,7 @@ def check_is_file(path: pathlib.Path) -> None:
     """Refuses what isn't a plain file: reading a pipe would wait forever.
 
     Raises:
-      FileNotFoundError: There is nothing at `path`.
+      FileNotFoundError: Nothing is at `path`.
       ValueError: It is a folder, a pipe or a device.
     """
     try:
@@ -46,7 +46,7 @@ def read_object(path: pathlib.Path) -> dict[str, Any]:
     """Reads a file that holds one JSON object.
 
     Raises:
-      FileNotFoundError: There is no such file.
+      FileNotFoundError: The file doesn't exist.
       ValueError: It isn't JSON in UTF-8, isn't an object, or has a key twice.
     """
     check_is_file(path)

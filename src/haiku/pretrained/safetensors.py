@@ -37,7 +37,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       without a copy.
 
     Raises:
-      FileNotFoundError: There is no such file.
+      FileNotFoundError: The file doesn't exist.
       ValueError: The file is cut, its header isn't JSON or has a name twice, a dtype is
         unknown, or tensors overlap, leave holes or lie outside of the file. The message
         names file and tensor.
@@ -90,7 +90,7 @@ def write(
     Raises:
       TypeError: A value isn't an array or a number, the format lacks its dtype, or a
         name or text isn't a string.
-      FileNotFoundError: There is no folder to write the file into.
+      FileNotFoundError: The folder of the file is missing.
       ValueError: A name is `__metadata__` or isn't valid Unicode, or a value was
         deleted or lies on other processes.
 

@@ -184,7 +184,7 @@ def load_tokenizer(folder: Folder) -> Tokenizer:
       A `Tokenizer`.
 
     Raises:
-      FileNotFoundError: There is no such folder, or no `tokenizer.json` in it.
+      FileNotFoundError: The folder, or `tokenizer.json` in it, is missing.
       ImportError: The package `tokenizers` is missing.
       ValueError: A file isn't as it should be.
 

@@ -70,7 +70,9 @@ def _time_axis(entry: Entry) -> str | None:
     return length if len(lengths) == 1 and length.startswith("T") else None
 
 
-def _zero_padding(x: Any, mask: jax.Array, length: str | None) -> Any:
+def _zero_padding(
+    x: jax.Array | None, mask: jax.Array, length: str | None
+) -> jax.Array | None:
     """X with 0 at steps that the mask excludes, if x is floats over time."""
     if length is None or x is None or not jnp.ndim(x):
         return x

@@ -363,7 +363,7 @@ def test_pickles_are_never_read(tmp_path, monkeypatch):
 
 
 def test_no_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no folder .*nothing"):
+    with pytest.raises(FileNotFoundError, match="The folder .*nothing doesn't exist"):
         read_weights(tmp_path / "nothing")
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(FileNotFoundError, match=r"has no model.safetensors or .*notes"):

@@ -323,7 +323,7 @@ def test_a_traced_value_is_an_error(path):
 
 
 def test_a_file_needs_a_place(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no folder .*nothing for a"):
+    with pytest.raises(FileNotFoundError, match="The folder .*nothing for a"):
         hk.pretrained.write(tmp_path / "nothing" / "a", {})
     with pytest.raises(IsADirectoryError, match="is a folder, not a file"):
         hk.pretrained.write(tmp_path, {})
