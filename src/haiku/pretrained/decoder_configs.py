@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained.config_keys import Keys
@@ -38,50 +38,66 @@ _LAYER_TYPES = ("full_attention", "sliding_attention")
 # ---- Llama and its kin ---------------------------------------------------------------
 
 
+class _Missing(NamedTuple):
+    """What keys that a config lacks mean in a family."""
+
+    vocab_size: int
+    model_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int | None  # as many as num_heads
+    head_size: int | None  # model_size / num_heads
+    max_length: int
+    norm_eps: float = 1e-6
+    tied: bool = False
+
+
+_LLAMA = _Missing(32000, 4096, 11008, 32, 32, None, None, 2048)
+_MISTRAL = _Missing(32000, 4096, 14336, 32, 32, 8, None, 131072)
+_QWEN2 = _Missing(151936, 4096, 22016, 32, 32, 32, None, 32768)
+_QWEN3 = _QWEN2._replace(head_size=128)
+_GEMMA = _Missing(256000, 3072, 24576, 28, 16, 16, 256, 8192, tied=True)
+_GEMMA2 = _Missing(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True)
+_GEMMA3 = _GEMMA2._replace(vocab_size=262208, max_length=131072)
+_PHI3 = _Missing(32064, 3072, 8192, 32, 32, None, None, 4096, norm_eps=1e-5)
+_OLMO2 = _Missing(50304, 4096, 11008, 32, 32, None, None, 2048, norm_eps=1e-5)
+
+
 def _read_shared(
     keys: Keys,
-    *,
-    model_size: int,
-    hidden_size: int,
-    num_layers: int,
-    num_heads: int,
-    num_kv_heads: int | None = None,
-    head_size: int | None = None,
-    vocab_size: int,
-    max_length: int,
-    norm_eps: float = 1e-6,
+    missing: _Missing,
     activation: tuple[str, str] = ("hidden_act", "silu"),
-    tied: bool = False,
 ) -> Fields:
-    """The keys that Llama's kin share; the arguments are what missing keys mean."""
-    heads = keys.size("num_attention_heads", num_heads)
-    model_size = keys.size("hidden_size", model_size)
-    head_size = keys.size("head_dim", head_size)
+    """The keys that Llama's kin share; `activation` has its key and its default."""
+    heads = keys.size("num_attention_heads", missing.num_heads)
+    model_size = keys.size("hidden_size", missing.model_size)
+    head_size = keys.size("head_dim", missing.head_size)
     if head_size is None and model_size % heads:
         raise ValueError(
             f"{keys.where}: hidden_size {model_size} must be a multiple of "
             f"num_attention_heads {heads}, or head_dim must be there."
         )
-    kv_heads = keys.size("num_key_value_heads", num_kv_heads or heads)
+    kv_heads = keys.size("num_key_value_heads", missing.num_kv_heads or heads)
     if heads % kv_heads:
         raise ValueError(
             f"{keys.where}: num_key_value_heads {kv_heads} must divide "
             f"num_attention_heads {heads}."
         )
     return {
-        "vocab_size": keys.size("vocab_size", vocab_size),
+        "vocab_size": keys.size("vocab_size", missing.vocab_size),
         "model_size": model_size,
-        "num_layers": keys.size("num_hidden_layers", num_layers),
+        "num_layers": keys.size("num_hidden_layers", missing.num_layers),
         "num_heads": heads,
         "num_kv_heads": kv_heads,
         "head_size": head_size or model_size // heads,
-        "hidden_size": keys.size("intermediate_size", hidden_size),
-        "max_length": keys.size("max_position_embeddings", max_length),
+        "hidden_size": keys.size("intermediate_size", missing.hidden_size),
+        "max_length": keys.size("max_position_embeddings", missing.max_length),
         "activation": _ACTIVATIONS[
             keys.choice(activation[0], tuple(_ACTIVATIONS), activation[1])
         ],
-        "norm_eps": keys.number("rms_norm_eps", norm_eps),
-        "tied": keys.flag("tie_word_embeddings", tied),
+        "norm_eps": keys.number("rms_norm_eps", missing.norm_eps),
+        "tied": keys.flag("tie_word_embeddings", missing.tied),
     }
 
 
@@ -110,15 +126,7 @@ def _write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str,
 
 def read_llama(keys: Keys) -> Fields:
     """Llama: biases if the config says so."""
-    fields = _read_shared(
-        keys,
-        model_size=4096,
-        hidden_size=11008,
-        num_layers=32,
-        num_heads=32,
-        vocab_size=32000,
-        max_length=2048,
-    )
+    fields = _read_shared(keys, _LLAMA)
     bias = keys.flag("attention_bias", False)
     fields |= {"attention_bias": bias, "output_bias": bias}
     return _with_rope(keys, fields | {"mlp_bias": keys.flag("mlp_bias", False)})
@@ -132,16 +140,7 @@ def write_llama(c: DecoderConfig) -> dict[str, Any]:
 
 def read_mistral(keys: Keys) -> Fields:
     """Mistral: one window for all layers."""
-    fields = _read_shared(
-        keys,
-        model_size=4096,
-        hidden_size=14336,
-        num_layers=32,
-        num_heads=32,
-        num_kv_heads=8,
-        vocab_size=32000,
-        max_length=131072,
-    )
+    fields = _read_shared(keys, _MISTRAL)
     return _with_rope(keys, fields | {"windows": _one_window(keys, 4096)})
 
 
@@ -187,17 +186,8 @@ def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def _qwen(keys: Keys, **defaults: Any) -> Fields:
-    fields = _read_shared(
-        keys,
-        model_size=4096,
-        hidden_size=22016,
-        num_layers=32,
-        num_heads=32,
-        num_kv_heads=32,
-        vocab_size=151936,
-        **{"max_length": 32768, **defaults},
-    )
+def _qwen(keys: Keys, missing: _Missing) -> Fields:
+    fields = _read_shared(keys, missing)
     window = None
     if keys.flag("use_sliding_window", False):
         window = (_one_window(keys, 4096) or (None,))[0]
@@ -216,14 +206,14 @@ def write_qwen2(c: DecoderConfig) -> dict[str, Any]:
 
 def read_qwen2(keys: Keys) -> Fields:
     """Qwen 2: biases of queries, keys and values; windows in later layers."""
-    return _qwen(keys) | {"attention_bias": True}
+    return _qwen(keys, _QWEN2) | {"attention_bias": True}
 
 
 def read_qwen3(keys: Keys) -> Fields:
     """Qwen 3: norms of queries and keys."""
     bias = keys.flag("attention_bias", False)
     biases = {"attention_bias": bias, "output_bias": bias}
-    return _qwen(keys, head_size=128) | biases | {"qk_norm": "head"}
+    return _qwen(keys, _QWEN3) | biases | {"qk_norm": "head"}
 
 
 def write_qwen3(c: DecoderConfig) -> dict[str, Any]:
@@ -231,15 +221,13 @@ def write_qwen3(c: DecoderConfig) -> dict[str, Any]:
     return write_qwen2(c) | {"attention_bias": c.attention_bias}
 
 
-def _gemma_fields(keys: Keys, activation: tuple[str, str], **sizes: Any) -> Fields:
+def _gemma_fields(keys: Keys, missing: _Missing, activation: str) -> Fields:
     keys.refuse(
-        *("use_bidirectional_attention",),
+        "use_bidirectional_attention",
         unless=False,
         why="Only causal attention is known here.",
     )
-    fields = _read_shared(
-        keys, activation=activation, tied=True, head_size=256, **sizes
-    )
+    fields = _read_shared(keys, missing, (activation, "gelu_pytorch_tanh"))
     bias = keys.flag("attention_bias", False)
     return fields | {
         "norm": "rms_offset",
@@ -250,17 +238,7 @@ def _gemma_fields(keys: Keys, activation: tuple[str, str], **sizes: Any) -> Fiel
 
 def read_gemma(keys: Keys) -> Fields:
     """Gemma: norms that scale by 1 plus the parameter, scaled embeddings."""
-    fields = _gemma_fields(
-        keys,
-        ("hidden_act", "gelu_pytorch_tanh"),
-        model_size=3072,
-        hidden_size=24576,
-        num_layers=28,
-        num_heads=16,
-        num_kv_heads=16,
-        vocab_size=256000,
-        max_length=8192,
-    )
+    fields = _gemma_fields(keys, _GEMMA, "hidden_act")
     # Its first configs said gelu for what the weights were trained with.
     if fields["activation"] == "gelu":
         fields["activation"] = "gelu_tanh"
@@ -272,19 +250,9 @@ def write_with_bias(c: DecoderConfig) -> dict[str, Any]:
     return _write_shared(c) | {"attention_bias": c.attention_bias}
 
 
-def _gemma_of_today(keys: Keys, vocab_size: int, max_length: int) -> Fields:
+def _gemma_of_today(keys: Keys, missing: _Missing) -> Fields:
     """Gemma 2 and 3: norms on both sides, soft caps, another scale."""
-    fields = _gemma_fields(
-        keys,
-        ("hidden_activation", "gelu_pytorch_tanh"),
-        model_size=2304,
-        hidden_size=9216,
-        num_layers=26,
-        num_heads=8,
-        num_kv_heads=4,
-        vocab_size=vocab_size,
-        max_length=max_length,
-    )
+    fields = _gemma_fields(keys, missing, "hidden_activation")
     return fields | {
         "norm_position": "both",
         "scale": keys.number("query_pre_attn_scalar", 256.0) ** -0.5,
@@ -299,7 +267,7 @@ def _soft_cap(keys: Keys, key: str, default: float | None) -> float | None:
 
 def read_gemma2(keys: Keys) -> Fields:
     """Gemma 2: every other layer has a window; soft caps."""
-    fields = _gemma_of_today(keys, 256000, 8192)
+    fields = _gemma_of_today(keys, _GEMMA2)
     window = (_one_window(keys, 4096) or (None,))[0]
     fields |= {
         "attention_soft_cap": _soft_cap(keys, "attn_logit_softcapping", 50.0),
@@ -329,7 +297,7 @@ def write_gemma2(c: DecoderConfig) -> dict[str, Any]:
 
 def read_gemma3(keys: Keys) -> Fields:
     """Gemma 3: layers with a window turn by another base."""
-    fields = _gemma_of_today(keys, 262208, 131072)
+    fields = _gemma_of_today(keys, _GEMMA3)
     window = (_one_window(keys, 4096) or (None,))[0]
     every = keys.size("sliding_window_pattern", 6)
     fields |= {
@@ -365,16 +333,7 @@ def write_gemma3(c: DecoderConfig) -> dict[str, Any]:
 
 def read_phi3(keys: Keys) -> Fields:
     """Phi-3: a part of each head may be turned."""
-    fields = _read_shared(
-        keys,
-        model_size=3072,
-        hidden_size=8192,
-        num_layers=32,
-        num_heads=32,
-        vocab_size=32064,
-        max_length=4096,
-        norm_eps=1e-5,
-    )
+    fields = _read_shared(keys, _PHI3)
     return _with_rope(keys, fields | {"windows": _one_window(keys, None)}, partial=True)
 
 
@@ -389,16 +348,7 @@ def write_phi3(c: DecoderConfig) -> dict[str, Any]:
 
 def read_olmo2(keys: Keys) -> Fields:
     """OLMo 2: norms after attention and MLP."""
-    fields = _read_shared(
-        keys,
-        model_size=4096,
-        hidden_size=11008,
-        num_layers=32,
-        num_heads=32,
-        vocab_size=50304,
-        max_length=2048,
-        norm_eps=1e-5,
-    )
+    fields = _read_shared(keys, _OLMO2)
     bias = keys.flag("attention_bias", False)
     fields |= {"attention_bias": bias, "output_bias": bias}
     fields |= {"norm_position": "post", "qk_norm": "all"}
