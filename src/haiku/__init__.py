@@ -139,6 +139,7 @@ from haiku._layers.rnn_wrappers import ResetCore as ResetCore
 from haiku._layers.rnn_wrappers import (
     deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
 )
+from haiku._layers.rotary import Rotary as Rotary
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm
@@ -172,7 +173,6 @@ from haiku._lifted.loops import scan as scan
 from haiku._lifted.loops import while_loop as while_loop
 from haiku._lifted.vmap import ensemble as ensemble
 from haiku._lifted.vmap import vmap as vmap
-from haiku.rotary import Rotary as Rotary
 from haiku.typing import ModuleProtocol as ModuleProtocol
 from haiku.typing import MutableParams as MutableParams
 from haiku.typing import MutableState as MutableState

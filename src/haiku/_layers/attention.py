@@ -10,9 +10,9 @@ from haiku._core import Module, get_parameter, part_of_init, transparent
 from haiku._layers.attend import attend
 from haiku._layers.attention_cache import Cache, Kept
 from haiku._layers.linear import Linear
+from haiku._layers.rotary import Rotary
 from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer
-from haiku.rotary import Rotary
 
 __all__ = ["Attention"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku.rotary import Rotary
+from haiku._layers.rotary import Rotary
 
 __all__ = ["ACTIVATIONS", "DecoderConfig"]
 

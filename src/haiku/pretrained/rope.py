@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from haiku import rotary
+from haiku._layers.rotary import Rotary
 from haiku.pretrained.config_keys import Keys
 
 _TYPES = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
@@ -20,7 +21,7 @@ def read_rope(
     max_length: int,
     base: float = 10000.0,
     partial: bool = False,
-) -> rotary.Rotary:
+) -> Rotary:
     """The rotary embedding of a config.
 
     Args:
@@ -45,7 +46,7 @@ def read_parameters(
     max_length: int,
     base: float,
     partial: bool = False,
-) -> rotary.Rotary:
+) -> Rotary:
     """The same of the object that holds the parameters."""
     fraction = parameters.number(
         "partial_rotary_factor", keys.number("partial_rotary_factor", 1.0)
@@ -62,7 +63,7 @@ def read_parameters(
             f"{fraction:g} of heads of {head_size}."
         )
     scaling = _scaling(kind, parameters, keys, turned, max_length)
-    return rotary.Rotary(base, fraction, scaling)
+    return Rotary(base, fraction, scaling)
 
 
 def _scaling(kind: str, parameters: Keys, keys: Keys, turned: int, max_length: int):
@@ -108,7 +109,7 @@ def _scaling(kind: str, parameters: Keys, keys: Keys, turned: int, max_length: i
         raise ValueError(f"{parameters.where}: {error}") from error
 
 
-def write_rope(embedding: rotary.Rotary) -> dict[str, Any]:
+def write_rope(embedding: Rotary) -> dict[str, Any]:
     """The parameters of a rotary embedding, as transformers 5 has them."""
     scaling = embedding.scaling
     found: dict[str, Any] = {"rope_type": "default", "rope_theta": embedding.base}
