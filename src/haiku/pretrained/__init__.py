@@ -9,14 +9,9 @@ file, the tensor or key, and what was wanted. No code of a file is ever run. Wri
 leaves the old files or the new ones, whenever the process is killed.
 """
 
-from haiku.pretrained.models import (
-    Pretrained,
-    from_state_dict,
-    load,
-    save,
-    to_state_dict,
-)
+from haiku.pretrained.loading import Pretrained, from_state_dict, load
 from haiku.pretrained.safetensors import read, write
+from haiku.pretrained.saving import save, to_state_dict
 from haiku.pretrained.tokenizer import Tokenizer, Tokens, load_tokenizer
 
 __all__ = [

@@ -13,7 +13,9 @@ from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained import decoder_configs as configs
 from haiku.pretrained import decoder_weights as weights
 from haiku.pretrained.config_keys import Keys
-from haiku.pretrained.layouts import Rule
+from haiku.pretrained.layouts import Rule, Slot, slots_of
+
+CLASSIFIER = "ForSequenceClassification"
 
 
 class Family(NamedTuple):
@@ -114,3 +116,18 @@ FAMILIES: dict[str, Family] = {
         prefix="transformer.",
     ),
 }
+
+
+def slots_of_params(
+    params: Any, config: DecoderConfig, family: Family, prefix: str
+) -> list[Slot]:
+    """The tensors of a family that hold a decoder's parameters, or their shapes."""
+    shapes = {
+        path.partition("/")[2]: {name: x.shape for name, x in named.items()}
+        for path, named in params.items()
+    }
+    rules: tuple[Rule, ...] = family.rules
+    if config.head is not None:
+        rules = (*rules, weights.HEADS[config.head])
+    kinds = [config.window(i) for i in range(config.num_layers)]
+    return slots_of(shapes, rules, kinds, prefix)
