@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from leak_checks import checking_leaks
 from op_table import (
     KEEP_FLOAT32,
     NO_GRADIENT,
@@ -57,7 +58,7 @@ def value_and_gradients(name):
 def test_lanes_of_jit_vmap_grad_equal_single_calls(name):
     """For an op and for its gradient."""
     batch = arguments(name, lead=(B,))
-    with jax.checking_leaks():
+    with checking_leaks():
         together = jax.jit(jax.vmap(value_and_gradients(name)))(*batch)
     alone = jax.jit(value_and_gradients(name))
     for lane in range(B):

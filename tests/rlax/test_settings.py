@@ -12,6 +12,7 @@ import numpy as np
 import op_table
 import pytest
 from jax import export
+from leak_checks import checking_leaks
 from op_table import (
     KEEP_FLOAT32,
     NEED_A_STEP,
@@ -176,13 +177,13 @@ def without_jit(name):
 
 
 def nested_jits(name):
-    with jax.checking_leaks():
+    with checking_leaks():
         inner = jax.jit(leaves_of(name))
         jax.jit(lambda *x: jax.jit(inner)(*x)).trace(*outlines(name))
 
 
 def vmap_of_grad(name):
-    with jax.checking_leaks():
+    with checking_leaks():
         mapped = jax.vmap(jax.jit(gradient(name)))
         jax.jit(mapped).trace(*outlines(name, lead=(2,)))
 
