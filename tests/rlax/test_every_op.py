@@ -122,7 +122,8 @@ def check_float64():
 
 
 def test_float64_comes_out_where_it_goes_in():
-    env = {**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    settings = {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    env = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__],
         env=env,
