@@ -191,7 +191,8 @@ class Decoder(Module):
             return
         if self.config.position is None:
             raise ValueError(
-                f"{self.module_name!r} has position=None: positions would change nothing."
+                f"{self.module_name!r} has position=None, where positions would "
+                "change nothing."
             )
         (batch, steps), shape = tokens.shape, jnp.shape(positions)
         fitting = (steps,), (1, steps), (batch, steps)
