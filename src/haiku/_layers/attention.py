@@ -172,7 +172,7 @@ class Attention(Module):
           ValueError: Shapes or options don't fit, or more steps than the cache has
             room for, where that is known.
         """
-        self._check(x, context, mask, bias, segments, cache_size)
+        self._check(x, context, mask, bias, positions, segments, cache_size)
         source = x if context is None else context
         query = self._heads(x, self.num_heads, self.head_size, "query")
         key = self._heads(source, self.num_kv_heads, self.head_size, "key")
@@ -273,7 +273,7 @@ class Attention(Module):
     def _turned(self, x, positions):
         return x if self.rotary is None else self.rotary(x, positions)
 
-    def _check(self, x, context, mask, bias, segments, cache_size) -> None:
+    def _check(self, x, context, mask, bias, positions, segments, cache_size) -> None:
         where = repr(self.module_name)
         arrays = {"x": x} | ({} if context is None else {"context": context})
         for name, array in arrays.items():
@@ -287,6 +287,10 @@ class Attention(Module):
             raise ValueError(
                 f"{where} attends to a context: causal, window, alibi and segments "
                 "compare steps of x with each other. Build and call it without them."
+            )
+        if positions is not None and self.rotary is None and not self.alibi:
+            raise ValueError(
+                f"{where} has neither rotary nor alibi: positions would change nothing."
             )
         if cache_size is None:
             return

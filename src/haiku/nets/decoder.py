@@ -154,7 +154,7 @@ class Decoder(Module):
         h = _dropped(h, config.dropout)
         passed = {
             "mask": mask,
-            "positions": positions,
+            "positions": positions if config.position in ("rotary", "alibi") else None,
             "segments": segments,
             "cache_size": cache_size,
         }
@@ -189,6 +189,11 @@ class Decoder(Module):
             )
         if positions is None:
             return
+        if self.config.position is None:
+            raise ValueError(
+                f"{self.module_name!r} has position=None, where positions would "
+                "change nothing."
+            )
         (batch, steps), shape = tokens.shape, jnp.shape(positions)
         fitting = (steps,), (1, steps), (batch, steps)
         if shape not in fitting:

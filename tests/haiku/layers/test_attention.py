@@ -302,6 +302,7 @@ def test_every_option_passes_a_gradient_to_every_parameter():
         "qk_norm of .* must be 'head'": lambda: layer(qk_norm="heads"),
         "needs x of shape \\[batch, steps, features\\]": lambda: layer()(X[0]),
         "attends to a context: causal": lambda: layer()(X, X),
+        "positions would change nothing": lambda: layer()(X, positions=jnp.arange(T)),
         "must be at least 1: 0": lambda: layer()(X, cache_size=0),
         "isn't causal": lambda: layer(causal=False)(X, cache_size=8),
         "takes no context, bias or segments": lambda: layer()(

@@ -538,6 +538,7 @@ def test_bad_configs_raise(message, options):
             {"mask": MASK[:, 1:]},
         ),
         ("segments of 'decoder' .* got \\(6,\\)", "llama", {"segments": MASK[0]}),
+        ("positions would change nothing", "none", {"positions": np.arange(T)}),
         ("positions of 'decoder' .* got \\(5,\\)", "gpt2", {"positions": np.arange(5)}),
         (
             "positions of 'decoder' .* got \\(6, 5\\)",
