@@ -14,13 +14,17 @@ class WideNorm(Module):
         scales by 1 plus the parameter, as Gemma does; ``"layer"`` subtracts the mean,
         divides by the deviation, scales and shifts.
       eps: Added to the mean of squares.
+      with_offset: Whether a ``"layer"`` shifts.
       name: Name of the module.
     """
 
-    def __init__(self, kind: str, eps: float, name: str | None = None):
+    def __init__(
+        self, kind: str, eps: float, with_offset: bool = True, name: str | None = None
+    ):
         super().__init__(name=name)
         self.kind = kind
         self.eps = eps
+        self.with_offset = with_offset
 
     def __call__(self, x: jax.Array) -> jax.Array:
         wide = x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
@@ -35,7 +39,7 @@ class WideNorm(Module):
             y = y * jnp.broadcast_to(1 + scale.astype(y.dtype), y.shape)
             return y.astype(x.dtype)
         y = y.astype(x.dtype) * jnp.broadcast_to(scale, y.shape)
-        if kind == "layer":
+        if kind == "layer" and self.with_offset:
             offset = get_parameter("offset", shape, x.dtype, init=jnp.zeros)
             y = y + jnp.broadcast_to(offset, y.shape)
         return y

@@ -8,6 +8,8 @@ where a layer can hold them, and training to the user.
 from haiku import _foreign as _foreign
 from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
+from haiku.nets.encoder import Encoder
+from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (
@@ -24,6 +26,8 @@ from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
 __all__ = [
     "Decoder",
     "DecoderConfig",
+    "Encoder",
+    "EncoderConfig",
     "MLP",
     "MobileNetV1",
     "ResNet",

@@ -1,7 +1,5 @@
 """`Decoder`: the language models of today, from one config."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -9,22 +7,23 @@ from jax.core import Tracer
 from haiku._core import (
     Module,
     get_state,
-    maybe_next_rng_key,
     name_like,
-    name_scope,
     part_of_init,
     set_state,
     transparent,
 )
-from haiku._layers.attention import Attention
 from haiku._layers.attention_cache import check_room
 from haiku._layers.embedding import Embed
-from haiku._layers.functional import dropout
-from haiku._layers.gated_mlp import GatedMLP
 from haiku._layers.linear import Linear
-from haiku._layers.wide_norm import WideNorm
-from haiku.nets.decoder_config import ACTIVATIONS, DecoderConfig
-from haiku.nets.layer_plan import run_layers
+from haiku.nets.decoder_config import DecoderConfig
+from haiku.nets.transformer import (
+    check_texts,
+    dropped,
+    norm_of,
+    numbers_of,
+    run_blocks,
+    with_learned_positions,
+)
 
 __all__ = ["Decoder"]
 
@@ -146,47 +145,30 @@ class Decoder(Module):
             places = positions
             if places is None:
                 self._check_places(mask, valid, length)
-                places = _numbers(valid, length)
-            outside = valid & ((places < 0) | (places >= config.max_length))
-            h = h + Embed(config.max_length, config.model_size, name="positions")(
-                jnp.clip(places, 0, config.max_length - 1)
-            )
-        h = _dropped(h, config.dropout)
+                places = numbers_of(valid, length)
+            h, outside = with_learned_positions(h, places, valid, config.max_length)
+        h = dropped(h, config.dropout)
         passed = {
             "mask": mask,
             "positions": positions if config.position in ("rotary", "alibi") else None,
             "segments": segments,
             "cache_size": cache_size,
         }
-
-        def layer(i, h, name):
-            with name_scope(name) if name else contextlib.nullcontext():
-                return _block(config, config.window(i), h, passed)
-
-        kinds = [config.window(i) for i in range(config.num_layers)]
-        h = run_layers(layer, kinds, h)
-        h = WideNorm(config.norm, config.norm_eps, name="norm")(h)
+        h = run_blocks(config, h, passed)
+        if config.norm_position != "sum":
+            h = norm_of(config, "norm")(h)
         if outside is not None:  # later tokens see those
             wrong = jnp.cumsum(outside, axis=1) > 0
             h = jnp.where(wrong[:, :, None], jnp.nan, h)
         return h, embed
 
     def _check(self, tokens, mask, positions, segments) -> None:
-        if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
-            raise ValueError(
-                f"{self.module_name!r} needs tokens of shape [batch, steps], integers, "
-                f"got {tokens.dtype} of shape {tokens.shape}."
-            )
-        if mask is not None and mask.shape != tokens.shape:
-            raise ValueError(
-                f"mask of {self.module_name!r} must say which tokens count, "
-                f"{tokens.shape}, got {mask.shape}."
-            )
-        if segments is not None and segments.shape != tokens.shape:
-            raise ValueError(
-                f"segments of {self.module_name!r} must number each token's segment, "
-                f"{tokens.shape}, got {segments.shape}."
-            )
+        check_texts(
+            self.module_name,
+            tokens,
+            mask=(mask, "say which tokens count"),
+            segments=(segments, "number each token's segment"),
+        )
         if positions is None:
             return
         if self.config.position is None:
@@ -230,79 +212,12 @@ class Decoder(Module):
             )
 
 
-def _numbers(valid, length):
-    """The number of each token in its text, after the `length` before; not below 0."""
-    number = jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
-    if length is not None:
-        number = number + length[:, None]
-    return jnp.maximum(number, 0)
-
-
 def _numbers_in_segments(valid, segments):
     """The number of each token among those of its segment; not below 0."""
     steps = jnp.arange(segments.shape[1])[None]
     before = (steps[:, :, None] >= steps[:, None]) & valid[:, None]
     own = segments[:, :, None] == segments[:, None]
     return jnp.maximum(jnp.sum(own & before, axis=2, dtype=jnp.int32) - 1, 0)
-
-
-def _block(config, window, h, passed):
-    rotary = config.rotary if config.position == "rotary" else None
-    if rotary is not None and window is not None and config.local_rotary is not None:
-        rotary = config.local_rotary
-    attention = Attention(
-        config.num_heads,
-        config.head_size,
-        config.num_kv_heads,
-        output_size=config.model_size,
-        causal=True,
-        window=window,
-        rotary=rotary,
-        alibi=config.position == "alibi",
-        qk_norm=config.qk_norm,
-        norm=config.norm,
-        norm_eps=config.norm_eps,
-        soft_cap=config.attention_soft_cap,
-        sinks=config.sinks,
-        scale=config.scale,
-        with_bias=config.attention_bias,
-        output_bias=config.output_bias,
-        name="attention",
-    )
-    h = _residual(config, "attention", lambda x: attention(x, **passed), h)
-    return _residual(config, "mlp", lambda x: _mlp(config, x), h)
-
-
-def _residual(config, name, f, h):
-    """`h` plus `f`, with the norms around `f` that the config wants."""
-
-    def norm(name):
-        return WideNorm(config.norm, config.norm_eps, name=name)
-
-    y = h if config.norm_position == "post" else norm(f"{name}_norm")(h)
-    y = f(y)
-    if config.norm_position != "pre":
-        y = norm(f"{name}_norm_post")(y)
-    return h + _dropped(y, config.dropout)
-
-
-def _mlp(config, x):
-    activation = ACTIVATIONS[config.activation]
-    if config.gated:
-        mlp = GatedMLP(
-            config.hidden_size, None, activation, config.mlp_bias, name="mlp"
-        )
-        return mlp(x)
-    with name_scope("mlp"):
-        hidden = Linear(config.hidden_size, config.mlp_bias, name="up")(x)
-        return Linear(x.shape[-1], config.mlp_bias, name="down")(activation(hidden))
-
-
-def _dropped(x, rate):
-    if rate == 0:
-        return x
-    key = maybe_next_rng_key()
-    return x if key is None else dropout(key, rate, x)
 
 
 def _last(h, mask):

@@ -11,28 +11,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from haiku.nets.decoder_config import DecoderConfig
+from haiku.pretrained.activations import read_activation, written_activation
 from haiku.pretrained.config_keys import Keys
+from haiku.pretrained.family import Fields
 from haiku.pretrained.rope import read_parameters, read_rope, write_rope
 from haiku.rotary import LongRoPE
 
-Fields = dict[str, Any]
-
-_ACTIVATIONS = {
-    "silu": "silu",
-    "swish": "silu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "relu": "relu",
-    "relu2": "relu_squared",
-    "quick_gelu": "quick_gelu",
-}
-_WRITTEN = {
-    **{"silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"},
-    **{"relu": "relu", "relu_squared": "relu2", "quick_gelu": "quick_gelu"},
-}
-_LAYER_TYPES = ("full_attention", "sliding_attention")
+LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 # ---- Llama and its kin ---------------------------------------------------------------
@@ -93,9 +78,7 @@ def _read_shared(
         "head_size": head_size or model_size // heads,
         "hidden_size": keys.size("intermediate_size", missing.hidden_size),
         "max_length": keys.size("max_position_embeddings", missing.max_length),
-        "activation": _ACTIVATIONS[
-            keys.choice(activation[0], tuple(_ACTIVATIONS), activation[1])
-        ],
+        "activation": read_activation(keys, *activation),
         "norm_eps": keys.number("rms_norm_eps", missing.norm_eps),
         "tied": keys.flag("tie_word_embeddings", missing.tied),
     }
@@ -117,7 +100,7 @@ def _write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str,
         "num_key_value_heads": c.num_kv_heads,
         "head_dim": c.head_size,
         "max_position_embeddings": c.max_length,
-        activation: _WRITTEN[c.activation],
+        activation: written_activation(c.activation),
         "rms_norm_eps": c.norm_eps,
         "tie_word_embeddings": c.tied,
         "rope_parameters": write_rope(c.rotary),
@@ -161,11 +144,11 @@ def write_mistral(c: DecoderConfig) -> dict[str, Any]:
     return _write_shared(c) | _write_window(c)
 
 
-def _layer_windows(
+def layer_windows(
     keys: Keys, num_layers: int, window: int | None, usual: Callable[[int], bool]
 ) -> tuple[int | None, ...]:
     """The window of each layer, by `layer_types` or by the family's habit."""
-    types = keys.texts("layer_types", _LAYER_TYPES, num_layers)
+    types = keys.texts("layer_types", LAYER_TYPES, num_layers)
     if types is not None:
         slides = [kind == "sliding_attention" for kind in types]
     else:
@@ -182,7 +165,7 @@ def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
     sizes = [w for w in windows if w is not None]
     return {
         "sliding_window": sizes[0] if sizes else None,
-        "layer_types": [_LAYER_TYPES[w is not None] for w in windows],
+        "layer_types": [LAYER_TYPES[w is not None] for w in windows],
     }
 
 
@@ -194,7 +177,7 @@ def _qwen(keys: Keys, missing: _Missing) -> Fields:
     first = keys.count("max_window_layers", 28)
     if window is not None:
         number = fields["num_layers"]
-        fields["windows"] = _layer_windows(keys, number, window, lambda i: i >= first)
+        fields["windows"] = layer_windows(keys, number, window, lambda i: i >= first)
     return _with_rope(keys, fields)
 
 
@@ -272,7 +255,7 @@ def read_gemma2(keys: Keys) -> Fields:
     fields |= {
         "attention_soft_cap": _soft_cap(keys, "attn_logit_softcapping", 50.0),
         "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", 30.0),
-        "windows": _layer_windows(
+        "windows": layer_windows(
             keys, fields["num_layers"], window, lambda i: i % 2 == 0
         ),
     }
@@ -303,21 +286,20 @@ def read_gemma3(keys: Keys) -> Fields:
     fields |= {
         "qk_norm": "head",  # and no soft cap of attention, whatever the config says
         "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", None),
-        "windows": _layer_windows(
+        "windows": layer_windows(
             keys, fields["num_layers"], window, lambda i: (i + 1) % every != 0
         ),
     }
     sizes = fields["head_size"], fields["max_length"]
     parameters = keys.below("rope_parameters")
     if parameters is not None:
-        ropes = [
-            parameters.below(kind) or Keys({}, keys.where) for kind in _LAYER_TYPES
-        ]
+        ropes = [parameters.below(kind) or Keys({}, keys.where) for kind in LAYER_TYPES]
         of_all = read_parameters(ropes[0], keys, *sizes, 1e6)
         local = read_parameters(ropes[1], keys, *sizes, 1e4)
     else:
         of_all = read_rope(keys, *sizes, 1e6)
         local = type(of_all)(keys.number("rope_local_base_freq", 1e4))
+    local = None if local == of_all else local
     return fields | {"rotary": of_all, "local_rotary": local}
 
 
@@ -373,9 +355,7 @@ def read_gpt2(keys: Keys) -> Fields:
         "num_heads": heads,
         "hidden_size": keys.size("n_inner", 4 * size),
         "max_length": keys.size("n_positions", 1024),
-        "activation": _ACTIVATIONS[
-            keys.choice("activation_function", tuple(_ACTIVATIONS), "gelu_new")
-        ],
+        "activation": read_activation(keys, "activation_function", "gelu_new"),
         "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
         "tied": keys.flag("tie_word_embeddings", True),
         "scale": None if keys.flag("scale_attn_weights", True) else 1.0,
@@ -393,7 +373,7 @@ def write_gpt2(c: DecoderConfig) -> dict[str, Any]:
         "n_head": c.num_heads,
         "n_inner": c.hidden_size,
         "n_positions": c.max_length,
-        "activation_function": _WRITTEN[c.activation],
+        "activation_function": written_activation(c.activation),
         "layer_norm_epsilon": c.norm_eps,
         "scale_attn_weights": c.scale is None,
         "tie_word_embeddings": c.tied,

@@ -67,10 +67,8 @@ PHI3 = (
     Rule("^layers.{i}.mlp.down_proj.weight", "block/mlp/down/w", LINEAR),
 )
 
-HEADS = {
-    "tokens": Rule("lm_head.weight", "head/w", LINEAR),
-    "classes": Rule("score.weight", "head/w", LINEAR),
-}
+TOKENS = Rule("lm_head.weight", "head/w", LINEAR)
+CLASSES = Rule("score.weight", "head/w", LINEAR)
 GPT2 = (
     Rule("^wte.weight", "embed/embeddings"),
     Rule("^wpe.weight", "positions/embeddings"),

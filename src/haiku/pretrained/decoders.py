@@ -6,128 +6,103 @@ family wrote gives the same `DecoderConfig`, which is how `save` finds a family.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import jax
+import jax.numpy as jnp
 
+from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained import decoder_configs as configs
 from haiku.pretrained import decoder_weights as weights
-from haiku.pretrained.config_keys import Keys
-from haiku.pretrained.layouts import Rule, Slot, slots_of
+from haiku.pretrained.family import Family, Head, Net
 
-CLASSIFIER = "ForSequenceClassification"
+NET = Net(Decoder, DecoderConfig, lambda c: (jax.ShapeDtypeStruct((1, 1), jnp.int32),))
 
 
-class Family(NamedTuple):
-    """Configs and weights of one `model_type`.
-
-    Attributes:
-      read: From the keys of a config to fields of `DecoderConfig`, without the head.
-      write: From a `DecoderConfig` to keys; reading them gives the same config, if the
-        family can express it.
-      rules: The weights, without the head's.
-      model: The class's name in transformers, without what it is for.
-      language_model: The name of the class with a head of tokens.
-      layers: The key of the number of layers.
-      prefix: What stands before names of all but the head's; a bare model has none.
-    """
-
-    read: Callable[[Keys], dict[str, Any]]
-    write: Callable[[DecoderConfig], dict[str, Any]]
-    rules: tuple[Rule, ...]
-    model: str
-    language_model: str
-    layers: str = "num_hidden_layers"
-    prefix: str = "model."
+def _heads(model: str, language_model: str = "") -> dict[str, Head]:
+    """The heads of a family whose bare model is called so."""
+    return {
+        language_model or f"{model}ForCausalLM": Head(
+            {"head": "tokens"}, (weights.TOKENS,), tied=("lm_head.weight",)
+        ),
+        f"{model}Model": Head({"head": None}),
+        f"{model}ForSequenceClassification": Head(
+            {"head": "classes"}, (weights.CLASSES,)
+        ),
+    }
 
 
 # In the order in which `save` tries them for a config made by hand.
-FAMILIES: dict[str, Family] = {
+DECODERS: dict[str, Family] = {
     "llama": Family(
+        NET,
         configs.read_llama,
         configs.write_llama,
         weights.LLAMA,
-        "Llama",
-        "LlamaForCausalLM",
+        _heads("Llama"),
     ),
     "mistral": Family(
+        NET,
         configs.read_mistral,
         configs.write_mistral,
         weights.LLAMA,
-        "Mistral",
-        "MistralForCausalLM",
+        _heads("Mistral"),
     ),
     "qwen2": Family(
+        NET,
         configs.read_qwen2,
         configs.write_qwen2,
         weights.LLAMA,
-        "Qwen2",
-        "Qwen2ForCausalLM",
+        _heads("Qwen2"),
     ),
     "qwen3": Family(
+        NET,
         configs.read_qwen3,
         configs.write_qwen3,
         weights.QWEN3,
-        "Qwen3",
-        "Qwen3ForCausalLM",
+        _heads("Qwen3"),
     ),
     "gemma": Family(
+        NET,
         configs.read_gemma,
         configs.write_with_bias,
         weights.LLAMA,
-        "Gemma",
-        "GemmaForCausalLM",
+        _heads("Gemma"),
     ),
     "gemma2": Family(
+        NET,
         configs.read_gemma2,
         configs.write_gemma2,
         weights.GEMMA2,
-        "Gemma2",
-        "Gemma2ForCausalLM",
+        _heads("Gemma2"),
     ),
     "gemma3_text": Family(
+        NET,
         configs.read_gemma3,
         configs.write_gemma3,
         weights.GEMMA3,
-        "Gemma3Text",
-        "Gemma3ForCausalLM",
+        _heads("Gemma3Text", "Gemma3ForCausalLM"),
     ),
     "olmo2": Family(
+        NET,
         configs.read_olmo2,
         configs.write_with_bias,
         weights.OLMO2,
-        "Olmo2",
-        "Olmo2ForCausalLM",
+        _heads("Olmo2"),
     ),
     "phi3": Family(
+        NET,
         configs.read_phi3,
         configs.write_phi3,
         weights.PHI3,
-        "Phi3",
-        "Phi3ForCausalLM",
+        _heads("Phi3"),
     ),
     "gpt2": Family(
+        NET,
         configs.read_gpt2,
         configs.write_gpt2,
         weights.GPT2,
-        "GPT2",
-        "GPT2LMHeadModel",
-        layers="n_layer",
+        _heads("GPT2", "GPT2LMHeadModel"),
+        layers={"n_layer": "h"},
         prefix="transformer.",
     ),
 }
-
-
-def slots_of_params(
-    params: Any, config: DecoderConfig, family: Family, prefix: str
-) -> list[Slot]:
-    """The tensors of a family that hold a decoder's parameters, or their shapes."""
-    shapes = {
-        path.partition("/")[2]: {name: x.shape for name, x in named.items()}
-        for path, named in params.items()
-    }
-    rules: tuple[Rule, ...] = family.rules
-    if config.head is not None:
-        rules = (*rules, weights.HEADS[config.head])
-    kinds = [config.window(i) for i in range(config.num_layers)]
-    return slots_of(shapes, rules, kinds, prefix)

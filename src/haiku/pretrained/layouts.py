@@ -1,6 +1,6 @@
 """Weights under the names and layouts of files, and under ours.
 
-A rule says that a tensor of a file is one of our parameters, or several side by side
+A rule says that a tensor of a file is one of our parameters, or several of them joined
 along their last axis. The same rules read and write.
 """
 
@@ -17,22 +17,73 @@ import numpy as np
 from haiku.nets.layer_plan import plan_of
 from haiku.pretrained.json_files import shown
 
-PLAIN, LINEAR = "plain", "linear"
+
+class Layout(NamedTuple):
+    """How a tensor of a file stands to our parameters.
+
+    Attributes:
+      axes: The file's axes in our order. Default: the same order.
+      lead: Axes of size 1 that the file has in front.
+      interleaved: Whether several parameters alternate along our last axis, instead of
+        standing side by side.
+    """
+
+    axes: tuple[int, ...] | None = None
+    lead: int = 0
+    interleaved: bool = False
+
+    def read(self, tensor: Any) -> Any:
+        """A view of a file's tensor in our order of axes."""
+        tensor = tensor.reshape(tensor.shape[self.lead :])
+        return tensor if self.axes is None else tensor.transpose(self.axes)
+
+    def write(self, array: Any) -> Any:
+        """A view of our array in the file's order."""
+        if self.axes is not None:
+            array = array.transpose(np.argsort(self.axes))
+        return array.reshape((1,) * self.lead + array.shape)
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The file's shape of an array of ours."""
+        if self.axes is not None:
+            shape = tuple(shape[i] for i in np.argsort(self.axes))
+        return (1,) * self.lead + shape
+
+    def part(self, view: Any, start: int, size: int, number: int) -> Any:
+        """One of `number` parameters in our view, which starts at `start`."""
+        if self.interleaved:
+            return view[..., start // size :: number]
+        return view[..., start : start + size]
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """One array of several parameters."""
+        if len(parts) == 1:
+            return parts[0]
+        if self.interleaved:
+            stacked = np.stack(parts, axis=-1)
+            return stacked.reshape(*stacked.shape[:-2], -1)
+        return np.concatenate(parts, axis=-1)
+
+
+PLAIN = Layout()
+LINEAR = Layout((1, 0))  # [out, in]
+CONVOLUTION = Layout((2, 3, 1, 0))  # [out, in, height, width]
 
 
 class Rule(NamedTuple):
     """What a tensor of a file is.
 
     Attributes:
-      theirs: Its name; `{i}` is the number of the layer, `^` the prefix.
-      ours: The path and name of our parameter, below the net; in a layer it begins with
-        `block/`. Several are side by side in the tensor.
-      layout: `LINEAR` has the axes of our parameters in reverse, `[out, in]`.
+      theirs: Its name; `{i}` is the number of the layer, `{e}` that of the expert, `^`
+        the prefix.
+      ours: The path and name of our parameter, below the net; in a layer `block` stands
+        for its part of the path. Several are joined in the tensor.
+      layout: Its order of axes.
     """
 
     theirs: str
     ours: str | tuple[str, ...]
-    layout: str = PLAIN
+    layout: Layout = PLAIN
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -41,33 +92,32 @@ class Rule(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One of our parameters, or one layer of a stacked one, in a tensor."""
+    """One of our parameters, or a part of a stacked one, in a tensor."""
 
     path: str
     name: str
-    index: int | None  # in the stack
+    index: tuple[int, ...]  # in the stack, and that of the expert
     shape: tuple[int, ...]
 
 
 class Slot(NamedTuple):
-    """A tensor of a file and our parameters in it, side by side on the last axis."""
+    """A tensor of a file, and our parameters in it."""
 
     theirs: str
-    layout: str
+    layout: Layout
     parts: tuple[Part, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Its shape in the file."""
         *lead, _ = self.parts[0].shape
-        whole = (*lead, sum(part.shape[-1] for part in self.parts))
-        return whole[::-1] if self.layout == LINEAR else whole
+        return self.layout.shape((*lead, sum(part.shape[-1] for part in self.parts)))
 
 
 def slots_of(
     shapes: Mapping[str, Mapping[str, tuple[int, ...]]],
     rules: Sequence[Rule],
-    kinds: Sequence[Any],
+    stacks: Mapping[str, Sequence[Any]],
     prefix: str,
 ) -> list[Slot]:
     """The tensors that hold parameters of these shapes.
@@ -75,50 +125,60 @@ def slots_of(
     Args:
       shapes: By module path, below the net's, and name.
       rules: Of the family.
-      kinds: What kind each layer is of, as `run_layers` got it.
+      stacks: What kind each layer is of, as `run_layers` got it, by the path above.
       prefix: What `^` in names stands for.
 
     Raises:
       ValueError: No rule is for a parameter.
     """
     by_ours = {part: rule for rule in rules for part in rule.parts}
-    places: dict[tuple[str, int | None], Part] = {}
+    places: dict[tuple[str, int | None, int | None], Part] = {}
     for path, named in shapes.items():
         for name, shape in named.items():
-            for local, layer, index in _layers_of(path, kinds):
-                part_shape = shape if index is None else shape[1:]
+            for local, layer, index in _layers_of(path, stacks):
                 key = f"{local}/{name}" if local else name
                 if key not in by_ours:
                     raise ValueError(f"No tensor of this family holds {path}/{name}.")
-                places[key, layer] = Part(path, name, index, part_shape)
+                own = shape[len(index) :]
+                if "{e}" not in by_ours[key].theirs:
+                    places[key, layer, None] = Part(path, name, index, own)
+                    continue
+                for e in range(own[0]):
+                    part = Part(path, name, (*index, e), own[1:])
+                    places[key, layer, e] = part
     slots: dict[str, Slot] = {}
-    for key, layer in places:
+    for key, layer, expert in places:
         rule = by_ours[key]
         theirs = rule.theirs.replace("^", prefix)
-        theirs = theirs if layer is None else theirs.replace("{i}", str(layer))
+        theirs = theirs.replace("{i}", str(layer)).replace("{e}", str(expert))
         if theirs not in slots:
-            parts = tuple(places[part, layer] for part in rule.parts)
+            parts = tuple(places[part, layer, expert] for part in rule.parts)
             slots[theirs] = Slot(theirs, rule.layout, parts)
     return list(slots.values())
 
 
 def _layers_of(
-    path: str, kinds: Sequence[Any]
-) -> Iterator[tuple[str, int | None, int | None]]:
+    path: str, stacks: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[str, int | None, tuple[int, ...]]]:
     """Where a module stands: its path in a block, the layer, its index in a stack."""
-    first, _, rest = path.partition("/")
-    if first.startswith("block_"):
-        yield f"block/{rest}", int(first[len("block_") :]), None
-        return
-    if first != "blocks":
-        yield path, None, None
-        return
-    plan, offset = plan_of(kinds), 0
-    if plan.period > 1:
-        block, _, rest = rest.partition("/")
-        offset = int(block[len("block_") :])
-    for repeat in range(plan.repeats):
-        yield f"block/{rest}", plan.start + repeat * plan.period + offset, repeat
+    for above, kinds in stacks.items():
+        first, _, rest = path.removeprefix(f"{above}/" if above else "").partition("/")
+        if above and not path.startswith(f"{above}/"):
+            continue
+        block = f"{above}/block" if above else "block"
+        if first.startswith("block_"):
+            yield f"{block}/{rest}", int(first[len("block_") :]), ()
+            return
+        if first == "blocks":
+            plan, offset = plan_of(kinds), 0
+            if plan.period > 1:
+                name, _, rest = rest.partition("/")
+                offset = int(name[len("block_") :])
+            for repeat in range(plan.repeats):
+                layer = plan.start + repeat * plan.period + offset
+                yield f"{block}/{rest}", layer, (repeat,)
+            return
+    yield path, None, ()
 
 
 # ---- Reading -------------------------------------------------------------------------
@@ -166,11 +226,11 @@ class Source:
     """A parameter as views of the tensors that it is made of."""
 
     def __init__(self, dtype: Any, file: Callable[[str | None], Any]):
-        self.views: dict[int | None, Any] = {}
+        self.views: dict[tuple[int, ...], Any] = {}
         self.dtype, self.file = dtype, file
 
-    def add(self, index: int | None, view: Any, theirs: str) -> None:
-        """Takes the view of a layer, or of all if the parameter isn't stacked."""
+    def add(self, index: tuple[int, ...], view: Any, theirs: str) -> None:
+        """Takes the view of a layer or expert, or of all with the index `()`."""
         if self.views and view.dtype != next(iter(self.views.values())).dtype:
             raise ValueError(
                 f"{self.file(theirs)}, tensor {shown(theirs)}: its dtype {view.dtype} "
@@ -179,24 +239,27 @@ class Source:
         self.views[index] = view
 
     @property
+    def lead(self) -> tuple[int, ...]:
+        """Sizes of the axes of layers and experts."""
+        return tuple(max(axis) + 1 for axis in zip(*self.views))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The parameter's shape."""
-        view = next(iter(self.views.values()))
-        return view.shape if None in self.views else (len(self.views), *view.shape)
+        return (*self.lead, *next(iter(self.views.values())).shape)
 
     def read(self, place: Any) -> Any:
         """A part of the parameter, of which only that much is read."""
-        if None in self.views:
-            view = self.views[None][place]
-            dtype = self.dtype or view.dtype
-            if view.dtype == dtype and view.flags.c_contiguous:
-                return view
-            return _filled([view], view.shape, dtype)
-        first, *rest = place
-        layers = range(len(self.views))[first]
-        views = [self.views[layer][tuple(rest)] for layer in layers]
-        shape = (len(views), *views[0].shape) if views else self.shape
-        return _filled(views, shape, self.dtype or views[0].dtype)
+        lead = self.lead
+        axes = [range(size)[part] for size, part in zip(lead, place)]
+        rest = tuple(place[len(lead) :])
+        views = [self.views[index][rest] for index in itertools.product(*axes)]
+        some = next(iter(self.views.values()))
+        dtype = np.dtype(self.dtype or some.dtype)
+        if not lead and some.dtype == dtype and views[0].flags.c_contiguous:
+            return views[0]
+        shape = (*map(len, axes), *some[rest].shape)
+        return _filled(views, shape, dtype)
 
     def array(self, sharding: Any = None) -> jax.Array:
         """The parameter; with a sharding, each device gets its part alone."""
@@ -213,8 +276,9 @@ def _filled(views: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> np.ndar
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     whole = memory[start : start + size].view(dtype).reshape(shape)
-    for at, view in zip(whole.reshape(len(views), *views[0].shape), views):
-        at[...] = view
+    if views:
+        for at, view in zip(whole.reshape(len(views), *views[0].shape), views):
+            at[...] = view
     return whole
 
 
@@ -227,13 +291,15 @@ def sources(
     """Our parameters, by path and name, as views of the tensors."""
     found: dict[str, dict[str, Source]] = {}
     for slot in slots:
-        view = arrays[slot.theirs]
-        view = view.T if slot.layout == LINEAR else view
-        ends = list(itertools.accumulate(part.shape[-1] for part in slot.parts))
-        for part, end in zip(slot.parts, ends):
-            named = found.setdefault(part.path, {})
-            source = named.setdefault(part.name, Source(dtype, file_of))
-            source.add(part.index, view[..., end - part.shape[-1] : end], slot.theirs)
+        view, start = slot.layout.read(arrays[slot.theirs]), 0
+        for part in slot.parts:
+            size = part.shape[-1]
+            own = slot.layout.part(view, start, size, len(slot.parts))
+            start += size
+            source = found.setdefault(part.path, {}).setdefault(
+                part.name, Source(dtype, file_of)
+            )
+            source.add(part.index, own, slot.theirs)
     return found
 
 
@@ -244,10 +310,8 @@ def tensors(slots: Sequence[Slot], params: Mapping[str, Mapping[str, Any]]) -> d
     """The tensors of the slots, as NumPy arrays; views where nothing is joined."""
     found = {}
     for slot in slots:
-        parts = []
-        for part in slot.parts:
-            array = np.asarray(params[part.path][part.name])
-            parts.append(array if part.index is None else array[part.index])
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-        found[slot.theirs] = whole.T if slot.layout == LINEAR else whole
+        parts = [
+            np.asarray(params[part.path][part.name])[part.index] for part in slot.parts
+        ]
+        found[slot.theirs] = slot.layout.write(slot.layout.joined(parts))
     return found

@@ -15,10 +15,9 @@ import numpy as np
 
 from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
-from haiku.nets.decoder import Decoder
-from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained.config_keys import Keys
-from haiku.pretrained.decoders import CLASSIFIER, FAMILIES, Family, slots_of_params
+from haiku.pretrained.families import FAMILIES
+from haiku.pretrained.family import Family, Fields, Head
 from haiku.pretrained.folders import (
     Folder,
     Weights,
@@ -139,23 +138,31 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         )
     kind = keys.choice("model_type", tuple(FAMILIES))
     family = FAMILIES[kind]
+    weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
-    head, fields = _head_of(keys, family, weights), family.read(keys)
+    fields = family.read(keys)
+    head, of_head = _head_of(keys, family, weights, fields)
+    fields |= of_head
     try:
-        config = DecoderConfig(**fields, **head, source=json.dumps(config))
+        config = family.net.config(**fields, source=json.dumps(config))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    net = Blueprint(Decoder, config)
+    net = Blueprint(family.net.module, config)
+    shapes = _shapes(net, family)
+    top = next(iter(shapes)).partition("/")[0]
 
     def file_of(name: str | None) -> Any:
         return weights.files.get(name, folder) if name else folder
 
-    slots = _slots(net, config, family, _prefix_of(family, weights))
-    check_tensors(slots, weights.arrays, _ignored(config), file_of)
+    has = any(name.startswith(family.prefix) for name in weights.arrays)
+    slots = family.slots(
+        _shapes(net, family), config, head, family.prefix if has else ""
+    )
+    check_tensors(slots, weights.arrays, _ignored(config, head), file_of)
     params = {
-        f"decoder/{path}": {
+        f"{top}/{path}": {
             name: source.array(
-                sharding and sharding(f"decoder/{path}/{name}", source.shape)
+                sharding and sharding(f"{top}/{path}/{name}", source.shape)
             )
             for name, source in named.items()
         }
@@ -164,67 +171,97 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
     return bind(net).to(params)
 
 
+def _renamed(weights: Weights, family: Family) -> Weights:
+    """The weights under the names of today."""
+    if not family.renamed:
+        return weights
+
+    def today(name: str) -> str:
+        for old, new in family.renamed.items():
+            if name.endswith(old):
+                return name.removesuffix(old) + new
+        return name
+
+    arrays = {today(name): x for name, x in weights.arrays.items()}
+    if len(arrays) < len(weights.arrays):
+        twice = next(
+            x for x in weights.arrays if today(x) != x and today(x) in weights.arrays
+        )
+        raise ValueError(
+            f"{weights.files.get(twice, 'arrays')}: tensor {shown(twice)} is there, "
+            f"and {shown(today(twice))}, which is the same."
+        )
+    return Weights(arrays, {today(name): x for name, x in weights.files.items()})
+
+
 def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
     """Raises if the config has other layers than the files, or absurd sizes."""
-    held = 0
-    numbers = re.compile(r"(?:^|\.)(?:layers|h)\.(\d{1,9})\.")
-    for name in weights.arrays:
-        found = numbers.search(name)
-        held = max(held, int(found[1]) + 1) if found else held
-    layers = keys.size(family.layers, held or 1)
-    if layers != held:
-        raise ValueError(
-            f"{keys.where}: {family.layers} is {shown(layers)}, and the files hold "
-            f"{held} layers."
-        )
-    total = sum(array.size for array in weights.arrays.values())
+    for path, before in family.layers.items():
+        *outer, key = path.split(".")
+        inner = keys
+        for name in outer:
+            inner = inner.below(name) or Keys({}, f"{inner.where}, {name}")
+        numbers = re.compile(rf"(?:^|\.){re.escape(before)}\.(\d{{1,9}})\.")
+        found = [numbers.search(name) for name in weights.arrays]
+        held = max((int(x[1]) + 1 for x in found if x), default=0)
+        layers = inner.size(key, held or 1)
+        if layers != held:
+            raise ValueError(
+                f"{inner.where}: {key} is {shown(layers)}, and the files hold {held} "
+                "layers."
+            )
+    _check_values(keys, sum(array.size for array in weights.arrays.values()))
+
+
+def _check_values(keys: Keys, total: int) -> None:
     for key, value in keys.values.items():
-        if key.endswith(_SIZES) and type(value) is int and value > total:
+        if isinstance(value, dict):
+            _check_values(Keys(value, f"{keys.where}, {key}"), total)
+        elif key.endswith(_SIZES) and type(value) is int and value > total:
             raise ValueError(
                 f"{keys.where}: {key} is {shown(value)}, and the files hold only "
                 f"{total} numbers."
             )
 
 
-def _head_of(keys: Keys, family: Family, weights: Weights) -> dict[str, Any]:
-    """The head's fields, by `architectures`."""
+def _head_of(
+    keys: Keys, family: Family, weights: Weights, of_family: Fields
+) -> tuple[Head, Fields]:
+    """The head by `architectures`, and its fields of the config."""
     names = keys.values.get("architectures")
-    known = {
-        family.language_model: {"head": "tokens"},
-        f"{family.model}Model": {"head": None},
-        f"{family.model}{CLASSIFIER}": {"head": "classes"},
-    }
     if names is None:
-        return {"head": "tokens"}
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
+        names = [next(iter(family.heads))]
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in family.heads:
         raise ValueError(
-            f"{keys.where}: architectures must be one of {sorted(known)} in a list, "
-            f"and is {shown(names)}."
+            f"{keys.where}: architectures must be one of {sorted(family.heads)} in a "
+            f"list, and is {shown(names)}."
         )
-    head = known[names[0]]
-    if head["head"] != "classes":
-        return head
-    labels = keys.below("id2label")
-    number = keys.size("num_labels", 2 if labels is None else len(labels.values))
-    return head | {"num_classes": number}
+    head = family.heads[names[0]]
+    fields = dict(head.fields)
+    for name, value in fields.items():
+        if of_family.get(name, value) != value:
+            raise ValueError(
+                f"{keys.where}: {names[0]} is known here only with {name}={value}, and "
+                f"the config says {of_family[name]}."
+            )
+    if head.optional is not None:
+        own = {rule.theirs.replace("^", "") for rule in head.rules}
+        held = {name.removeprefix(family.prefix) for name in weights.arrays}
+        fields[head.optional] = bool(own & held)
+    if head.of_classes:
+        labels = keys.below("id2label")
+        number = 2 if labels is None else len(labels.values)
+        fields["num_classes"] = keys.size("num_labels", number)
+    return head, fields
 
 
-def _prefix_of(family: Family, weights: Weights) -> str:
-    """The prefix, or nothing if the names lack it, as those of a bare model may."""
-    has = any(name.startswith(family.prefix) for name in weights.arrays)
-    return family.prefix if has else ""
-
-
-def _ignored(config: DecoderConfig) -> Callable[[str], bool]:
+def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
-    patterns = _BUFFERS
-    if config.tied and config.head == "tokens":
-        patterns = (*patterns, "lm_head.weight")
+    patterns = (*_BUFFERS, *head.ignored, *(head.tied if config.tied else ()))
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)
 
 
-def _slots(net: Blueprint, config: DecoderConfig, family: Family, prefix: str):
-    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    init = transform(lambda x: net(x)).init
-    params = jax.eval_shape(init, jax.ShapeDtypeStruct((2,), jnp.uint32), tokens)
-    return slots_of_params(params, config, family, prefix)
+def _shapes(net: Blueprint, family: Family) -> Any:
+    inputs = family.net.inputs(net.arguments["config"])
+    init = transform(lambda *x: net(*x)).init
+    return jax.eval_shape(init, jax.ShapeDtypeStruct((2,), jnp.uint32), *inputs)

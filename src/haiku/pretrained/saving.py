@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from haiku._bound import Bound
 from haiku._core import Blueprint
-from haiku.nets.decoder import Decoder
-from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained.config_keys import Keys
-from haiku.pretrained.decoders import CLASSIFIER, FAMILIES, Family, slots_of_params
+from haiku.pretrained.families import FAMILIES
+from haiku.pretrained.family import Family, Head
 from haiku.pretrained.folders import Folder, write_folder
 from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
@@ -53,20 +52,20 @@ def save(
       ['config.json', 'model.safetensors']
     """
     config = _config_of(model)
-    kind, family, written = _family_of(config)
-    arrays = _tensors(model, config, family)
+    found = _family_of(config)
+    arrays = _tensors(model, config, found)
     dtypes = {str(x.dtype) for x in arrays.values()}
     about = {
-        "architectures": [_architecture(config, family)],
-        "model_type": kind,
+        "architectures": [found.architecture],
+        "model_type": found.kind,
         "dtype": dtypes.pop() if len(dtypes) == 1 else "float32",
     }
     kept = json.loads(config.source) if config.source else {}
-    if kept.get("model_type") != kind:
+    if kept.get("model_type") != found.kind:
         kept = {}
     for key in ("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"):
         kept.pop(key, None)
-    texts: dict[str, Any] = {"config.json": kept | written | about}
+    texts: dict[str, Any] = {"config.json": kept | found.written | about}
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
     write_folder(folder, arrays, texts, max_shard_size=max_shard_size)
@@ -93,27 +92,38 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
       21
     """
     config = _config_of(model)
-    _, family, _ = _family_of(config)
-    return _tensors(model, config, family)
+    return _tensors(model, config, _family_of(config))
 
 
-def _tensors(model, config, family) -> dict[str, np.ndarray]:
-    bare = config.head is None
-    slots = slots_of_params(model.params, config, family, "" if bare else family.prefix)
+class _Found(NamedTuple):
+    """The family and class of transformers that a config is, and the keys it gets."""
+
+    kind: str
+    family: Family
+    architecture: str
+    head: Head
+    written: dict[str, Any]
+
+
+def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
+    prefix = "" if found.head.fields.get("head") is None else found.family.prefix
+    slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
     return tensors(slots, params)
 
 
-def _config_of(model: Any) -> DecoderConfig:
+def _config_of(model: Any) -> Any:
     net = getattr(model, "net", None)
+    known = {family.net.module for family in FAMILIES.values()}
     if (
         not isinstance(model, Bound)
         or not isinstance(net, Blueprint)
-        or net.module_class is not Decoder
+        or net.module_class not in known
         or model.params is None
     ):
         raise TypeError(
-            "hk.pretrained saves bound models of hk.nets.Decoder: hk.bind("
+            "hk.pretrained saves bound models of "
+            f"{', '.join(sorted(f'hk.nets.{x.__name__}' for x in known))}: hk.bind("
             "hk.nets.Decoder, config).init(key, tokens), or one that `load` made. Got "
             f"{type(model).__name__}."
         )
@@ -125,34 +135,32 @@ def _config_of(model: Any) -> DecoderConfig:
     return net.arguments["config"]
 
 
-def _family_of(config: DecoderConfig) -> tuple[str, Family, dict[str, Any]]:
-    """The family that has a config, and the keys it writes."""
+def _family_of(config: Any) -> _Found:
+    """The family that has a config: the one it was read from, or the first."""
     first = json.loads(config.source).get("model_type") if config.source else None
-    head = {"head": config.head, "num_classes": config.num_classes}
-    order = sorted(FAMILIES, key=lambda kind: kind != first)
-    for kind in order:
+    own = [kind for kind, x in FAMILIES.items() if x.net.config is type(config)]
+    for kind in sorted(own, key=lambda kind: kind != first):
         family = FAMILIES[kind]
+        found = family.head_of(config)
+        if found is None:
+            continue
+        architecture, head = found
+        free = {"dropout", "num_classes", *filter(None, [head.optional])}
+        kept = {name: getattr(config, name) for name in free} | dict(head.fields)
         try:
             written = family.write(config)
             fields = family.read(Keys(json.loads(json.dumps(written)), kind))
-            again = DecoderConfig(**fields, **head, dropout=config.dropout)
+            again = type(config)(**fields | kept)
         except (ValueError, TypeError, ArithmeticError):
             continue
         if again == config:
-            if config.head == "classes":
-                written["id2label"] = {
-                    str(i): f"LABEL_{i}" for i in range(config.num_classes or 0)
-                }
-                written["label2id"] = {
-                    label: int(i) for i, label in written["id2label"].items()
-                }
-            return kind, family, written
+            labels = _labels(config.num_classes) if head.of_classes else {}
+            return _Found(kind, family, architecture, head, written | labels)
     raise ValueError(
-        f"No family has this config: {config!r}. Families: {', '.join(FAMILIES)}."
+        f"No family has this config: {config!r}. Families: {', '.join(own)}."
     )
 
 
-def _architecture(config: DecoderConfig, family: Family) -> str:
-    if config.head == "tokens":
-        return family.language_model
-    return f"{family.model}{'Model' if config.head is None else CLASSIFIER}"
+def _labels(number: int) -> dict[str, Any]:
+    names = {str(i): f"LABEL_{i}" for i in range(number)}
+    return {"id2label": names, "label2id": {x: int(i) for i, x in names.items()}}

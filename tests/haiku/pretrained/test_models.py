@@ -1,6 +1,6 @@
 """`hk.pretrained.load` and `save`: what they refuse, and their options.
 
-The numbers of each family are in `test_decoder_folders.py`.
+The numbers of each family are in `test_model_folders.py`.
 """
 
 import dataclasses

@@ -1,13 +1,14 @@
-"""Tiny folders of every decoder family, and what transformers computes with them.
+"""Tiny folders of every family, and what transformers computes with them.
 
-python oracles/nets/decoder_folders.py            # where transformers is installed
-python oracles/nets/decoder_folders.py llama      # cases whose names begin so
+python oracles/nets/make_folders.py            # where transformers is installed
+python oracles/nets/make_folders.py llama      # cases whose names begin so
 
 Writes tests/golden/nets; its README says what a case holds. Fails if an option of a
 case doesn't change the output, if the cache does, or if float32 isn't enough.
 """
 
 import importlib.metadata
+import itertools
 import json
 import pathlib
 import shutil
@@ -18,19 +19,31 @@ import zlib
 import numpy as np
 import safetensors.torch
 import torch
+import decoder_cases
+import encoder_cases
 import transformers
-from decoder_cases import T, cases
+from cases import T
 
 FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
 WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4  # of the tests, relative to the largest value
 KEPT_BITS = 20  # of a float's 24: the last ones differ from processor to processor
-# A gradient is kept of the first embedding, and of these; layer 1 where there is one.
+# A gradient is kept of the first embedding, and of these; of the last layer where
+# there are several.
 GRADIENTS = (
     *("k_proj.weight", "qkv_proj.weight", "c_attn.weight", "k_proj.bias"),
     *("input_layernorm.weight", "post_attention_layernorm.weight", "k_norm.weight"),
     *("ln_1.weight", "ln_1.bias", "down_proj.bias", "score.weight"),
+    *("self.key.weight", "self.query.bias", "output.LayerNorm.weight"),
+    *("Wqkv.weight", "mlp.Wi.weight", "attn_norm.weight", "Wqkv.bias"),
+    *("token_type_embeddings.weight", "position_embeddings.weight"),
+    *("pooler.dense.weight", "predictions.bias", "classifier.weight"),
+    *("lm_head.bias", "out_proj.bias", "head.dense.weight"),
 )
+ENCODERS = ("bert", "roberta", "modernbert")
+# Padding on the left counts in BERT's positions, and where classes read the first token.
+FIRST = ("roberta-classes", "modernbert-first")
+EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 
 
 # ---- A folder ------------------------------------------------------------------------
@@ -50,9 +63,11 @@ def write_folder(case, folder):
         for name in case.unwritten:
             config.pop(name, None)
         write_json(path, config | case.written)
-    if case.renamed or case.buffers:
+    if case.renamed or case.buffers or case.old_names:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
         tensors = {k.removeprefix(case.renamed): v for k, v in tensors.items()}
+        for new, old in case.old_names.items():
+            tensors = {k.replace(new, old): v for k, v in tensors.items()}
         tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
         safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
 
@@ -69,14 +84,14 @@ def fill(model, case):
         for name, p in model.named_parameters():
             draw = np.random.default_rng(zlib.crc32(f"{case.name} {name}".encode()))
             x = draw.standard_normal(p.shape)
-            if "embed" in name or "wte" in name or "wpe" in name:
-                x = x * case.embeddings * (0.5 if offset or "wpe" in name else 1)
-            elif x.ndim == 2:
-                inputs = x.shape[0 if transposed and "score" not in name else 1]
-                x = x * 1.2 / inputs**0.5
-            else:
+            if x.ndim == 1:
                 plain = name.endswith("bias") or offset
                 x = 0.3 * x + (0 if plain else 1)
+            elif "embed" in name or "wte" in name or "wpe" in name:
+                x = x * case.embeddings * (0.5 if offset or "wpe" in name else 1)
+            else:
+                inputs = x.shape[0 if transposed and "score" not in name else 1]
+                x = x * 1.2 / inputs**0.5
             p.copy_(torch.from_numpy(np.round(x * 2**13) / 2**13))
 
 
@@ -89,25 +104,43 @@ def load(folder, architecture, dtype=torch.float32):
         folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
     )
     for key, names in info.items():
-        if names:
+        if [x for x in names if "pooler." not in x and "seq_relationship" not in x]:
             raise SystemExit(f"{folder.name}: {key} {names}")
     return model.eval()
 
 
-def texts():
-    """Tokens `[3, T]` and masks: all kept, 3 padded on the left, 4 on the right."""
+def inputs_of(case):
+    """Tokens `[3, T]` and masks: all kept, 3 padded on the left, 4 on the right.
+
+    And types of the tokens, where the model has any.
+    """
     draw = np.random.default_rng(0)
     mask = np.ones([3, T], bool)
     mask[1, :3] = mask[2, -4:] = False
-    tokens = np.where(mask, draw.integers(3, 32, mask.shape), 0)
-    return torch.from_numpy(tokens), torch.from_numpy(mask)
+    pad = case.config.get("pad_token_id", 0)
+    tokens = np.where(mask, draw.integers(3, 32, mask.shape), pad)
+    inputs = {"tokens": tokens, "mask": mask}
+    if case.config.get("type_vocab_size", 1) > 1:
+        inputs["segments"] = np.where(np.arange(T) < 5, 0, 1) * mask
+    return {name: torch.from_numpy(x) for name, x in inputs.items()}
 
 
-def run(model, tokens, mask, **options):
-    positions = (torch.cumsum(mask.long(), 1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-    options |= {"attention_mask": mask.long(), "position_ids": positions}
-    out = model(input_ids=tokens, **options)
+def run(model, inputs, **options):
+    """What a model computes with the inputs, all of which lie under our names."""
+    out = outputs(model, inputs, **options)
     return out.logits if hasattr(out, "logits") else out.last_hidden_state
+
+
+def outputs(model, inputs, **options):
+    tokens, mask = inputs["tokens"], inputs["mask"]
+    options["attention_mask"] = mask.long()
+    if model.config.model_type in ENCODERS:
+        if "segments" in inputs:
+            options["token_type_ids"] = inputs["segments"].long()
+    else:
+        positions = (torch.cumsum(mask.long(), 1) - 1).clamp(min=0)
+        options["position_ids"] = positions[:, -tokens.shape[1] :]
+    return model(input_ids=tokens.long(), **options)
 
 
 def kept(output, mask):
@@ -117,11 +150,14 @@ def kept(output, mask):
     return torch.where(mask[..., None], output, torch.zeros_like(output))
 
 
-def loss(output, tokens, mask, extra):
+def loss(output, inputs, extra):
     if "labels" in extra:
-        return torch.nn.functional.cross_entropy(output, extra["labels"].long())
+        return torch.nn.functional.cross_entropy(
+            output.flatten(0, -2), extra["labels"].long().flatten(), ignore_index=-1
+        )
     if "weights" in extra:
-        return (output * extra["weights"]).sum() / mask.sum()
+        return (output * extra["weights"]).sum() / inputs["mask"].sum()
+    mask, tokens = inputs["mask"], inputs["tokens"]
     counts = mask[:, :-1] & mask[:, 1:]
     return torch.nn.functional.cross_entropy(
         output[:, :-1][counts], tokens[:, 1:][counts]
@@ -129,34 +165,46 @@ def loss(output, tokens, mask, extra):
 
 
 def extra_inputs(output, architecture, mask):
-    if "Classification" in architecture:
-        return {"labels": torch.tensor([0, 2, 1], dtype=torch.int32)}
-    if "LM" in architecture:
+    if "SequenceClassification" in architecture:
+        labels = torch.tensor([0, 2, 1], dtype=torch.int32)
+        if architecture.startswith(("Bert", "Roberta", "ModernBert")):
+            labels = torch.where(mask[:, 0], labels, -1)  # they read that token
+        return {"labels": labels}
+    if "CausalLM" in architecture or "LMHead" in architecture:
         return {}
+    if "Masked" in architecture or "TokenClassification" in architecture:
+        labels = np.random.default_rng(1).integers(0, output.shape[-1], mask.shape)
+        labels = torch.from_numpy(labels.astype(np.int32))
+        return {"labels": torch.where(mask, labels, -1)}
     draw = np.random.default_rng(1).integers(-8, 9, output.shape) / 8
     return {"weights": torch.from_numpy(draw).float() * mask[..., None]}
 
 
-def expected(model, case, tokens, mask):
-    output = run(model, tokens, mask)
+def expected(model, case, inputs):
+    out = outputs(model, inputs)
+    output = out.logits if hasattr(out, "logits") else out.last_hidden_state
+    mask, found = inputs["mask"], {}
     extra = extra_inputs(output, case.architecture, mask)
-    loss(output, tokens, mask, extra).backward()
+    of_all = loss(output, inputs, extra)
+    if getattr(out, "pooler_output", None) is not None:
+        found["pooled"] = rounded(out.pooler_output.detach())
+        of_all = of_all + (out.pooler_output.sum(1) * mask[:, 0]).sum()
+    of_all.backward()
     last = max(int(name.split(".")[-1]) for name in layer_names(model))
-    found = {}
     for name, p in model.named_parameters():
-        if "wte" in name or "embed_tokens" in name:
+        numbers = [x for x in name.split(".") if x.isdigit()]
+        whole = not numbers and name.endswith(GRADIENTS)
+        if whole or any(f".{x}." in f".{name}" for x in EMBEDDINGS):
             found[f"gradient/{name}"] = rounded(p.grad)
-        if name.endswith(GRADIENTS) and (f".{last}." in name or "score" in name):
+        if name.endswith(GRADIENTS) and f".{last}." in name:
             found[f"gradient/{name}"] = rounded(p.grad)
-    return {
-        **{"tokens": tokens.int(), "mask": mask, **extra},
-        **{"output": rounded(kept(output.detach(), mask)), **found},
-    }
+    inputs = {k: x if x.dtype == torch.bool else x.int() for k, x in inputs.items()}
+    return inputs | extra | {"output": rounded(kept(output.detach(), mask))} | found
 
 
 def layer_names(model):
     for name, _ in model.named_modules():
-        if name.split(".")[-2:-1] in (["layers"], ["h"]):
+        if name.split(".")[-2:-1] in (["layers"], ["h"], ["layer"]):
             yield name
 
 
@@ -175,21 +223,25 @@ def distance(x, y):
 
 
 @torch.no_grad()
-def check(case, folder, model, tokens, mask):
-    output = kept(run(model, tokens, mask), mask)
+def check(case, folder, model, inputs):
+    mask = inputs["mask"]
+    output = kept(run(model, inputs), mask)
     least = torch.inf
     for key, value in case.others.items():
-        other = kept(run(with_other(case, folder, key, value), tokens, mask), mask)
+        other = kept(run(with_other(case, folder, key, value), inputs), mask)
         change = distance(other, output)
         least = min(least, change)
         if not change > 4 * TOLERANCE:
             raise SystemExit(f"{case.name}: {key}={value} changes only {change:.1e}")
-    alone = run_alone(load(folder, case.architecture, torch.float64), tokens, mask)
-    error = distance(output[mask] if output.ndim == 3 else output, alone)
+    alone = run_alone(load(folder, case.architecture, torch.float64), inputs)
+    if case.name.startswith("bert") or case.name in FIRST:
+        output, mask, alone = output[::2], mask[::2], alone[::2]
+    together = [x[m] if output.ndim == 3 else x for x, m in zip(output, mask)]
+    error = distance(torch.cat(together), torch.cat(alone))
     if not error < 1e-5 and not case.by_length:
         raise SystemExit(f"{case.name}: alone in float64 {error:.1e} different")
     if case.parts is not None:
-        cached = kept(run_with_cache(model, case, tokens, mask), mask)
+        cached = kept(run_with_cache(model, case, inputs), mask)
         if not distance(cached, output) < 1e-5:
             raise SystemExit(
                 f"{case.name}: the cache changes {distance(cached, output):.1e}"
@@ -217,24 +269,25 @@ def with_other(case, folder, key, value):
         ).eval()
 
 
-def run_alone(model, tokens, mask):
+def run_alone(model, inputs):
     """Each text without its padding, one after the other."""
-    outputs = []
-    for row, counts in zip(tokens, mask):
-        row = row[counts][None]
-        outputs.append(run(model, row, torch.ones_like(row, dtype=torch.bool))[0])
-    return torch.cat(outputs) if outputs[0].ndim == 2 else torch.stack(outputs)
+    found = []
+    for i, counts in enumerate(inputs["mask"]):
+        row = {name: x[i][counts][None] for name, x in inputs.items()}
+        found.append(run(model, row)[0])
+    return found
 
 
-def run_with_cache(model, case, tokens, mask):
+def run_with_cache(model, case, inputs):
     """A prefill of the first part, then token by token."""
     cache = transformers.DynamicCache(config=model.config)
-    outputs, start = [], 0
+    tokens, mask = inputs["tokens"], inputs["mask"]
+    found, start = [], 0
     for end in range(case.parts[0], T + 1):
-        options = {"past_key_values": cache, "use_cache": True}
-        outputs.append(run(model, tokens[:, start:end], mask[:, :end], **options))
+        part = {"tokens": tokens[:, start:end], "mask": mask[:, :end]}
+        found.append(run(model, part, past_key_values=cache, use_cache=True))
         start = end
-    return torch.cat(outputs, 1)
+    return torch.cat(found, 1)
 
 
 # ---- All of them ---------------------------------------------------------------------
@@ -245,10 +298,10 @@ def make(case):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_folder(case, folder)
-    tokens, mask = texts()
+    inputs = inputs_of(case)
     model = load(folder, case.architecture)
-    least, error = check(case, folder, model, tokens, mask)
-    values = expected(model, case, tokens, mask)
+    least, error = check(case, folder, model, inputs)
+    values = expected(model, case, inputs)
     values = {name: x.contiguous() for name, x in values.items()}
     safetensors.torch.save_file(values, folder / "expected.safetensors")
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -257,6 +310,10 @@ def make(case):
         f"float64 {error:.0e}  {case.varies}"
     )
     return size
+
+
+def cases():
+    return itertools.chain(decoder_cases.cases(), encoder_cases.cases())
 
 
 def main():
@@ -268,8 +325,8 @@ def main():
     versions = {name: importlib.metadata.version(name) for name in ("transformers",)}
     rows = [
         {
-            **{"name": case.name, "varies": case.varies, "dtype": case.dtype},
-            "parts": case.parts,
+            **{"name": case.name, "net": case.net, "varies": case.varies},
+            **{"dtype": case.dtype, "parts": case.parts},
         }
         for case in cases()
     ]

@@ -1,8 +1,9 @@
-"""Folders of every decoder family give the numbers that transformers gives."""
+"""Folders of every family give the numbers that transformers gives."""
 
 import functools
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,14 @@ CACHED = [
     if row["parts"] and name.partition("-")[2] in VARIED
 ]
 LEARNED = [
-    name for name in CASES if name.partition("-")[2] in (*VARIED, "classes", "base")
+    name
+    for name, row in CASES.items()
+    if name.partition("-")[2] in (*VARIED, "classes", "base") or row["net"] != "decoder"
 ]
 FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
+    *("bert", "roberta", "modernbert"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -49,6 +53,12 @@ def kept(output, mask):
     return jnp.where(mask[..., None], output, 0) if output.ndim == 3 else output
 
 
+def call(model, want, method="__call__"):
+    names = {"mask", "segments"} & {*want}
+    inputs = {name: want[name] for name in names}
+    return getattr(model, method)(want["tokens"], **inputs)
+
+
 def loss_of(output, want):
     """The loss whose gradients are recorded; the folders' README says which."""
 
@@ -60,7 +70,9 @@ def loss_of(output, want):
 
     tokens, mask = want["tokens"], want["mask"]
     if "labels" in want:
-        return jnp.mean(cross_entropy(output, want["labels"]))
+        labels = want["labels"]
+        losses = cross_entropy(output, jnp.maximum(labels, 0))
+        return jnp.mean(losses, where=labels >= 0)
     if "weights" in want:
         return jnp.sum(kept(output, mask) * want["weights"]) / jnp.sum(mask)
     losses = cross_entropy(output[:, :-1], tokens[:, 1:])
@@ -69,10 +81,8 @@ def loss_of(output, want):
 
 def without_prefix(tensors):
     """Tensors by name; a base model's prefix may be in the names or not."""
-    short = {}
-    for name, x in tensors.items():
-        short[name.removeprefix("model.").removeprefix("transformer.")] = x
-    return short
+    prefixes = re.compile("^(model|transformer|bert|roberta)[.]")
+    return {prefixes.sub("", name): x for name, x in tensors.items()}
 
 
 def test_every_family_has_four_cases():
@@ -85,9 +95,12 @@ def test_every_family_has_four_cases():
 @pytest.mark.parametrize("name", CASES)
 def test_output(name):
     want = expected(name)
-    output = jax.jit(lambda m: m(want["tokens"], mask=want["mask"]))(load(name))
+    model = load(name)
+    output = jax.jit(lambda m: call(m, want))(model)
     assert output.dtype == jnp.float32
     assert_close(kept(output, want["mask"]), want["output"])
+    if "pooled" in want:
+        assert_close(call(model, want, "pooled"), want["pooled"])
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -97,8 +110,12 @@ def test_gradients(name):
     @jax.jit
     @jax.grad
     def gradients(params):
-        output = model.replace(params=params)(want["tokens"], mask=want["mask"])
-        return loss_of(output, want)
+        bound = model.replace(params=params)
+        loss = loss_of(call(bound, want), want)
+        if "pooled" in want:
+            pooled = call(bound, want, "pooled")
+            loss = loss + jnp.sum(pooled, where=want["mask"][:, :1])
+        return loss
 
     named = model.replace(params=gradients(model.params))
     ours = without_prefix(hk.pretrained.to_state_dict(named))
@@ -141,6 +158,6 @@ def test_saved_folder_is_equal(name, tmp_path):
 def test_bfloat16_stays(name):
     model, want = load(name, dtype=None), expected(name)
     assert {x.dtype for x in jax.tree.leaves(model)} == {jnp.dtype(jnp.bfloat16)}
-    output = model(want["tokens"], mask=want["mask"])
+    output = call(model, want)
     assert output.dtype == jnp.bfloat16
     assert_close(kept(output, want["mask"]), want["output"], 0.1)

@@ -1,0 +1,137 @@
+"""The block of attention and MLP that all transformers here are made of."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from haiku._core import maybe_next_rng_key, name_scope
+from haiku._layers.attention import Attention
+from haiku._layers.embedding import Embed
+from haiku._layers.functional import dropout
+from haiku._layers.gated_mlp import GatedMLP
+from haiku._layers.linear import Linear
+from haiku._layers.wide_norm import WideNorm
+from haiku.nets.layer_plan import run_layers
+from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
+
+
+def run_blocks(config: TransformerConfig, h: Any, passed: Mapping[str, Any]) -> Any:
+    """All blocks of a config; `passed` are further arguments of each attention."""
+    kinds = config.kinds
+
+    def layer(i, h, name):
+        with name_scope(name) if name else contextlib.nullcontext():
+            return _block(config, kinds[i], h, passed)
+
+    return run_layers(layer, kinds, h)
+
+
+def norm_of(config: TransformerConfig, name: str) -> WideNorm:
+    """A norm of the config's kind."""
+    return WideNorm(config.norm, config.norm_eps, config.norm_offset, name=name)
+
+
+def dropped(x: jax.Array, rate: float) -> jax.Array:
+    """`x` with dropout, where `apply` got a key."""
+    if rate == 0:
+        return x
+    key = maybe_next_rng_key()
+    return x if key is None else dropout(key, rate, x)
+
+
+def with_learned_positions(
+    h: jax.Array, places: jax.Array, valid: jax.Array, max_length: int, offset: int = 0
+) -> tuple[jax.Array, jax.Array]:
+    """`h` plus its learned positions; and which valid tokens have none, ``[B, T]``.
+
+    Args:
+      h: ``[B, T, D]``.
+      places: Integers that broadcast to ``[B, T]``.
+      valid: Where there are tokens, ``[B, T]``.
+      max_length: The first place without a position.
+      offset: Rows of the table before that of place 0; padding may have negative places.
+    """
+    outside = valid & ((places < 0) | (places >= max_length))
+    table = Embed(max_length + offset, h.shape[-1], name="positions")
+    return h + table(jnp.clip(places, -offset, max_length - 1) + offset), outside
+
+
+def numbers_of(valid: jax.Array, length: jax.Array | None = None) -> jax.Array:
+    """The number of each token in its text, after the `length` before; not below 0."""
+    number = jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
+    if length is not None:
+        number = number + length[:, None]
+    return jnp.maximum(number, 0)
+
+
+def check_texts(module: str, tokens: Any, **others: tuple[Any, str]) -> None:
+    """Raises unless tokens are integers ``[B, T]``, and others of the same shape."""
+    if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(
+            f"{module!r} needs tokens of shape [batch, steps], integers, got "
+            f"{tokens.dtype} of shape {tokens.shape}."
+        )
+    for name, (array, meaning) in others.items():
+        if array is not None and array.shape != tokens.shape:
+            raise ValueError(
+                f"{name} of {module!r} must {meaning}, {tokens.shape}, got "
+                f"{array.shape}."
+            )
+
+
+def _block(config, kind: LayerKind, h, passed):
+    rotary = config.rotary if config.position == "rotary" else None
+    if rotary is not None and kind.window is not None and config.local_rotary:
+        rotary = config.local_rotary
+    attention = Attention(
+        config.num_heads,
+        config.head_size,
+        config.num_kv_heads,
+        output_size=config.model_size,
+        causal=config.causal,
+        window=kind.window,
+        rotary=rotary,
+        alibi=config.position == "alibi",
+        qk_norm=config.qk_norm,
+        norm=config.norm,
+        norm_eps=config.norm_eps,
+        soft_cap=config.attention_soft_cap,
+        sinks=config.sinks,
+        scale=config.scale,
+        with_bias=config.attention_bias,
+        output_bias=config.output_bias,
+        name="attention",
+    )
+    h = _residual(
+        config, "attention", lambda x: attention(x, **passed), h, normed=kind.normed
+    )
+    return _residual(config, "mlp", lambda x: _mlp(config, x), h)
+
+
+def _residual(
+    config: TransformerConfig, name: str, f: Callable, h: Any, normed: bool = True
+) -> Any:
+    """`h` plus `f`, with the norms around `f` that the config wants."""
+    place, y = config.norm_position, h
+    if place in ("pre", "both") and normed:
+        y = norm_of(config, f"{name}_norm")(y)
+    y = f(y)
+    if place in ("post", "both"):
+        y = norm_of(config, f"{name}_norm_post")(y)
+    h = h + dropped(y, config.dropout)
+    return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
+
+
+def _mlp(config, x):
+    activation = ACTIVATIONS[config.activation]
+    if config.gated:
+        mlp = GatedMLP(
+            config.hidden_size, None, activation, config.mlp_bias, name="mlp"
+        )
+        return mlp(x)
+    with name_scope("mlp"):
+        hidden = Linear(config.hidden_size, config.mlp_bias, name="up")(x)
+        return Linear(x.shape[-1], config.mlp_bias, name="down")(activation(hidden))

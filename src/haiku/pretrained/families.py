@@ -1,0 +1,9 @@
+"""All families, by `model_type`."""
+
+from __future__ import annotations
+
+from haiku.pretrained.decoders import DECODERS
+from haiku.pretrained.encoders import ENCODERS
+from haiku.pretrained.family import Family
+
+FAMILIES: dict[str, Family] = DECODERS | ENCODERS

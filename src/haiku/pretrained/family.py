@@ -1,0 +1,95 @@
+"""`Family`: what a table of a `model_type` says, for whatever net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from haiku._core import Module
+from haiku.pretrained.config_keys import Keys
+from haiku.pretrained.layouts import Rule, Slot, slots_of
+
+Fields = dict[str, Any]
+
+
+class Net(NamedTuple):
+    """A net that families have.
+
+    Attributes:
+      module: Its class.
+      config: The class of its config.
+      inputs: From a config to shapes of the inputs with which `init` runs.
+      stacks: From a config to the kinds of the layers of each stack of blocks, by the
+        path that holds it.
+    """
+
+    module: type[Module]
+    config: type
+    inputs: Callable[[Any], tuple[Any, ...]]
+    stacks: Callable[[Any], Mapping[str, Sequence[Any]]] = lambda c: {"": c.kinds}
+
+
+class Head(NamedTuple):
+    """What one class of transformers adds to a family.
+
+    Attributes:
+      fields: Of the net's config.
+      rules: The weights that only this class has.
+      optional: A field that is true if the folder holds weights of `rules`.
+      tied: Names that are left out, or repeat the embeddings, if the head is tied.
+      ignored: Names that mean nothing to this class.
+    """
+
+    fields: Mapping[str, Any]
+    rules: tuple[Rule, ...] = ()
+    optional: str | None = None
+    tied: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether it has a number of classes."""
+        return self.fields.get("head") in ("classes", "token_classes")
+
+
+class Family(NamedTuple):
+    """Configs and weights of one `model_type`.
+
+    Attributes:
+      net: The net that all its models are.
+      read: From the keys of a config to fields of ours, without the head's.
+      write: From our config to keys; reading them gives the same config, if the family
+        can express it.
+      rules: The weights, without the heads'.
+      heads: By the class of transformers; the first is that of a config that names
+        none.
+      layers: For each key of a number of layers, what stands before the layer's number
+        in names.
+      prefix: What stands before names of all but the head's; a bare model has none.
+      renamed: Ends of names that older folders have, and those of today.
+    """
+
+    net: Net
+    read: Callable[[Keys], Fields]
+    write: Callable[[Any], dict[str, Any]]
+    rules: tuple[Rule, ...]
+    heads: Mapping[str, Head]
+    layers: Mapping[str, str] = {"num_hidden_layers": "layers"}
+    prefix: str = "model."
+    renamed: Mapping[str, str] = {}
+
+    def head_of(self, config: Any) -> tuple[str, Head] | None:
+        """The class of transformers that a config is, and its head."""
+        for name, head in self.heads.items():
+            if all(getattr(config, k) == v for k, v in head.fields.items()):
+                return name, head
+        return None
+
+    def slots(self, params: Any, config: Any, head: Head, prefix: str) -> list[Slot]:
+        """The tensors that hold a net's parameters, or their shapes."""
+        shapes = {
+            path.partition("/")[2]: {name: x.shape for name, x in named.items()}
+            for path, named in params.items()
+        }
+        rules = (*self.rules, *head.rules)
+        return slots_of(shapes, rules, self.net.stacks(config), prefix)
