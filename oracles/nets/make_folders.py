@@ -16,11 +16,11 @@ import sys
 import tempfile
 import zlib
 
+import decoder_cases
+import encoder_cases
 import numpy as np
 import safetensors.torch
 import torch
-import decoder_cases
-import encoder_cases
 import transformers
 from cases import T
 
@@ -41,7 +41,7 @@ GRADIENTS = (
     *("lm_head.bias", "out_proj.bias", "head.dense.weight"),
 )
 ENCODERS = ("bert", "roberta", "modernbert")
-# Padding on the left counts in BERT's positions, and where classes read the first token.
+# Padding on the left counts in BERT's positions; these read the first token.
 FIRST = ("roberta-classes", "modernbert-first")
 EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 

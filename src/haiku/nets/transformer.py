@@ -52,7 +52,7 @@ def with_learned_positions(
       places: Integers that broadcast to ``[B, T]``.
       valid: Where there are tokens, ``[B, T]``.
       max_length: The first place without a position.
-      offset: Rows of the table before that of place 0; padding may have negative places.
+      offset: Rows of the table before that of place 0, for places below 0.
     """
     outside = valid & ((places < 0) | (places >= max_length))
     table = Embed(max_length + offset, h.shape[-1], name="positions")
