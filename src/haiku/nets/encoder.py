@@ -71,7 +71,8 @@ class Encoder(Module):
 
         Args:
           tokens: Integers ``[B, T]``.
-          mask: True where there is a token, ``[B, T]``. Default: everywhere.
+          mask: True where there is a token, ``[B, T]``; padding may stand anywhere, and
+            each text is as if alone. Default: everywhere.
           segments: The type of each token, integers ``[B, T]`` below ``token_types``.
             Default: 0.
 
@@ -87,12 +88,13 @@ class Encoder(Module):
         config = self.config
         if config.head is None:
             if config.pooler and running_init():
-                self._pooled(h)
+                self._pooled(h, mask)
             return h
         if config.head == "classes":
-            h = h[:, 0] if config.pooling == "first" else _mean(h, mask)
-            h = Linear(config.model_size, name="pooler")(h) if config.pooler else h
-            h = jnp.tanh(h) if config.pooler else h
+            if config.pooler:
+                h = self._pooled(h, mask)
+            else:
+                h = _first(h, mask) if config.pooling == "first" else _mean(h, mask)
         if config.transform:
             h = self._transformed(h)
         if config.head != "tokens":
@@ -139,11 +141,12 @@ class Encoder(Module):
                 f"{self.module_name!r} has no pooler: build it with pooler=True, or "
                 "take the mean of hidden(tokens) over the tokens."
             )
-        return self._pooled(self._hidden(tokens, mask, segments)[0])
+        return self._pooled(self._hidden(tokens, mask, segments)[0], mask)
 
     @transparent
-    def _pooled(self, h):
-        return jnp.tanh(Linear(self.config.model_size, name="pooler")(h[:, 0]))
+    def _pooled(self, h, mask):
+        first = _first(h, mask)
+        return jnp.tanh(Linear(self.config.model_size, name="pooler")(first))
 
     @transparent
     def _transformed(self, h):
@@ -165,18 +168,15 @@ class Encoder(Module):
         if config.position == "learned":
             valid = jnp.ones(tokens.shape, bool)
             places = jnp.arange(tokens.shape[1])[None]
-            if mask is not None and not config.count_padding:
+            if mask is not None:
                 valid = jnp.asarray(mask).astype(bool)
-                places = jnp.where(valid, numbers_of(valid), -1)
+                places = numbers_of(valid)
             h, outside = with_learned_positions(
                 h, places, valid, config.max_length, config.position_offset
             )
         if config.embedding_norm:
             h = norm_of(config, "embed_norm")(h)
-        passed = {"mask": mask}
-        if config.position == "rotary" and config.count_padding:
-            passed["positions"] = jnp.arange(tokens.shape[1])
-        h = run_blocks(config, dropped(h, config.dropout), passed)
+        h = run_blocks(config, dropped(h, config.dropout), {"mask": mask})
         if config.norm_position != "sum":
             h = norm_of(config, "norm")(h)
         if outside is not None:  # all tokens of the text see those
@@ -199,7 +199,7 @@ class Encoder(Module):
             )
         if config.position != "learned":
             return
-        if mask is not None and not config.count_padding:
+        if mask is not None:
             number = jnp.sum(jnp.asarray(mask).astype(bool), axis=1)
             if isinstance(number, Tracer):
                 return
@@ -210,6 +210,14 @@ class Encoder(Module):
                 f"{config.max_length} learned positions: pass fewer, or build it with "
                 "a larger max_length."
             )
+
+
+def _first(h, mask):
+    """The hidden state of each text's first token, ``[B, D]``."""
+    if mask is None:
+        return h[:, 0]
+    first = jnp.argmax(jnp.asarray(mask).astype(bool), axis=1)
+    return jnp.take_along_axis(h, first[:, None, None], axis=1)[:, 0]
 
 
 def _mean(h, mask):

@@ -33,8 +33,6 @@ class EncoderConfig(TransformerConfig):
       first_norm: Whether the first layer has a norm before its attention.
       position: ``"learned"``, ``"rotary"``, ``"alibi"`` or None.
       position_offset: Rows of the table of positions that stand before the first.
-      count_padding: Whether padding has a position too, as in BERT; else the first
-        token of each text has the first, as in RoBERTa.
       rotary: The :class:`Rotary` of all layers.
       windows: How many steps a layer sees, half of them on either side: one entry per
         layer, a size or None, or one entry for all. Default: all steps.
@@ -83,7 +81,6 @@ class EncoderConfig(TransformerConfig):
     first_norm: bool = True
     position: str | None = "learned"
     position_offset: int = 0
-    count_padding: bool = True
     rotary: Rotary = Rotary()
     windows: tuple[int | None, ...] | None = None
     local_rotary: Rotary | None = None

@@ -52,11 +52,11 @@ def with_learned_positions(
       places: Integers that broadcast to ``[B, T]``.
       valid: Where there are tokens, ``[B, T]``.
       max_length: The first place without a position.
-      offset: Rows of the table before that of place 0, for places below 0.
+      offset: Rows of the table before that of place 0.
     """
     outside = valid & ((places < 0) | (places >= max_length))
     table = Embed(max_length + offset, h.shape[-1], name="positions")
-    return h + table(jnp.clip(places, -offset, max_length - 1) + offset), outside
+    return h + table(jnp.clip(places, 0, max_length - 1) + offset), outside
 
 
 def numbers_of(valid: jax.Array, length: jax.Array | None = None) -> jax.Array:

@@ -193,7 +193,7 @@ def write_bert(c: EncoderConfig) -> dict[str, object]:
 
 
 def read_roberta(keys: Keys) -> Fields:
-    """RoBERTa: positions count tokens alone, after that of padding."""
+    """RoBERTa: positions stand after that of padding."""
     fields = read_bert(keys)
     fields["vocab_size"] = keys.size("vocab_size", 50265)
     offset = keys.count("pad_token_id", 1) + 1
@@ -203,7 +203,7 @@ def read_roberta(keys: Keys) -> Fields:
             f"more than pad_token_id + 1, {offset}, where positions begin."
         )
     fields["max_length"] -= offset
-    return fields | {"position_offset": offset, "count_padding": False}
+    return fields | {"position_offset": offset}
 
 
 def write_roberta(c: EncoderConfig) -> dict[str, object]:
