@@ -123,6 +123,13 @@ ROWS: dict[str, Row] = {
         integers=5,
         time=1,
     ),
+    "nets.Encoder": Row(
+        lambda x: hk.nets.Encoder(
+            hk.nets.EncoderConfig(5, 8, 2, 2, hidden_size=6, token_types=2)
+        )(x),
+        (2, 7),
+        integers=5,
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
@@ -305,6 +312,18 @@ USES: dict[str, Row] = {
         (2, 7),
         integers=5,
         time=1,
+    ),
+    "nets.Encoder after ModernBERT": Row(
+        lambda x: hk.nets.Encoder(
+            hk.nets.EncoderConfig(
+                *(5, 8, 3, 2),
+                **{"hidden_size": 6, "position": "rotary", "norm_position": "pre"},
+                **{"windows": (None, 4, 4), "first_norm": False, "gated": True},
+                **{"head": "tokens", "tied": True, "transform": True, "dropout": 0.5},
+            )
+        )(x),
+        (2, 7),
+        integers=5,
     ),
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)
