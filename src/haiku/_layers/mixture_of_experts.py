@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter, name_scope, transparent
 from haiku._layers.cached_tracing import compiled
+from haiku._layers.expert_slots import expert_linear, filled, slots_of, weighed
 from haiku._layers.inputs import as_array
 from haiku.initializers import Initializer, TruncatedNormal
 
@@ -112,10 +113,10 @@ class MixtureOfExperts(Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.num_experts = self._size("num_experts", num_experts)
-        self.num_selected = self._size("num_selected", num_selected)
-        self.hidden_size = self._size("hidden_size", hidden_size)
         where = repr(self.module_name)
+        self.num_experts = _size(where, "num_experts", num_experts)
+        self.num_selected = _size(where, "num_selected", num_selected)
+        self.hidden_size = _size(where, "hidden_size", hidden_size)
         if num_selected > num_experts:
             raise ValueError(
                 f"num_selected of {where} must be at most num_experts, got "
@@ -167,10 +168,8 @@ class MixtureOfExperts(Module):
             nor integers.
         """
         x = as_array(x)
-        self._check(x, mask)
+        counts = _which_count(repr(self.module_name), x, mask)
         size, hidden_size = x.shape[-1], self.hidden_size
-        counts = jnp.ones(x.shape[:-1], bool) if mask is None else as_array(mask)
-        counts = counts.reshape(-1).astype(bool)
         tokens = jnp.where(
             jnp.broadcast_to(counts[:, None], (*counts.shape, size)),
             x.reshape(-1, size),
@@ -180,23 +179,17 @@ class MixtureOfExperts(Module):
             weights, bias = self._parameters("w", "b", [size, self.num_experts], x)
         renormalise = self.renormalise or self.router == "softmax_of_selected"
         choice, losses = _route(
-            *(tokens, counts, weights, bias),
-            num_selected=self.num_selected,
-            renormalise=renormalise,
+            tokens, counts, weights, bias, self.num_selected, renormalise
         )
-        share = None
-        if self.capacity_factor is not None:  # of all tokens, that an expert takes
-            c = Fraction(self.capacity_factor)
-            c = c.limit_denominator(10**6) or c  # 1.1 is 11 / 10
-            share = min(self.num_selected * c / self.num_experts, Fraction(1))
-        slots = _slots(choice.expert, counts, num_experts=self.num_experts, share=share)
+        share = _share(self.num_experts, self.num_selected, self.capacity_factor)
+        slots = slots_of(choice.expert, counts, self.num_experts, share)
 
         def linear(rows, name, shape):
             shape = [self.num_experts, *shape]
             weights, bias = self._parameters(name, f"{name}_b", shape, x)
-            return _linear(rows, weights, bias, slots.expert)
+            return expert_linear(rows, weights, bias, slots.expert)
 
-        rows = _filled(tokens, slots.token)
+        rows = filled(tokens, slots.token)
         hidden = linear(rows, "up", [size, hidden_size])
         if self.gated:
             gate = linear(rows, "gate", [size, hidden_size])
@@ -206,7 +199,7 @@ class MixtureOfExperts(Module):
                 hidden = self.activation(gate) * hidden
         else:
             hidden = self.activation(hidden)
-        y = _weighed(
+        y = weighed(
             linear(hidden, "down", [hidden_size, size]), slots.slot, choice.weight
         )
         return y.reshape(x.shape), losses
@@ -221,32 +214,43 @@ class MixtureOfExperts(Module):
         shape = [*shape[:-2], shape[-1]]
         return weights, get_parameter(bias_name, shape, x.dtype, init=jnp.zeros)
 
-    def _size(self, name: str, value: Any) -> int:
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not whole or value < 1:
-            raise ValueError(
-                f"{name} of {self.module_name!r} must be an integer of at least 1, got "
-                f"{value!r}."
-            )
-        return int(value)
 
-    def _check(self, x, mask) -> None:
-        where = repr(self.module_name)
-        if not x.shape:
-            raise ValueError(f"{where} needs x of shape [..., features], got a scalar.")
-        if mask is None:
-            return
-        mask = as_array(mask)
-        if mask.shape != x.shape[:-1]:
-            raise ValueError(
-                f"mask of {where} says which tokens of x count, {list(x.shape[:-1])}; "
-                f"got {list(mask.shape)}."
-            )
-        if mask.dtype != bool and not jnp.issubdtype(mask.dtype, jnp.integer):
-            raise ValueError(
-                f"mask of {where} must be True where a token counts, got {mask.dtype}: "
-                "pass mask != 0, or mask == 0 if 0 keeps a token."
-            )
+def _size(where: str, name: str, value: Any) -> int:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(
+            f"{name} of {where} must be an integer of at least 1, got {value!r}."
+        )
+    return int(value)
+
+
+def _which_count(where: str, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """True at the tokens that count, ``[N]``."""
+    if not x.shape:
+        raise ValueError(f"{where} needs x of shape [..., features], got a scalar.")
+    if mask is None:
+        return jnp.ones(x.shape[:-1], bool).reshape(-1)
+    mask = as_array(mask)
+    if mask.shape != x.shape[:-1]:
+        raise ValueError(
+            f"mask of {where} says which tokens of x count, {list(x.shape[:-1])}; got "
+            f"{list(mask.shape)}."
+        )
+    if mask.dtype != bool and not jnp.issubdtype(mask.dtype, jnp.integer):
+        raise ValueError(
+            f"mask of {where} must be True where a token counts, got {mask.dtype}: pass "
+            "mask != 0, or mask == 0 if 0 keeps a token."
+        )
+    return mask.reshape(-1).astype(bool)
+
+
+def _share(num_experts, num_selected, capacity_factor) -> Fraction | None:
+    """The part of all tokens that an expert has room for."""
+    if capacity_factor is None:
+        return None
+    c = Fraction(float(capacity_factor))
+    c = c.limit_denominator(10**6) or c  # 1.1 is 11 / 10
+    return min(num_selected * c / num_experts, Fraction(1))
 
 
 class _Choice(NamedTuple):
@@ -256,22 +260,8 @@ class _Choice(NamedTuple):
     weight: jax.Array
 
 
-class _Slots(NamedTuple):
-    """Where choices lie in blocks of equal size, each of one expert.
-
-    Attributes:
-      token: The token in each slot ``[blocks, rows]``; ``N`` if it is empty.
-      slot: The slot of each choice ``[N, k]``; beyond the last if it was dropped.
-      expert: The expert of each block, or None if that is the block's number.
-    """
-
-    token: jax.Array
-    slot: jax.Array
-    expert: jax.Array | None
-
-
 @compiled("route", "num_selected", "renormalise")
-def _route(tokens, counts, weights, bias, *, num_selected, renormalise):
+def _route(tokens, counts, weights, bias, num_selected, renormalise):
     """The choice of each token, and the losses."""
     wide = jnp.float64 if tokens.dtype == jnp.float64 else jnp.float32
     logits = jnp.dot(tokens.astype(wide), weights.astype(wide))  # [N, E]
@@ -297,75 +287,3 @@ def _route(tokens, counts, weights, bias, *, num_selected, renormalise):
         z=jnp.sum(jnp.square(total) * kept) / number,
     )
     return _Choice(expert, weight), losses
-
-
-@compiled("slots", "num_experts", "share")
-def _slots(expert, counts, *, num_experts, share):
-    """Blocks with room for all choices, or for a share of the tokens per expert."""
-    tokens, selected = expert.shape
-    choices = tokens * selected
-    index = jnp.int32
-    counted = jnp.broadcast_to(counts[:, None], expert.shape)
-    expert = jnp.where(counted, expert, num_experts).reshape(-1).astype(index)
-    every = jnp.arange(num_experts + 1, dtype=index)  # masked tokens go to the last
-    sizes = jnp.sum(expert[:, None] == every[None], axis=0, dtype=index)
-    # The number of each choice among those of its expert, by sorting.
-    order = jnp.argsort(expert).astype(index)
-    first = jnp.cumsum(sizes, dtype=index) - sizes
-    in_order = jnp.arange(choices, dtype=index) - first[expert[order]]
-    number = jnp.zeros_like(in_order).at[order].set(in_order, unique_indices=True)
-
-    if share is None:
-        # As many rows as an expert has on average: this many blocks suffice for any
-        # sizes, since each expert leaves fewer rows empty than a block has.
-        rows = choices // num_experts + 1
-        blocks = (choices + num_experts * (rows - 1)) // rows
-        used = (sizes[:-1] + (rows - 1)) // rows
-        last = jnp.cumsum(used, dtype=index)
-        block = jnp.arange(blocks, dtype=index)
-        of_block = jnp.sum(block[:, None] >= last[None], axis=1, dtype=index)
-        of_block = jnp.minimum(of_block, num_experts - 1)  # blocks that stay empty
-        first_block = last - used
-        fits = expert < num_experts
-    else:
-        rows = -(-tokens * share.numerator // share.denominator)
-        blocks, of_block, first_block = num_experts, None, every[:-1]
-        fits = (expert < num_experts) & (number < rows)
-    first_block = first_block[jnp.minimum(expert, num_experts - 1)]
-    slot = jnp.where(fits, first_block * rows + number, blocks * rows)
-    token = jnp.arange(choices, dtype=index) // selected
-    in_slot = jnp.full(blocks * rows, tokens, index).at[slot].set(token, mode="drop")
-    return _Slots(
-        in_slot.reshape(blocks, rows), slot.reshape(tokens, selected), of_block
-    )
-
-
-@compiled("fill_slots")
-def _filled(tokens, token):
-    """The token in each slot, ``[blocks, rows, D]``; zeros if it is empty."""
-    return tokens.at[token].get(mode="fill", fill_value=0)
-
-
-@compiled("expert_linear")
-def _linear(x, weights, bias, expert):
-    """Each block ``[blocks, rows, in]`` times the matrix of its expert."""
-
-    def multiply(x, weights):
-        weights = weights if expert is None else weights[expert]
-        return jnp.einsum("brd,bdf->brf", x, weights)
-
-    # The backward pass copies the weights again; else each layer would keep copies.
-    y = (multiply if expert is None else jax.checkpoint(multiply))(x, weights)
-    if bias is not None:
-        bias = bias if expert is None else bias[expert]
-        y = y + jnp.broadcast_to(bias[:, None], y.shape)
-    return y
-
-
-@compiled("weigh_experts")
-def _weighed(y, slot, weight):
-    """The outputs in the slots of each token, weighed and added up, ``[N, D]``."""
-    y = y.reshape(-1, y.shape[-1])
-    chosen = y.at[slot].get(mode="fill", fill_value=0).astype(weight.dtype)  # [N, k, D]
-    weight = jnp.broadcast_to(weight[..., None], chosen.shape)
-    return jnp.sum(weight * chosen, axis=1).astype(y.dtype)

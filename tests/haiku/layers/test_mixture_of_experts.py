@@ -136,7 +136,7 @@ def test_the_layer_is_its_equation(options, capacity):
     check_beside_loops(5, 2, MASK, capacity, **options)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     st.sampled_from([(1, 1), (3, 1), (3, 3), (4, 2), (14, 2), (28, 3), (40, 2)]),
     st.lists(st.booleans(), min_size=B * T, max_size=B * T),
@@ -263,7 +263,8 @@ def test_gradients_are_slopes():
                 assert {y.dtype, *(v.dtype for v in losses)} == {jnp.dtype(float)}
                 return jnp.sum(jnp.sin(y)) + losses.load_balance + losses.z
 
-            check_grads(run, (model.params, x), order=2, eps=1e-6)
+            order = 2 if capacity is None else 1
+            check_grads(run, (model.params, x), order, eps=1e-6)
 
 
 def test_the_choice_itself_has_no_gradient():
