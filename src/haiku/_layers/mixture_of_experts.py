@@ -224,7 +224,7 @@ def _size(where: str, name: str, value: Any) -> int:
     return int(value)
 
 
-def _which_count(where: str, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+def _which_count(where: str, x: Any, mask: Any) -> jax.Array:
     """True at the tokens that count, ``[N]``."""
     if not x.shape:
         raise ValueError(f"{where} needs x of shape [..., features], got a scalar.")
@@ -238,8 +238,8 @@ def _which_count(where: str, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         )
     if mask.dtype != bool and not jnp.issubdtype(mask.dtype, jnp.integer):
         raise ValueError(
-            f"mask of {where} must be True where a token counts, got {mask.dtype}: pass "
-            "mask != 0, or mask == 0 if 0 keeps a token."
+            f"mask of {where} must be True where a token counts, got {mask.dtype}: "
+            "pass mask != 0, or mask == 0 if 0 keeps a token."
         )
     return mask.reshape(-1).astype(bool)
 
