@@ -51,6 +51,16 @@ def _tree(module: Callable[[], Any]) -> Callable[[Any], Any]:
     return lambda x: module()({"a/~/b": {"w": x, "v": 2 * x}})
 
 
+def _experts(*args: Any, **options: Any) -> Callable[[Any], Any]:
+    """The layer's output, and its losses, which are in single precision."""
+
+    def call(x):
+        y, losses = hk.MixtureOfExperts(*args, **options)(x)
+        return y, jax.tree.map(lambda loss: loss.astype(x.dtype), losses)
+
+    return call
+
+
 _SCALING = hk.initializers.VarianceScaling(1.0)
 # After Gemma: kinds of layers that alternate, and most options.
 _DECODER: dict[str, Any] = {
@@ -100,6 +110,7 @@ ROWS: dict[str, Row] = {
         time=1,
     ),
     "GatedMLP": Row(lambda x: hk.GatedMLP(3)(x), (2, 4)),
+    "MixtureOfExperts": Row(_experts(5, 2, 3), (2, 7, 4), time=1),
     "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
@@ -301,6 +312,14 @@ USES: dict[str, Row] = {
         )
         for name, options in _ATTENTION.items()
     },
+    "MixtureOfExperts with a capacity": Row(
+        _experts(
+            *(3, 2, 5),
+            **{"capacity_factor": 0.75, "gated": jnp.multiply, "with_bias": True},
+        ),
+        (2, 7, 4),
+        time=1,
+    ),
     "nets.Decoder after GPT-2": Row(
         lambda x: hk.nets.Decoder(
             hk.nets.DecoderConfig(

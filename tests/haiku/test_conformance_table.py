@@ -76,9 +76,9 @@ def check_vmap(c):
     close(jax.tree.map(lambda y: y[1], out), c.apply(c.params, c.state, other), 1e-4)
 
 
-# Their gradient isn't the slope of their output: relu has kinks, and quantisers and
-# power iterations stop gradients.
-NO_QUOTIENT = ("VanillaRNN", "SpectralNorm", "SNParamsTree")
+# Their gradient isn't the slope of their output: relu has kinks, quantisers and power
+# iterations stop gradients, and a choice of experts jumps.
+NO_QUOTIENT = ("VanillaRNN", "SpectralNorm", "SNParamsTree", "MixtureOfExperts")
 
 
 def check_grad(c):
