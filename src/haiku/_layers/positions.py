@@ -113,7 +113,7 @@ class LearnedPositions(Module):
                 f"{self.module_name!r} has the positions 0 to {self.max_length - 1}, "
                 f"got {positions[outside][0]}: build it with a larger max_length."
             )
-        chosen = embeddings[jnp.clip(positions, 0, self.max_length - 1)]
+        chosen = jnp.asarray(embeddings)[jnp.clip(positions, 0, self.max_length - 1)]
         outside = jnp.broadcast_to(jnp.expand_dims(outside, -1), chosen.shape)
         return jnp.where(outside, jnp.nan, chosen)
 
@@ -161,9 +161,9 @@ def sinusoidal_positions(
       Vaswani et al., 2017, Attention Is All You Need, arXiv:1706.03762, section 3.5.
 
     Example:
-      >>> hk.sinusoidal_positions(2, 4).round(2)
-      Array([[0.  , 1.  , 0.  , 1.  ],
-             [0.84, 0.54, 0.01, 1.  ]], dtype=float32)
+      >>> print(hk.sinusoidal_positions(2, 4).round(1))
+      [[0.  1.  0.  1. ]
+       [0.8 0.5 0.  1. ]]
     """
     least = 4 if endpoint else 2
     if size < least or size % 2:

@@ -101,8 +101,8 @@ class Downsample(Module):
       ``conv``: ``w`` ``[2 factor - 1, ..., C, C]`` and ``b``.
 
     Source:
-      Ho et al., 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239; with
-      zeros on both sides, as today's copies have it.
+      Ho et al., 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239, whose
+      program has zeros at the end alone; here they lie on both sides, as in diffusers.
 
     Example:
       >>> x = jnp.arange(4.0).reshape(1, 4, 1)

@@ -7,7 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from haiku._core import DO_NOT_STORE, GetterContext, Hooks, Module, get_parameter
+from haiku._core import (
+    DO_NOT_STORE,
+    GetterContext,
+    Hooks,
+    Module,
+    current_name,
+    get_parameter,
+    get_params,
+)
 from haiku._layers.inputs import at_least_single
 from haiku._trees.patterns import nearest, pattern
 
@@ -140,8 +148,11 @@ class _Getter:
         def norms(shape, dtype):
             return _norm(value, axes).reshape(shape).astype(dtype)
 
-        name = context.name + _SUFFIX
-        magnitude = get_parameter(name, shape, value.dtype, init=norms)
+        if current_name() == context.module_name:
+            name = context.name + _SUFFIX
+            magnitude = get_parameter(name, shape, value.dtype, init=norms)
+        else:
+            magnitude = _of_other_module(context)
         return next_getter(_scaled(value, magnitude, axes))
 
     def _others(self, value, context: GetterContext) -> tuple[int, ...]:
@@ -173,6 +184,17 @@ def _scaled(v, magnitude, axes):
     norm = _norm(v, axes)
     factor = magnitude.astype(norm.dtype).reshape(norm.shape) / norm
     return (v.astype(norm.dtype) * jnp.broadcast_to(factor, v.shape)).astype(v.dtype)
+
+
+def _of_other_module(context: GetterContext) -> jax.Array:
+    """The magnitude of a parameter that another module uses in place of its own."""
+    own = get_params().get(context.module_name, {})
+    if context.name + _SUFFIX not in own:
+        raise ValueError(
+            f"hk.WeightNorm: {current_name()} uses {context.full_name}, which has no "
+            f"magnitude yet. Call {context.module_name} first, which makes it."
+        )
+    return own[context.name + _SUFFIX]
 
 
 def _path(context: GetterContext) -> str:

@@ -153,6 +153,28 @@ def test_policies_reach_the_magnitude():
     np.testing.assert_allclose(model(X), plain(X), rtol=3e-2, atol=3e-2)
 
 
+def tied(order):
+    """Two layers with one weight, called in an order."""
+
+    def call(x):
+        layers = {name: hk.Linear(4, name=name) for name in "ab"}
+        with hk.replace_parameters({"b/w": ("a/w", None)}):
+            return [layers[name](x) for name in order]
+
+    return lambda x: hk.WeightNorm(call)(x)
+
+
+def test_tied_weights_have_one_magnitude():
+    model = hk.bind(tied("ab")).init(0, X)
+    own = {key.rpartition("/")[2]: value for key, value in model.params.items()}
+    assert PATHS(own) == ["a/b", "a/w", "a/w_magnitude", "b/b"]
+    own["a"]["w_magnitude"] *= 3
+    model = model.to({f"weight_norm/{key}": value for key, value in own.items()})
+    np.testing.assert_array_equal(*model(X))
+    with pytest.raises(ValueError, match="Call weight_norm/a first"):
+        hk.bind(tied("ba")).init(0, X)
+
+
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [
