@@ -79,6 +79,9 @@ from haiku._core import with_empty_state as with_empty_state
 from haiku._core import with_rng as with_rng
 from haiku._core import without_apply_rng as without_apply_rng
 from haiku._core import without_state as without_state
+from haiku._layers.adaptive_norm import AdaptiveNorm as AdaptiveNorm
+from haiku._layers.adaptive_pooling import adaptive_avg_pool as adaptive_avg_pool
+from haiku._layers.adaptive_pooling import adaptive_max_pool as adaptive_max_pool
 from haiku._layers.attend import attend as attend
 from haiku._layers.attention import Attention as Attention
 from haiku._layers.batch_apply import BatchApply as BatchApply
@@ -121,12 +124,22 @@ from haiku._layers.moving_average import (
     ExponentialMovingAverage as ExponentialMovingAverage,
 )
 from haiku._layers.multi_head_attention import MultiHeadAttention as MultiHeadAttention
+from haiku._layers.patch_embed import PatchEmbed as PatchEmbed
+from haiku._layers.pixel_shuffle import pixel_shuffle as pixel_shuffle
+from haiku._layers.pixel_shuffle import pixel_unshuffle as pixel_unshuffle
 from haiku._layers.pooling import AvgPool as AvgPool
 from haiku._layers.pooling import MaxPool as MaxPool
 from haiku._layers.pooling import avg_pool as avg_pool
 from haiku._layers.pooling import max_pool as max_pool
+from haiku._layers.positions import FourierFeatures as FourierFeatures
+from haiku._layers.positions import LearnedPositions as LearnedPositions
+from haiku._layers.positions import sinusoidal_positions as sinusoidal_positions
+from haiku._layers.resampling import Downsample as Downsample
+from haiku._layers.resampling import Upsample as Upsample
 from haiku._layers.reshape import Flatten as Flatten
 from haiku._layers.reshape import Reshape as Reshape
+from haiku._layers.residual_branches import LayerScale as LayerScale
+from haiku._layers.residual_branches import stochastic_depth as stochastic_depth
 from haiku._layers.rms_norm import RMSNorm as RMSNorm
 from haiku._layers.rnn_cells import GRU as GRU
 from haiku._layers.rnn_cells import LSTM as LSTM
@@ -145,6 +158,8 @@ from haiku._layers.rotary import Rotary as Rotary
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm
+from haiku._layers.squeeze_excite import SqueezeExcite as SqueezeExcite
+from haiku._layers.weight_norm import WeightNorm as WeightNorm
 from haiku._lifted.branches import cond as cond
 from haiku._lifted.branches import switch as switch
 from haiku._lifted.derivatives import hessian as hessian

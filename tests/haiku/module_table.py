@@ -91,6 +91,10 @@ ROWS: dict[str, Row] = {
     "SeparableDepthwiseConv2D": Row(
         lambda x: hk.SeparableDepthwiseConv2D(2, 3)(x), _IMAGE
     ),
+    "PatchEmbed": Row(lambda x: hk.PatchEmbed(3, 2)(x), (2, 4, 6, 5)),
+    "Upsample": Row(lambda x: hk.Upsample(2, "cubic")(x), _IMAGE),
+    "Downsample": Row(lambda x: hk.Downsample(2)(x), _IMAGE),
+    "SqueezeExcite": Row(lambda x: hk.SqueezeExcite()(x), _IMAGE),
     "MaxPool": Row(lambda x: hk.MaxPool(2, 2, "SAME")(x), _IMAGE),
     "AvgPool": Row(lambda x: hk.AvgPool(2, 2, "SAME")(x), _IMAGE),
     "LayerNorm": Row(lambda x: hk.LayerNorm(-1, True, True)(x), _IMAGE),
@@ -98,8 +102,12 @@ ROWS: dict[str, Row] = {
     "GroupNorm": Row(lambda x: hk.GroupNorm(2)(x), _IMAGE),
     "InstanceNorm": Row(lambda x: hk.InstanceNorm(True, True)(x), _IMAGE),
     "BatchNorm": Row(lambda x: hk.BatchNorm(True, True, 0.9)(x, True), _IMAGE),
+    "AdaptiveNorm": Row(
+        lambda x: hk.AdaptiveNorm(4, w_init=_SCALING)(x, x[:, 0, :3]), (2, 5, 4)
+    ),
     "SpectralNorm": Row(lambda x: hk.SpectralNorm()(x), (5, 4)),
     "SNParamsTree": Row(_tree(hk.SNParamsTree), (5, 4)),
+    "WeightNorm": Row(lambda x: hk.WeightNorm(hk.Linear(3))(x), (2, 4)),
     "ExponentialMovingAverage": Row(
         lambda x: hk.ExponentialMovingAverage(0.9)(x), (2, 4)
     ),
@@ -111,6 +119,11 @@ ROWS: dict[str, Row] = {
     ),
     "GatedMLP": Row(lambda x: hk.GatedMLP(3)(x), (2, 4)),
     "MixtureOfExperts": Row(_experts(5, 2, 3), (2, 7, 4), time=1),
+    "LayerScale": Row(lambda x: hk.LayerScale()(x), (2, 4)),
+    "LearnedPositions": Row(lambda x: hk.LearnedPositions(9)(x), (2, 5, 4), steps=1),
+    "FourierFeatures": Row(
+        lambda x: hk.FourierFeatures(6, 0.3, learned=True)(x), (2, 4)
+    ),
     "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
@@ -244,6 +257,36 @@ USES: dict[str, Row] = {
     ),
     "max_pool": Row(lambda x: hk.max_pool(x, (2, 2, 1), (1, 2, 1), "VALID"), _IMAGE),
     "avg_pool": Row(lambda x: hk.avg_pool(x, (2, 2, 1), (1, 2, 1), "VALID"), _IMAGE),
+    "adaptive_avg_pool": Row(lambda x: hk.adaptive_avg_pool(x, (3, 2)), _IMAGE),
+    "adaptive_max_pool": Row(lambda x: hk.adaptive_max_pool(x, (3, 8)), _IMAGE),
+    "pixel_shuffle": Row(lambda x: hk.pixel_shuffle(x, 2), _IMAGE),
+    "pixel_unshuffle": Row(lambda x: hk.pixel_unshuffle(x, 2), (2, 4, 6, 3)),
+    "stochastic_depth": Row(
+        lambda x: hk.stochastic_depth(hk.next_rng_key(), 0.5, x), (2, 3, 4)
+    ),
+    "sinusoidal_positions": Row(
+        lambda x: (
+            x + hk.sinusoidal_positions(x[..., 0], 4, dtype=x.dtype),
+            x + hk.sinusoidal_positions(x[..., 1], 4, interleaved=False, dtype=x.dtype),
+        ),
+        (2, 4),
+    ),
+    "LearnedPositions of the caller": Row(
+        lambda x: hk.LearnedPositions(9)(x, jnp.arange(5) + 2), (2, 5, 4)
+    ),
+    "FourierFeatures, fixed": Row(lambda x: hk.FourierFeatures(6, 2.0)(x), (2, 4)),
+    "Upsample by neighbours": Row(lambda x: hk.Upsample((2, 1), conv=False)(x), _IMAGE),
+    "Upsample, linear": Row(lambda x: hk.Upsample(2, "linear")(x), _SIGNAL),
+    "Downsample by means": Row(lambda x: hk.Downsample(2, conv=False)(x), _IMAGE),
+    "AdaptiveNorm of groups": Row(
+        lambda x: hk.AdaptiveNorm(4, hk.GroupNorm(2))(x, x[:, 0, 0]), _IMAGE
+    ),
+    "WeightNorm of a net": Row(
+        lambda x: hk.WeightNorm(hk.nets.MLP([3, 2]), axis=None)(x), (2, 4)
+    ),
+    "WeightNorm of a stack": Row(
+        lambda x: hk.WeightNorm(hk.layer_stack(2)(lambda x: hk.Linear(4)(x)))(x), (2, 4)
+    ),
     "one_hot": Row(lambda x: hk.one_hot(x, 5), (2, 4), integers=5),
     "multinomial": Row(
         lambda x: (hk.multinomial(hk.next_rng_key(), x, 3), jnp.tanh(x)), (2, 4)

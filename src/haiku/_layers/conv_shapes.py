@@ -15,6 +15,7 @@ __all__ = [
     "Padding",
     "conv_dimension_numbers",
     "get_channel_index",
+    "positive_per_axis",
     "resolve_padding",
 ]
 
@@ -102,3 +103,19 @@ def resolve_padding(
             "as hk.pad.causal, or pairs of numbers (before, after)."
         )
     return padding
+
+
+def positive_per_axis(value: Any, n: int, name: str, where: str) -> tuple[int, ...]:
+    """`value` for each of `n` spatial axes.
+
+    Raises:
+      ValueError: One of them isn't a positive integer. `where` names the module.
+      TypeError: `value` is neither a single value nor one value per axis.
+    """
+    sizes = pad.one_per_axis(value, n, name)
+    if not all(isinstance(s, (int, np.integer)) and s > 0 for s in sizes):
+        raise ValueError(
+            f"{name} of {where} must be a positive integer, or one per spatial axis, "
+            f"got {value!r}."
+        )
+    return tuple(map(int, sizes))

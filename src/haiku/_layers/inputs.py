@@ -10,6 +10,11 @@ def as_array(x: Any) -> Any:
     return x if hasattr(x, "shape") else jnp.asarray(x)
 
 
+def at_least_single(dtype: Any) -> Any:
+    """The dtype to sum and turn in: float64 stays, all others become float32."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+
+
 def shapes_broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two shapes, possibly symbolic, broadcast together."""
     pairs = zip(reversed(one), reversed(other))
