@@ -375,6 +375,16 @@ USES: dict[str, Row] = {
         integers=5,
         time=1,
     ),
+    "nets.Decoder with experts": Row(
+        lambda x: hk.nets.Decoder(
+            hk.nets.DecoderConfig(
+                *(5, 8, 2, 2),
+                experts=hk.nets.ExpertsConfig(3, 2, 4, shared_size=4),
+            )
+        )(x, router_losses=True)[0],
+        (2, 7),
+        integers=5,
+    ),
     "nets.Encoder after ModernBERT": Row(
         lambda x: hk.nets.Encoder(
             hk.nets.EncoderConfig(

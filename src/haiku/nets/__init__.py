@@ -10,6 +10,7 @@ from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
+from haiku.nets.experts_config import ExpertsConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (
@@ -28,6 +29,7 @@ __all__ = [
     "DecoderConfig",
     "Encoder",
     "EncoderConfig",
+    "ExpertsConfig",
     "MLP",
     "MobileNetV1",
     "ResNet",
