@@ -45,7 +45,7 @@ def linear_recurrence(
 @linear_recurrence.defjvp
 def _linear_recurrence_jvp(primals, tangents):
     # The derivative of a linear recurrence is the same recurrence: the backward pass
-    # needs `decay` and `h`, and none of the scan's intermediate values.
+    # keeps products of decays and `h`, and none of the scan's other values.
     decay, term, initial = primals
     decay_dot, term_dot, initial_dot = tangents
     h = linear_recurrence(decay, term, initial)

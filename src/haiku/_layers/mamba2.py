@@ -36,7 +36,8 @@ class Mamba2(SequenceLayer):
         `head_size`; then `initial_state` needs a call before it.
       head_size: Inner features in a head, of ``I = H head_size``.
       num_groups: How many ``B`` and ``C`` there are, ``G``; divides the heads. Head
-        ``h`` reads group ``h // (H // G)``.
+        ``h`` reads group ``h // (H // G)``, and each group has its own statistics in
+        the norm.
       expand: Inner features per feature of the input, if there are no `num_heads`.
       conv_size: Number of steps that the convolution sees.
       output_size: Size of the output. Default: that of the input.
@@ -202,7 +203,8 @@ class Mamba2(SequenceLayer):
         y, hidden = scan_chunks(_run_chunk, hidden, chunks, self.chunk_size)
         d = d.astype(wide).reshape(1, 1, groups, heads // groups, 1)
         y = (y + d * x).reshape(*steps, inner) * jax.nn.silu(z.astype(wide))
-        y = WideNorm("rms", self.norm_eps, name="norm")(y.astype(dtype))
+        norm = WideNorm("rms", self.norm_eps, name="norm", groups=groups)
+        y = norm(y.astype(dtype))
         size = features if self.output_size is None else self.output_size
         y = Linear(size, self.with_bias, self.w_init, name="out")(y)
         return y, ConvState(inputs, hidden.reshape(shape))

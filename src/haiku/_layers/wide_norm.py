@@ -15,20 +15,25 @@ class WideNorm(Module):
         divides by the deviation, scales and shifts.
       eps: Added to the mean of squares.
       name: Name of the module.
+      groups: In how many equal parts of the axis statistics are taken.
     """
 
-    def __init__(self, kind: str, eps: float, name: str | None = None):
+    def __init__(self, kind: str, eps: float, name: str | None = None, groups: int = 1):
         super().__init__(name=name)
         self.kind = kind
         self.eps = eps
+        self.groups = groups
 
     def __call__(self, x: jax.Array) -> jax.Array:
         wide = x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
         shape, kind = [x.shape[-1]], self.kind
+        if self.groups > 1:
+            size = x.shape[-1] // self.groups
+            wide = wide.reshape(*x.shape[:-1], self.groups, size)
         if kind == "layer":
             wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
         mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-        y = wide * jax.lax.rsqrt(mean + self.eps)
+        y = (wide * jax.lax.rsqrt(mean + self.eps)).reshape(x.shape)
         init = jnp.zeros if kind == "rms_offset" else jnp.ones
         scale = get_parameter("scale", shape, x.dtype, init=init)
         if kind == "rms_offset":
