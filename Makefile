@@ -48,7 +48,7 @@ oracles: .venv-oracles/.installed  ## what the references and other libraries co
 	mkdir -p build/oracles
 	for cases in oracles/peers/*_cases.py; do .venv-oracles/bin/python -W ignore $$cases || exit 1; done
 	.venv-oracles/bin/python oracles/table.py --write
-	for made in rotary_values decoder_folders; do .venv-oracles/bin/python -W ignore oracles/nets/$$made.py || exit 1; done
+	for made in rotary_values mixer_values decoder_folders; do .venv-oracles/bin/python -W ignore oracles/nets/$$made.py || exit 1; done
 	rm -rf build/oracles/folders
 	PYTHONPATH=src .venv-oracles/bin/python oracles/nets/write_folders.py build/oracles/folders
 	.venv-oracles/bin/python -W ignore oracles/nets/read_back.py build/oracles/folders

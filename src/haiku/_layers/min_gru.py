@@ -52,6 +52,7 @@ class MinGRU(SequenceLayer):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        self.check_sizes(size=size)
         self.size = size
         self.with_bias = with_bias
         self.w_init = w_init
