@@ -9,7 +9,7 @@ from haiku._layers.linear import Linear
 from haiku._layers.linear_recurrence import decays_between, scan_chunks
 from haiku._layers.rnn_unroll import add_batch
 from haiku._layers.sequence_layer import SequenceLayer
-from haiku._layers.time_steps import initial_time_step_bias
+from haiku._layers.time_steps import TimeStepBias
 from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer, RandomUniform
 
@@ -101,6 +101,7 @@ class GatedDeltaNet(SequenceLayer):
         self.chunk_size = chunk_size
         self.w_init = w_init
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> ConvState:
         """Zeros: `inputs` ``[B, conv_size - 1, H (2 K + V)]`` and `hidden`.
 
@@ -135,7 +136,7 @@ class GatedDeltaNet(SequenceLayer):
         q, k = (_unit(z.reshape(*steps, heads, keys)) for z in (q, k))
         v = v.reshape(*steps, heads, values)
 
-        b_init = initial_time_step_bias(
+        b_init = TimeStepBias(
             self.time_step_min, self.time_step_max, self.time_step_floor
         )
         a_log = get_parameter("a_log", [heads], dtype, init=_initial_a_log)

@@ -9,7 +9,7 @@ from haiku._layers.linear import Linear
 from haiku._layers.linear_recurrence import linear_recurrence, scan_chunks
 from haiku._layers.rnn_unroll import add_batch
 from haiku._layers.sequence_layer import SequenceLayer
-from haiku._layers.time_steps import initial_time_step_bias
+from haiku._layers.time_steps import TimeStepBias
 from haiku.initializers import Initializer, RandomUniform
 
 __all__ = ["Mamba1"]
@@ -105,6 +105,7 @@ class Mamba1(SequenceLayer):
         self.time_step_floor = time_step_floor
         self.w_init = w_init
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> ConvState:
         """Zeros: `inputs` ``[B, conv_size - 1, I]``, `hidden` ``[B, I, state_size]``.
 
@@ -142,7 +143,7 @@ class Mamba1(SequenceLayer):
         time_step = Linear(
             inner,
             w_init=RandomUniform(-(rank**-0.5), rank**-0.5),
-            b_init=initial_time_step_bias(
+            b_init=TimeStepBias(
                 self.time_step_min, self.time_step_max, self.time_step_floor
             ),
             name="time_step",

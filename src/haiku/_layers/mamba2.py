@@ -11,7 +11,7 @@ from haiku._layers.linear import Linear
 from haiku._layers.linear_recurrence import decays_between, scan_chunks
 from haiku._layers.rnn_unroll import add_batch
 from haiku._layers.sequence_layer import SequenceLayer
-from haiku._layers.time_steps import initial_time_step_bias
+from haiku._layers.time_steps import TimeStepBias
 from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer, RandomUniform
 
@@ -126,6 +126,7 @@ class Mamba2(SequenceLayer):
         if num_heads is not None:
             self._heads()
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> ConvState:
         """Zeros: `inputs` ``[B, conv_size - 1, I + 2 G state_size]`` and `hidden`.
 
@@ -180,7 +181,7 @@ class Mamba2(SequenceLayer):
         x = x.reshape(*steps, groups, heads // groups, size)
         b, c = (v.reshape(*steps, groups, self.state_size) for v in (b, c))
 
-        bias_init = initial_time_step_bias(
+        bias_init = TimeStepBias(
             self.time_step_min, self.time_step_max, self.time_step_floor
         )
         bias = get_parameter("time_step_bias", [heads], dtype, init=bias_init)

@@ -57,6 +57,7 @@ class MinGRU(SequenceLayer):
         self.with_bias = with_bias
         self.w_init = w_init
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> jax.Array:
         """Zeros, ``[B, size]`` or ``[size]``."""
         return add_batch(jnp.zeros([self.size]), batch_size)

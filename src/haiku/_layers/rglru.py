@@ -72,6 +72,7 @@ class RGLRU(SequenceLayer):
         self.num_blocks = num_blocks
         self.w_init = w_init
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> jax.Array:
         """Zeros, ``[B, size]`` or ``[size]``."""
         return add_batch(jnp.zeros([self.size]), batch_size)

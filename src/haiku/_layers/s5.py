@@ -10,7 +10,7 @@ from haiku._core import get_parameter, transparent
 from haiku._layers.linear_recurrence import linear_recurrence
 from haiku._layers.rnn_unroll import add_batch
 from haiku._layers.sequence_layer import SequenceLayer
-from haiku._layers.time_steps import initial_log_time_step
+from haiku._layers.time_steps import LogTimeStep
 from haiku.initializers import RandomNormal, TruncatedNormal
 
 __all__ = ["S5"]
@@ -78,6 +78,7 @@ class S5(SequenceLayer):
         self.time_step_min = time_step_min
         self.time_step_max = time_step_max
 
+    @transparent
     def initial_state(self, batch_size: int | None) -> jax.Array:
         """Zeros, ``[B, state_size]`` or ``[state_size]``: first the real parts."""
         return add_batch(jnp.zeros([self.state_size]), batch_size)
@@ -92,7 +93,7 @@ class S5(SequenceLayer):
             return get_parameter(name, shape, dtype, init=init).astype(wide)
 
         eigenvalues = parameter("eigenvalues", [pairs, 2], system.eigenvalues)
-        init = initial_log_time_step(self.time_step_min, self.time_step_max)
+        init = LogTimeStep(self.time_step_min, self.time_step_max)
         time_step = jnp.exp(parameter("log_time_step", [pairs], init))
         b = parameter("b", [features, pairs, 2], system.b)
         c = parameter("c", [pairs, features, 2], system.c)
