@@ -169,10 +169,7 @@ def _run_chunk(hidden, chunk):
     beta, from_start = beta[..., None], jnp.exp(total)[..., None]
     seen = jnp.einsum("bhtk,bhsk->bhts", k, k) * between
     wanted = beta * (v - from_start * jnp.einsum("bhtk,bhkv->bhtv", k, hidden))
-    # Only what lies below the diagonal is read; the diagonal counts as 1.
-    u = jax.lax.linalg.triangular_solve(
-        beta * seen, wanted, left_side=True, lower=True, unit_diagonal=True
-    )
+    u = jnp.einsum("bhts,bhsv->bhtv", _unit_lower_inverse(beta * seen), wanted)
     y = from_start * jnp.einsum("bhtk,bhkv->bhtv", q, hidden)
     scores = jnp.einsum("bhtk,bhsk->bhts", q, k) * between
     y = y + jnp.einsum("bhts,bhsv->bhtv", scores, u)
@@ -181,6 +178,32 @@ def _run_chunk(hidden, chunk):
     hidden = jnp.exp(last)[..., None] * hidden
     hidden = hidden + jnp.einsum("bhsk,bhsv->bhkv", k * to_end, u)
     return hidden, jnp.moveaxis(y, 2, 1)
+
+
+def _unit_lower_inverse(lower):
+    """The inverse of a matrix with 1 on the diagonal and 0 above, ``[..., Q, Q]``.
+
+    Only what lies below the diagonal is read. Inverses of blocks join to those of
+    blocks twice as large. JAX's triangular solve takes a step per row, and on CPU two
+    of them in one program can wait for each other's threads for ever.
+    """
+    steps, batch = lower.shape[-1], lower.shape[:-2]
+    size = 1 << (steps - 1).bit_length()
+    padding = [(0, 0)] * len(batch) + [(0, size - steps)] * 2
+    lower = jnp.pad(lower, padding)
+    inverse, n = jnp.ones((*batch, size, 1, 1), lower.dtype), 1
+    while n < size:
+        pairs = lower.reshape(*batch, size // (2 * n), 2 * n, size // (2 * n), 2 * n)
+        pairs = jnp.moveaxis(jnp.diagonal(pairs, axis1=-4, axis2=-2), -1, -3)
+        corner = pairs[..., n:, :n]  # of each block of 2 n rows
+        first, second = inverse[..., ::2, :, :], inverse[..., 1::2, :, :]
+        corner = -jnp.matmul(
+            second, jnp.matmul(corner, first, precision="highest"), precision="highest"
+        )
+        top = jnp.concatenate([first, jnp.zeros_like(first)], axis=-1)
+        bottom = jnp.concatenate([corner, second], axis=-1)
+        inverse, n = jnp.concatenate([top, bottom], axis=-2), 2 * n
+    return inverse[..., 0, :steps, :steps]
 
 
 def _unit(x):
