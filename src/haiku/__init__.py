@@ -118,11 +118,11 @@ from haiku._layers.layer_norm import InstanceNorm as InstanceNorm
 from haiku._layers.layer_norm import LayerNorm as LayerNorm
 from haiku._layers.linear import Bias as Bias
 from haiku._layers.linear import Linear as Linear
-from haiku._layers.mixture_of_experts import MixtureOfExperts as MixtureOfExperts
-from haiku._layers.mixture_of_experts import RouterLosses as RouterLosses
 from haiku._layers.mamba1 import Mamba1 as Mamba1
 from haiku._layers.mamba2 import Mamba2 as Mamba2
 from haiku._layers.min_gru import MinGRU as MinGRU
+from haiku._layers.mixture_of_experts import MixtureOfExperts as MixtureOfExperts
+from haiku._layers.mixture_of_experts import RouterLosses as RouterLosses
 from haiku._layers.moving_average import EMAParamsTree as EMAParamsTree
 from haiku._layers.moving_average import (
     ExponentialMovingAverage as ExponentialMovingAverage,

