@@ -24,7 +24,12 @@ def net_of(**options):
 
 def model_of(**options):
     net = net_of(**options)
-    return hk.bind(net).to(jax.jit(hk.transform(lambda x: net(x)).init)(KEY, TOKENS))
+    shapes = jax.eval_shape(hk.transform(lambda x: net(x)).init, KEY, TOKENS)
+    random = np.random.default_rng(1)  # compiling `init` takes longer than all tests
+    params = jax.tree.map(
+        lambda x: jnp.asarray(random.normal(size=x.shape) * 0.3, x.dtype), shapes
+    )
+    return hk.bind(net).to(params)
 
 
 @pytest.mark.parametrize("layers", [None, (0, 2)])
