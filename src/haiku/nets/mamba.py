@@ -161,28 +161,23 @@ def _mixed(config: MambaConfig, x: jax.Array, mask: Any, keeps: bool) -> jax.Arr
     return y
 
 
+_SHARED = (
+    *("state_size", "conv_size", "with_bias", "conv_bias"),
+    *("time_step_min", "time_step_max", "time_step_floor"),
+)
+_OWN: dict[int, tuple[type[SequenceLayer], tuple[str, ...]]] = {
+    1: (Mamba1, ("inner_size", "time_step_rank")),
+    2: (
+        Mamba2,
+        (
+            *("num_heads", "head_size", "num_groups"),
+            *("norm_eps", "time_step_limit", "chunk_size"),
+        ),
+    ),
+}
+
+
 def _mixer(config: MambaConfig) -> SequenceLayer:
-    options: dict[str, Any] = {
-        name: getattr(config, name)
-        for name in (
-            *("conv_size", "with_bias", "conv_bias"),
-            *("time_step_min", "time_step_max", "time_step_floor"),
-        )
-    }
-    size = config.state_size
-    if config.version == 1:
-        rank = config.time_step_rank
-        return Mamba1(
-            size, config.inner_size, time_step_rank=rank, name="mixer", **options
-        )
-    return Mamba2(
-        size,
-        config.num_heads,
-        config.head_size,
-        config.num_groups,
-        norm_eps=config.norm_eps,
-        time_step_limit=config.time_step_limit,
-        chunk_size=config.chunk_size,
-        name="mixer",
-        **options,
-    )
+    kind, own = _OWN[config.version]
+    options = {name: getattr(config, name) for name in (*_SHARED, *own)}
+    return kind(**options, name="mixer")
