@@ -165,6 +165,12 @@ ROWS: dict[str, Row] = {
         (2, 7),
         integers=5,
     ),
+    "nets.Mamba": Row(
+        lambda x: hk.nets.Mamba(hk.nets.MambaConfig(5, 8, 2, state_size=3))(x),
+        (2, 7),
+        integers=5,
+        time=1,
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
@@ -439,6 +445,18 @@ USES: dict[str, Row] = {
         )(x),
         (2, 7),
         integers=5,
+    ),
+    "nets.Mamba, version 2": Row(
+        lambda x: hk.nets.Mamba(
+            hk.nets.MambaConfig(
+                *(5, 8, 2, 2),
+                **{"state_size": 3, "head_size": 4, "num_groups": 2, "norm_eps": 1.0},
+                **{"tied": False, "with_bias": True, "conv_bias": False},
+            )
+        )(x),
+        (2, 7),
+        integers=5,
+        time=1,
     ),
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)

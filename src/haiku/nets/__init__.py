@@ -11,6 +11,8 @@ from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.experts_config import ExpertsConfig
+from haiku.nets.mamba import Mamba
+from haiku.nets.mamba_config import MambaConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (
@@ -31,6 +33,8 @@ __all__ = [
     "EncoderConfig",
     "ExpertsConfig",
     "MLP",
+    "Mamba",
+    "MambaConfig",
     "MobileNetV1",
     "ResNet",
     "ResNet101",

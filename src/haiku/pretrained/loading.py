@@ -38,7 +38,10 @@ _BUFFERS = (
     *("*.attn.bias", "*.attn.masked_bias", "*.inv_freq", "*position_ids"),
     *("*.rotary_emb.*",),
 )
-_SIZES = ("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner")
+_SIZES = (
+    *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
+    *("expand", "n_groups", "time_step_rank", "conv_kernel"),
+)
 
 
 class Pretrained(NamedTuple):

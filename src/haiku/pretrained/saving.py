@@ -146,7 +146,8 @@ def _family_of(config: Any) -> _Found:
             continue
         architecture, head = found
         free = {"dropout", "num_classes", *filter(None, [head.optional])}
-        kept = {name: getattr(config, name) for name in free} | dict(head.fields)
+        kept = {k: getattr(config, k) for k in free if hasattr(config, k)}
+        kept |= dict(head.fields)
         try:
             written = family.write(config)
             fields = family.read(Keys(json.loads(json.dumps(written)), kind))

@@ -31,6 +31,7 @@ FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
     *("mixtral", "qwen3_moe", "gpt_oss", "bert", "roberta", "modernbert"),
+    *("mamba", "mamba2"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -81,7 +82,7 @@ def loss_of(output, want):
 
 def without_prefix(tensors):
     """Tensors by name; a base model's prefix may be in the names or not."""
-    prefixes = re.compile("^(model|transformer|bert|roberta)[.]")
+    prefixes = re.compile("^(model|transformer|bert|roberta|backbone)[.]")
     return {prefixes.sub("", name): x for name, x in tensors.items()}
 
 
