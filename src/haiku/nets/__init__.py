@@ -10,6 +10,8 @@ from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
+from haiku.nets.encoder_decoder import EncoderDecoder
+from haiku.nets.encoder_decoder_config import EncoderDecoderConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (
@@ -28,6 +30,8 @@ __all__ = [
     "DecoderConfig",
     "Encoder",
     "EncoderConfig",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
     "MLP",
     "MobileNetV1",
     "ResNet",

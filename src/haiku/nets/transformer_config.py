@@ -27,6 +27,7 @@ _CHOICES = {
 _SIZES = (
     *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
     *("head_size", "hidden_size", "max_length", "num_classes"),
+    *("relative_buckets", "relative_distance"),
 )
 _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "norm_eps": (lambda x: x >= 0, "a number of at least 0"),
@@ -76,8 +77,11 @@ class TransformerConfig:
     rotary: Rotary = Rotary()
     windows: tuple[int | None, ...] | None = None
     local_rotary: Rotary | None = None
+    relative_buckets: int = 32
+    relative_distance: int = 128
     qk_norm: str | None = None
     attention_bias: bool = True
+    key_bias: bool | None = None
     output_bias: bool = True
     mlp_bias: bool = True
     scale: float | None = None
@@ -136,6 +140,7 @@ class TransformerConfig:
         for name in "rotary", "local_rotary":
             if name in names:
                 _check_rotary(f"{name} {where}", getattr(self, name), self)
+        _check_buckets(where, self.relative_buckets, self.relative_distance)
 
     def window(self, layer: int) -> int | None:
         """How many steps a layer sees; None for all."""
@@ -176,6 +181,14 @@ def _windows(where: str, windows: Any, layers: int) -> tuple[int | None, ...] | 
     if len(entries) == 1:
         entries *= layers
     return entries if any(n is not None for n in entries) else None
+
+
+def _check_buckets(where: str, buckets: int, distance: int) -> None:
+    if buckets < 4 or not buckets // 2 < distance < 2**31:
+        raise ValueError(
+            f"relative_buckets {where} must be at least 4, and relative_distance more "
+            f"than half of that and below 2^31, got {buckets} and {distance}."
+        )
 
 
 def _check_rotary(what: str, rotary: Any, config: TransformerConfig) -> None:

@@ -305,7 +305,7 @@ def test_every_option_passes_a_gradient_to_every_parameter():
         "positions would change nothing": lambda: layer()(X, positions=jnp.arange(T)),
         "must be at least 1: 0": lambda: layer()(X, cache_size=0),
         "isn't causal": lambda: layer(causal=False)(X, cache_size=8),
-        "takes no context, bias or segments": lambda: layer()(
+        "with cache_size it takes no segments": lambda: layer()(
             X, segments=jnp.zeros([B, T], int), cache_size=8
         ),
         "which steps of x count": lambda: layer()(
