@@ -154,6 +154,14 @@ ROWS: dict[str, Row] = {
         (2, 7),
         integers=5,
     ),
+    "nets.EncoderDecoder": Row(
+        lambda x: hk.nets.EncoderDecoder(
+            hk.nets.EncoderDecoderConfig(5, 8, 2, 2, hidden_size=6, relative_buckets=6)
+        )(x, x),
+        (2, 7),
+        integers=5,
+        time=1,
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(

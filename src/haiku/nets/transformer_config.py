@@ -35,6 +35,7 @@ _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "attention_soft_cap": (lambda x: x > 0, "a number above 0"),
     "final_soft_cap": (lambda x: x > 0, "a number above 0"),
     "embedding_scale": (lambda x: x == x, "a number"),
+    "head_scale": (lambda x: x == x, "a number"),
     "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
 }
 
