@@ -24,6 +24,7 @@ import safetensors.torch
 import t5_cases
 import torch
 import transformers
+import whisper_cases
 from cases import T
 
 FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
@@ -53,7 +54,8 @@ def write_folder(case, folder):
     kind = getattr(transformers, case.architecture)
     model = kind(kind.config_class(**case.config))
     if case.untied:
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
     fill(model, case)
     model = model.to(getattr(torch, case.dtype))
     options = {"max_shard_size": "8KB"} if case.shards else {}
@@ -354,7 +356,7 @@ def make(case):
 
 
 def cases():
-    tables = decoder_cases, encoder_cases, t5_cases
+    tables = decoder_cases, encoder_cases, t5_cases, whisper_cases
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 

@@ -24,6 +24,8 @@ from haiku.nets.resnet import (
     ResNet200,
 )
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
+from haiku.nets.whisper import Whisper
+from haiku.nets.whisper_config import WhisperConfig
 
 __all__ = [
     "Decoder",
@@ -43,6 +45,8 @@ __all__ = [
     "ResNet50",
     "VectorQuantizer",
     "VectorQuantizerEMA",
+    "Whisper",
+    "WhisperConfig",
 ]
 
 

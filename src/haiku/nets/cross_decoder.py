@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from haiku._core import get_state, name_scope, part_of_init, set_state
 from haiku._layers.attention_cache import check_room
@@ -59,6 +60,7 @@ def run_decoder(
             seen = places if length is None else jnp.arange(cache_size)[None]
             passed["bias"] = relative_bias(blocks, places, seen, causal=True)
         else:
+            _check_places(blocks.max_length, tokens.shape[1], length)
             h, outside = with_learned_positions(h, places, valid, blocks.max_length)
         h = run_blocks(blocks, dropped(h, blocks.dropout), passed)
         h = norm_of(blocks, "norm")(h)
@@ -73,6 +75,18 @@ def logits_of(config: Any, h: jax.Array, embed: Embed) -> jax.Array:
     if config.tied:
         return jnp.einsum("btd,vd->btv", h, embed.embeddings)
     return Linear(config.vocab_size, False, name="head")(h)
+
+
+def _check_places(most, steps, length) -> None:
+    """Raises if there are more tokens than learned positions, where that is known."""
+    if isinstance(length, Tracer) or not isinstance(steps, int):
+        return
+    longest = steps if length is None else steps + int(jnp.max(length, initial=0))
+    if longest > most:
+        raise ValueError(
+            f"The decoder got {longest} tokens, but has {most} learned positions: pass "
+            "fewer, or build the net with a larger max_length."
+        )
 
 
 def _extended_length(valid, cache_size):

@@ -37,7 +37,7 @@ class Head(NamedTuple):
       rules: The weights that only this class has.
       optional: A field that is true if the folder holds weights of `rules`.
       tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
-        the same again; then the field `tied` is true.
+        the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
       ignored: Names that mean nothing to this class.
     """

@@ -41,6 +41,7 @@ _BUFFERS = (
 _SIZES = (
     *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
+    *("num_mel_bins", "source_positions", "target_positions"),
 )
 
 
@@ -256,7 +257,8 @@ def _head_of(
     if head.tied_to is not None:
         embeddings = weights.arrays.get(head.tied_to)
         own = [weights.arrays.get(rule.theirs) for rule in head.rules]
-        fields["tied"] = all(x is None or _equal(x, embeddings) for x in own)
+        repeated = all(x is None or _equal(x, embeddings) for x in own)
+        fields["tied"] = repeated and of_family.get("tied", True)
     if head.of_classes:
         labels = keys.below("id2label")
         number = 2 if labels is None else len(labels.values)

@@ -208,7 +208,7 @@ def test_a_cache_that_is_full():
     ("message", "options"),
     [
         ("num_decoder_layers of .* must be an integer", {"num_decoder_layers": 0}),
-        ("start_token of .* below vocab_size 11, got 11", {"start_token": V}),
+        ("start_token of .* at least 0, got -1", {"start_token": -1}),
         ("start_token of .* got True", {"start_token": True}),
         ("head of hk.nets.EncoderDecoderConfig", {"head": "classes"}),
         ("num_heads 3: give head_size", {"head_size": None}),

@@ -30,7 +30,7 @@ LEARNED = [
 FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
-    *("bert", "roberta", "modernbert", "t5"),
+    *("bert", "roberta", "modernbert", "t5", "whisper"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
