@@ -70,8 +70,8 @@ class Family(NamedTuple):
         in names.
       prefix: What stands before names of all but the head's; a bare model has none.
       renamed: Ends of names that older folders have, and those of today.
-      varying: More weights, which depend on our config.
-      kin: Families of the same `model_type`, whose classes have another net.
+      rules_of: Weights that lie under other names in some configs.
+      others: Families of the same `model_type` with another net.
     """
 
     net: Net
@@ -82,18 +82,18 @@ class Family(NamedTuple):
     layers: Mapping[str, str] = {"num_hidden_layers": "layers"}
     prefix: str = "model."
     renamed: Mapping[str, str] = {}
-    varying: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
-    kin: tuple[Family, ...] = ()
+    rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
+    others: tuple[Family, ...] = ()
 
     @property
     def all(self) -> tuple[Family, ...]:
-        """This family and its kin."""
-        return self, *self.kin
+        """This family and the others."""
+        return self, *self.others
 
     def having(self, architectures: Any) -> Family:
         """The one of them that has the class in a config's `architectures`."""
         first = architectures[0] if isinstance(architectures, list) else None
-        found = (x for x in self.kin if isinstance(first, str) and first in x.heads)
+        found = (x for x in self.others if isinstance(first, str) and first in x.heads)
         return next(found, self)
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
@@ -109,5 +109,5 @@ class Family(NamedTuple):
             path.partition("/")[2]: {name: x.shape for name, x in named.items()}
             for path, named in params.items()
         }
-        rules = (*self.rules, *self.varying(config), *head.rules)
+        rules = (*self.rules, *self.rules_of(config), *head.rules)
         return slots_of(shapes, rules, self.net.stacks(config), prefix)

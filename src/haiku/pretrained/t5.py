@@ -189,7 +189,7 @@ T5_ENCODER = Family(
     {"T5EncoderModel": Head({"head": None}, ignored=_REPEATED)},
     layers={"num_layers": "encoder.block"},
     prefix="",
-    varying=_encoder_mlp,
+    rules_of=_encoder_mlp,
 )
 
 _HEADED = Head(
@@ -210,6 +210,6 @@ T5 = Family(
     },
     layers={"num_layers": "encoder.block", "num_decoder_layers": "decoder.block"},
     prefix="",
-    varying=_mlps,
-    kin=(T5_ENCODER,),
+    rules_of=_mlps,
+    others=(T5_ENCODER,),
 )
