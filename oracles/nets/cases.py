@@ -41,6 +41,8 @@ class Case:
       buffers: Tensors that old folders hold and no model reads: shapes by name.
       embeddings: Standard deviation of the embeddings. Small ones make a norm's epsilon
         count.
+      repeated: Names under which the file has the embeddings again.
+      untied: Whether the head gets weights of its own.
       parts: How many tokens the calls of a cached run get. None: the frequencies
         depend on the length, or there is one output for each text.
     """
@@ -59,6 +61,8 @@ class Case:
     net: str = "decoder"
     buffers: dict[str, tuple[int, ...]] = field(default_factory=dict)
     embeddings: float = 1.0
+    repeated: tuple[str, ...] = ()
+    untied: bool = False
     parts: tuple[int, ...] | None = (5, 7)
 
     @property

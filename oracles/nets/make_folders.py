@@ -20,9 +20,12 @@ import decoder_cases
 import encoder_cases
 import mamba_cases
 import numpy as np
+import pairs
 import safetensors.torch
+import t5_cases
 import torch
 import transformers
+import whisper_cases
 from cases import T
 
 FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
@@ -52,7 +55,7 @@ GRADIENTS = (
     *("x_proj.weight", "dt_proj.weight", "dt_proj.bias"),
 )
 # Padding on the left may change what these compute.
-ALONE = ("bert", "roberta", "modernbert", "mamba", "mamba2")
+ALONE = ("bert", "roberta", "modernbert", "t5", "mamba", "mamba2")
 EAGER = {"attn_implementation": "eager"}
 EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 
@@ -63,6 +66,9 @@ EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 def write_folder(case, folder):
     kind = getattr(transformers, case.architecture)
     model = kind(kind.config_class(**case.config))
+    if case.untied:
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
     fill(model, case)
     model = model.to(getattr(torch, case.dtype))
     options = {"max_shard_size": "8KB"} if case.shards else {}
@@ -74,12 +80,13 @@ def write_folder(case, folder):
         for name in case.unwritten:
             config.pop(name, None)
         write_json(path, config | case.written)
-    if case.renamed or case.buffers or case.old_names:
+    if case.renamed or case.buffers or case.old_names or case.repeated:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
         tensors = {k.removeprefix(case.renamed): v for k, v in tensors.items()}
         for new, old in case.old_names.items():
             tensors = {k.replace(new, old): v for k, v in tensors.items()}
         tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
+        tensors |= {k: tensors["shared.weight"].clone() for k in case.repeated}
         safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
 
 
@@ -125,6 +132,8 @@ def inputs_of(case):
 
     And types of the tokens, where the model has any.
     """
+    if case.net in pairs.NETS:
+        return pairs.inputs_of(case)
     draw = np.random.default_rng(0)
     mask = np.ones([3, T], bool)
     mask[1, :3] = mask[2, -4:] = False
@@ -138,6 +147,8 @@ def inputs_of(case):
 
 def run(model, inputs, **options):
     """What a model computes with the inputs, which lie under our names."""
+    if pairs.knows(model):
+        return output_of(pairs.run(model, inputs, **options))
     if model.config.model_type in ALONE:
         return each_alone(model, inputs)[0]
     tokens, mask = inputs["tokens"], inputs["mask"]
@@ -189,8 +200,8 @@ def loss(output, inputs, extra):
             output.flatten(0, -2), extra["labels"].long().flatten(), ignore_index=-1
         )
     if "weights" in extra:
-        return (output * extra["weights"]).sum() / inputs["mask"].sum()
-    mask, tokens = inputs["mask"], inputs["tokens"]
+        return (output * extra["weights"]).sum() / pairs.mask_of(inputs).sum()
+    mask, tokens = pairs.mask_of(inputs), pairs.tokens_of(inputs).long()
     counts = mask[:, :-1] & mask[:, 1:]
     return torch.nn.functional.cross_entropy(
         output[:, :-1][counts], tokens[:, 1:][counts]
@@ -200,7 +211,7 @@ def loss(output, inputs, extra):
 def extra_inputs(output, architecture, mask):
     if "SequenceClassification" in architecture:
         return {"labels": torch.tensor([0, 2, 1], dtype=torch.int32)}
-    if "CausalLM" in architecture or "LMHead" in architecture:
+    if any(x in architecture for x in ("CausalLM", "LMHead", "Generation")):
         return {}
     if "Masked" in architecture or "TokenClassification" in architecture:
         labels = np.random.default_rng(1).integers(0, output.shape[-1], mask.shape)
@@ -216,24 +227,32 @@ def expected(model, case, inputs):
         output, pooled = each_alone(model, inputs)
     else:
         output = run(model, inputs)
-    mask, found = inputs["mask"], {}
+    mask, found = pairs.mask_of(inputs), {}
     extra = extra_inputs(output, case.architecture, mask)
     of_all = loss(output, inputs, extra)
     if pooled is not None:
         found["pooled"] = rounded(pooled.detach())
         of_all = of_all + pooled.sum()
     of_all.backward()
+    found |= {f"gradient/{name}": rounded(x) for name, x in gradients(model, case)}
+    kinds = {torch.int64: torch.int32}
+    inputs = {k: x.to(kinds.get(x.dtype, x.dtype)) for k, x in inputs.items()}
+    return inputs | extra | {"output": rounded(kept(output.detach(), mask))} | found
+
+
+def gradients(model, case):
+    """Those that are kept, by name."""
+    if case.net in pairs.NETS or case.architecture == "T5EncoderModel":
+        yield from pairs.gradients(model)
+        return
     last = max(int(name.split(".")[-1]) for name in layer_names(model))
     for name, p in model.named_parameters():
         numbers = [x for x in name.split(".") if x.isdigit()]
         whole = not numbers and name.endswith(GRADIENTS)
         if whole or any(f".{x}." in f".{name}" for x in EMBEDDINGS):
-            found[f"gradient/{name}"] = rounded(p.grad)
+            yield name, p.grad
         if name.endswith(GRADIENTS) and f".{last}." in name:
-            for own, gradient in in_files(name, p.grad, case):
-                found[f"gradient/{own}"] = rounded(gradient)
-    inputs = {k: x if x.dtype == torch.bool else x.int() for k, x in inputs.items()}
-    return inputs | extra | {"output": rounded(kept(output.detach(), mask))} | found
+            yield from in_files(name, p.grad, case)
 
 
 def in_files(name, gradient, case):
@@ -278,7 +297,7 @@ def distance(x, y):
 
 @torch.no_grad()
 def check(case, folder, model, inputs):
-    mask = inputs["mask"]
+    mask = pairs.mask_of(inputs)
     output = kept(run(model, inputs), mask)
     least = torch.inf
     for key, value in case.others.items():
@@ -321,6 +340,8 @@ def with_other(case, folder, key, value):
 
 def run_alone(model, inputs):
     """Each text without its padding, one after the other."""
+    if pairs.knows(model):
+        return [output_of(out)[0] for out in pairs.run_alone(model, inputs)]
     found = []
     for i, counts in enumerate(inputs["mask"]):
         row = {name: x[i][counts][None] for name, x in inputs.items()}
@@ -330,6 +351,9 @@ def run_alone(model, inputs):
 
 def run_with_cache(model, case, inputs):
     """A prefill of the first part, then token by token."""
+    if pairs.knows(model):
+        found = pairs.run_with_cache(model, case, inputs)
+        return torch.cat([output_of(out) for out in found], 1)
     cache = transformers.DynamicCache(config=model.config)
     tokens, mask = inputs["tokens"], inputs["mask"]
     found, start = [], 0
@@ -363,8 +387,8 @@ def make(case):
 
 
 def cases():
-    modules = decoder_cases, encoder_cases, mamba_cases
-    return itertools.chain.from_iterable(module.cases() for module in modules)
+    tables = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
+    return itertools.chain.from_iterable(table.cases() for table in tables)
 
 
 def main():

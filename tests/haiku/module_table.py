@@ -165,6 +165,14 @@ ROWS: dict[str, Row] = {
         (2, 7),
         integers=5,
     ),
+    "nets.EncoderDecoder": Row(
+        lambda x: hk.nets.EncoderDecoder(
+            hk.nets.EncoderDecoderConfig(5, 8, 2, 2, hidden_size=6, relative_buckets=6)
+        )(x, x),
+        (2, 7),
+        integers=5,
+        time=1,
+    ),
     "nets.Mamba": Row(
         lambda x: hk.nets.Mamba(hk.nets.MambaConfig(5, 8, 2, state_size=3))(x),
         (2, 7),
@@ -181,6 +189,13 @@ ROWS: dict[str, Row] = {
     ),
     "nets.MobileNetV1": Row(
         lambda x: hk.nets.MobileNetV1((1, 1), (32, 32), 3)(x, True), (2, 9, 8, 3)
+    ),
+    "nets.Whisper": Row(
+        lambda x: hk.nets.Whisper(
+            hk.nets.WhisperConfig(5, 8, 1, 2, 3, 4, hidden_size=6, max_length=9)
+        )(jnp.cos(jnp.arange(2 * 8 * 3, dtype=jnp.float32)).reshape(2, 8, 3), x),
+        (2, 7),
+        integers=5,
     ),
     "nets.VectorQuantizer": Row(
         lambda x: hk.nets.VectorQuantizer(4, 6, 0.25, dtype=x.dtype)(x, True), (2, 3, 4)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._core import Module, get_parameter, part_of_init, transparent
+from haiku._core import Module, get_parameter, get_state, part_of_init, transparent
 from haiku._layers.attend import attend
 from haiku._layers.attention_cache import Cache, Kept
 from haiku._layers.linear import Linear
@@ -46,6 +46,7 @@ class Attention(Module):
       sinks: Whether each head learns a logit for attending to nothing.
       scale: Factor of the logits. Default: ``1 / sqrt(head_size)``.
       with_bias: Whether the maps to queries, keys and values have biases.
+      key_bias: Whether the map to keys has one. Default: `with_bias`.
       output_bias: Whether the map to the output has one. Default: `with_bias`.
       w_init: Initializer of all weights. Default: :class:`Linear`'s.
       name: Name of the module.
@@ -58,6 +59,7 @@ class Attention(Module):
       ``keys``, ``values`` ``[B, slots, K, D]`` and ``length`` ``[B]``, if called with a
       `cache_size`; with `alibi`, or a scaling that depends on the length of the text,
       ``positions`` ``[B, slots]`` too. Such a scaling turns all keys anew in each call.
+      Of a context: ``keys`` and ``values`` ``[B, S, K, D]``.
 
     Raises:
       ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` or `norm` is
@@ -98,6 +100,7 @@ class Attention(Module):
         sinks: bool = False,
         scale: float | None = None,
         with_bias: bool = True,
+        key_bias: bool | None = None,
         output_bias: bool | None = None,
         w_init: Initializer | None = None,
         name: str | None = None,
@@ -134,6 +137,7 @@ class Attention(Module):
         self.sinks = sinks
         self.scale = scale
         self.with_bias = with_bias
+        self.key_bias = with_bias if key_bias is None else key_bias
         self.output_bias = with_bias if output_bias is None else output_bias
         self.w_init = w_init
 
@@ -155,7 +159,8 @@ class Attention(Module):
           context: What to attend to, ``[B, S, E]``. Default: `x`.
           mask: True at the steps that count, ``[B, S]``, or where a step may see
             another, an array that broadcasts to ``[B, H, T, S]``.
-          bias: Added to the logits; broadcasts to ``[B, H, T, S]``.
+          bias: Added to the logits; broadcasts to ``[B, H, T, S]``. With a cache, ``S``
+            is its size: a step lies in the slot of its number.
           positions: Positions ``[T]`` or ``[B, T]`` for `rotary` and `alibi`. Default:
             each step's number among those that count, from 0, or from where the cache
             ends.
@@ -163,7 +168,9 @@ class Attention(Module):
           cache_size: Keeps keys and values in the state, for this many steps, and
             attends to those of earlier calls too. Steps that `mask`, ``[B, T]``,
             excludes aren't kept. With a `window` of at most this size, that many are
-            kept. `init` makes none. Default: no cache.
+            kept. `init` makes none. With a `context`, all of its keys and values are
+            kept, whatever this number, and later calls read these: they need a
+            `context` of the same shape, and don't look at it. Default: no cache.
 
         Returns:
           ``[B, T, output_size]``; with more steps than the cache has room for, NaN.
@@ -173,12 +180,15 @@ class Attention(Module):
             room for, where that is known.
         """
         self._check(x, context, mask, bias, positions, segments, cache_size)
-        source = x if context is None else context
+        keeps = cache_size is not None and not part_of_init()
         query = self._heads(x, self.num_heads, self.head_size, "query")
-        key = self._heads(source, self.num_kv_heads, self.head_size, "key")
-        value = self._heads(source, self.num_kv_heads, self.value_size, "value")
         if self.qk_norm is not None:
-            query, key = self._normal(query, "query"), self._normal(key, "key")
+            query = self._normal(query, "query")
+        if context is not None and keeps:
+            key, value = self._kept_of(context)
+        else:
+            source = x if context is None else context
+            key, value = self._keys(source), self._values(source)
         options = {
             "causal": self.causal,
             "window": self.window,
@@ -188,9 +198,9 @@ class Attention(Module):
         if self.sinks:
             shape = [self.num_heads]
             options["sinks"] = get_parameter("sinks", shape, x.dtype, init=jnp.zeros)
-        if cache_size is not None and not part_of_init():
+        if keeps and context is None:
             y = self._with_cache(
-                query, key, value, mask, positions, cache_size, options
+                query, key, value, mask, bias, positions, cache_size, options
             )
         else:
             own = context is None
@@ -222,7 +232,9 @@ class Attention(Module):
             query, key, value, mask=mask, bias=bias, query_segments=segments, **options
         )
 
-    def _with_cache(self, query, key, value, mask, positions, cache_size, options):
+    def _with_cache(
+        self, query, key, value, mask, bias, positions, cache_size, options
+    ):
         steps = query.shape[:2]
         valid = (
             jnp.ones(steps, bool) if mask is None else jnp.asarray(mask).astype(bool)
@@ -247,10 +259,12 @@ class Attention(Module):
         if by_length and at is not None:
             keys = self._turned(keys, jnp.where(seen.counts, at, 0))
         if self.alibi:
-            options["bias"] = _alibi(self.num_heads, places, at)
+            slopes = _alibi(self.num_heads, places, at)
+            bias = slopes if bias is None else bias + slopes
         y = attend(
             *(query, keys.astype(query.dtype), values.astype(value.dtype)),
             mask=seen.counts,
+            bias=bias,
             query_positions=numbers,
             key_positions=seen.numbers,
             **options,
@@ -259,8 +273,38 @@ class Attention(Module):
         return jnp.where(cache.overflows[:, None, None, None], jnp.nan, y)
 
     @transparent
-    def _heads(self, x, heads, size, name):
-        y = Linear(heads * size, self.with_bias, self.w_init, name=name)(x)
+    def _kept_of(self, context):
+        """Keys and values of the context that the first call got."""
+
+        def held(name, size, make):
+            shape = (*context.shape[:2], self.num_kv_heads, size)
+            value = get_state(name, shape, context.dtype, init=lambda *_: make(context))
+            if value.shape != shape:
+                raise ValueError(
+                    f"{self.module_name!r} has {name} of shape {value.shape} of an "
+                    f"earlier context, but this call needs {shape}: pass a context of "
+                    "the same shape, or drop the state to begin a new one."
+                )
+            return value
+
+        return (
+            held("keys", self.head_size, self._keys),
+            held("values", self.value_size, self._values),
+        )
+
+    @transparent
+    def _keys(self, x):
+        key = self._heads(x, self.num_kv_heads, self.head_size, "key", self.key_bias)
+        return key if self.qk_norm is None else self._normal(key, "key")
+
+    @transparent
+    def _values(self, x):
+        return self._heads(x, self.num_kv_heads, self.value_size, "value")
+
+    @transparent
+    def _heads(self, x, heads, size, name, with_bias=None):
+        with_bias = self.with_bias if with_bias is None else with_bias
+        y = Linear(heads * size, with_bias, self.w_init, name=name)(x)
         return y.reshape(*y.shape[:2], heads, size)
 
     @transparent
@@ -296,10 +340,22 @@ class Attention(Module):
             return
         if cache_size < 1:
             raise ValueError(f"cache_size of {where} must be at least 1: {cache_size}.")
-        if context is not None or bias is not None or segments is not None:
+        if segments is not None:
             raise ValueError(
-                f"{where} keeps a cache of its own steps: with cache_size it takes no "
-                "context, bias or segments."
+                f"{where} keeps a cache of one text: with cache_size it takes no "
+                "segments."
+            )
+        if context is not None:
+            if self.rotary is not None:
+                raise ValueError(
+                    f"{where} has rotary, which would turn each call's steps from 0 "
+                    "on: it takes no cache_size with a context."
+                )
+            return
+        if bias is not None and self.window is not None:
+            raise ValueError(
+                f"{where} has a window, whose cache holds steps in turns: with "
+                "cache_size it takes no bias."
             )
         if not self.causal:
             raise ValueError(

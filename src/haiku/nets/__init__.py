@@ -10,6 +10,8 @@ from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
+from haiku.nets.encoder_decoder import EncoderDecoder
+from haiku.nets.encoder_decoder_config import EncoderDecoderConfig
 from haiku.nets.experts_config import ExpertsConfig
 from haiku.nets.mamba import Mamba
 from haiku.nets.mamba_config import MambaConfig
@@ -25,6 +27,8 @@ from haiku.nets.resnet import (
     ResNet200,
 )
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
+from haiku.nets.whisper import Whisper
+from haiku.nets.whisper_config import WhisperConfig
 
 __all__ = [
     "Decoder",
@@ -32,6 +36,8 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "ExpertsConfig",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
     "MLP",
     "Mamba",
     "MambaConfig",
@@ -45,6 +51,8 @@ __all__ = [
     "ResNet50",
     "VectorQuantizer",
     "VectorQuantizerEMA",
+    "Whisper",
+    "WhisperConfig",
 ]
 
 

@@ -15,6 +15,7 @@ from haiku._core import (
 from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
 from haiku.nets.encoder_config import EncoderConfig
+from haiku.nets.relative import relative_bias
 from haiku.nets.transformer import (
     check_texts,
     dropped,
@@ -38,14 +39,16 @@ class Encoder(Module):
       name: Name of the module.
 
     Parameters:
-      ``embed/embeddings``; ``positions/embeddings`` if learned; ``segments/embeddings``
-      with token types; ``embed_norm``; the blocks as in :class:`Decoder`; ``norm`` if
-      norms stand before or after attention and MLP; ``pooler``; ``transform/dense``,
-      ``transform/norm`` and ``head``.
+      ``embed/embeddings``; ``positions/embeddings`` if learned; ``relative/embeddings``
+      ``[buckets, H]`` if relative; ``segments/embeddings`` with token types;
+      ``embed_norm``; the blocks as in :class:`Decoder`; ``norm`` if norms stand before
+      or after attention and MLP; ``pooler``; ``transform/dense``, ``transform/norm``
+      and ``head``.
 
     Source:
       Devlin et al., 2019, BERT, arXiv:1810.04805; Warner et al., 2024, Smarter, Better,
-      Faster, Longer, arXiv:2412.13663.
+      Faster, Longer, arXiv:2412.13663; relative positions: Raffel et al., 2020,
+      Exploring the Limits of Transfer Learning, arXiv:1910.10683.
 
     Example:
       >>> config = hk.nets.EncoderConfig(
@@ -164,19 +167,22 @@ class Encoder(Module):
         if config.token_types is not None:
             types = jnp.zeros(tokens.shape, jnp.int32) if segments is None else segments
             h = h + Embed(config.token_types, config.model_size, name="segments")(types)
-        outside = None
-        if config.position == "learned":
+        outside, passed = None, {"mask": mask}
+        if config.position in ("learned", "relative"):
             valid = jnp.ones(tokens.shape, bool)
             places = jnp.arange(tokens.shape[1])[None]
             if mask is not None:
                 valid = jnp.asarray(mask).astype(bool)
                 places = numbers_of(valid)
-            h, outside = with_learned_positions(
-                h, places, valid, config.max_length, config.position_offset
-            )
+            if config.position == "relative":
+                passed["bias"] = relative_bias(config, places, places)
+            else:
+                h, outside = with_learned_positions(
+                    h, places, valid, config.max_length, config.position_offset
+                )
         if config.embedding_norm:
             h = norm_of(config, "embed_norm")(h)
-        h = run_blocks(config, dropped(h, config.dropout), {"mask": mask})
+        h = run_blocks(config, dropped(h, config.dropout), passed)
         if config.norm_position != "sum":
             h = norm_of(config, "norm")(h)
         if outside is not None:  # all tokens of the text see those

@@ -31,12 +31,17 @@ class EncoderConfig(TransformerConfig):
       norm_offset: Whether layer norms have offsets.
       embedding_norm: Whether a norm follows the embeddings.
       first_norm: Whether the first layer has a norm before its attention.
-      position: ``"learned"``, ``"rotary"``, ``"alibi"`` or None.
+      position: ``"learned"``, ``"rotary"``, ``"alibi"``, ``"relative"`` (as T5: a
+        learned logit per head for each range of distances, in all layers alike) or
+        None.
       position_offset: Rows of the table of positions that stand before the first.
       rotary: The :class:`Rotary` of all layers.
       windows: How many steps a layer sees, half of them on either side: one entry per
         layer, a size or None, or one entry for all. Default: all steps.
       local_rotary: The :class:`Rotary` of layers with a window. Default: `rotary`.
+      relative_buckets: Number of ranges of relative positions, half of them on either
+        side.
+      relative_distance: From this distance on, all are in the last range.
       attention_bias: Whether the maps to queries, keys and values have biases.
       output_bias: Whether the map from the heads has one.
       mlp_bias: Whether the MLP's maps have biases.
@@ -84,6 +89,8 @@ class EncoderConfig(TransformerConfig):
     rotary: Rotary = Rotary()
     windows: tuple[int | None, ...] | None = None
     local_rotary: Rotary | None = None
+    relative_buckets: int = 32
+    relative_distance: int = 128
     attention_bias: bool = True
     output_bias: bool = True
     mlp_bias: bool = True
@@ -101,6 +108,7 @@ class EncoderConfig(TransformerConfig):
     _choices: ClassVar[dict[str, tuple]] = {
         "head": ("tokens", "classes", "token_classes", None),
         "pooling": ("first", "mean"),
+        "position": ("learned", "rotary", "alibi", "relative", None),
     }
     _sizes: ClassVar[tuple[str, ...]] = ("token_types",)
 

@@ -21,7 +21,14 @@ from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerCon
 
 
 def run_blocks(config: TransformerConfig, h: Any, passed: Mapping[str, Any]) -> Any:
-    """All blocks of a config; `passed` are further arguments of each attention."""
+    """All blocks of a config.
+
+    Args:
+      config: Whose blocks.
+      h: ``[B, T, D]``.
+      passed: Further arguments of each attention; under ``crossed`` those of the
+        attention to a context, if blocks have one.
+    """
     return run_expert_blocks(config, h, passed)[0]
 
 
@@ -83,11 +90,13 @@ def numbers_of(valid: jax.Array, length: jax.Array | None = None) -> jax.Array:
     return jnp.maximum(number, 0)
 
 
-def check_texts(module: str, tokens: Any, **others: tuple[Any, str]) -> None:
+def check_texts(
+    module: str, tokens: Any, called: str = "tokens", **others: tuple[Any, str]
+) -> None:
     """Raises unless tokens are integers ``[B, T]``, and others of the same shape."""
     if len(tokens.shape) != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
         raise ValueError(
-            f"{module!r} needs tokens of shape [batch, steps], integers, got "
+            f"{module!r} needs {called} of shape [batch, steps], integers, got "
             f"{tokens.dtype} of shape {tokens.shape}."
         )
     for name, (array, meaning) in others.items():
@@ -118,12 +127,28 @@ def _block(config, kind: LayerKind, h, passed):
         sinks=config.sinks,
         scale=config.scale,
         with_bias=config.attention_bias,
+        key_bias=config.key_bias,
         output_bias=config.output_bias,
         name="attention",
     )
+    passed = dict(passed)
+    crossed = passed.pop("crossed", None)
     h = _residual(
         config, "attention", lambda x: attention(x, **passed), h, normed=kind.normed
     )
+    if crossed is not None:
+        across = Attention(
+            config.num_heads,
+            config.head_size,
+            config.num_kv_heads,
+            output_size=config.model_size,
+            scale=config.scale,
+            with_bias=config.attention_bias,
+            key_bias=config.key_bias,
+            output_bias=config.output_bias,
+            name="cross_attention",
+        )
+        h = _residual(config, "cross_attention", lambda x: across(x, **crossed), h)
     if not kind.experts:
         return _residual(config, "mlp", lambda x: _mlp(config, x, "mlp"), h), None
     losses = []

@@ -32,6 +32,7 @@ _CHOICES = {
 _SIZES = (
     *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
     *("head_size", "hidden_size", "max_length", "num_classes"),
+    *("relative_buckets", "relative_distance"),
 )
 _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "norm_eps": (lambda x: x >= 0, "a number of at least 0"),
@@ -39,6 +40,7 @@ _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "attention_soft_cap": (lambda x: x > 0, "a number above 0"),
     "final_soft_cap": (lambda x: x > 0, "a number above 0"),
     "embedding_scale": (lambda x: x == x, "a number"),
+    "head_scale": (lambda x: x == x, "a number"),
     "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
 }
 
@@ -81,8 +83,11 @@ class TransformerConfig:
     rotary: Rotary = Rotary()
     windows: tuple[int | None, ...] | None = None
     local_rotary: Rotary | None = None
+    relative_buckets: int = 32
+    relative_distance: int = 128
     qk_norm: str | None = None
     attention_bias: bool = True
+    key_bias: bool | None = None
     output_bias: bool = True
     mlp_bias: bool = True
     scale: float | None = None
@@ -146,6 +151,7 @@ class TransformerConfig:
         for name in "rotary", "local_rotary":
             if name in names:
                 _check_rotary(f"{name} {where}", getattr(self, name), self)
+        _check_buckets(where, self.relative_buckets, self.relative_distance)
 
     def window(self, layer: int) -> int | None:
         """How many steps a layer sees; None for all."""
@@ -204,6 +210,14 @@ def _check_experts(where: str, experts: Any, layers: int) -> None:
         raise ValueError(
             f"experts {where} are in layers {experts.layers}, and there are only "
             f"{layers}, counted from 0."
+        )
+
+
+def _check_buckets(where: str, buckets: int, distance: int) -> None:
+    if buckets < 4 or not buckets // 2 < distance < 2**31:
+        raise ValueError(
+            f"relative_buckets {where} must be at least 4, and relative_distance more "
+            f"than half of that and below 2^31, got {buckets} and {distance}."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from haiku.pretrained.config_keys import Keys
 
-_OURS = {
+OURS = {
     **{"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh"},
     **{"gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh", "relu": "relu"},
     **{"relu2": "relu_squared", "quick_gelu": "quick_gelu"},
@@ -17,7 +17,7 @@ _THEIRS = {
 
 def read_activation(keys: Keys, key: str, default: str) -> str:
     """Our name of the activation under a key."""
-    return _OURS[keys.choice(key, tuple(_OURS), default)]
+    return OURS[keys.choice(key, tuple(OURS), default)]
 
 
 def written_activation(name: str) -> str:

@@ -6,5 +6,13 @@ from haiku.pretrained.decoders import DECODERS
 from haiku.pretrained.encoders import ENCODERS
 from haiku.pretrained.family import Family
 from haiku.pretrained.mambas import MAMBAS
+from haiku.pretrained.t5 import T5
+from haiku.pretrained.whisper import WHISPER
 
-FAMILIES: dict[str, Family] = DECODERS | ENCODERS | MAMBAS
+FAMILIES: dict[str, Family] = {
+    **DECODERS,
+    **ENCODERS,
+    "t5": T5,
+    "whisper": WHISPER,
+    **MAMBAS,
+}

@@ -36,6 +36,8 @@ class Head(NamedTuple):
       fields: Of the net's config.
       rules: The weights that only this class has.
       optional: A field that is true if the folder holds weights of `rules`.
+      tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
+        the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
       ignored: Names that mean nothing to this class.
     """
@@ -43,6 +45,7 @@ class Head(NamedTuple):
     fields: Mapping[str, Any]
     rules: tuple[Rule, ...] = ()
     optional: str | None = None
+    tied_to: str | None = None
     tied: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -67,6 +70,8 @@ class Family(NamedTuple):
         in names.
       prefix: What stands before names of all but the head's; a bare model has none.
       renamed: Ends of names that older folders have, and those of today.
+      rules_of: Weights that lie under other names in some configs.
+      others: Families of the same `model_type` with another net.
     """
 
     net: Net
@@ -77,6 +82,19 @@ class Family(NamedTuple):
     layers: Mapping[str, str] = {"num_hidden_layers": "layers"}
     prefix: str = "model."
     renamed: Mapping[str, str] = {}
+    rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
+    others: tuple[Family, ...] = ()
+
+    @property
+    def all(self) -> tuple[Family, ...]:
+        """This family and the others."""
+        return self, *self.others
+
+    def having(self, architectures: Any) -> Family:
+        """The one of them that has the class in a config's `architectures`."""
+        first = architectures[0] if isinstance(architectures, list) else None
+        found = (x for x in self.others if isinstance(first, str) and first in x.heads)
+        return next(found, self)
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
         """The class of transformers that a config is, and its head."""
@@ -91,5 +109,5 @@ class Family(NamedTuple):
             path.partition("/")[2]: {name: x.shape for name, x in named.items()}
             for path, named in params.items()
         }
-        rules = (*self.rules, *head.rules)
+        rules = (*self.rules, *self.rules_of(config), *head.rules)
         return slots_of(shapes, rules, self.net.stacks(config), prefix)

@@ -41,6 +41,8 @@ _BUFFERS = (
 _SIZES = (
     *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
     *("expand", "n_groups", "time_step_rank", "conv_kernel"),
+    *("d_model", "d_kv", "d_ff", "_buckets"),
+    *("num_mel_bins", "source_positions", "target_positions"),
 )
 
 
@@ -140,7 +142,7 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             "read: load a folder with float weights."
         )
     kind = keys.choice("model_type", tuple(FAMILIES))
-    family = FAMILIES[kind]
+    family = FAMILIES[kind].having(config.get("architectures"))
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
@@ -235,9 +237,11 @@ def _head_of(
     if names is None:
         names = [next(iter(family.heads))]
     if not isinstance(names, list) or len(names) != 1 or names[0] not in family.heads:
+        known = FAMILIES[keys.values["model_type"]].all
         raise ValueError(
-            f"{keys.where}: architectures must be one of {sorted(family.heads)} in a "
-            f"list, and is {shown(names)}."
+            f"{keys.where}: architectures must be one of "
+            f"{sorted(name for x in known for name in x.heads)} in a list, and is "
+            f"{shown(names)}."
         )
     head = family.heads[names[0]]
     fields = dict(head.fields)
@@ -251,11 +255,20 @@ def _head_of(
         own = {rule.theirs.replace("^", "") for rule in head.rules}
         held = {name.removeprefix(family.prefix) for name in weights.arrays}
         fields[head.optional] = bool(own & held)
+    if head.tied_to is not None:
+        embeddings = weights.arrays.get(head.tied_to)
+        own = [weights.arrays.get(rule.theirs) for rule in head.rules]
+        repeated = all(x is None or _equal(x, embeddings) for x in own)
+        fields["tied"] = repeated and of_family.get("tied", True)
     if head.of_classes:
         labels = keys.below("id2label")
         number = 2 if labels is None else len(labels.values)
         fields["num_classes"] = keys.size("num_labels", number)
     return head, fields
+
+
+def _equal(x: Any, y: Any) -> bool:
+    return y is not None and x.dtype == y.dtype and np.array_equal(x, y)
 
 
 def _ignored(config: Any, head: Head) -> Callable[[str], bool]:

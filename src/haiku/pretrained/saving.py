@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any, NamedTuple
 
@@ -114,7 +115,7 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
 
 def _config_of(model: Any) -> Any:
     net = getattr(model, "net", None)
-    known = {family.net.module for family in FAMILIES.values()}
+    known = {x.net.module for family in FAMILIES.values() for x in family.all}
     if (
         not isinstance(model, Bound)
         or not isinstance(net, Blueprint)
@@ -138,16 +139,22 @@ def _config_of(model: Any) -> Any:
 def _family_of(config: Any) -> _Found:
     """The family that has a config: the one it was read from, or the first."""
     first = json.loads(config.source).get("model_type") if config.source else None
-    own = [kind for kind, x in FAMILIES.items() if x.net.config is type(config)]
+    own = {
+        kind: x
+        for kind, family in FAMILIES.items()
+        for x in family.all
+        if x.net.config is type(config)
+    }
     for kind in sorted(own, key=lambda kind: kind != first):
-        family = FAMILIES[kind]
+        family = own[kind]
         found = family.head_of(config)
         if found is None:
             continue
         architecture, head = found
-        free = {"dropout", "num_classes", *filter(None, [head.optional])}
-        kept = {k: getattr(config, k) for k in free if hasattr(config, k)}
-        kept |= dict(head.fields)
+        free = {"dropout", "num_classes", head.optional}
+        free |= {"tied"} if head.tied_to else set()
+        free &= {field.name for field in dataclasses.fields(config)}
+        kept = {name: getattr(config, name) for name in free} | dict(head.fields)
         try:
             written = family.write(config)
             fields = family.read(Keys(json.loads(json.dumps(written)), kind))

@@ -295,6 +295,30 @@ def test_every_option_passes_a_gradient_to_every_parameter():
         assert np.isfinite(x).all() and np.any(x), path
 
 
+def test_the_cache_keeps_a_context():
+    model = layer(causal=False, key_bias=False, qk_norm="head")
+    assert set(model.params["attention/key"]) == {"w"}
+    context = jnp.asarray(RANDOM.standard_normal((B, 5, D)), jnp.float32)
+    mask = jnp.ones([B, 5], bool).at[0, 3:].set(False)
+    y = model(X, context, mask=mask)
+    found, cached = model.updating(X[:, :3], context, mask=mask, cache_size=1)
+    others = cached(X[:, 3:], jnp.full_like(context, jnp.nan), mask=mask, cache_size=1)
+    found = jnp.concatenate([found, others], axis=1)
+    np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
+    assert cached.state["attention"]["keys"].shape == (B, 5, 2, 6)
+
+
+def test_a_bias_of_slots():
+    model = layer()
+    bias = jnp.asarray(RANDOM.standard_normal((1, 4, T, T)), jnp.float32)
+    y = model(X, bias=bias)
+    wide = jnp.pad(bias, [(0, 0), (0, 0), (0, 0), (0, 2)])
+    found, cached = model.updating(X[:, :4], bias=wide[:, :, :4], cache_size=T + 2)
+    others, _ = cached.updating(X[:, 4:], bias=wide[:, :, 4:], cache_size=T + 2)
+    found = jnp.concatenate([found, others], axis=1)
+    np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("message", "call"),
     {
@@ -305,9 +329,18 @@ def test_every_option_passes_a_gradient_to_every_parameter():
         "positions would change nothing": lambda: layer()(X, positions=jnp.arange(T)),
         "must be at least 1: 0": lambda: layer()(X, cache_size=0),
         "isn't causal": lambda: layer(causal=False)(X, cache_size=8),
-        "takes no context, bias or segments": lambda: layer()(
+        "with cache_size it takes no segments": lambda: layer()(
             X, segments=jnp.zeros([B, T], int), cache_size=8
         ),
+        "with cache_size it takes no bias": lambda: layer(window=3)(
+            X, bias=jnp.zeros([T, 8]), cache_size=8
+        ),
+        "takes no cache_size with a context": lambda: layer(
+            causal=False, rotary=hk.Rotary()
+        )(X, X, cache_size=8),
+        "pass a context of the same shape": lambda: layer(causal=False).updating(
+            X, X, cache_size=8
+        )[1](X, X[:, 1:], cache_size=8),
         "which steps of x count": lambda: layer()(
             X, mask=jnp.ones([B, 1, T, T], bool), cache_size=8
         ),

@@ -546,7 +546,7 @@ def test_bad_configs_raise(message, options):
             {"positions": np.ones([B, 5])},
         ),
         (
-            "no context, bias or segments",
+            "with cache_size it takes no segments",
             "llama",
             {"segments": MASK * 1, "cache_size": T},
         ),

@@ -39,6 +39,10 @@ KINDS = {
     "modern, first": MODERN | {"head": "classes", "num_classes": 3},
     "modern, tokens": MODERN | {"head": "token_classes", "num_classes": 3},
     "alibi": {"position": "alibi", "norm_position": "post", "norm": "rms"},
+    "relative": {
+        **{"position": "relative", "norm_position": "pre", "norm": "rms"},
+        **{"relative_buckets": 6, "relative_distance": 4, "scale": 1.0},
+    },
     "none": {"position": None, "norm_position": "both", "embedding_norm": False},
 }
 
@@ -130,7 +134,7 @@ def test_padding_reaches_no_output_and_no_gradient(kind):
         np.testing.assert_allclose(x, y, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("kind", ["bert", "bert, masked", "modern, mean", "alibi"])
+@pytest.mark.parametrize("kind", ["bert", "bert, masked", "modern, mean", "relative"])
 def test_vmap(kind):
     model = model_of(kind)
     mapped = jax.jit(jax.vmap(lambda tokens: model(tokens[None])[0]))(TOKENS)
@@ -199,6 +203,8 @@ def test_more_tokens_than_positions():
         ("position_offset .* at least 0, got -1", {"position_offset": -1}),
         ("num_heads .*: give head_size", {"num_heads": 3}),
         ("windows of hk.nets.EncoderConfig .* got 3", {"windows": (1, 2, 3)}),
+        ("relative_buckets .* must be at least 4", {"relative_buckets": 3}),
+        ("relative_distance more than half", {"relative_distance": 16}),
         ("norm_position of hk.nets.EncoderConfig", {"norm_position": "front"}),
     ],
 )

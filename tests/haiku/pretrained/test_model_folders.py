@@ -31,7 +31,7 @@ FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
     *("mixtral", "qwen3_moe", "gpt_oss", "bert", "roberta", "modernbert"),
-    *("mamba", "mamba2"),
+    *("t5", "whisper", "mamba", "mamba2"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -54,10 +54,19 @@ def kept(output, mask):
     return jnp.where(mask[..., None], output, 0) if output.ndim == 3 else output
 
 
-def call(model, want, method="__call__"):
-    names = {"mask", "segments"} & {*want}
+def call(model, want, method="__call__", **options):
+    firsts = [want[x] for x in ("features", "tokens", "decoder_tokens") if x in want]
+    names = {"mask", "segments", "decoder_mask"} & {*want}
     inputs = {name: want[name] for name in names}
-    return getattr(model, method)(want["tokens"], **inputs)
+    return getattr(model, method)(*firsts, **inputs, **options)
+
+
+def text_of(want):
+    """The text whose next tokens the output predicts, and where there are tokens."""
+    if "decoder_tokens" not in want:
+        return want["tokens"], want["mask"]
+    tokens = want["decoder_tokens"]
+    return tokens, want.get("decoder_mask", np.ones(tokens.shape, bool))
 
 
 def loss_of(output, want):
@@ -69,7 +78,7 @@ def loss_of(output, want):
         )
         return -of_labels[..., 0]
 
-    tokens, mask = want["tokens"], want["mask"]
+    tokens, mask = text_of(want)
     if "labels" in want:
         labels = want["labels"]
         losses = cross_entropy(output, jnp.maximum(labels, 0))
@@ -99,7 +108,7 @@ def test_output(name):
     model = load(name)
     output = jax.jit(lambda m: call(m, want))(model)
     assert output.dtype == jnp.float32
-    assert_close(kept(output, want["mask"]), want["output"])
+    assert_close(kept(output, text_of(want)[1]), want["output"])
     if "pooled" in want:
         assert_close(call(model, want, "pooled"), want["pooled"])
 
@@ -128,8 +137,17 @@ def test_gradients(name):
 @pytest.mark.parametrize("name", CACHED)
 def test_cache_in_parts(name):
     model, want = load(name), expected(name)
-    tokens, mask = want["tokens"], want["mask"]
-    step = jax.jit(lambda model, *x: model.updating(x[0], mask=x[1], cache_size=12))
+    tokens, mask = text_of(want)
+    names = {"features", "tokens", "mask"} if "decoder_tokens" in want else set()
+    fixed = {name: want[name] for name in names & {*want}}
+    texts = ("decoder_tokens", "decoder_mask") if fixed else ("tokens", "mask")
+    texts = [name for name in texts if name in want]
+
+    @jax.jit
+    def step(model, *parts):
+        inputs = fixed | dict(zip(texts, parts))
+        return call(model, inputs, "updating", cache_size=12)
+
     outputs, start = [], 0
     for size in CASES[name]["parts"]:
         part = np.s_[:, start : start + size]
@@ -160,4 +178,4 @@ def test_bfloat16_stays(name):
     assert {x.dtype for x in jax.tree.leaves(model)} == {jnp.dtype(jnp.bfloat16)}
     output = call(model, want)
     assert output.dtype == jnp.bfloat16
-    assert_close(kept(output, want["mask"]), want["output"], 0.1)
+    assert_close(kept(output, text_of(want)[1]), want["output"], 0.1)
