@@ -13,6 +13,7 @@ from haiku._layers.embedding import Embed
 from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
 from haiku._layers.linear import Linear
+from haiku._layers.residual_branches import LayerScale
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
@@ -108,7 +109,7 @@ def _block(config, kind: LayerKind, h, passed):
     h = _residual(
         config, "attention", lambda x: attention(x, **passed), h, normed=kind.normed
     )
-    return _residual(config, "mlp", lambda x: _mlp(config, x), h)
+    return _residual(config, "mlp", lambda x: mlp(config, x), h)
 
 
 def _residual(
@@ -121,17 +122,17 @@ def _residual(
     y = f(y)
     if place in ("post", "both"):
         y = norm_of(config, f"{name}_norm_post")(y)
+    if config.layer_scale is not None:
+        y = LayerScale(config.layer_scale, name=f"{name}_scale")(y)
     h = h + dropped(y, config.dropout)
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
 
 
-def _mlp(config, x):
-    activation = ACTIVATIONS[config.activation]
+def mlp(config: TransformerConfig, x: jax.Array) -> jax.Array:
+    """The MLP of a block, under `mlp`."""
+    activation, size = ACTIVATIONS[config.activation], config.hidden_size or 0
     if config.gated:
-        mlp = GatedMLP(
-            config.hidden_size, None, activation, config.mlp_bias, name="mlp"
-        )
-        return mlp(x)
+        return GatedMLP(size, None, activation, config.mlp_bias, name="mlp")(x)
     with name_scope("mlp"):
-        hidden = Linear(config.hidden_size, config.mlp_bias, name="up")(x)
+        hidden = Linear(size, config.mlp_bias, name="up")(x)
         return Linear(x.shape[-1], config.mlp_bias, name="down")(activation(hidden))

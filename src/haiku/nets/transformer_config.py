@@ -34,6 +34,7 @@ _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "attention_soft_cap": (lambda x: x > 0, "a number above 0"),
     "final_soft_cap": (lambda x: x > 0, "a number above 0"),
     "embedding_scale": (lambda x: x == x, "a number"),
+    "layer_scale": (lambda x: x == x, "a number"),
     "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
 }
 
@@ -83,6 +84,7 @@ class TransformerConfig:
     scale: float | None = None
     attention_soft_cap: float | None = None
     sinks: bool = False
+    layer_scale: float | None = None
     dropout: float = 0.0
 
     _choices: ClassVar[dict[str, tuple]] = {}
