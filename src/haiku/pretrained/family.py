@@ -35,14 +35,15 @@ class Head(NamedTuple):
     Attributes:
       fields: Of the net's config.
       rules: The weights that only this class has.
-      optional: A field that is true if the folder holds weights of `rules`.
+      optional: A field, and its values if the folder holds weights of `rules` and if
+        it doesn't.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
       ignored: Names that mean nothing to this class.
     """
 
     fields: Mapping[str, Any]
     rules: tuple[Rule, ...] = ()
-    optional: str | None = None
+    optional: tuple[str, Any, Any] | None = None
     tied: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -67,6 +68,8 @@ class Family(NamedTuple):
         in names.
       prefix: What stands before names of all but the head's; a bare model has none.
       renamed: Ends of names that older folders have, and those of today.
+      rules_of: Weights that lie under other names in some configs.
+      others: Families of the same `model_type` with another net.
     """
 
     net: Net
@@ -77,11 +80,17 @@ class Family(NamedTuple):
     layers: Mapping[str, str] = {"num_hidden_layers": "layers"}
     prefix: str = "model."
     renamed: Mapping[str, str] = {}
+    rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
+    others: tuple[Family, ...] = ()
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
         """The class of transformers that a config is, and its head."""
         for name, head in self.heads.items():
-            if all(getattr(config, k) == v for k, v in head.fields.items()):
+            fits = all(getattr(config, k) == v for k, v in head.fields.items())
+            if fits and head.optional is not None:
+                field, *values = head.optional
+                fits = getattr(config, field) in values
+            if fits:
                 return name, head
         return None
 
@@ -91,5 +100,5 @@ class Family(NamedTuple):
             path.partition("/")[2]: {name: x.shape for name, x in named.items()}
             for path, named in params.items()
         }
-        rules = (*self.rules, *head.rules)
+        rules = (*self.rules, *self.rules_of(config), *head.rules)
         return slots_of(shapes, rules, self.net.stacks(config), prefix)

@@ -137,7 +137,7 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             "read: load a folder with float weights."
         )
     kind = keys.choice("model_type", tuple(FAMILIES))
-    family = FAMILIES[kind]
+    family = _chosen(keys, FAMILIES[kind])
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
@@ -159,16 +159,25 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         _shapes(net, family), config, head, family.prefix if has else ""
     )
     check_tensors(slots, weights.arrays, _ignored(config, head), file_of)
-    params = {
-        f"{top}/{path}": {
-            name: source.array(
-                sharding and sharding(f"{top}/{path}/{name}", source.shape)
-            )
+    params = {}
+    for path, named in sources(slots, weights.arrays, dtype, file_of).items():
+        path = f"{top}/{path}" if path else top
+        params[path] = {
+            name: source.array(sharding and sharding(f"{path}/{name}", source.shape))
             for name, source in named.items()
         }
-        for path, named in sources(slots, weights.arrays, dtype, file_of).items()
-    }
     return bind(net).to(params)
+
+
+def _chosen(keys: Keys, family: Family) -> Family:
+    """The family of a class, among those of a `model_type`."""
+    names = keys.values.get("architectures")
+    return next((x for x in family.others if names in _alone(x)), family)
+
+
+def _alone(family: Family) -> list[list[str]]:
+    """Each class of a family, as `architectures` has it."""
+    return [[name] for name in family.heads]
 
 
 def _renamed(weights: Weights, family: Family) -> Weights:
@@ -231,10 +240,11 @@ def _head_of(
     names = keys.values.get("architectures")
     if names is None:
         names = [next(iter(family.heads))]
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in family.heads:
+    if names not in _alone(family):
+        known = sorted(name for of in (family, *family.others) for name in of.heads)
         raise ValueError(
-            f"{keys.where}: architectures must be one of {sorted(family.heads)} in a "
-            f"list, and is {shown(names)}."
+            f"{keys.where}: architectures must be one of {known} in a list, and is "
+            f"{shown(names)}."
         )
     head = family.heads[names[0]]
     fields = dict(head.fields)
@@ -247,7 +257,8 @@ def _head_of(
     if head.optional is not None:
         own = {rule.theirs.replace("^", "") for rule in head.rules}
         held = {name.removeprefix(family.prefix) for name in weights.arrays}
-        fields[head.optional] = bool(own & held)
+        field, there, missing = head.optional
+        fields[field] = there if own & held else missing
     if head.of_classes:
         labels = keys.below("id2label")
         number = 2 if labels is None else len(labels.values)
@@ -257,7 +268,11 @@ def _head_of(
 
 def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
-    patterns = (*_BUFFERS, *head.ignored, *(head.tied if config.tied else ()))
+    patterns = (
+        *_BUFFERS,
+        *head.ignored,
+        *(head.tied if getattr(config, "tied", False) else ()),
+    )
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,13 @@ from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
 
 __all__ = ["save", "to_state_dict"]
+
+
+# Keys that others stand for now, and would contradict.
+_OLD_KEYS = (
+    *("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"),
+    *("text_config_dict", "vision_config_dict"),
+)
 
 
 def save(
@@ -63,9 +71,9 @@ def save(
     kept = json.loads(config.source) if config.source else {}
     if kept.get("model_type") != found.kind:
         kept = {}
-    for key in ("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"):
+    for key in _OLD_KEYS:
         kept.pop(key, None)
-    texts: dict[str, Any] = {"config.json": kept | found.written | about}
+    texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
     write_folder(folder, arrays, texts, max_shard_size=max_shard_size)
@@ -114,7 +122,7 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
 
 def _config_of(model: Any) -> Any:
     net = getattr(model, "net", None)
-    known = {family.net.module for family in FAMILIES.values()}
+    known = {family.net.module for _, family in _families()}
     if (
         not isinstance(model, Bound)
         or not isinstance(net, Blueprint)
@@ -138,14 +146,14 @@ def _config_of(model: Any) -> Any:
 def _family_of(config: Any) -> _Found:
     """The family that has a config: the one it was read from, or the first."""
     first = json.loads(config.source).get("model_type") if config.source else None
-    own = [kind for kind, x in FAMILIES.items() if x.net.config is type(config)]
-    for kind in sorted(own, key=lambda kind: kind != first):
-        family = FAMILIES[kind]
+    own = [(kind, x) for kind, x in _families() if x.net.config is type(config)]
+    for kind, family in sorted(own, key=lambda x: x[0] != first):
         found = family.head_of(config)
         if found is None:
             continue
         architecture, head = found
-        free = {"dropout", "num_classes", *filter(None, [head.optional])}
+        free = {"dropout", "num_classes", *(head.optional or ())[:1]}
+        free = {name for name in free if hasattr(config, name)}
         kept = {name: getattr(config, name) for name in free} | dict(head.fields)
         try:
             written = family.write(config)
@@ -157,8 +165,24 @@ def _family_of(config: Any) -> _Found:
             labels = _labels(config.num_classes) if head.of_classes else {}
             return _Found(kind, family, architecture, head, written | labels)
     raise ValueError(
-        f"No family has this config: {config!r}. Families: {', '.join(own)}."
+        f"No family has this config: {config!r}. Families: "
+        f"{', '.join(dict.fromkeys(kind for kind, _ in own))}."
     )
+
+
+def _families() -> Iterator[tuple[str, Family]]:
+    for kind, family in FAMILIES.items():
+        for one in (family, *family.others):
+            yield kind, one
+
+
+def _joined(kept: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, also of configs in them; `written` stands over `kept`."""
+    joined = {**kept, **written}
+    for key, inner in written.items():
+        if key.endswith("_config") and isinstance(kept.get(key), dict):
+            joined[key] = _joined(kept[key], inner)
+    return joined
 
 
 def _labels(number: int) -> dict[str, Any]:
