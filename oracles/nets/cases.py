@@ -37,12 +37,14 @@ class Case:
       dtype: Of the weights in the file.
       shards: Whether the weights lie in several files.
       renamed: What is cut from the names of tensors.
+      added: What is put before the names of tensors.
       old_names: Ends of names, and what older folders have there.
       buffers: Tensors that old folders hold and no model reads: shapes by name.
       embeddings: Standard deviation of the embeddings. Small ones make a norm's epsilon
         count.
       parts: How many tokens the calls of a cached run get. None: the frequencies
         depend on the length, or there is one output for each text.
+      sizes: Height and width of the images. None: those of the config.
     """
 
     name: str
@@ -55,11 +57,13 @@ class Case:
     dtype: str = "float32"
     shards: bool = False
     renamed: str = ""
+    added: str = ""
     old_names: dict[str, str] = field(default_factory=dict)
     net: str = "decoder"
     buffers: dict[str, tuple[int, ...]] = field(default_factory=dict)
     embeddings: float = 1.0
     parts: tuple[int, ...] | None = (5, 7)
+    sizes: tuple[int, int] | None = None
 
     @property
     def by_length(self):

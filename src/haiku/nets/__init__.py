@@ -21,6 +21,8 @@ from haiku.nets.resnet import (
     ResNet152,
     ResNet200,
 )
+from haiku.nets.vision_transformer import VisionTransformer
+from haiku.nets.vision_transformer_config import VisionTransformerConfig
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
     "ResNet50",
     "VectorQuantizer",
     "VectorQuantizerEMA",
+    "VisionTransformer",
+    "VisionTransformerConfig",
 ]
 
 

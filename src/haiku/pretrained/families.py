@@ -5,5 +5,6 @@ from __future__ import annotations
 from haiku.pretrained.decoders import DECODERS
 from haiku.pretrained.encoders import ENCODERS
 from haiku.pretrained.family import Family
+from haiku.pretrained.vision import VISION
 
-FAMILIES: dict[str, Family] = DECODERS | ENCODERS
+FAMILIES: dict[str, Family] = DECODERS | ENCODERS | VISION

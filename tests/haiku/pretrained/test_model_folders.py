@@ -31,6 +31,8 @@ FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
     *("bert", "roberta", "modernbert"),
+    *("vit", "dinov2", "dinov2_with_registers"),
+    *("clip_vision_model", "siglip_vision_model"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -48,15 +50,17 @@ def assert_close(x, y, tolerance=TOLERANCE):
     np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.max(np.abs(y)))
 
 
-def kept(output, mask):
+def kept(output, want):
     """The output, zero where there is padding."""
-    return jnp.where(mask[..., None], output, 0) if output.ndim == 3 else output
+    if "mask" not in want or output.ndim < 3:
+        return output
+    return jnp.where(want["mask"][..., None], output, 0)
 
 
 def call(model, want, method="__call__"):
-    names = {"mask", "segments"} & {*want}
-    inputs = {name: want[name] for name in names}
-    return getattr(model, method)(want["tokens"], **inputs)
+    inputs = [want[name] for name in ("images", "tokens") if name in want]
+    options = {name: want[name] for name in ("mask", "segments") if name in want}
+    return getattr(model, method)(*inputs, **options)
 
 
 def loss_of(output, want):
@@ -68,20 +72,23 @@ def loss_of(output, want):
         )
         return -of_labels[..., 0]
 
-    tokens, mask = want["tokens"], want["mask"]
     if "labels" in want:
         labels = want["labels"]
         losses = cross_entropy(output, jnp.maximum(labels, 0))
         return jnp.mean(losses, where=labels >= 0)
     if "weights" in want:
-        return jnp.sum(kept(output, mask) * want["weights"]) / jnp.sum(mask)
+        number = jnp.sum(want["mask"]) if "mask" in want else len(output)
+        return jnp.sum(kept(output, want) * want["weights"]) / number
+    tokens, mask = want["tokens"], want["mask"]
     losses = cross_entropy(output[:, :-1], tokens[:, 1:])
     return jnp.mean(losses, where=mask[:, :-1] & mask[:, 1:])
 
 
 def without_prefix(tensors):
     """Tensors by name; a base model's prefix may be in the names or not."""
-    prefixes = re.compile("^(model|transformer|bert|roberta)[.]")
+    prefixes = re.compile(
+        "^(model|transformer|bert|roberta|vit|dinov2|dinov2_with_registers|vision_model)[.]"
+    )
     return {prefixes.sub("", name): x for name, x in tensors.items()}
 
 
@@ -98,7 +105,7 @@ def test_output(name):
     model = load(name)
     output = jax.jit(lambda m: call(m, want))(model)
     assert output.dtype == jnp.float32
-    assert_close(kept(output, want["mask"]), want["output"])
+    assert_close(kept(output, want), want["output"])
     if "pooled" in want:
         assert_close(call(model, want, "pooled"), want["pooled"])
 
@@ -136,7 +143,7 @@ def test_cache_in_parts(name):
         outputs.append(output)
         start += size
     assert start == tokens.shape[1]
-    output = kept(jnp.concatenate(outputs, axis=1), mask)
+    output = kept(jnp.concatenate(outputs, axis=1), want)
     assert_close(output, want["output"], 2e-5)
 
 
@@ -159,4 +166,4 @@ def test_bfloat16_stays(name):
     assert {x.dtype for x in jax.tree.leaves(model)} == {jnp.dtype(jnp.bfloat16)}
     output = call(model, want)
     assert output.dtype == jnp.bfloat16
-    assert_close(kept(output, want["mask"]), want["output"], 0.1)
+    assert_close(kept(output, want), want["output"], 0.1)
