@@ -44,6 +44,7 @@ class Case:
         count.
       parts: How many tokens the calls of a cached run get. None: the frequencies
         depend on the length, or there is one output for each text.
+      masked: Whether texts beside images are padded on the right, under a mask.
       sizes: Height and width of the images. None: those of the config.
     """
 
@@ -63,6 +64,7 @@ class Case:
     buffers: dict[str, tuple[int, ...]] = field(default_factory=dict)
     embeddings: float = 1.0
     parts: tuple[int, ...] | None = (5, 7)
+    masked: bool = False
     sizes: tuple[int, int] | None = None
 
     @property

@@ -3,15 +3,15 @@
 Images are channels last here, `[B, H, W, C]`, as ours are.
 """
 
-import inspect
 import pathlib
 import tempfile
 
 import numpy as np
 import safetensors.torch
 import torch
+from cases import T
 
-B, TEXTS = 2, 3
+B, TEXTS, END = 2, 3, 30
 # A gradient is kept of these tensors; of the last layer where there are several.
 GRADIENTS = (
     *("cls_token", "class_embedding", "position_embeddings", "register_tokens"),
@@ -31,7 +31,23 @@ def inputs_of(case):
     draw = np.random.default_rng(0)
     shape = (B, *sizes, config.get("num_channels", 3))
     images = np.round(draw.standard_normal(shape) * 8) / 8
-    return {"images": torch.from_numpy(images).float()}
+    inputs = {"images": torch.from_numpy(images).float()}
+    if case.net == "clip":
+        inputs |= {k: torch.from_numpy(x) for k, x in texts_of(case, draw).items()}
+    return inputs
+
+
+def texts_of(case, draw):
+    """Texts with an end token each; padding, where a mask tells it, is that too."""
+    tokens = draw.integers(3, END, (TEXTS, T))
+    mask = np.arange(T) < np.array([T, T - 3, T - 7])[:, None]
+    tokens[np.arange(TEXTS), mask.sum(1) - 1] = END
+    tokens[0, 4] = END  # the first counts
+    if case.config["text_config"].get("eos_token_id") == END:
+        tokens[1, 2] = END + 1  # the largest number doesn't
+    if not case.masked:
+        return {"tokens": tokens}
+    return {"tokens": np.where(mask, tokens, END), "mask": mask}
 
 
 def pair(size):
@@ -42,12 +58,17 @@ def run(model, inputs):
     """The output, and what stands beside it, by name."""
     images = inputs["images"].permute(0, 3, 1, 2).to(model.dtype)
     config, options = getattr(model.config, "vision_config", model.config), {}
-    interpolates = (
-        "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-    )
-    if interpolates and images.shape[2:] != pair(config.image_size):
+    always = config.model_type.startswith("dinov2")
+    if not always and images.shape[2:] != pair(config.image_size):
         options["interpolate_pos_encoding"] = True
+    if "tokens" in inputs:
+        options["input_ids"] = inputs["tokens"].long()
+    if "mask" in inputs:
+        options["attention_mask"] = inputs["mask"].long()
     out = model(pixel_values=images, **options)
+    if hasattr(out, "logits_per_image"):
+        beside = {"image_embeddings": out.image_embeds}
+        return out.logits_per_image, beside | {"text_embeddings": out.text_embeds}
     if hasattr(out, "logits"):
         return out.logits, {}
     pooled = getattr(out, "pooler_output", None)
@@ -61,6 +82,11 @@ def loss(output, beside, extra):
     else:
         of_output = (output * extra["weights"]).sum() / len(output)
     return of_output + sum(x.sum() for x in beside.values())
+
+
+def counted(inputs):
+    """The inputs as a file holds them."""
+    return {k: x.int() if k == "tokens" else x for k, x in inputs.items()}
 
 
 def gradients(model):

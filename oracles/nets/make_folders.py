@@ -96,7 +96,7 @@ def fill(model, case):
             else:
                 inputs = x.shape[0 if transposed and "score" not in name else 1]
                 x = x * 1.2 / inputs**0.5
-            p.copy_(torch.from_numpy(np.round(x * 2**13) / 2**13))
+            p.copy_(torch.from_numpy(np.asarray(np.round(x * 2**13) / 2**13)))
 
 
 # ---- What transformers computes with it ----------------------------------------------
@@ -242,7 +242,8 @@ def expected_of_images(model, case, inputs):
     image_models.loss(output, beside, extra).backward()
     found = {"output": output, **beside}
     found |= {f"gradient/{k}": x for k, x in image_models.gradients(model).items()}
-    return inputs | extra | {k: rounded(x.detach()) for k, x in found.items()}
+    found = {k: rounded(x.detach()) for k, x in found.items()}
+    return image_models.counted(inputs) | extra | found
 
 
 def layer_names(model):
@@ -254,7 +255,7 @@ def layer_names(model):
 def rounded(x):
     fraction, exponent = np.frexp(x.numpy().astype(np.float64))
     fraction = np.round(fraction * 2**KEPT_BITS) / 2**KEPT_BITS
-    return torch.from_numpy(np.ldexp(fraction, exponent).astype(np.float32))
+    return torch.from_numpy(np.asarray(np.ldexp(fraction, exponent), np.float32))
 
 
 # ---- Is the case worth it? -----------------------------------------------------------

@@ -1,6 +1,7 @@
 """The image encoders of the parity table: per family, what it varies."""
 
 from cases import OLD, Case
+from image_models import END
 
 SMALL = {
     **{"image_size": 12, "patch_size": 4, "num_channels": 3, "hidden_size": 16},
@@ -207,6 +208,140 @@ def siglip_vision_cases():
     )
 
 
+TEXT = {
+    **{"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24},
+    **{"num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"max_position_embeddings": 12, "pad_token_id": 1, "bos_token_id": 0},
+}
+
+
+def pair_case(family, name, varies, architecture, vision, text, **options):
+    whole = {
+        k: options.pop(k) for k in ("projection_dim", "num_labels") if k in options
+    }
+    config = {
+        "vision_config": SMALL | (vision or {}),
+        "text_config": TEXT | (text or {}),
+        **whole,
+    }
+    options = {"net": "clip", "parts": None} | options
+    return Case(f"{family}-{name}", varies, architecture, config, **options)
+
+
+def clip_cases():
+    def clip(name, varies, vision=None, text=None, head="Model", **options):
+        text = {"eos_token_id": END, "hidden_size": 12} | (text or {})
+        options = {"projection_dim": 8} | options
+        return pair_case("clip", name, varies, f"CLIP{head}", vision, text, **options)
+
+    yield clip(
+        "plain",
+        "texts read at the first end token, other sizes of both sides",
+        others={"text_config.hidden_act": "gelu", "vision_config.hidden_act": "gelu"},
+    )
+    yield clip(
+        "masked",
+        "padding on the right, an end token that is the largest number, 3 layers of "
+        "texts, images of 2 by 5 patches",
+        text={"eos_token_id": 2, "num_hidden_layers": 3, "num_attention_heads": 1},
+        masked=True,
+        sizes=WIDE,
+    )
+    yield clip(
+        "bfloat16",
+        "gelu, layer_norm_eps of both sides, bfloat16",
+        {"hidden_act": "gelu", "layer_norm_eps": 0.1},
+        {"hidden_act": "gelu", "layer_norm_eps": 0.2},
+        others={
+            "text_config.layer_norm_eps": 1e-5,
+            "vision_config.layer_norm_eps": 1e-5,
+        },
+        dtype="bfloat16",
+    )
+    yield clip(
+        "hub",
+        "4.x keys: sides whole under older keys, buffers; other keys left out",
+        text={"eos_token_id": 2},
+        written=OLD
+        | {
+            "text_config_dict": TEXT | {"hidden_size": 12, "eos_token_id": 2},
+            "vision_config_dict": SMALL,
+            "text_config": {"num_hidden_layers": 2, "hidden_size": 10},
+            "vision_config": {"num_hidden_layers": 2},
+        },
+        unwritten=("dtype", "logit_scale_init_value", "initializer_factor"),
+        buffers={
+            "text_model.embeddings.position_ids": (1, 12),
+            "vision_model.embeddings.position_ids": (1, 10),
+        },
+    )
+    yield clip(
+        "classes",
+        "3 classes of the mean of the patches, images of 4 by 4",
+        sizes=(16, 16),
+        head="ForImageClassification",
+        num_labels=3,
+        net="vision",
+        others={"vision_config.hidden_act": "gelu"},
+    )
+
+
+def siglip_cases():
+    def siglip(name, varies, vision=None, text=None, head="Model", **options):
+        return pair_case(
+            "siglip", name, varies, f"Siglip{head}", vision, text, **options
+        )
+
+    yield siglip(
+        "plain",
+        "texts read at their last token",
+        others={
+            "text_config.hidden_act": "relu",
+            "vision_config.hidden_act": "relu",
+        },
+    )
+    yield siglip(
+        "masked",
+        "padding on the right, another size of texts, images of 2 by 5 patches",
+        text={"hidden_size": 12, "projection_size": 16, "num_attention_heads": 2},
+        masked=True,
+        sizes=WIDE,
+    )
+    yield siglip(
+        "bfloat16",
+        "layer_norm_eps of both sides, 3 layers of images, bfloat16",
+        {"layer_norm_eps": 0.1, "num_hidden_layers": 3},
+        {"layer_norm_eps": 0.2},
+        others={
+            "text_config.layer_norm_eps": 1e-6,
+            "vision_config.layer_norm_eps": 1e-6,
+        },
+        dtype="bfloat16",
+    )
+    yield siglip(
+        "hub",
+        "keys of 4.x, most left out; larger images",
+        written=OLD
+        | {
+            "text_config": {k: x for k, x in TEXT.items() if "token" not in k}
+            | {"model_type": "siglip_text_model"},
+            "vision_config": {k: x for k, x in SMALL.items() if k != "num_channels"}
+            | {"model_type": "siglip_vision_model"},
+        },
+        unwritten=("dtype", "initializer_factor"),
+        sizes=(20, 16),
+    )
+    yield siglip(
+        "classes",
+        "3 classes of the mean of the patches, no pooler",
+        {"vision_use_head": False},
+        head="ForImageClassification",
+        num_labels=3,
+        net="vision",
+        others={"vision_config.hidden_act": "relu"},
+    )
+
+
 def cases():
     for of_family in (
         vit_cases,
@@ -214,5 +349,7 @@ def cases():
         registers_cases,
         clip_vision_cases,
         siglip_vision_cases,
+        clip_cases,
+        siglip_cases,
     ):
         yield from of_family()

@@ -170,7 +170,7 @@ class Encoder(Module):
             places = jnp.arange(tokens.shape[1])[None]
             if mask is not None:
                 valid = jnp.asarray(mask).astype(bool)
-                places = numbers_of(valid)
+                places = _places(valid)
             h, outside = with_learned_positions(
                 h, places, valid, config.max_length, config.position_offset
             )
@@ -210,6 +210,13 @@ class Encoder(Module):
                 f"{config.max_length} learned positions: pass fewer, or build it with "
                 "a larger max_length."
             )
+
+
+def _places(valid):
+    """The number of each token in its text; padding after a token counts on."""
+    steps = jnp.arange(valid.shape[1])
+    tokens = jax.lax.cummax(jnp.where(valid, steps, 0), axis=1)
+    return numbers_of(valid) + steps - tokens
 
 
 def _first(h, mask):

@@ -31,6 +31,7 @@ class EncoderConfig(TransformerConfig):
       norm_offset: Whether layer norms have offsets.
       embedding_norm: Whether a norm follows the embeddings.
       first_norm: Whether the first layer has a norm before its attention.
+      causal: Whether a token sees only itself and earlier ones.
       position: ``"learned"``, ``"rotary"``, ``"alibi"`` or None.
       position_offset: Rows of the table of positions that stand before the first.
       rotary: The :class:`Rotary` of all layers.
@@ -79,6 +80,7 @@ class EncoderConfig(TransformerConfig):
     norm_offset: bool = True
     embedding_norm: bool = True
     first_norm: bool = True
+    causal: bool = False
     position: str | None = "learned"
     position_offset: int = 0
     rotary: Rotary = Rotary()

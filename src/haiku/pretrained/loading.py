@@ -137,11 +137,11 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             "read: load a folder with float weights."
         )
     kind = keys.choice("model_type", tuple(FAMILIES))
-    family = _chosen(keys, FAMILIES[kind])
+    family, architecture = _class_of(keys, FAMILIES[kind])
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
-    head, of_head = _head_of(keys, family, weights, fields)
+    head, of_head = _head_of(keys, family, architecture, weights, fields)
     fields |= of_head
     try:
         config = family.net.config(**fields, source=json.dumps(config))
@@ -169,15 +169,18 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
     return bind(net).to(params)
 
 
-def _chosen(keys: Keys, family: Family) -> Family:
-    """The family of a class, among those of a `model_type`."""
+def _class_of(keys: Keys, family: Family) -> tuple[Family, str]:
+    """The class by `architectures`, and its family among those of a `model_type`."""
     names = keys.values.get("architectures")
-    return next((x for x in family.others if names in _alone(x)), family)
-
-
-def _alone(family: Family) -> list[list[str]]:
-    """Each class of a family, as `architectures` has it."""
-    return [[name] for name in family.heads]
+    if names is None:
+        return family, next(iter(family.heads))
+    known = {name: one for one in (family, *family.others) for name in one.heads}
+    if names not in [[name] for name in known]:
+        raise ValueError(
+            f"{keys.where}: architectures must be one of {sorted(known)} in a list, "
+            f"and is {shown(names)}."
+        )
+    return known[names[0]], names[0]
 
 
 def _renamed(weights: Weights, family: Family) -> Weights:
@@ -234,25 +237,16 @@ def _check_values(keys: Keys, total: int) -> None:
 
 
 def _head_of(
-    keys: Keys, family: Family, weights: Weights, of_family: Fields
+    keys: Keys, family: Family, architecture: str, weights: Weights, of_family: Fields
 ) -> tuple[Head, Fields]:
-    """The head by `architectures`, and its fields of the config."""
-    names = keys.values.get("architectures")
-    if names is None:
-        names = [next(iter(family.heads))]
-    if names not in _alone(family):
-        known = sorted(name for of in (family, *family.others) for name in of.heads)
-        raise ValueError(
-            f"{keys.where}: architectures must be one of {known} in a list, and is "
-            f"{shown(names)}."
-        )
-    head = family.heads[names[0]]
+    """The head of a class, and its fields of the config."""
+    head = family.heads[architecture]
     fields = dict(head.fields)
     for name, value in fields.items():
         if of_family.get(name, value) != value:
             raise ValueError(
-                f"{keys.where}: {names[0]} is known here only with {name}={value}, and "
-                f"the config says {of_family[name]}."
+                f"{keys.where}: {architecture} is known here only with {name}={value}, "
+                f"and the config says {of_family[name]}."
             )
     if head.optional is not None:
         own = {rule.theirs.replace("^", "") for rule in head.rules}

@@ -13,13 +13,13 @@ from haiku.pretrained.family import Family, Fields, Head, Net
 from haiku.pretrained.layouts import CONVOLUTION, LINEAR, Layout, Rule, linear, norm
 
 
-def _images(config: VisionTransformerConfig) -> jax.ShapeDtypeStruct:
+def images_of(config: VisionTransformerConfig) -> jax.ShapeDtypeStruct:
     """One image of training."""
     sizes = (n * p for n, p in zip(config.grid, config.patch_size))
     return jax.ShapeDtypeStruct((1, *sizes, config.channels), jnp.float32)
 
 
-NET = Net(VisionTransformer, VisionTransformerConfig, lambda c: (_images(c),))
+NET = Net(VisionTransformer, VisionTransformerConfig, lambda c: (images_of(c),))
 
 
 # ---- Weights -------------------------------------------------------------------------
@@ -109,7 +109,7 @@ VISION_TOWER = (
 
 # ---- Heads ---------------------------------------------------------------------------
 
-_CLASSES = linear("classifier", "head")
+CLASSES = linear("classifier", "head")
 _VIT_HEADS = {
     "ViTModel": Head(
         {"head": None},
@@ -118,7 +118,7 @@ _VIT_HEADS = {
     ),
     "ViTForImageClassification": Head(
         {"head": "classes", "pooling": "first", "pooler": None},
-        _CLASSES,
+        CLASSES,
         ignored=("*pooler.*",),
     ),
 }
@@ -128,7 +128,7 @@ def _dinov2_heads(model: str) -> dict[str, Head]:
     return {
         f"{model}Model": Head({"head": None}),
         f"{model}ForImageClassification": Head(
-            {"head": "classes", "pooling": "both"}, _CLASSES
+            {"head": "classes", "pooling": "both"}, CLASSES
         ),
     }
 
@@ -136,14 +136,19 @@ def _dinov2_heads(model: str) -> dict[str, Head]:
 # ---- Configs -------------------------------------------------------------------------
 
 
-def _read_sizes(keys: Keys, image_size: int, patch_size: int) -> Fields:
-    model_size = keys.size("hidden_size", 768)
-    heads = keys.size("num_attention_heads", 12)
+def check_heads(keys: Keys, model_size: int, heads: int) -> None:
+    """Raises unless the heads divide the model's size."""
     if model_size % heads:
         raise ValueError(
             f"{keys.where}: hidden_size {model_size} must be a multiple of "
             f"num_attention_heads {heads}."
         )
+
+
+def _read_sizes(keys: Keys, image_size: int, patch_size: int) -> Fields:
+    model_size = keys.size("hidden_size", 768)
+    heads = keys.size("num_attention_heads", 12)
+    check_heads(keys, model_size, heads)
     return {
         "image_size": keys.pair("image_size", image_size),
         "patch_size": keys.pair("patch_size", patch_size),
