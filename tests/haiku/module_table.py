@@ -155,14 +155,16 @@ ROWS: dict[str, Row] = {
         integers=5,
     ),
     "nets.CLIP": Row(
-        lambda x: hk.nets.CLIP(
-            hk.nets.CLIPConfig(
-                hk.nets.VisionTransformerConfig((4, 6), 2, 8, 2, 2, pooler="first"),
-                hk.nets.EncoderConfig(5, 6, 2, 3, causal=True, norm_position="pre"),
-                projection_size=4,
-                logit_bias=True,
-            )
-        )(jnp.ones([3, 4, 6, 3], jnp.float32), x).logits.T,
+        lambda x: (
+            hk.nets.CLIP(
+                hk.nets.CLIPConfig(
+                    hk.nets.VisionTransformerConfig((4, 6), 2, 8, 2, 2, pooler="first"),
+                    hk.nets.EncoderConfig(5, 6, 2, 3, causal=True, norm_position="pre"),
+                    projection_size=4,
+                    logit_bias=True,
+                )
+            )(jnp.ones([3, 4, 6, 3], jnp.float32), x).logits.T
+        ),
         (2, 7),
         integers=5,
     ),

@@ -64,10 +64,10 @@ class CLIPConfig:
             value, least = getattr(self, name), int(name == "projection_size")
             if name == "end_token" and value is None:
                 continue
-            if type(value) is not int or value < least:
+            if type(value) is not int or not least <= value < 2**31:
                 raise ValueError(
-                    f"{name} {where} must be an integer of at least {least}, got "
-                    f"{value!r}."
+                    f"{name} {where} must be an integer of at least {least} and below "
+                    f"2**31, got {value!r}."
                 )
         if self.pooling not in ("end", "last"):
             raise ValueError(

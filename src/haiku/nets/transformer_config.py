@@ -156,6 +156,8 @@ def _size(what: str, value: Any) -> int:
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < 1:
         raise ValueError(f"{what} must be an integer of at least 1, got {value!r}.")
+    if int(value) >= 2**31:
+        raise ValueError(f"{what} must be below 2**31, got {value}.")
     return int(value)
 
 

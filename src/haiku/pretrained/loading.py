@@ -38,7 +38,10 @@ _BUFFERS = (
     *("*.attn.bias", "*.attn.masked_bias", "*.inv_freq", "*position_ids"),
     *("*.rotary_emb.*",),
 )
-_SIZES = ("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner")
+_SIZES = (
+    *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
+    *("num_channels", "num_register_tokens"),
+)
 
 
 class Pretrained(NamedTuple):
@@ -229,7 +232,10 @@ def _check_values(keys: Keys, total: int) -> None:
     for key, value in keys.values.items():
         if isinstance(value, dict):
             _check_values(Keys(value, f"{keys.where}, {key}"), total)
-        elif key.endswith(_SIZES) and type(value) is int and value > total:
+            continue
+        sizes = value if isinstance(value, list) else [value]
+        too_large = any(type(x) is int and x > total for x in sizes)
+        if key.endswith(_SIZES) and too_large:
             raise ValueError(
                 f"{keys.where}: {key} is {shown(value)}, and the files hold only "
                 f"{total} numbers."

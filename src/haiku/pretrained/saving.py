@@ -40,13 +40,13 @@ def save(
 
     Args:
       folder: Made if it isn't there.
-      model: A bound `hk.nets.Decoder`: one that `load` made, in its family; else in the
-        simplest family that has its config.
+      model: A bound net, such as `hk.nets.Decoder`: one that `load` made is written in
+        its family, another in the simplest family that has its config.
       tokenizer: Written beside it. Default: none.
       max_shard_size: Bytes in one file of weights.
 
     Raises:
-      TypeError: `model` isn't a bound `hk.nets.Decoder`.
+      TypeError: `model` isn't a bound net that has families.
       ValueError: No family has its config, or the model holds hooks.
 
     Example:
@@ -83,13 +83,13 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
     """The parameters of a model under Hugging Face's names and layouts.
 
     Args:
-      model: A bound `hk.nets.Decoder`, see `save`.
+      model: A bound net, see `save`.
 
     Returns:
       NumPy arrays by name.
 
     Raises:
-      TypeError: `model` isn't a bound `hk.nets.Decoder`.
+      TypeError: `model` isn't a bound net that has families.
       ValueError: No family has its config, or the model holds hooks.
 
     Example:

@@ -54,7 +54,7 @@ def model_of(kind):
     return hk.bind(net).to(jax.jit(init)(KEY, IMAGES, TOKENS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_logits_compare_embeddings_of_length_one(kind):
     model = model_of(kind)
 
@@ -74,7 +74,7 @@ def test_logits_compare_embeddings_of_length_one(kind):
     assert logits.shape == (2, 3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_vmap_and_gradients(kind):
     model = model_of(kind)
 
@@ -164,8 +164,8 @@ HEADED = dataclasses.replace(VISION, head="classes", num_classes=2)
         ("vision of .* without a head", {"vision": HEADED}),
         ("text of .* must be a hk.nets.EncoderConfig", {"text": None}),
         ("vision of .* has no pooler", {"vision": HEADLESS}),
-        ("projection_size of .* at least 1, got 0", {"projection_size": 0}),
-        ("end_token of .* at least 0, got -1", {"end_token": -1}),
+        ("projection_size of .* at least 1 .* got 0", {"projection_size": 0}),
+        ("end_token of .* at least 0 .* got -1", {"end_token": -1}),
         ("pooling of .* must be one of", {"pooling": "first"}),
         ("projection_size 4 .* pooled image, 8", {"image_projection": False}),
     ],

@@ -25,7 +25,8 @@ CACHED = [
 LEARNED = [
     name
     for name, row in CASES.items()
-    if name.partition("-")[2] in (*VARIED, "classes", "base") or row["net"] != "decoder"
+    if name.partition("-")[2] in (*VARIED, "classes", "base", "wide", "small", "gates")
+    or row["net"] in ("encoder", "clip")
 ]
 FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
