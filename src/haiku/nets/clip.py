@@ -136,7 +136,8 @@ class CLIP(Module):
         end = config.end_token
         marks = jnp.asarray(tokens) if end is None else jnp.equal(tokens, end)
         if mask is not None:
-            marks = jnp.where(jnp.asarray(mask).astype(bool), marks, -1)
+            mask = jnp.asarray(mask).astype(bool)
+            marks = jnp.where(mask, marks.astype(jnp.int32), -1)
         return jnp.argmax(marks, axis=1)
 
 

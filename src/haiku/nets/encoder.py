@@ -214,7 +214,7 @@ class Encoder(Module):
 
 def _places(valid):
     """The number of each token in its text; padding after a token counts on."""
-    steps = jnp.arange(valid.shape[1])
+    steps = jnp.arange(valid.shape[1], dtype=jnp.int32)[None]
     tokens = jax.lax.cummax(jnp.where(valid, steps, 0), axis=1)
     return numbers_of(valid) + steps - tokens
 

@@ -179,7 +179,7 @@ class VisionTransformer(Module):
             h = jnp.concatenate([tokens, h], axis=1)
         if config.class_token:
             token = self._token("class_token", h.dtype, h.shape[0])
-            h = jnp.concatenate([token + positions[0], h], axis=1)
+            h = jnp.concatenate([token + positions[None, :1], h], axis=1)
         h = dropped(h, config.dropout)
         if config.embedding_norm:
             h = norm_of(config, "embed_norm")(h)
