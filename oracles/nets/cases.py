@@ -37,6 +37,7 @@ class Case:
       dtype: Of the weights in the file.
       shards: Whether the weights lie in several files.
       renamed: What is cut from the names of tensors.
+      added: What is put before the names of tensors.
       old_names: Ends of names, and what older folders have there.
       buffers: Tensors that old folders hold and no model reads: shapes by name.
       embeddings: Standard deviation of the embeddings. Small ones make a norm's epsilon
@@ -45,6 +46,8 @@ class Case:
       untied: Whether the head gets weights of its own.
       parts: How many tokens the calls of a cached run get. None: the frequencies
         depend on the length, or there is one output for each text.
+      masked: Whether texts beside images are padded on the right, under a mask.
+      sizes: Height and width of the images. None: those of the config.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Case:
     dtype: str = "float32"
     shards: bool = False
     renamed: str = ""
+    added: str = ""
     old_names: dict[str, str] = field(default_factory=dict)
     net: str = "decoder"
     buffers: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Case:
     repeated: tuple[str, ...] = ()
     untied: bool = False
     parts: tuple[int, ...] | None = (5, 7)
+    masked: bool = False
+    sizes: tuple[int, int] | None = None
 
     @property
     def by_length(self):

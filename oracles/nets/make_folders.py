@@ -18,6 +18,7 @@ import zlib
 
 import decoder_cases
 import encoder_cases
+import image_models
 import mamba_cases
 import numpy as np
 import pairs
@@ -25,6 +26,7 @@ import safetensors.torch
 import t5_cases
 import torch
 import transformers
+import vision_cases
 import whisper_cases
 from cases import T
 
@@ -80,9 +82,12 @@ def write_folder(case, folder):
         for name in case.unwritten:
             config.pop(name, None)
         write_json(path, config | case.written)
-    if case.renamed or case.buffers or case.old_names or case.repeated:
+    edited = case.renamed, case.added, case.buffers, case.old_names, case.repeated
+    if any(edited):
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
-        tensors = {k.removeprefix(case.renamed): v for k, v in tensors.items()}
+        tensors = {
+            case.added + k.removeprefix(case.renamed): v for k, v in tensors.items()
+        }
         for new, old in case.old_names.items():
             tensors = {k.replace(new, old): v for k, v in tensors.items()}
         tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
@@ -101,16 +106,18 @@ def fill(model, case):
     with torch.no_grad():
         for name, p in model.named_parameters():
             draw = np.random.default_rng(zlib.crc32(f"{case.name} {name}".encode()))
-            x = draw.standard_normal(p.shape)
-            if x.ndim == 1:
+            x = np.asarray(draw.standard_normal(p.shape))
+            if x.ndim < 2:
                 plain = name.endswith("bias") or offset
                 x = 0.3 * x + (0 if plain else 1)
+            elif x.ndim == 4:
+                x = x * 1.2 / x[0].size ** 0.5
             elif "embed" in name or "wte" in name or "wpe" in name:
                 x = x * case.embeddings * (0.5 if offset or "wpe" in name else 1)
             else:
                 inputs = x.shape[0 if transposed and "score" not in name else 1]
                 x = x * 1.2 / inputs**0.5
-            p.copy_(torch.from_numpy(np.round(x * 2**13) / 2**13))
+            p.copy_(torch.from_numpy(np.asarray(np.round(x * 2**13) / 2**13)))
 
 
 # ---- What transformers computes with it ----------------------------------------------
@@ -134,6 +141,8 @@ def inputs_of(case):
     """
     if case.net in pairs.NETS:
         return pairs.inputs_of(case)
+    if case.net in ("vision", "clip"):
+        return image_models.inputs_of(case)
     draw = np.random.default_rng(0)
     mask = np.ones([3, T], bool)
     mask[1, :3] = mask[2, -4:] = False
@@ -147,6 +156,8 @@ def inputs_of(case):
 
 def run(model, inputs, **options):
     """What a model computes with the inputs, which lie under our names."""
+    if "images" in inputs:
+        return image_models.run(model, inputs)[0]
     if pairs.knows(model):
         return output_of(pairs.run(model, inputs, **options))
     if model.config.model_type in ALONE:
@@ -189,7 +200,7 @@ def each_alone(model, inputs):
 
 def kept(output, mask):
     """The output, zero where there is padding."""
-    if output.ndim == 2:
+    if output.ndim == 2 or mask is None:
         return output
     return torch.where(mask[..., None], output, torch.zeros_like(output))
 
@@ -209,8 +220,9 @@ def loss(output, inputs, extra):
 
 
 def extra_inputs(output, architecture, mask):
-    if "SequenceClassification" in architecture:
-        return {"labels": torch.tensor([0, 2, 1], dtype=torch.int32)}
+    if "SequenceClassification" in architecture or "Image" in architecture:
+        labels = torch.tensor([0, 2, 1], dtype=torch.int32)
+        return {"labels": labels[: len(output)]}
     if any(x in architecture for x in ("CausalLM", "LMHead", "Generation")):
         return {}
     if "Masked" in architecture or "TokenClassification" in architecture:
@@ -218,10 +230,13 @@ def extra_inputs(output, architecture, mask):
         labels = torch.from_numpy(labels.astype(np.int32))
         return {"labels": torch.where(mask, labels, -1)}
     draw = np.random.default_rng(1).integers(-8, 9, output.shape) / 8
-    return {"weights": torch.from_numpy(draw).float() * mask[..., None]}
+    weights = torch.from_numpy(draw).float()
+    return {"weights": weights if mask is None else weights * mask[..., None]}
 
 
 def expected(model, case, inputs):
+    if "images" in inputs:
+        return expected_of_images(model, case, inputs)
     pooled = None
     if case.net == "encoder":
         output, pooled = each_alone(model, inputs)
@@ -275,6 +290,16 @@ def in_files(name, gradient, case):
     return [(name.replace("experts.gate_up_proj", x), half) for x, half in halves]
 
 
+def expected_of_images(model, case, inputs):
+    output, beside = image_models.run(model, inputs)
+    extra = extra_inputs(output, case.architecture, None)
+    image_models.loss(output, beside, extra).backward()
+    found = {"output": output, **beside}
+    found |= {f"gradient/{k}": x for k, x in image_models.gradients(model).items()}
+    found = {k: rounded(x.detach()) for k, x in found.items()}
+    return image_models.counted(inputs) | extra | found
+
+
 def layer_names(model):
     for name, _ in model.named_modules():
         if name.split(".")[-2:-1] in (["layers"], ["h"], ["layer"]):
@@ -284,7 +309,7 @@ def layer_names(model):
 def rounded(x):
     fraction, exponent = np.frexp(x.numpy().astype(np.float64))
     fraction = np.round(fraction * 2**KEPT_BITS) / 2**KEPT_BITS
-    return torch.from_numpy(np.ldexp(fraction, exponent).astype(np.float32))
+    return torch.from_numpy(np.asarray(np.ldexp(fraction, exponent), np.float32))
 
 
 # ---- Is the case worth it? -----------------------------------------------------------
@@ -297,7 +322,7 @@ def distance(x, y):
 
 @torch.no_grad()
 def check(case, folder, model, inputs):
-    mask = pairs.mask_of(inputs)
+    mask = None if "images" in inputs else pairs.mask_of(inputs)
     output = kept(run(model, inputs), mask)
     least = torch.inf
     for key, value in case.others.items():
@@ -306,7 +331,13 @@ def check(case, folder, model, inputs):
         least = min(least, change)
         if not change > 4 * TOLERANCE:
             raise SystemExit(f"{case.name}: {key}={value} changes only {change:.1e}")
-    alone = run_alone(load(folder, case.architecture, torch.float64), inputs)
+    exact = load(folder, case.architecture, torch.float64)
+    if "images" in inputs:
+        error = distance(run(exact, inputs), output)
+        if not error < 1e-5:
+            raise SystemExit(f"{case.name}: float64 {error:.1e} different")
+        return least, error
+    alone = run_alone(exact, inputs)
     together = [x[m] if output.ndim == 3 else x for x, m in zip(output, mask)]
     error = distance(torch.cat(together), torch.cat(alone))
     if not error < 1e-5 and not case.by_length:
@@ -387,7 +418,8 @@ def make(case):
 
 
 def cases():
-    tables = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
+    texts = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
+    tables = (*texts, vision_cases)
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 

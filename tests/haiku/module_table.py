@@ -179,6 +179,26 @@ ROWS: dict[str, Row] = {
         integers=5,
         time=1,
     ),
+    "nets.CLIP": Row(
+        lambda x: (
+            hk.nets.CLIP(
+                hk.nets.CLIPConfig(
+                    hk.nets.VisionTransformerConfig((4, 6), 2, 8, 2, 2, pooler="first"),
+                    hk.nets.EncoderConfig(5, 6, 2, 3, causal=True, norm_position="pre"),
+                    projection_size=4,
+                    logit_bias=True,
+                )
+            )(jnp.ones([3, 4, 6, 3], jnp.float32), x).logits.T
+        ),
+        (2, 7),
+        integers=5,
+    ),
+    "nets.VisionTransformer": Row(
+        lambda x: hk.nets.VisionTransformer(
+            hk.nets.VisionTransformerConfig((4, 6), 2, 8, 2, 2, hidden_size=6)
+        )(x),
+        (2, 4, 6, 3),
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
@@ -472,6 +492,27 @@ USES: dict[str, Row] = {
         (2, 7),
         integers=5,
         time=1,
+    ),
+    "nets.VisionTransformer after DINOv2 with registers": Row(
+        lambda x: hk.nets.VisionTransformer(
+            hk.nets.VisionTransformerConfig(
+                *(6, 2, 8, 2, 2),
+                **{"hidden_size": 6, "registers": 2, "layer_scale": 0.5},
+                **{"mask_token": True, "antialias": True, "gated": True},
+                **{"pooling": "both", "head": "classes", "num_classes": 3},
+            )
+        )(x),
+        (2, 4, 8, 3),
+    ),
+    "nets.VisionTransformer after SigLIP": Row(
+        lambda x: hk.nets.VisionTransformer(
+            hk.nets.VisionTransformerConfig(
+                *(4, 2, 8, 2, 2),
+                **{"hidden_size": 6, "class_token": False, "pooler": "attention"},
+                **{"dropout": 0.5},
+            )
+        ).pooled(x),
+        (2, 4, 6, 3),
     ),
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)

@@ -3,6 +3,7 @@
 An output pixel reads its neighbours around ``(i + 1/2) in / out - 1/2``, as
 ``interpolate(align_corners=False)`` does. Neighbours beyond the edge are the pixels of
 the edge. `jax.image.resize` has another cubic kernel and leaves those neighbours out.
+With antialiasing PyTorch does both as `jax.image.resize` does.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,14 @@ __all__ = ["METHODS", "resized"]
 METHODS = ("nearest", "linear", "cubic")
 
 
-def resized(x: jax.Array, sizes: Sequence[int], method: str) -> jax.Array:
-    """Resizes ``[B, *space, C]`` to `sizes`, one per spatial axis."""
+def resized(
+    x: jax.Array, sizes: Sequence[int], method: str, antialias: bool = False
+) -> jax.Array:
+    """Resizes ``[B, *space, C]`` to `sizes`, one per spatial axis.
+
+    With `antialias`, which isn't for ``"nearest"``, the kernel is as wide as an output
+    pixel where images shrink, and the cubic one another.
+    """
     for axis, size in enumerate(sizes, 1):
         if x.shape[axis] == size:
             continue
@@ -27,7 +34,8 @@ def resized(x: jax.Array, sizes: Sequence[int], method: str) -> jax.Array:
             places = np.arange(size) * x.shape[axis] // size
             x = jnp.take(x, places, axis=axis)
         else:
-            x = _interpolated(x, axis, _weights(x.shape[axis], size, method))
+            weights = _wide_weights if antialias else _weights
+            x = _interpolated(x, axis, weights(x.shape[axis], size, method))
     return x
 
 
@@ -53,6 +61,17 @@ def _weights(old: int, new: int, method: str) -> np.ndarray:
         weight = kernel(np.abs(places - first - tap))
         np.add.at(weights, (np.arange(new), neighbours), weight)
     return weights
+
+
+def _wide_weights(old: int, new: int, method: str) -> np.ndarray:
+    """The same with antialiasing: neighbours beyond the edge don't count."""
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    distance = np.abs(places[:, None] - np.arange(old)) / max(old / new, 1)
+    if method == "cubic":
+        weights = np.where(distance < 2, _cubic(distance, a=-0.5), 0)
+    else:
+        weights = np.maximum(_linear(distance), 0)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _linear(distance: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ where a layer can hold them, and training to the user.
 
 # Raises under dm-haiku's `haiku/__init__.py`: dm-haiku has a file of this name too.
 from haiku import _foreign as _foreign
+from haiku.nets.clip import CLIP, CLIPOutput
+from haiku.nets.clip_config import CLIPConfig
 from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
@@ -26,11 +28,16 @@ from haiku.nets.resnet import (
     ResNet152,
     ResNet200,
 )
+from haiku.nets.vision_transformer import VisionTransformer
+from haiku.nets.vision_transformer_config import VisionTransformerConfig
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
 from haiku.nets.whisper import Whisper
 from haiku.nets.whisper_config import WhisperConfig
 
 __all__ = [
+    "CLIP",
+    "CLIPConfig",
+    "CLIPOutput",
     "Decoder",
     "DecoderConfig",
     "Encoder",
@@ -53,6 +60,8 @@ __all__ = [
     "VectorQuantizerEMA",
     "Whisper",
     "WhisperConfig",
+    "VisionTransformer",
+    "VisionTransformerConfig",
 ]
 
 

@@ -173,7 +173,7 @@ class Encoder(Module):
             places = jnp.arange(tokens.shape[1])[None]
             if mask is not None:
                 valid = jnp.asarray(mask).astype(bool)
-                places = numbers_of(valid)
+                places = _places(valid)
             if config.position == "relative":
                 passed["bias"] = relative_bias(config, places, places)
             else:
@@ -216,6 +216,13 @@ class Encoder(Module):
                 f"{config.max_length} learned positions: pass fewer, or build it with "
                 "a larger max_length."
             )
+
+
+def _places(valid):
+    """The number of each token in its text; padding after a token counts on."""
+    steps = jnp.arange(valid.shape[1], dtype=jnp.int32)[None]
+    tokens = jax.lax.cummax(jnp.where(valid, steps, 0), axis=1)
+    return numbers_of(valid) + steps - tokens
 
 
 def _first(h, mask):

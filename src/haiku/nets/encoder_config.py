@@ -31,6 +31,7 @@ class EncoderConfig(TransformerConfig):
       norm_offset: Whether layer norms have offsets.
       embedding_norm: Whether a norm follows the embeddings.
       first_norm: Whether the first layer has a norm before its attention.
+      causal: Whether a token sees only itself and earlier ones.
       position: ``"learned"``, ``"rotary"``, ``"alibi"``, ``"relative"`` (as T5: a
         learned logit per head for each range of distances, in all layers alike) or
         None.
@@ -84,6 +85,7 @@ class EncoderConfig(TransformerConfig):
     norm_offset: bool = True
     embedding_norm: bool = True
     first_norm: bool = True
+    causal: bool = False
     position: str | None = "learned"
     position_offset: int = 0
     rotary: Rotary = Rotary()

@@ -15,6 +15,7 @@ from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
 from haiku._layers.linear import Linear
 from haiku._layers.mixture_of_experts import MixtureOfExperts, RouterLosses
+from haiku._layers.residual_branches import LayerScale
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
@@ -150,7 +151,7 @@ def _block(config, kind: LayerKind, h, passed):
         )
         h = _residual(config, "cross_attention", lambda x: across(x, **crossed), h)
     if not kind.experts:
-        return _residual(config, "mlp", lambda x: _mlp(config, x, "mlp"), h), None
+        return _residual(config, "mlp", lambda x: mlp(config, x), h), None
     losses = []
 
     def experts(x):
@@ -171,6 +172,8 @@ def _residual(
     y = f(y)
     if place in ("post", "both"):
         y = norm_of(config, f"{name}_norm_post")(y)
+    if config.layer_scale is not None:
+        y = LayerScale(config.layer_scale, name=f"{name}_scale")(y)
     h = h + dropped(y, config.dropout)
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
 
@@ -192,7 +195,7 @@ def _experts(config, x, mask):
     )
     y, losses = mixture(x, mask)
     if options.shared_size is not None:
-        y = y + _mlp(config, x, "shared", options.shared_size)
+        y = y + mlp(config, x, "shared", options.shared_size)
     return y, losses
 
 
@@ -201,8 +204,12 @@ def _clipped_gates(limit, gate, up):
     return (up + 1) * (gate * jax.nn.sigmoid(1.702 * gate))
 
 
-def _mlp(config, x, name, size=None):
-    activation, size = ACTIVATIONS[config.activation], size or config.hidden_size
+def mlp(
+    config: TransformerConfig, x: jax.Array, name: str = "mlp", size: int | None = None
+) -> jax.Array:
+    """The MLP of a block, under `name`."""
+    activation = ACTIVATIONS[config.activation]
+    size = size or config.hidden_size or 0
     if config.gated:
         return GatedMLP(size, None, activation, config.mlp_bias, name=name)(x)
     with name_scope(name):

@@ -41,6 +41,7 @@ _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "final_soft_cap": (lambda x: x > 0, "a number above 0"),
     "embedding_scale": (lambda x: x == x, "a number"),
     "head_scale": (lambda x: x == x, "a number"),
+    "layer_scale": (lambda x: x == x, "a number"),
     "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
 }
 
@@ -94,6 +95,7 @@ class TransformerConfig:
     attention_soft_cap: float | None = None
     sinks: bool = False
     experts: ExpertsConfig | None = None
+    layer_scale: float | None = None
     dropout: float = 0.0
 
     _choices: ClassVar[dict[str, tuple]] = {}
@@ -175,6 +177,8 @@ def _size(what: str, value: Any) -> int:
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < 1:
         raise ValueError(f"{what} must be an integer of at least 1, got {value!r}.")
+    if int(value) >= 2**31:
+        raise ValueError(f"{what} must be below 2**31, got {value}.")
     return int(value)
 
 

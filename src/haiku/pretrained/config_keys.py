@@ -41,6 +41,17 @@ class Keys:
         """An integer of at least 1."""
         return self._read(key, default, _is_size, "an integer of at least 1")
 
+    def pair(self, key: str, default: Any = _REQUIRED) -> Any:
+        """An integer of at least 1, or a list of two."""
+
+        def fits(value):
+            both = isinstance(value, list) and len(value) == 2
+            return all(map(_is_size, value)) if both else _is_size(value)
+
+        wanted = "an integer of at least 1, or a list of two"
+        value = self._read(key, default, fits, wanted)
+        return tuple(value) if isinstance(value, list) else value
+
     def count(self, key: str, default: Any = _REQUIRED) -> Any:
         """An integer of at least 0."""
 

@@ -12,28 +12,13 @@ from haiku.pretrained.activations import read_activation, written_activation
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.decoder_configs import LAYER_TYPES, layer_windows
 from haiku.pretrained.family import Family, Fields, Head, Net
-from haiku.pretrained.layouts import LINEAR, Rule
+from haiku.pretrained.layouts import Rule, linear, norm
 from haiku.pretrained.rope import read_parameters, write_rope
 
 NET = Net(Encoder, EncoderConfig, lambda c: (jax.ShapeDtypeStruct((1, 1), jnp.int32),))
 
 
 # ---- Weights -------------------------------------------------------------------------
-
-
-def linear(theirs: str, ours: str | tuple[str, ...]) -> tuple[Rule, Rule]:
-    """A layer's weights and biases, or those of several that a tensor joins."""
-    names = (ours,) if isinstance(ours, str) else ours
-    weights = tuple(f"{name}/w" for name in names)
-    biases = tuple(f"{name}/b" for name in names)
-    return Rule(f"{theirs}.weight", weights, LINEAR), Rule(f"{theirs}.bias", biases)
-
-
-def norm(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    """A norm's scale and offset."""
-    return Rule(f"{theirs}.weight", f"{ours}/scale"), Rule(
-        f"{theirs}.bias", f"{ours}/offset"
-    )
 
 
 _LAYER = "^encoder.layer.{i}"
@@ -75,7 +60,7 @@ _MASKED = {"head": "tokens", "transform": True}
 # Heads of these two whose weights aren't the embeddings read another bias.
 _TIED = _MASKED | {"tied": True}
 _BERT_HEADS = {
-    "BertModel": Head({"head": None}, _POOLER, optional="pooler"),
+    "BertModel": Head({"head": None}, _POOLER, optional=("pooler", True, False)),
     "BertForMaskedLM": Head(
         _TIED,
         (
@@ -93,7 +78,7 @@ _BERT_HEADS = {
     "BertForTokenClassification": Head({"head": "token_classes"}, _CLASSES),
 }
 _ROBERTA_HEADS = {
-    "RobertaModel": Head({"head": None}, _POOLER, optional="pooler"),
+    "RobertaModel": Head({"head": None}, _POOLER, optional=("pooler", True, False)),
     "RobertaForMaskedLM": Head(
         _TIED,
         (

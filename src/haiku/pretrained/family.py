@@ -35,7 +35,8 @@ class Head(NamedTuple):
     Attributes:
       fields: Of the net's config.
       rules: The weights that only this class has.
-      optional: A field that is true if the folder holds weights of `rules`.
+      optional: A field, and its values if the folder holds weights of `rules` and if
+        it doesn't.
       tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
         the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
@@ -44,7 +45,7 @@ class Head(NamedTuple):
 
     fields: Mapping[str, Any]
     rules: tuple[Rule, ...] = ()
-    optional: str | None = None
+    optional: tuple[str, Any, Any] | None = None
     tied_to: str | None = None
     tied: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -85,21 +86,14 @@ class Family(NamedTuple):
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
 
-    @property
-    def all(self) -> tuple[Family, ...]:
-        """This family and the others."""
-        return self, *self.others
-
-    def having(self, architectures: Any) -> Family:
-        """The one of them that has the class in a config's `architectures`."""
-        first = architectures[0] if isinstance(architectures, list) else None
-        found = (x for x in self.others if isinstance(first, str) and first in x.heads)
-        return next(found, self)
-
     def head_of(self, config: Any) -> tuple[str, Head] | None:
         """The class of transformers that a config is, and its head."""
         for name, head in self.heads.items():
-            if all(getattr(config, k) == v for k, v in head.fields.items()):
+            fits = all(getattr(config, k) == v for k, v in head.fields.items())
+            if fits and head.optional is not None:
+                field, *values = head.optional
+                fits = getattr(config, field) in values
+            if fits:
                 return name, head
         return None
 

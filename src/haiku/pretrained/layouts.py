@@ -23,7 +23,7 @@ class Layout(NamedTuple):
 
     Attributes:
       axes: The file's axes in our order. Default: the same order.
-      lead: Axes of size 1 that the file has in front.
+      lead: Axes of size 1 that the file has in front; -1 if ours has one instead.
       interleaved: Whether several parameters alternate along our last axis, instead of
         standing side by side.
     """
@@ -34,20 +34,23 @@ class Layout(NamedTuple):
 
     def read(self, tensor: Any) -> Any:
         """A view of a file's tensor in our order of axes."""
-        tensor = tensor.reshape(tensor.shape[self.lead :])
+        tensor = tensor.reshape((1,) if self.lead < 0 else tensor.shape[self.lead :])
         return tensor if self.axes is None else tensor.transpose(self.axes)
 
     def write(self, array: Any) -> Any:
         """A view of our array in the file's order."""
         if self.axes is not None:
             array = array.transpose(np.argsort(self.axes))
-        return array.reshape((1,) * self.lead + array.shape)
+        return array.reshape(self._led(array.shape))
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The file's shape of an array of ours."""
         if self.axes is not None:
             shape = tuple(shape[i] for i in np.argsort(self.axes))
-        return (1,) * self.lead + shape
+        return self._led(shape)
+
+    def _led(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return () if self.lead < 0 else (1,) * self.lead + shape
 
     def part(self, view: Any, start: int, size: int, number: int) -> Any:
         """One of `number` parameters in our view, which starts at `start`."""
@@ -89,6 +92,21 @@ class Rule(NamedTuple):
     def parts(self) -> tuple[str, ...]:
         """Our parameters in it."""
         return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+
+def linear(theirs: str, ours: str | tuple[str, ...]) -> tuple[Rule, Rule]:
+    """A layer's weights and biases, or those of several that a tensor joins."""
+    names = (ours,) if isinstance(ours, str) else ours
+    weights = tuple(f"{name}/w" for name in names)
+    biases = tuple(f"{name}/b" for name in names)
+    return Rule(f"{theirs}.weight", weights, LINEAR), Rule(f"{theirs}.bias", biases)
+
+
+def norm(theirs: str, ours: str) -> tuple[Rule, Rule]:
+    """A norm's scale and offset."""
+    return Rule(f"{theirs}.weight", f"{ours}/scale"), Rule(
+        f"{theirs}.bias", f"{ours}/offset"
+    )
 
 
 class Part(NamedTuple):

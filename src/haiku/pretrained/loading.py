@@ -43,6 +43,7 @@ _SIZES = (
     *("expand", "n_groups", "time_step_rank", "conv_kernel"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
     *("num_mel_bins", "source_positions", "target_positions"),
+    *("num_channels", "num_register_tokens"),
 )
 
 
@@ -142,11 +143,11 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             "read: load a folder with float weights."
         )
     kind = keys.choice("model_type", tuple(FAMILIES))
-    family = FAMILIES[kind].having(config.get("architectures"))
+    family, architecture = _class_of(keys, FAMILIES[kind])
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
-    head, of_head = _head_of(keys, family, weights, fields)
+    head, of_head = _head_of(keys, family, architecture, weights, fields)
     fields |= of_head
     try:
         config = family.net.config(**fields, source=json.dumps(config))
@@ -164,16 +165,28 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         _shapes(net, family), config, head, family.prefix if has else ""
     )
     check_tensors(slots, weights.arrays, _ignored(config, head), file_of)
-    params = {
-        f"{top}/{path}": {
-            name: source.array(
-                sharding and sharding(f"{top}/{path}/{name}", source.shape)
-            )
+    params = {}
+    for path, named in sources(slots, weights.arrays, dtype, file_of).items():
+        path = f"{top}/{path}" if path else top
+        params[path] = {
+            name: source.array(sharding and sharding(f"{path}/{name}", source.shape))
             for name, source in named.items()
         }
-        for path, named in sources(slots, weights.arrays, dtype, file_of).items()
-    }
     return bind(net).to(params)
+
+
+def _class_of(keys: Keys, family: Family) -> tuple[Family, str]:
+    """The class by `architectures`, and its family among those of a `model_type`."""
+    names = keys.values.get("architectures")
+    if names is None:
+        return family, next(iter(family.heads))
+    known = {name: one for one in (family, *family.others) for name in one.heads}
+    if names not in [[name] for name in known]:
+        raise ValueError(
+            f"{keys.where}: architectures must be one of {sorted(known)} in a list, "
+            f"and is {shown(names)}."
+        )
+    return known[names[0]], names[0]
 
 
 def _renamed(weights: Weights, family: Family) -> Weights:
@@ -222,7 +235,10 @@ def _check_values(keys: Keys, total: int) -> None:
     for key, value in keys.values.items():
         if isinstance(value, dict):
             _check_values(Keys(value, f"{keys.where}, {key}"), total)
-        elif key.endswith(_SIZES) and type(value) is int and value > total:
+            continue
+        sizes = value if isinstance(value, list) else [value]
+        too_large = any(type(x) is int and x > total for x in sizes)
+        if key.endswith(_SIZES) and too_large:
             raise ValueError(
                 f"{keys.where}: {key} is {shown(value)}, and the files hold only "
                 f"{total} numbers."
@@ -230,31 +246,22 @@ def _check_values(keys: Keys, total: int) -> None:
 
 
 def _head_of(
-    keys: Keys, family: Family, weights: Weights, of_family: Fields
+    keys: Keys, family: Family, architecture: str, weights: Weights, of_family: Fields
 ) -> tuple[Head, Fields]:
-    """The head by `architectures`, and its fields of the config."""
-    names = keys.values.get("architectures")
-    if names is None:
-        names = [next(iter(family.heads))]
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in family.heads:
-        known = FAMILIES[keys.values["model_type"]].all
-        raise ValueError(
-            f"{keys.where}: architectures must be one of "
-            f"{sorted(name for x in known for name in x.heads)} in a list, and is "
-            f"{shown(names)}."
-        )
-    head = family.heads[names[0]]
+    """The head of a class, and its fields of the config."""
+    head = family.heads[architecture]
     fields = dict(head.fields)
     for name, value in fields.items():
         if of_family.get(name, value) != value:
             raise ValueError(
-                f"{keys.where}: {names[0]} is known here only with {name}={value}, and "
-                f"the config says {of_family[name]}."
+                f"{keys.where}: {architecture} is known here only with {name}={value}, "
+                f"and the config says {of_family[name]}."
             )
     if head.optional is not None:
         own = {rule.theirs.replace("^", "") for rule in head.rules}
         held = {name.removeprefix(family.prefix) for name in weights.arrays}
-        fields[head.optional] = bool(own & held)
+        field, there, missing = head.optional
+        fields[field] = there if own & held else missing
     if head.tied_to is not None:
         embeddings = weights.arrays.get(head.tied_to)
         own = [weights.arrays.get(rule.theirs) for rule in head.rules]
@@ -273,7 +280,11 @@ def _equal(x: Any, y: Any) -> bool:
 
 def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
-    patterns = (*_BUFFERS, *head.ignored, *(head.tied if config.tied else ()))
+    patterns = (
+        *_BUFFERS,
+        *head.ignored,
+        *(head.tied if getattr(config, "tied", False) else ()),
+    )
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)
 
 

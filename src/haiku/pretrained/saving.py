@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,13 @@ from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
 __all__ = ["save", "to_state_dict"]
 
 
+# Keys that others stand for now, and would contradict.
+_OLD_KEYS = (
+    *("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"),
+    *("text_config_dict", "vision_config_dict"),
+)
+
+
 def save(
     folder: Folder,
     model: Any,
@@ -33,13 +41,13 @@ def save(
 
     Args:
       folder: Made if it isn't there.
-      model: A bound `hk.nets.Decoder`: one that `load` made, in its family; else in the
-        simplest family that has its config.
+      model: A bound net, such as `hk.nets.Decoder`: one that `load` made is written in
+        its family, another in the simplest family that has its config.
       tokenizer: Written beside it. Default: none.
       max_shard_size: Bytes in one file of weights.
 
     Raises:
-      TypeError: `model` isn't a bound `hk.nets.Decoder`.
+      TypeError: `model` isn't a bound net that has families.
       ValueError: No family has its config, or the model holds hooks.
 
     Example:
@@ -64,9 +72,9 @@ def save(
     kept = json.loads(config.source) if config.source else {}
     if kept.get("model_type") != found.kind:
         kept = {}
-    for key in ("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"):
+    for key in _OLD_KEYS:
         kept.pop(key, None)
-    texts: dict[str, Any] = {"config.json": kept | found.written | about}
+    texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
     write_folder(folder, arrays, texts, max_shard_size=max_shard_size)
@@ -76,13 +84,13 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
     """The parameters of a model under Hugging Face's names and layouts.
 
     Args:
-      model: A bound `hk.nets.Decoder`, see `save`.
+      model: A bound net, see `save`.
 
     Returns:
       NumPy arrays by name.
 
     Raises:
-      TypeError: `model` isn't a bound `hk.nets.Decoder`.
+      TypeError: `model` isn't a bound net that has families.
       ValueError: No family has its config, or the model holds hooks.
 
     Example:
@@ -115,7 +123,7 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
 
 def _config_of(model: Any) -> Any:
     net = getattr(model, "net", None)
-    known = {x.net.module for family in FAMILIES.values() for x in family.all}
+    known = {family.net.module for _, family in _families()}
     if (
         not isinstance(model, Bound)
         or not isinstance(net, Blueprint)
@@ -139,19 +147,13 @@ def _config_of(model: Any) -> Any:
 def _family_of(config: Any) -> _Found:
     """The family that has a config: the one it was read from, or the first."""
     first = json.loads(config.source).get("model_type") if config.source else None
-    own = {
-        kind: x
-        for kind, family in FAMILIES.items()
-        for x in family.all
-        if x.net.config is type(config)
-    }
-    for kind in sorted(own, key=lambda kind: kind != first):
-        family = own[kind]
+    own = [(kind, x) for kind, x in _families() if x.net.config is type(config)]
+    for kind, family in sorted(own, key=lambda x: x[0] != first):
         found = family.head_of(config)
         if found is None:
             continue
         architecture, head = found
-        free = {"dropout", "num_classes", head.optional}
+        free = {"dropout", "num_classes", *(head.optional or ())[:1]}
         free |= {"tied"} if head.tied_to else set()
         free &= {field.name for field in dataclasses.fields(config)}
         kept = {name: getattr(config, name) for name in free} | dict(head.fields)
@@ -165,8 +167,24 @@ def _family_of(config: Any) -> _Found:
             labels = _labels(config.num_classes) if head.of_classes else {}
             return _Found(kind, family, architecture, head, written | labels)
     raise ValueError(
-        f"No family has this config: {config!r}. Families: {', '.join(own)}."
+        f"No family has this config: {config!r}. Families: "
+        f"{', '.join(dict.fromkeys(kind for kind, _ in own))}."
     )
+
+
+def _families() -> Iterator[tuple[str, Family]]:
+    for kind, family in FAMILIES.items():
+        for one in (family, *family.others):
+            yield kind, one
+
+
+def _joined(kept: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, also of configs in them; `written` stands over `kept`."""
+    joined = {**kept, **written}
+    for key, inner in written.items():
+        if key.endswith("_config") and isinstance(kept.get(key), dict):
+            joined[key] = _joined(kept[key], inner)
+    return joined
 
 
 def _labels(number: int) -> dict[str, Any]:
