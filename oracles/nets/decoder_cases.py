@@ -700,9 +700,161 @@ def olmo2_cases():
     )
 
 
+def mixtral(name, varies, architecture="MixtralForCausalLM", config=None, **options):
+    config = (
+        SMALL | {"rope_parameters": rope(), "num_local_experts": 4} | (config or {})
+    )
+    return Case(f"mixtral-{name}", varies, architecture, config, **options)
+
+
+def mixtral_cases():
+    yield mixtral(
+        "plain",
+        "2 of 4 experts, grouped heads",
+        others={"num_experts_per_tok": 1, "rope_parameters.rope_theta": 1e4},
+    )
+    yield mixtral(
+        "window",
+        "a window of 4, 3 of 5 experts, gelu, rms_norm_eps, 3 layers",
+        config={
+            **{"sliding_window": 4, "num_local_experts": 5, "num_experts_per_tok": 3},
+            **{"hidden_act": "gelu", "rms_norm_eps": 0.1, "num_hidden_layers": 3},
+        },
+        others={"sliding_window": None, "hidden_act": "silu", "rms_norm_eps": 1e-5},
+    )
+    yield mixtral(
+        "classes",
+        "a head of 3 classes at the last token, bfloat16",
+        "MixtralForSequenceClassification",
+        {"num_labels": 3},
+        dtype="bfloat16",
+        parts=None,
+    )
+    yield mixtral(
+        "keys_4x",
+        "4.x keys; num_experts_per_tok, rope_theta and rms_norm_eps left out; head_dim",
+        config={
+            **{"head_dim": 8, "num_local_experts": 8},
+            "rope_parameters": rope(theta=1e6),
+        },
+        written=OLD,
+        unwritten=(
+            *(*NEW_KEYS, "num_local_experts", "num_experts_per_tok", "rms_norm_eps"),
+            *("tie_word_embeddings", "hidden_act", "sliding_window"),
+        ),
+        others={"rope_theta": 100.0, "rms_norm_eps": 1e-3, "hidden_act": "relu"},
+        embeddings=0.03,
+    )
+
+
+def qwen3_moe(name, varies, architecture="Qwen3MoeForCausalLM", config=None, **options):
+    config = {
+        **SMALL,
+        **{"rope_parameters": rope(), "head_dim": 8, "moe_intermediate_size": 12},
+        **{"num_experts": 4, "num_experts_per_tok": 2},
+    } | (config or {})
+    return Case(f"qwen3_moe-{name}", varies, architecture, config, **options)
+
+
+def qwen3_moe_cases():
+    yield qwen3_moe(
+        "plain",
+        "2 of 4 experts, head_dim 8",
+        others={"num_experts_per_tok": 1, "norm_topk_prob": True},
+    )
+    yield qwen3_moe(
+        "untied",
+        "norm_topk_prob, an MLP in the first of 3 layers, attention_bias, tied",
+        config={
+            **{"norm_topk_prob": True, "mlp_only_layers": [0], "num_hidden_layers": 3},
+            **{"attention_bias": True, "tie_word_embeddings": True},
+        },
+        others={"norm_topk_prob": False},
+    )
+    yield qwen3_moe(
+        "sparse",
+        "experts in every other of 4 layers, a window of 4, gelu",
+        config={
+            **{"decoder_sparse_step": 2, "num_hidden_layers": 4, "hidden_act": "gelu"},
+            **{"use_sliding_window": True, "sliding_window": 4},
+        },
+        others={"sliding_window": 5, "hidden_act": "silu"},
+    )
+    yield qwen3_moe(
+        "hub",
+        "as on the hub: num_experts, 4.x keys, max_window_layers; 1 key head",
+        config={"num_key_value_heads": 1, "rope_parameters": rope(theta=50.0)},
+        written=OLD
+        | {
+            **{"rope_theta": 50.0, "rope_scaling": None, "max_window_layers": 1},
+            "num_experts": 4,
+        },
+        unwritten=(
+            *(*NEW_KEYS, "num_local_experts", "decoder_sparse_step", "attention_bias"),
+            *("tie_word_embeddings", "norm_topk_prob", "mlp_only_layers", "hidden_act"),
+        ),
+        others={"norm_topk_prob": True, "rope_theta": 1e4},
+    )
+
+
+def gpt_oss(name, varies, architecture="GptOssForCausalLM", config=None, **options):
+    yarn = {**YARN, "truncate": False}
+    config = {
+        **SMALL,
+        **{"rope_parameters": rope("yarn", **yarn), "head_dim": 8},
+        **{"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4},
+    } | (config or {})
+    return Case(f"gpt_oss-{name}", varies, architecture, config, **options)
+
+
+def gpt_oss_cases():
+    yield gpt_oss(
+        "plain",
+        "2 of 4 experts, rope yarn without truncation, windows of 4 and none",
+        others={
+            **{"num_experts_per_tok": 1, "sliding_window": 5},
+            "rope_parameters.truncate": True,
+        },
+    )
+    yield gpt_oss(
+        "limit",
+        "a limit of 0.25 for the gates, rms_norm_eps, 3 layers without windows, tied",
+        config={
+            **{"swiglu_limit": 0.25, "rms_norm_eps": 0.1, "num_hidden_layers": 3},
+            **{"layer_types": ["full_attention"] * 3, "tie_word_embeddings": True},
+        },
+        others={"swiglu_limit": 7.0, "rms_norm_eps": 1e-5},
+    )
+    yield gpt_oss(
+        "untied",
+        "no attention_bias, rope default, windows in another order",
+        config={
+            **{"attention_bias": False, "rope_parameters": rope()},
+            "layer_types": ["full_attention", "sliding_attention"],
+        },
+        others={"rope_parameters.rope_theta": 1e4},
+    )
+    yield gpt_oss(
+        "keys_4x",
+        "4.x keys; layer_types, swiglu_limit, rope_theta, num_experts_per_tok left out",
+        config={
+            **{"num_local_experts": 6, "num_experts_per_tok": 4},
+            "rope_parameters": rope("yarn", 150000.0, **YARN),
+        },
+        written=OLD | {"rope_scaling": {**YARN, "rope_type": "yarn"}},
+        unwritten=(
+            *(*NEW_KEYS, "num_experts_per_tok", "swiglu_limit", "swiglu_alpha"),
+            *("tie_word_embeddings", "attention_bias", "hidden_act", "rms_norm_eps"),
+        ),
+        others={"rope_theta": 100.0, "swiglu_limit": 0.5, "rms_norm_eps": 1e-3},
+        embeddings=0.03,
+    )
+
+
 def cases():
     for of_family in (
         *(gpt2_cases, llama_cases, mistral_cases, qwen2_cases, qwen3_cases),
         *(gemma_cases, gemma2_cases, gemma3_cases, phi3_cases, olmo2_cases),
+        *(mixtral_cases, qwen3_moe_cases, gpt_oss_cases),
     ):
         yield from of_family()

@@ -40,9 +40,17 @@ GRADIENTS = (
     *("Wqkv.weight", "mlp.Wi.weight", "attn_norm.weight", "Wqkv.bias"),
     *("token_type_embeddings.weight", "position_embeddings.weight"),
     *("pooler.dense.weight", "predictions.bias", "classifier.weight"),
-    *("lm_head.bias", "out_proj.bias", "head.dense.weight"),
+    *("mlp.gate.weight", "router.weight", "router.bias", "sinks", "experts.down_proj"),
+    *(
+        "gate_up_proj",
+        "gate_up_proj_bias",
+        "lm_head.bias",
+        "out_proj.bias",
+        "head.dense.weight",
+    ),
 )
 ENCODERS = ("bert", "roberta", "modernbert")
+EAGER = {"attn_implementation": "eager"}
 EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 
 
@@ -104,9 +112,9 @@ def fill(model, case):
 
 def load(folder, architecture, dtype=torch.float32):
     kind = getattr(transformers, architecture)
-    model, info = kind.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
-    )
+    options = {"dtype": dtype, "output_loading_info": True}
+    model, info = kind.from_pretrained(folder, **EAGER, **options)
+    model.set_experts_implementation("eager")
     for key, names in info.items():
         if [x for x in names if "pooler." not in x and "seq_relationship" not in x]:
             raise SystemExit(f"{folder.name}: {key} {names}")
@@ -231,7 +239,8 @@ def expected(model, case, inputs):
         if whole or any(f".{x}." in f".{name}" for x in EMBEDDINGS):
             found[f"gradient/{name}"] = rounded(p.grad)
         if name.endswith(GRADIENTS) and f".{last}." in name:
-            found[f"gradient/{name}"] = rounded(p.grad)
+            for own, gradient in in_files(name, p.grad, case):
+                found[f"gradient/{own}"] = rounded(gradient)
     inputs = {k: x if x.dtype == torch.bool else x.int() for k, x in inputs.items()}
     return inputs | extra | {"output": rounded(kept(output.detach(), mask))} | found
 
@@ -244,6 +253,26 @@ def expected_of_images(model, case, inputs):
     found |= {f"gradient/{k}": x for k, x in image_models.gradients(model).items()}
     found = {k: rounded(x.detach()) for k, x in found.items()}
     return image_models.counted(inputs) | extra | found
+
+
+def in_files(name, gradient, case):
+    """A gradient under the names of files; of experts in tensors each, the first."""
+    family = case.name.partition("-")[0]
+    if family not in ("mixtral", "qwen3_moe"):
+        return [(name, gradient)]
+    if family == "mixtral":
+        name = name.replace(".mlp.", ".block_sparse_moe.")
+    names = {
+        "mixtral": ("w1.weight", "w3.weight", "w2.weight"),
+        "qwen3_moe": ("gate_proj.weight", "up_proj.weight", "down_proj.weight"),
+    }[family]
+    gate, up, down = (f"experts.0.{x}" for x in names)
+    if name.endswith("experts.down_proj"):
+        return [(name.replace("experts.down_proj", down), gradient[0])]
+    if not name.endswith("experts.gate_up_proj"):
+        return [(name, gradient)]
+    halves = zip((gate, up), gradient[0].chunk(2))
+    return [(name.replace("experts.gate_up_proj", x), half) for x, half in halves]
 
 
 def layer_names(model):
@@ -312,9 +341,7 @@ def with_other(case, folder, key, value):
             inner[last] = value
         write_json(other / "config.json", config)
         kind = getattr(transformers, case.architecture)
-        return kind.from_pretrained(
-            other, dtype=torch.float32, attn_implementation="eager"
-        ).eval()
+        return kind.from_pretrained(other, dtype=torch.float32, **EAGER).eval()
 
 
 def run_alone(model, inputs):

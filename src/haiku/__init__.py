@@ -111,12 +111,16 @@ from haiku._layers.embedding import EmbedLookupStyle as EmbedLookupStyle
 from haiku._layers.functional import dropout as dropout
 from haiku._layers.functional import multinomial as multinomial
 from haiku._layers.functional import one_hot as one_hot
+from haiku._layers.gated_delta_net import GatedDeltaNet as GatedDeltaNet
 from haiku._layers.gated_mlp import GatedMLP as GatedMLP
 from haiku._layers.group_norm import GroupNorm as GroupNorm
 from haiku._layers.layer_norm import InstanceNorm as InstanceNorm
 from haiku._layers.layer_norm import LayerNorm as LayerNorm
 from haiku._layers.linear import Bias as Bias
 from haiku._layers.linear import Linear as Linear
+from haiku._layers.mamba1 import Mamba1 as Mamba1
+from haiku._layers.mamba2 import Mamba2 as Mamba2
+from haiku._layers.min_gru import MinGRU as MinGRU
 from haiku._layers.mixture_of_experts import MixtureOfExperts as MixtureOfExperts
 from haiku._layers.mixture_of_experts import RouterLosses as RouterLosses
 from haiku._layers.moving_average import EMAParamsTree as EMAParamsTree
@@ -140,6 +144,7 @@ from haiku._layers.reshape import Flatten as Flatten
 from haiku._layers.reshape import Reshape as Reshape
 from haiku._layers.residual_branches import LayerScale as LayerScale
 from haiku._layers.residual_branches import stochastic_depth as stochastic_depth
+from haiku._layers.rglru import RGLRU as RGLRU
 from haiku._layers.rms_norm import RMSNorm as RMSNorm
 from haiku._layers.rnn_cells import GRU as GRU
 from haiku._layers.rnn_cells import LSTM as LSTM
@@ -155,6 +160,7 @@ from haiku._layers.rnn_wrappers import (
     deep_rnn_with_skip_connections as deep_rnn_with_skip_connections,
 )
 from haiku._layers.rotary import Rotary as Rotary
+from haiku._layers.s5 import S5 as S5
 from haiku._layers.sequential import Sequential as Sequential
 from haiku._layers.spectral_norm import SNParamsTree as SNParamsTree
 from haiku._layers.spectral_norm import SpectralNorm as SpectralNorm

@@ -125,6 +125,17 @@ ROWS: dict[str, Row] = {
         lambda x: hk.FourierFeatures(6, 0.3, learned=True)(x), (2, 4)
     ),
     "Attention": Row(lambda x: hk.Attention(4, 3, 2)(x), (2, 5, 4), time=1),
+    "MinGRU": Row(lambda x: hk.MinGRU(3)(x)[0], (2, 5, 4), time=1),
+    "RGLRU": Row(lambda x: hk.RGLRU(4, 2)(x)[0], (2, 5, 4), time=1),
+    "Mamba1": Row(lambda x: hk.Mamba1(3)(x)[0], (2, 5, 4), time=1),
+    # Norms of values that are small at first curve too much for a quotient.
+    "Mamba2": Row(
+        lambda x: hk.Mamba2(3, 4, 2, 2, norm_eps=1.0)(x)[0], (2, 5, 4), time=1
+    ),
+    "S5": Row(lambda x: hk.S5(6)(x)[0], (2, 5, 4), time=1),
+    "GatedDeltaNet": Row(
+        lambda x: hk.GatedDeltaNet(2, 3, 5, norm_eps=1.0)(x)[0], (2, 5, 4), time=1
+    ),
     "VanillaRNN": Row(_core(lambda: hk.VanillaRNN(4)), (3, 5)),
     "LSTM": Row(_core(lambda: hk.LSTM(4)), (3, 5)),
     "GRU": Row(_core(lambda: hk.GRU(4)), (3, 5)),
@@ -250,6 +261,36 @@ _ATTENTION: dict[str, dict[str, Any]] = {
     },
 }
 
+_SEQUENCES: dict[str, Callable[[], Any]] = {
+    "MinGRU": lambda: hk.MinGRU(4),
+    "RGLRU": lambda: hk.RGLRU(5, 1),
+    "Mamba1": lambda: hk.Mamba1(2, 6),
+    "Mamba2": lambda: hk.Mamba2(2, 4, 2, 2, conv_size=3),
+    "S5": lambda: hk.S5(8, 2),
+    "GatedDeltaNet": lambda: hk.GatedDeltaNet(2, 3, 2),
+}
+
+
+def _stepped(make: Callable[[], Any]) -> Row:
+    """Unrolls a layer's step, with a state in the dtype of the inputs."""
+
+    def call(x):
+        layer = make()
+        state = layer.initial_state(x.shape[1])
+        state = jax.tree.map(lambda s: s.astype(x.dtype), state)
+        return hk.dynamic_unroll(layer.step, x, state)
+
+    return Row(call, (4, 3, 5), batch=1, time=0)
+
+
+def _padded(make: Callable[[], Any]) -> Row:
+    def call(x):
+        mask = jnp.arange(x.shape[1], dtype=jnp.int32) % 3 != 1
+        return make()(x, mask=jnp.broadcast_to(mask, x.shape[:2]))[0]
+
+    return Row(call, (3, 4, 5), time=1)
+
+
 # Functions that use layers, and layers in other uses than those above.
 USES: dict[str, Row] = {
     **{
@@ -271,6 +312,8 @@ USES: dict[str, Row] = {
         batch=1,
         time=0,
     ),
+    **{f"dynamic_unroll of {k}": _stepped(make) for k, make in _SEQUENCES.items()},
+    **{f"{k}, padded": _padded(make) for k, make in _SEQUENCES.items()},
     "dropout": Row(lambda x: hk.dropout(hk.next_rng_key(), 0.5, x), (2, 4)),
     "dropout of channels": Row(
         lambda x: hk.dropout(hk.next_rng_key(), 0.5, x, (1, 2)), (2, 3, 4)
@@ -394,6 +437,16 @@ USES: dict[str, Row] = {
         (2, 7),
         integers=5,
         time=1,
+    ),
+    "nets.Decoder with experts": Row(
+        lambda x: hk.nets.Decoder(
+            hk.nets.DecoderConfig(
+                *(5, 8, 2, 2),
+                experts=hk.nets.ExpertsConfig(3, 2, 4, shared_size=4),
+            )
+        )(x, router_losses=True)[0],
+        (2, 7),
+        integers=5,
     ),
     "nets.Encoder after ModernBERT": Row(
         lambda x: hk.nets.Encoder(

@@ -28,6 +28,8 @@ from op_table import (
 
 import rlax
 
+pytestmark = pytest.mark.settings
+
 HALVES = (jnp.bfloat16, jnp.float16)
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._layers.cached_tracing import recomputed
+
 __all__ = ["attend"]
 
 
@@ -95,11 +97,19 @@ def attend(
     by_rules = by_index or not (causal or window)
     capped = soft_cap is not None or sinks is not None
     if by_rules and not capped and _fits_jax(query, value, sizes):
-        return _fused(query, key, value, causal, window, masks, bias, scale)
+        return recomputed(
+            lambda q, k, v, masks, bias: _fused(
+                q, k, v, causal, window, masks, bias, scale
+            )
+        )(query, key, value, masks, bias)
     if (causal or window is not None) and by_index:
         masks.append(_near(causal, window, None, None, sizes))
     seen = _all_of(masks)
-    return _plain(query, key, value, seen, bias, soft_cap, sinks, scale)
+    return recomputed(
+        lambda q, k, v, seen, bias, sinks: _plain(
+            q, k, v, seen, bias, soft_cap, sinks, scale
+        )
+    )(query, key, value, seen, bias, sinks)
 
 
 class _Sizes(NamedTuple):

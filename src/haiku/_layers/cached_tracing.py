@@ -1,11 +1,12 @@
 """Arithmetic that JAX traces once per shape instead of at each use."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-__all__ = ["compiled", "elementwise", "jit_activation", "relu"]
+__all__ = ["compiled", "elementwise", "gated", "jit_activation", "recomputed", "relu"]
 
 
 def compiled(name: str, *static: str) -> Callable[..., Any]:
@@ -26,7 +27,7 @@ def compiled(name: str, *static: str) -> Callable[..., Any]:
     return decorate
 
 
-def elementwise(name: str) -> Callable[..., Any]:
+def elementwise(name: str, *static: str) -> Callable[..., Any]:
     """Like `compiled`, for cheap arithmetic that the backward pass repeats.
 
     The forward pass keeps only the inputs. In a loop, intermediate values would take
@@ -34,9 +35,17 @@ def elementwise(name: str) -> Callable[..., Any]:
     """
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
-        return compiled(name)(jax.checkpoint(f, prevent_cse=False))
+        @functools.wraps(f)
+        def repeated(*args, **options):
+            return recomputed(functools.partial(f, **options))(*args)
+
+        return compiled(name, *static)(repeated)
 
     return decorate
+
+
+# What `f` computes is computed again in the backward pass, if that is in a loop.
+recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 # Elementwise functions that compute the same number compiled or not. Users' functions
@@ -76,3 +85,21 @@ def jit_activation(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 relu = jit_activation(jax.nn.relu)
+
+
+def gated(activation: Callable[..., Any], gate: jax.Array, up: jax.Array) -> jax.Array:
+    """``activation(gate) * up``.
+
+    The backward pass repeats it if the activation is one of ``jax.nn``, or made by
+    `elementwise`: a user's may read parameters.
+    """
+    compiled = jit_activation(activation)
+    pure = any(compiled is f for f in _JITTED.values())
+    if pure or getattr(activation, "__name__", "").startswith("haiku_"):
+        return _product_by(compiled)(gate, up)
+    return activation(gate) * up
+
+
+@functools.cache
+def _product_by(activation: Callable[..., Any]) -> Callable[..., Any]:
+    return elementwise("gates")(lambda gate, up: activation(gate) * up)

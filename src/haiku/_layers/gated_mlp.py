@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 
 from haiku._core import Module
+from haiku._layers.cached_tracing import gated
 from haiku._layers.linear import Linear
 from haiku.initializers import Initializer
 
@@ -60,5 +61,6 @@ class GatedMLP(Module):
         def linear(size, name):
             return Linear(size, self.with_bias, self.w_init, name=name)
 
-        gate = self.activation(linear(self.hidden_size, "gate")(x))
-        return linear(size, "down")(gate * linear(self.hidden_size, "up")(x))
+        gate = linear(self.hidden_size, "gate")(x)
+        up = linear(self.hidden_size, "up")(x)
+        return linear(size, "down")(gated(self.activation, gate, up))

@@ -1,4 +1,4 @@
-"""Whole networks made of the layers: MLP, ResNets, MobileNet, vector quantisers.
+"""Whole networks made of the layers: transformers, MLP, ResNets, MobileNet and others.
 
 Each file is one network and follows its paper. Networks leave parameters to layers
 where a layer can hold them, and training to the user.
@@ -12,6 +12,7 @@ from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
+from haiku.nets.experts_config import ExpertsConfig
 from haiku.nets.mlp import MLP
 from haiku.nets.mobilenet import MobileNetV1
 from haiku.nets.resnet import (
@@ -35,6 +36,7 @@ __all__ = [
     "DecoderConfig",
     "Encoder",
     "EncoderConfig",
+    "ExpertsConfig",
     "MLP",
     "MobileNetV1",
     "ResNet",

@@ -1,5 +1,7 @@
 """`Decoder`: the language models of today, from one config."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -21,7 +23,7 @@ from haiku.nets.transformer import (
     dropped,
     norm_of,
     numbers_of,
-    run_blocks,
+    run_expert_blocks,
     with_learned_positions,
 )
 
@@ -42,10 +44,10 @@ class Decoder(Module):
     Parameters:
       ``embed/embeddings``; ``positions/embeddings`` if learned; ``norm``; ``head``; in
       ``blocks``, with a leading axis of layers: ``attention_norm``, ``attention``,
-      ``mlp_norm``, ``mlp``, and ``attention_norm_post``, ``mlp_norm_post`` for norms
-      after them. If kinds of layers alternate, a period's layers are
-      ``blocks/block_0``, ``blocks/block_1``, ...; layers before and after the periods
-      are ``block_0``, ... by their index.
+      ``mlp_norm``, ``mlp``, ``experts`` and ``shared`` in its place, and
+      ``attention_norm_post``, ``mlp_norm_post`` for norms after them. If kinds of
+      layers alternate, a period's layers are ``blocks/block_0``, ``blocks/block_1``,
+      ...; layers before and after the periods are ``block_0``, ... by their index.
 
     State:
       Each attention's cache and ``length`` ``[B]``, if called with a `cache_size`.
@@ -74,7 +76,8 @@ class Decoder(Module):
         positions: jax.Array | None = None,
         segments: jax.Array | None = None,
         cache_size: int | None = None,
-    ) -> jax.Array:
+        router_losses: bool = False,
+    ) -> Any:
         """Returns the head's output for a batch of texts.
 
         Args:
@@ -85,17 +88,34 @@ class Decoder(Module):
           segments: Integers ``[B, T]``: tokens see only their own segment.
           cache_size: Keeps keys and values of this many tokens, see
             :class:`Attention`. Default: none.
+          router_losses: Whether to return the experts' losses too.
 
         Returns:
           Logits of the next tokens ``[B, T, vocab_size]``, of the classes of the text
           ``[B, num_classes]``, or without a head the hidden state ``[B, T, D]``. NaN
           from the first token that has no place in the cache or no learned position.
+          With `router_losses` ``(output, losses)``, a :class:`RouterLosses` of means
+          over the layers with experts.
 
         Raises:
-          ValueError: Shapes don't fit, or more tokens than the cache or the learned
-            positions have room for, where that is known.
+          ValueError: Shapes don't fit; more tokens than the cache or the learned
+            positions have room for, where that is known; or `router_losses` without
+            experts.
         """
-        h, embed = self._hidden(tokens, mask, positions, segments, cache_size)
+        inputs = mask, positions, segments, cache_size
+        h, embed, losses = self._hidden(tokens, *inputs)
+        output = self._headed(h, embed, mask)
+        if not router_losses:
+            return output
+        if losses is None:
+            raise ValueError(
+                f"{self.module_name!r} has no experts, and so no router_losses: build "
+                "it with experts, or leave router_losses out."
+            )
+        return output, losses
+
+    @transparent
+    def _headed(self, h, embed, mask):
         config = self.config
         if config.head is None:
             return h
@@ -154,13 +174,13 @@ class Decoder(Module):
             "segments": segments,
             "cache_size": cache_size,
         }
-        h = run_blocks(config, h, passed)
+        h, losses = run_expert_blocks(config, h, passed)
         if config.norm_position != "sum":
             h = norm_of(config, "norm")(h)
         if outside is not None:  # later tokens see those
             wrong = jnp.cumsum(outside, axis=1) > 0
             h = jnp.where(wrong[:, :, None], jnp.nan, h)
-        return h, embed
+        return h, embed, losses
 
     def _check(self, tokens, mask, positions, segments) -> None:
         check_texts(

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from haiku._layers.rotary import Rotary
+from haiku.nets.experts_config import ExpertsConfig
 from haiku.nets.transformer_config import TransformerConfig
 
 __all__ = ["DecoderConfig"]
@@ -20,7 +21,8 @@ class DecoderConfig(TransformerConfig):
       num_heads: Heads of the queries.
       num_kv_heads: Heads of keys and values. Default: `num_heads`.
       head_size: Size of a head. Default: ``model_size / num_heads``.
-      hidden_size: Units of the MLP. Default: ``4 * model_size``.
+      hidden_size: Units of the MLP. Default: ``4 * model_size``, or as many as the
+        experts have, if all layers have them.
       max_length: Number of learned positions; the longest text of training.
       activation: ``"silu"``, ``"gelu"``, ``"gelu_tanh"``, ``"relu"``,
         ``"relu_squared"`` or ``"quick_gelu"``.
@@ -45,6 +47,7 @@ class DecoderConfig(TransformerConfig):
       sinks: Whether each head learns a logit for attending to nothing.
       tied: Whether the head's weights are the embeddings.
       embedding_scale: Factor of the embeddings.
+      experts: The :class:`ExpertsConfig` of experts in place of MLPs. Default: none.
       head: ``"tokens"``, ``"classes"`` (of the last token) or None.
       num_classes: For ``head="classes"``.
       dropout: Rate, where `apply` gets a key.
@@ -89,6 +92,7 @@ class DecoderConfig(TransformerConfig):
     sinks: bool = False
     tied: bool = False
     embedding_scale: float | None = None
+    experts: ExpertsConfig | None = None
     head: str | None = "tokens"
     num_classes: int | None = None
     dropout: float = 0.0

@@ -1,6 +1,7 @@
 """The block of attention and MLP that all transformers here are made of."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from haiku._layers.embedding import Embed
 from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
 from haiku._layers.linear import Linear
+from haiku._layers.mixture_of_experts import MixtureOfExperts, RouterLosses
 from haiku._layers.residual_branches import LayerScale
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
@@ -21,13 +23,27 @@ from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerCon
 
 def run_blocks(config: TransformerConfig, h: Any, passed: Mapping[str, Any]) -> Any:
     """All blocks of a config; `passed` are further arguments of each attention."""
+    return run_expert_blocks(config, h, passed)[0]
+
+
+def run_expert_blocks(
+    config: TransformerConfig, h: Any, passed: Mapping[str, Any]
+) -> tuple[Any, RouterLosses | None]:
+    """The same, with the means of the routers' losses if layers have experts."""
     kinds = config.kinds
+    number = sum(kind.experts for kind in kinds)
+    wide = jnp.promote_types(h.dtype, jnp.float32)
+    zeros = RouterLosses(jnp.zeros([], wide), jnp.zeros([], wide)) if number else None
 
-    def layer(i, h, name):
+    def layer(i, carry, name):
         with name_scope(name) if name else contextlib.nullcontext():
-            return _block(config, kinds[i], h, passed)
+            h, losses = _block(config, kinds[i], carry["h"], passed)
+        if losses is None:
+            return {**carry, "h": h}
+        return {"h": h, "losses": jax.tree.map(jnp.add, carry["losses"], losses)}
 
-    return run_layers(layer, kinds, h)
+    carry = run_layers(layer, kinds, {"h": h, "losses": zeros})
+    return carry["h"], jax.tree.map(lambda x: x / number, carry["losses"])
 
 
 def norm_of(config: TransformerConfig, name: str) -> WideNorm:
@@ -109,7 +125,16 @@ def _block(config, kind: LayerKind, h, passed):
     h = _residual(
         config, "attention", lambda x: attention(x, **passed), h, normed=kind.normed
     )
-    return _residual(config, "mlp", lambda x: mlp(config, x), h)
+    if not kind.experts:
+        return _residual(config, "mlp", lambda x: mlp(config, x), h), None
+    losses = []
+
+    def experts(x):
+        y, of_router = _experts(config, x, passed["mask"])
+        losses.append(of_router)
+        return y
+
+    return _residual(config, "mlp", experts, h), losses[0]
 
 
 def _residual(
@@ -128,11 +153,39 @@ def _residual(
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
 
 
-def mlp(config: TransformerConfig, x: jax.Array) -> jax.Array:
-    """The MLP of a block, under `mlp`."""
-    activation, size = ACTIVATIONS[config.activation], config.hidden_size or 0
+def _experts(config, x, mask):
+    options = config.experts
+    limit = options.swiglu_limit
+    mixture = MixtureOfExperts(
+        options.num_experts,
+        options.num_selected,
+        options.hidden_size,
+        activation=None if limit else ACTIVATIONS[config.activation],
+        gated=functools.partial(_clipped_gates, limit) if limit else config.gated,
+        renormalise=options.renormalise,
+        capacity_factor=options.capacity_factor,
+        router=options.router,
+        with_bias=options.with_bias,
+        name="experts",
+    )
+    y, losses = mixture(x, mask)
+    if options.shared_size is not None:
+        y = y + mlp(config, x, "shared", options.shared_size)
+    return y, losses
+
+
+def _clipped_gates(limit, gate, up):
+    gate, up = jnp.minimum(gate, limit), jnp.clip(up, -limit, limit)
+    return (up + 1) * (gate * jax.nn.sigmoid(1.702 * gate))
+
+
+def mlp(
+    config: TransformerConfig, x: jax.Array, name: str = "mlp", size: int | None = None
+) -> jax.Array:
+    """The MLP of a block, with the config's number of units or another."""
+    activation, size = ACTIVATIONS[config.activation], size or config.hidden_size or 0
     if config.gated:
-        return GatedMLP(size, None, activation, config.mlp_bias, name="mlp")(x)
-    with name_scope("mlp"):
+        return GatedMLP(size, None, activation, config.mlp_bias, name=name)(x)
+    with name_scope(name):
         hidden = Linear(size, config.mlp_bias, name="up")(x)
         return Linear(x.shape[-1], config.mlp_bias, name="down")(activation(hidden))

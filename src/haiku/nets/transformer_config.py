@@ -1,21 +1,26 @@
 """What the configs of transformers share: what a block reads, and its checks."""
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from haiku._layers.cached_tracing import elementwise
 from haiku._layers.rotary import Rotary
+from haiku.nets.experts_config import ExpertsConfig
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "silu": jax.nn.silu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
-    "relu": jax.nn.relu,
-    "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    name: elementwise(name)(f)
+    for name, f in {
+        "silu": jax.nn.silu,
+        "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+        "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+        "relu": jax.nn.relu,
+        "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
+        "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    }.items()
 }
 _CHOICES = {
     "activation": tuple(ACTIVATIONS),
@@ -84,6 +89,7 @@ class TransformerConfig:
     scale: float | None = None
     attention_soft_cap: float | None = None
     sinks: bool = False
+    experts: ExpertsConfig | None = None
     layer_scale: float | None = None
     dropout: float = 0.0
 
@@ -105,8 +111,12 @@ class TransformerConfig:
                 put(name, _size(f"{name} {where}", value))
         if "num_kv_heads" in names and self.num_kv_heads is None:
             put("num_kv_heads", self.num_heads)
+        _check_experts(where, self.experts, self.num_layers)
         if self.hidden_size is None:
-            put("hidden_size", 4 * self.model_size)
+            size, experts = 4 * self.model_size, self.experts
+            if experts is not None and experts.layers is None:
+                size = experts.hidden_size
+            put("hidden_size", size)
         if self.head_size is None:
             if self.model_size % self.num_heads:
                 raise ValueError(
@@ -146,9 +156,14 @@ class TransformerConfig:
     @property
     def kinds(self) -> tuple[LayerKind, ...]:
         """The kind of each layer."""
+        layers = range(self.num_layers)
+        of_experts: Sequence[int] = ()
+        if self.experts is not None:
+            chosen = self.experts.layers
+            of_experts = layers if chosen is None else chosen
         return tuple(
-            LayerKind(self.window(i), normed=i > 0 or self.first_norm)
-            for i in range(self.num_layers)
+            LayerKind(self.window(i), i in of_experts, i > 0 or self.first_norm)
+            for i in layers
         )
 
 
@@ -180,6 +195,20 @@ def _windows(where: str, windows: Any, layers: int) -> tuple[int | None, ...] | 
     if len(entries) == 1:
         entries *= layers
     return entries if any(n is not None for n in entries) else None
+
+
+def _check_experts(where: str, experts: Any, layers: int) -> None:
+    if experts is None:
+        return
+    if not isinstance(experts, ExpertsConfig):
+        raise ValueError(
+            f"experts {where} must be a hk.nets.ExpertsConfig, got {experts!r}."
+        )
+    if experts.layers is not None and max(experts.layers, default=0) >= layers:
+        raise ValueError(
+            f"experts {where} are in layers {experts.layers}, and there are only "
+            f"{layers}, counted from 0."
+        )
 
 
 def _check_rotary(what: str, rotary: Any, config: TransformerConfig) -> None:

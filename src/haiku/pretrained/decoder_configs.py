@@ -23,7 +23,7 @@ LAYER_TYPES = ("full_attention", "sliding_attention")
 # ---- Llama and its kin ---------------------------------------------------------------
 
 
-class _Missing(NamedTuple):
+class Missing(NamedTuple):
     """What keys that a config lacks mean in a family."""
 
     vocab_size: int
@@ -38,20 +38,20 @@ class _Missing(NamedTuple):
     tied: bool = False
 
 
-_LLAMA = _Missing(32000, 4096, 11008, 32, 32, None, None, 2048)
-_MISTRAL = _Missing(32000, 4096, 14336, 32, 32, 8, None, 131072)
-_QWEN2 = _Missing(151936, 4096, 22016, 32, 32, 32, None, 32768)
+_LLAMA = Missing(32000, 4096, 11008, 32, 32, None, None, 2048)
+_MISTRAL = Missing(32000, 4096, 14336, 32, 32, 8, None, 131072)
+_QWEN2 = Missing(151936, 4096, 22016, 32, 32, 32, None, 32768)
 _QWEN3 = _QWEN2._replace(head_size=128)
-_GEMMA = _Missing(256000, 3072, 24576, 28, 16, 16, 256, 8192, tied=True)
-_GEMMA2 = _Missing(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True)
+_GEMMA = Missing(256000, 3072, 24576, 28, 16, 16, 256, 8192, tied=True)
+_GEMMA2 = Missing(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True)
 _GEMMA3 = _GEMMA2._replace(vocab_size=262208, max_length=131072)
-_PHI3 = _Missing(32064, 3072, 8192, 32, 32, None, None, 4096, norm_eps=1e-5)
-_OLMO2 = _Missing(50304, 4096, 11008, 32, 32, None, None, 2048, norm_eps=1e-5)
+_PHI3 = Missing(32064, 3072, 8192, 32, 32, None, None, 4096, norm_eps=1e-5)
+_OLMO2 = Missing(50304, 4096, 11008, 32, 32, None, None, 2048, norm_eps=1e-5)
 
 
-def _read_shared(
+def read_shared(
     keys: Keys,
-    missing: _Missing,
+    missing: Missing,
     activation: tuple[str, str] = ("hidden_act", "silu"),
 ) -> Fields:
     """The keys that Llama's kin share; `activation` has its key and its default."""
@@ -84,13 +84,17 @@ def _read_shared(
     }
 
 
-def _with_rope(keys: Keys, fields: Fields, partial: bool = False) -> Fields:
+def with_rope(
+    keys: Keys, fields: Fields, partial: bool = False, base: float = 1e4
+) -> Fields:
+    """The fields and the rotary embedding; `base` if the config has none."""
     sizes = fields["head_size"], fields["max_length"]
-    rope = read_rope(keys, *sizes, partial=partial)
+    rope = read_rope(keys, *sizes, base, partial)
     return fields | {"rotary": rope}
 
 
-def _write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str, Any]:
+def write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str, Any]:
+    """Keys that Llama's kin share."""
     return {
         "vocab_size": c.vocab_size,
         "hidden_size": c.model_size,
@@ -109,25 +113,25 @@ def _write_shared(c: DecoderConfig, activation: str = "hidden_act") -> dict[str,
 
 def read_llama(keys: Keys) -> Fields:
     """Llama: biases if the config says so."""
-    fields = _read_shared(keys, _LLAMA)
+    fields = read_shared(keys, _LLAMA)
     bias = keys.flag("attention_bias", False)
     fields |= {"attention_bias": bias, "output_bias": bias}
-    return _with_rope(keys, fields | {"mlp_bias": keys.flag("mlp_bias", False)})
+    return with_rope(keys, fields | {"mlp_bias": keys.flag("mlp_bias", False)})
 
 
 def write_llama(c: DecoderConfig) -> dict[str, Any]:
     """Keys of Llama."""
     biases = {"attention_bias": c.attention_bias, "mlp_bias": c.mlp_bias}
-    return _write_shared(c) | biases
+    return write_shared(c) | biases
 
 
 def read_mistral(keys: Keys) -> Fields:
     """Mistral: one window for all layers."""
-    fields = _read_shared(keys, _MISTRAL)
-    return _with_rope(keys, fields | {"windows": _one_window(keys, 4096)})
+    fields = read_shared(keys, _MISTRAL)
+    return with_rope(keys, fields | {"windows": one_window(keys, 4096)})
 
 
-def _one_window(keys: Keys, default: int | None) -> tuple[int] | None:
+def one_window(keys: Keys, default: int | None) -> tuple[int] | None:
     """`sliding_window` of all layers; null is none, and a missing key the default."""
     if "sliding_window" in keys.values and keys.values["sliding_window"] is None:
         return None
@@ -135,13 +139,14 @@ def _one_window(keys: Keys, default: int | None) -> tuple[int] | None:
     return None if window is None else (window,)
 
 
-def _write_window(c: DecoderConfig) -> dict[str, Any]:
+def write_window(c: DecoderConfig) -> dict[str, Any]:
+    """The key of one window for all layers."""
     return {"sliding_window": c.window(0)}
 
 
 def write_mistral(c: DecoderConfig) -> dict[str, Any]:
     """Keys of Mistral."""
-    return _write_shared(c) | _write_window(c)
+    return write_shared(c) | write_window(c)
 
 
 def layer_windows(
@@ -160,7 +165,8 @@ def layer_windows(
     return tuple(window if slide else None for slide in slides)
 
 
-def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
+def write_layer_types(c: DecoderConfig) -> dict[str, Any]:
+    """Keys of layers with and without windows."""
     windows = [c.window(i) for i in range(c.num_layers)]
     sizes = [w for w in windows if w is not None]
     return {
@@ -169,22 +175,22 @@ def _write_layer_types(c: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def _qwen(keys: Keys, missing: _Missing) -> Fields:
-    fields = _read_shared(keys, missing)
+def _qwen(keys: Keys, missing: Missing) -> Fields:
+    fields = read_shared(keys, missing)
     window = None
     if keys.flag("use_sliding_window", False):
-        window = (_one_window(keys, 4096) or (None,))[0]
+        window = (one_window(keys, 4096) or (None,))[0]
     first = keys.count("max_window_layers", 28)
     if window is not None:
         number = fields["num_layers"]
         fields["windows"] = layer_windows(keys, number, window, lambda i: i >= first)
-    return _with_rope(keys, fields)
+    return with_rope(keys, fields)
 
 
 def write_qwen2(c: DecoderConfig) -> dict[str, Any]:
     """Keys of Qwen 2."""
     sliding = c.windows is not None
-    return _write_shared(c) | _write_layer_types(c) | {"use_sliding_window": sliding}
+    return write_shared(c) | write_layer_types(c) | {"use_sliding_window": sliding}
 
 
 def read_qwen2(keys: Keys) -> Fields:
@@ -194,9 +200,13 @@ def read_qwen2(keys: Keys) -> Fields:
 
 def read_qwen3(keys: Keys) -> Fields:
     """Qwen 3: norms of queries and keys."""
+    return _qwen(keys, _QWEN3) | qwen3_attention(keys)
+
+
+def qwen3_attention(keys: Keys) -> Fields:
+    """The attention of Qwen 3."""
     bias = keys.flag("attention_bias", False)
-    biases = {"attention_bias": bias, "output_bias": bias}
-    return _qwen(keys, _QWEN3) | biases | {"qk_norm": "head"}
+    return {"attention_bias": bias, "output_bias": bias, "qk_norm": "head"}
 
 
 def write_qwen3(c: DecoderConfig) -> dict[str, Any]:
@@ -204,13 +214,13 @@ def write_qwen3(c: DecoderConfig) -> dict[str, Any]:
     return write_qwen2(c) | {"attention_bias": c.attention_bias}
 
 
-def _gemma_fields(keys: Keys, missing: _Missing, activation: str) -> Fields:
+def _gemma_fields(keys: Keys, missing: Missing, activation: str) -> Fields:
     keys.refuse(
         "use_bidirectional_attention",
         unless=False,
         why="Only causal attention is known here.",
     )
-    fields = _read_shared(keys, missing, (activation, "gelu_pytorch_tanh"))
+    fields = read_shared(keys, missing, (activation, "gelu_pytorch_tanh"))
     bias = keys.flag("attention_bias", False)
     return fields | {
         "norm": "rms_offset",
@@ -225,15 +235,15 @@ def read_gemma(keys: Keys) -> Fields:
     # Its first configs said gelu for what the weights were trained with.
     if fields["activation"] == "gelu":
         fields["activation"] = "gelu_tanh"
-    return _with_rope(keys, fields)
+    return with_rope(keys, fields)
 
 
 def write_with_bias(c: DecoderConfig) -> dict[str, Any]:
     """Keys of Gemma, and of OLMo 2."""
-    return _write_shared(c) | {"attention_bias": c.attention_bias}
+    return write_shared(c) | {"attention_bias": c.attention_bias}
 
 
-def _gemma_of_today(keys: Keys, missing: _Missing) -> Fields:
+def _gemma_of_today(keys: Keys, missing: Missing) -> Fields:
     """Gemma 2 and 3: norms on both sides, soft caps, another scale."""
     fields = _gemma_fields(keys, missing, "hidden_activation")
     return fields | {
@@ -251,7 +261,7 @@ def _soft_cap(keys: Keys, key: str, default: float | None) -> float | None:
 def read_gemma2(keys: Keys) -> Fields:
     """Gemma 2: every other layer has a window; soft caps."""
     fields = _gemma_of_today(keys, _GEMMA2)
-    window = (_one_window(keys, 4096) or (None,))[0]
+    window = (one_window(keys, 4096) or (None,))[0]
     fields |= {
         "attention_soft_cap": _soft_cap(keys, "attn_logit_softcapping", 50.0),
         "final_soft_cap": _soft_cap(keys, "final_logit_softcapping", 30.0),
@@ -259,7 +269,7 @@ def read_gemma2(keys: Keys) -> Fields:
             keys, fields["num_layers"], window, lambda i: i % 2 == 0
         ),
     }
-    return _with_rope(keys, fields)
+    return with_rope(keys, fields)
 
 
 def write_gemma2(c: DecoderConfig) -> dict[str, Any]:
@@ -269,8 +279,8 @@ def write_gemma2(c: DecoderConfig) -> dict[str, Any]:
     if round(scalar) ** -0.5 == c.scale:  # the square of a root, rounded
         scalar = round(scalar)
     return {
-        **_write_shared(c, "hidden_activation"),
-        **_write_layer_types(c),
+        **write_shared(c, "hidden_activation"),
+        **write_layer_types(c),
         "attention_bias": c.attention_bias,
         "attn_logit_softcapping": c.attention_soft_cap,
         "final_logit_softcapping": c.final_soft_cap,
@@ -281,7 +291,7 @@ def write_gemma2(c: DecoderConfig) -> dict[str, Any]:
 def read_gemma3(keys: Keys) -> Fields:
     """Gemma 3: layers with a window turn by another base."""
     fields = _gemma_of_today(keys, _GEMMA3)
-    window = (_one_window(keys, 4096) or (None,))[0]
+    window = (one_window(keys, 4096) or (None,))[0]
     every = keys.size("sliding_window_pattern", 6)
     fields |= {
         "qk_norm": "head",  # and no soft cap of attention, whatever the config says
@@ -315,13 +325,13 @@ def write_gemma3(c: DecoderConfig) -> dict[str, Any]:
 
 def read_phi3(keys: Keys) -> Fields:
     """Phi-3: a part of each head may be turned."""
-    fields = _read_shared(keys, _PHI3)
-    return _with_rope(keys, fields | {"windows": _one_window(keys, None)}, partial=True)
+    fields = read_shared(keys, _PHI3)
+    return with_rope(keys, fields | {"windows": one_window(keys, None)}, partial=True)
 
 
 def write_phi3(c: DecoderConfig) -> dict[str, Any]:
     """Keys of Phi-3."""
-    found = _write_shared(c) | _write_window(c)
+    found = write_shared(c) | write_window(c)
     if isinstance(c.rotary.scaling, LongRoPE):
         original = c.rotary.scaling.original_length
         found["original_max_position_embeddings"] = original
@@ -330,11 +340,11 @@ def write_phi3(c: DecoderConfig) -> dict[str, Any]:
 
 def read_olmo2(keys: Keys) -> Fields:
     """OLMo 2: norms after attention and MLP."""
-    fields = _read_shared(keys, _OLMO2)
+    fields = read_shared(keys, _OLMO2)
     bias = keys.flag("attention_bias", False)
     fields |= {"attention_bias": bias, "output_bias": bias}
     fields |= {"norm_position": "post", "qk_norm": "all"}
-    return _with_rope(keys, fields)
+    return with_rope(keys, fields)
 
 
 # ---- GPT-2 ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from haiku.pretrained.layouts import LINEAR, PLAIN, Rule
+from haiku.pretrained.layouts import LINEAR, PLAIN, Layout, Rule
 
 
 def _attention_rules() -> tuple[Rule, ...]:
@@ -104,3 +104,42 @@ QWEN3 = (*LLAMA, *_QK_NORM)
 GEMMA2 = (*_ENDS, *_BOTH, *_attention_rules(), *_MLP)
 GEMMA3 = (*GEMMA2, *_QK_NORM)
 OLMO2 = (*_ENDS, *_POST, *_attention_rules(), *_QK_NORM, *_MLP)
+
+
+def _expert_rules(theirs: str, gate: str, up: str, down: str) -> tuple[Rule, ...]:
+    """A router and a tensor for each expert."""
+    names = {"gate": gate, "up": up, "down": down}
+    return (
+        Rule(f"{theirs}.gate.weight", "block/experts/router/w", LINEAR),
+        *(
+            Rule(
+                f"{theirs}.experts.{{e}}.{name}.weight", f"block/experts/{ours}", LINEAR
+            )
+            for ours, name in names.items()
+        ),
+    )
+
+
+MIXTRAL = (
+    *(*_ENDS, *_PRE, *_attention_rules()),
+    *_expert_rules("^layers.{i}.block_sparse_moe", "w1", "w3", "w2"),
+)
+QWEN3_MOE = (
+    *QWEN3,
+    *_expert_rules("^layers.{i}.mlp", "gate_proj", "up_proj", "down_proj"),
+)
+_GATE_UP = ("block/experts/gate", "block/experts/up")
+GPT_OSS = (
+    *(*_ENDS, *_PRE, *_attention_rules()),
+    Rule("^layers.{i}.self_attn.sinks", "block/attention/sinks"),
+    Rule("^layers.{i}.mlp.router.weight", "block/experts/router/w", LINEAR),
+    Rule("^layers.{i}.mlp.router.bias", "block/experts/router/b"),
+    Rule("^layers.{i}.mlp.experts.gate_up_proj", _GATE_UP, Layout(interleaved=True)),
+    Rule(
+        "^layers.{i}.mlp.experts.gate_up_proj_bias",
+        tuple(f"{name}_b" for name in _GATE_UP),
+        Layout(interleaved=True),
+    ),
+    Rule("^layers.{i}.mlp.experts.down_proj", "block/experts/down"),
+    Rule("^layers.{i}.mlp.experts.down_proj_bias", "block/experts/down_b"),
+)

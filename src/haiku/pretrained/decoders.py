@@ -13,6 +13,7 @@ from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.pretrained import decoder_configs as configs
 from haiku.pretrained import decoder_weights as weights
+from haiku.pretrained import expert_configs as experts
 from haiku.pretrained.family import Family, Head, Net
 
 NET = Net(Decoder, DecoderConfig, lambda c: (jax.ShapeDtypeStruct((1, 1), jnp.int32),))
@@ -95,6 +96,27 @@ DECODERS: dict[str, Family] = {
         configs.write_phi3,
         weights.PHI3,
         _heads("Phi3"),
+    ),
+    "mixtral": Family(
+        NET,
+        experts.read_mixtral,
+        experts.write_mixtral,
+        weights.MIXTRAL,
+        _heads("Mixtral"),
+    ),
+    "qwen3_moe": Family(
+        NET,
+        experts.read_qwen3_moe,
+        experts.write_qwen3_moe,
+        weights.QWEN3_MOE,
+        _heads("Qwen3Moe"),
+    ),
+    "gpt_oss": Family(
+        NET,
+        experts.read_gpt_oss,
+        experts.write_gpt_oss,
+        weights.GPT_OSS,
+        _heads("GptOss"),
     ),
     "gpt2": Family(
         NET,

@@ -9,6 +9,8 @@ from lifted_table import KEY, TRANSFORMATIONS, WITHOUT_STATE, X, program
 
 import haiku as hk
 
+pytestmark = pytest.mark.settings
+
 LEGACY = jax.random.PRNGKey(3)
 
 

@@ -31,7 +31,7 @@ LEARNED = [
 FAMILIES = (
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
     *("gemma", "gemma2", "gemma3_text", "phi3", "olmo2"),
-    *("bert", "roberta", "modernbert"),
+    *("mixtral", "qwen3_moe", "gpt_oss", "bert", "roberta", "modernbert"),
     *("vit", "dinov2", "dinov2_with_registers"),
     *("clip_vision_model", "siglip_vision_model", "clip", "siglip"),
 )
