@@ -1,4 +1,4 @@
-"""Whole networks made of the layers: MLP, ResNets, MobileNet, vector quantisers.
+"""Whole networks made of the layers: transformers, MLP, ResNets, MobileNet and others.
 
 Each file is one network and follows its paper. Networks leave parameters to layers
 where a layer can hold them, and training to the user.

@@ -13,6 +13,7 @@ from haiku._layers.attention import Attention
 from haiku._layers.embedding import Embed
 from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
+from haiku._layers.inputs import at_least_single
 from haiku._layers.linear import Linear
 from haiku._layers.mixture_of_experts import MixtureOfExperts, RouterLosses
 from haiku._layers.residual_branches import LayerScale
@@ -39,7 +40,7 @@ def run_expert_blocks(
     """The same, with the means of the routers' losses if layers have experts."""
     kinds = config.kinds
     number = sum(kind.experts for kind in kinds)
-    wide = jnp.promote_types(h.dtype, jnp.float32)
+    wide = at_least_single(h.dtype)
     zeros = RouterLosses(jnp.zeros([], wide), jnp.zeros([], wide)) if number else None
 
     def layer(i, carry, name):
