@@ -218,10 +218,10 @@ def _check_experts(where: str, experts: Any, layers: int) -> None:
 
 
 def _check_buckets(where: str, buckets: int, distance: int) -> None:
-    if buckets < 4 or not buckets // 2 < distance < 2**31:
+    if buckets < 4 or not buckets // 2 < distance:
         raise ValueError(
             f"relative_buckets {where} must be at least 4, and relative_distance more "
-            f"than half of that and below 2^31, got {buckets} and {distance}."
+            f"than half of that, got {buckets} and {distance}."
         )
 
 

@@ -44,9 +44,7 @@ CONFIGS = {
     "relative_attention_num_buckets is 1000000000": {
         "relative_attention_num_buckets": 10**9
     },
-    "relative_distance more than half of that": {
-        "relative_attention_max_distance": 2**31
-    },
+    "relative_distance more than half of that": {"relative_attention_max_distance": 1},
     "its shape is": {"d_kv": 6},
     "is_decoder is True": {"is_decoder": True},
     "T5EncoderModel', 'T5ForConditionalGeneration', 'T5Model'": {
