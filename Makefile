@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test settings slow check house mutate bench guard oracles docs dist release hooks clean
+.PHONY: help demo test tables slow check house mutate bench guard oracles docs dist release hooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -14,11 +14,11 @@ demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go t
 	$(RUN) examples/demo.py
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
-test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long ones and `settings`, warnings as errors
+test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long ones and `tables`, warnings as errors
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
-settings: $(VENV)/.installed-dev  ## all ops and modules under each of JAX's settings
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m settings
+tables: $(VENV)/.installed-dev  ## all ops and modules under JAX's transformations and settings
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m tables
 
 slow: $(VENV)/.installed-dev  ## long trainings and random programs
 	$(RUN) -m pytest -n $(WORKERS) -m slow

@@ -59,6 +59,9 @@ EXAMPLES = {
     "resnet_digits": Example(
         "python examples/resnet_digits.py", text=True, writes=False
     ),
+    "sentence_search": Example(
+        "python examples/sentence_search.py", text=True, writes=False
+    ),
     "flax_interop": Example("python examples/flax_interop.py", text=True, writes=False),
     "char_lstm": Example(
         "python examples/char_lstm.py --steps 600 --write 250", text=True, writes=False

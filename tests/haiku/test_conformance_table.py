@@ -20,6 +20,8 @@ from module_table import LAYOUTS, ROWS, inputs
 
 import haiku as hk
 
+pytestmark = pytest.mark.tables
+
 # This generator compiles in a tenth of the default's time.
 IMPLEMENTATION = "unsafe_rbg"
 KEY = jax.random.key(3, impl=IMPLEMENTATION)

@@ -16,7 +16,7 @@ from module_table import ROWS, USES, inputs
 
 import haiku as hk
 
-pytestmark = pytest.mark.settings
+pytestmark = pytest.mark.tables
 
 # This generator compiles in a tenth of the default's time.
 KEY = jax.random.key(3, impl="unsafe_rbg")

@@ -24,6 +24,8 @@ from op_table import (
     leaves_of,
 )
 
+pytestmark = pytest.mark.tables
+
 # In bfloat16 these draw other random numbers, or round a value into another bin.
 NOT_COMPARED = {
     *("two_hot", "squashed_gaussian", "gaussian_diagonal", "add_gaussian_noise"),

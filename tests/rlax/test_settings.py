@@ -28,7 +28,7 @@ from op_table import (
 
 import rlax
 
-pytestmark = pytest.mark.settings
+pytestmark = pytest.mark.tables
 
 HALVES = (jnp.bfloat16, jnp.float16)
 

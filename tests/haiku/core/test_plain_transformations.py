@@ -19,6 +19,8 @@ from tables import check_row, rows
 import haiku as hk
 from haiku._core.leaks.watch import JaxUsageError
 
+pytestmark = pytest.mark.tables
+
 KEY = jax.random.key(0)
 X = jnp.arange(1.0, 5.0)
 

@@ -9,7 +9,7 @@ from lifted_table import KEY, TRANSFORMATIONS, WITHOUT_STATE, X, program
 
 import haiku as hk
 
-pytestmark = pytest.mark.settings
+pytestmark = pytest.mark.tables
 
 LEGACY = jax.random.PRNGKey(3)
 

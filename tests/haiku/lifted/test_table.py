@@ -12,6 +12,8 @@ from tables import check_row, rows
 
 import haiku as hk
 
+pytestmark = pytest.mark.tables
+
 
 def total(tree):
     return sum(jnp.sum(x**2) for x in jax.tree.leaves(tree))
