@@ -70,6 +70,13 @@ _DECODER: dict[str, Any] = {
 }
 _IMAGE, _SIGNAL, _VOLUME = (2, 5, 6, 4), (2, 7, 4), (2, 3, 4, 5, 4)
 
+
+def _sounds(x):
+    """As many sounds of 8 frames as `x` has rows."""
+    frames = jnp.cos(jnp.arange(8 * 3, dtype=jnp.float32)).reshape(1, 8, 3)
+    return jnp.broadcast_to(frames, (x.shape[0], 8, 3))
+
+
 ROWS: dict[str, Row] = {
     "Linear": Row(lambda x: hk.Linear(3)(x), (2, 4)),
     "Bias": Row(lambda x: hk.Bias(b_init=jnp.ones)(x), (2, 4)),
@@ -213,7 +220,7 @@ ROWS: dict[str, Row] = {
     "nets.Whisper": Row(
         lambda x: hk.nets.Whisper(
             hk.nets.WhisperConfig(5, 8, 1, 2, 3, 4, hidden_size=6, max_length=9)
-        )(jnp.cos(jnp.arange(2 * 8 * 3, dtype=jnp.float32)).reshape(2, 8, 3), x),
+        )(_sounds(x), x),
         (2, 7),
         integers=5,
     ),
