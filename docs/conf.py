@@ -40,7 +40,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-napoleon_custom_sections = ["Gradient", "Source"]
+napoleon_custom_sections = ["Gradient", "Parameters", "Source"]
 viewcode_line_numbers = True
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
