@@ -39,9 +39,14 @@ def elementwise(name: str, *static: str) -> Callable[..., Any]:
         def repeated(*args, **options):
             return recomputed(functools.partial(f, **options))(*args)
 
-        return compiled(name, *static)(repeated)
+        function = compiled(name, *static)(repeated)
+        _ELEMENTWISE.append(function)
+        return function
 
     return decorate
+
+
+_ELEMENTWISE: list[Callable[..., Any]] = []  # what `elementwise` made
 
 
 # What `f` computes is computed again in the backward pass, if that is in a loop.
@@ -93,10 +98,9 @@ def gated(activation: Callable[..., Any], gate: jax.Array, up: jax.Array) -> jax
     The backward pass repeats it if the activation is one of ``jax.nn``, or made by
     `elementwise`: a user's may read parameters.
     """
-    compiled = jit_activation(activation)
-    pure = any(compiled is f for f in _JITTED.values())
-    if pure or getattr(activation, "__name__", "").startswith("haiku_"):
-        return _product_by(compiled)(gate, up)
+    f = jit_activation(activation)
+    if any(f is known for known in (*_JITTED.values(), *_ELEMENTWISE)):
+        return _product_by(f)(gate, up)
     return activation(gate) * up
 
 

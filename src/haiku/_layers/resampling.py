@@ -127,8 +127,8 @@ class Downsample(Module):
         """Makes ``[B, *space, C]`` smaller.
 
         Returns:
-          Each axis of length ``n`` has ``ceil(n / factor)`` afterwards, or
-          ``floor(n / factor)`` if there is no convolution.
+          Each axis of length ``n`` has ``ceil(n / factor)`` afterwards, and without a
+          convolution ``floor(n / factor)``.
 
         Raises:
           ValueError: `x` has no spatial axis, or a factor isn't a positive integer.

@@ -77,7 +77,7 @@ class VisionTransformer(Module):
 
         Raises:
           ValueError: Shapes don't fit, images aren't floats, patches don't divide them,
-            or patches are masked and there is no mask token.
+            or `masked` is given without `mask_token` in the config.
         """
         config = self.config
         h = self._hidden(images, masked)
