@@ -262,6 +262,8 @@ def gradients(model, case):
         return
     last = max(int(name.split(".")[-1]) for name in layer_names(model))
     for name, p in model.named_parameters():
+        if p.grad is None:  # an untied BERT's second bias, which nothing reads
+            continue
         numbers = [x for x in name.split(".") if x.isdigit()]
         whole = not numbers and name.endswith(GRADIENTS)
         if whole or any(f".{x}." in f".{name}" for x in EMBEDDINGS):

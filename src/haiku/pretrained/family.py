@@ -40,6 +40,8 @@ class Head(NamedTuple):
       tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
         the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
+      repeated: Names that a folder holds too, though nothing reads them, and the tensor
+        that is written under each, if the model has that.
       ignored: Names that mean nothing to this class.
     """
 
@@ -48,6 +50,7 @@ class Head(NamedTuple):
     optional: tuple[str, Any, Any] | None = None
     tied_to: str | None = None
     tied: tuple[str, ...] = ()
+    repeated: Mapping[str, str] = {}
     ignored: tuple[str, ...] = ()
 
     @property

@@ -282,7 +282,7 @@ def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
     patterns = (
         *_BUFFERS,
-        *head.ignored,
+        *(*head.ignored, *head.repeated),
         *(head.tied if getattr(config, "tied", False) else ()),
     )
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)

@@ -118,7 +118,11 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
     prefix = "" if found.head.fields.get("head") is None else found.family.prefix
     slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
-    return tensors(slots, params)
+    found_tensors = tensors(slots, params)
+    for name, source in found.head.repeated.items():
+        if source in found_tensors:
+            found_tensors[name] = found_tensors[source]
+    return found_tensors
 
 
 def _config_of(model: Any) -> Any:
