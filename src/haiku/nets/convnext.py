@@ -156,6 +156,7 @@ class ConvNeXt(Module):
         )
         return h + jnp.broadcast_to(b, h.shape)
 
+    @transparent
     def _norm(self, name):
         return WideNorm("layer", self.config.norm_eps, name=name)
 

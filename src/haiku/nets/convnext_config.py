@@ -94,8 +94,9 @@ class ConvNeXtConfig:
         object.__setattr__(self, "patch_size", sizes)
         if max(self.smallest_image) >= 2**31:
             raise ValueError(
-                f"{len(self.model_sizes)} stages {where} are too many: each after the first "
-                f"halves the image, which must have {max(self.smallest_image)} pixels."
+                f"patches of {self.patch_size} and {len(self.num_layers)} stages "
+                f"{where} are too much: each stage after the first halves the map, so "
+                f"images would have to be of {self.smallest_image}."
             )
         self._check_options(where)
 

@@ -235,7 +235,7 @@ def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
 
 
 def _layers_held(before: str, names: Iterable[str]) -> dict[int, int]:
-    """How many layers of each stage tensors are of; all are of stage 0 without `{i}`."""
+    """How many layers the files hold, by stage; all are of stage 0 without `{i}`."""
     stage, number = re.escape("{i}"), r"(\d{1,9})"
     pattern = re.escape(before).replace(stage, number)
     numbers = re.compile(rf"(?:^|\.){pattern}\.{number}\.")
