@@ -115,9 +115,9 @@ class ConvNeXtConfig:
                 )
         for name, (end, wanted) in _NUMBERS.items():
             value = getattr(self, name)
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            fits = number and 0 <= value < end
-            if not (fits or (name == "layer_scale" and value is None)):
+            if value is None and name == "layer_scale":
+                continue
+            if not _is_a(numbers.Real, value) or not 0 <= value < end:
                 raise ValueError(f"{name} {where} must be {wanted}, got {value!r}.")
         if self.head is not None and self.num_classes is None:
             raise ValueError(f"head={self.head!r} {where} needs num_classes.")
@@ -133,8 +133,11 @@ class ConvNeXtConfig:
 def _sizes(values: Any) -> tuple[int, ...]:
     """Integers of at least 1 as a tuple; an empty one if they are anything else."""
     if not isinstance(values, (tuple, list)) or not all(
-        isinstance(x, numbers.Integral) and not isinstance(x, bool) and 1 <= x < 2**31
-        for x in values
+        _is_a(numbers.Integral, x) and 1 <= x < 2**31 for x in values
     ):
         return ()
     return tuple(map(int, values))
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -6,7 +6,7 @@ import fnmatch
 import json
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -234,16 +234,17 @@ def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
     _check_values(keys, sum(array.size for array in weights.arrays.values()))
 
 
-def _layers_held(before: str, names: Iterable[str]) -> dict[int, int]:
+def _layers_held(before: str, names: Collection[str]) -> dict[int, int]:
     """How many layers the files hold, by stage; all are of stage 0 without `{i}`."""
     stage, number = re.escape("{i}"), r"(\d{1,9})"
     pattern = re.escape(before).replace(stage, number)
     numbers = re.compile(rf"(?:^|\.){pattern}\.{number}\.")
-    held: dict[int, set[int]] = {}
+    held: dict[int, int] = {}
     for found in filter(None, map(numbers.search, names)):
         *stages, layer = map(int, found.groups())
-        held.setdefault(stages[0] if stages else 0, set()).add(layer)
-    return {i: len(layers) for i, layers in held.items()}
+        i = stages[0] if stages else 0
+        held[i] = max(held.get(i, 0), layer + 1)
+    return {i: min(n, len(names)) for i, n in held.items()}  # each has a tensor
 
 
 def _check_values(keys: Keys, total: int) -> None:
