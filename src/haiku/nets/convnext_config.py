@@ -115,9 +115,8 @@ class ConvNeXtConfig:
                 )
         for name, (end, wanted) in _NUMBERS.items():
             value = getattr(self, name)
-            if value is None and name == "layer_scale":
-                continue
-            if not _is_a(numbers.Real, value) or not 0 <= value < end:
+            optional = name == "layer_scale" and value is None
+            if not (optional or _is_below(end, value)):
                 raise ValueError(f"{name} {where} must be {wanted}, got {value!r}.")
         if self.head is not None and self.num_classes is None:
             raise ValueError(f"head={self.head!r} {where} needs num_classes.")
@@ -132,12 +131,20 @@ class ConvNeXtConfig:
 
 def _sizes(values: Any) -> tuple[int, ...]:
     """Integers of at least 1 as a tuple; an empty one if they are anything else."""
-    if not isinstance(values, (tuple, list)) or not all(
-        _is_a(numbers.Integral, x) and 1 <= x < 2**31 for x in values
-    ):
+    if not isinstance(values, (tuple, list)) or not all(map(_is_size, values)):
         return ()
     return tuple(map(int, values))
 
 
-def _is_a(kind: type, value: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, numbers.Integral) and _is_below(2**31, value) and value != 0
+    )
+
+
+def _is_below(end: float, value: Any) -> bool:
+    return _is_number(value) and 0 <= value < end
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

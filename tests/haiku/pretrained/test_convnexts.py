@@ -1,5 +1,6 @@
 """Keys of ConvNeXt's configs: each is understood, or refused with a reason."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -49,6 +50,7 @@ def load(kind, extra=(), **changes):
         ("image_size must be an integer .* or a list of two", {"image_size": "large"}),
         ("hidden_act must be one of silu", {"hidden_act": "sinh"}),
         ("layer_norm_eps must be a number of at least 0", {"layer_norm_eps": -1}),
+        ("layer_norm_eps must be a finite number", {"layer_norm_eps": 10**400}),
         ("drop_path_rate must be a number in \\[0, 1\\)", {"drop_path_rate": 1}),
         ("drop_path_rate must be a finite number", {"drop_path_rate": [0.1]}),
         ("layer_scale_init_value must be a finite", {"layer_scale_init_value": "1e-6"}),
@@ -83,6 +85,23 @@ def test_the_rate_of_stochastic_depth_is_read():
     model = load("convnext", drop_path_rate=0.25)
     assert model.net.arguments["config"].stochastic_depth == 0.25
     np.testing.assert_array_equal(model(IMAGES), load("convnext")(IMAGES))
+
+
+def test_keys_of_backbones_stay_if_the_stages_do(tmp_path):
+    model, _ = hk.pretrained.load(FOLDER / "convnext-plain")
+    hk.pretrained.save(tmp_path / "copy", model)
+    written = json.loads((tmp_path / "copy/config.json").read_text())
+    assert written["out_features"] == ["stage3"]
+    config = dataclasses.replace(
+        model.net.arguments["config"], model_sizes=(6, 8), num_layers=(1, 2)
+    )
+    params = {k: x for k, x in model.params.items() if "stage_2" not in k}
+    params["convnext/norm"] = {name: np.ones(8) for name in ("scale", "offset")}
+    other = hk.bind(hk.nets.ConvNeXt, config).to(params)
+    hk.pretrained.save(tmp_path / "other", other)
+    written = json.loads((tmp_path / "other/config.json").read_text())
+    assert not {"stage_names", "out_features", "out_indices"} & {*written}
+    assert written["initializer_range"] == 0.02
 
 
 @pytest.mark.parametrize("kind", CONVNEXTS)
