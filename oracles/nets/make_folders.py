@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zlib
 
+import convnext_cases
 import decoder_cases
 import encoder_cases
 import image_models
@@ -141,7 +142,7 @@ def inputs_of(case):
     """
     if case.net in pairs.NETS:
         return pairs.inputs_of(case)
-    if case.net in ("vision", "clip"):
+    if case.net in ("vision", "clip", "convnext"):
         return image_models.inputs_of(case)
     draw = np.random.default_rng(0)
     mask = np.ones([3, T], bool)
@@ -421,7 +422,7 @@ def make(case):
 
 def cases():
     texts = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
-    tables = (*texts, vision_cases)
+    tables = (*texts, vision_cases, convnext_cases)
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 

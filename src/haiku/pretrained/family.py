@@ -71,7 +71,7 @@ class Family(NamedTuple):
       heads: By the class of transformers; the first is that of a config that names
         none.
       layers: For each key of a number of layers, what stands before the layer's number
-        in names.
+        in names; with `{i}`, the number of a stage, if the key has a list of them.
       prefix: What stands before names of all but the head's; a bare model has none.
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.

@@ -26,6 +26,8 @@ _OLD_KEYS = (
     *("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"),
     *("text_config_dict", "vision_config_dict"),
 )
+# Keys of backbones, which name layers of the folder that was read.
+_STAGES = ("stage_names", "out_features", "out_indices")
 
 
 def save(
@@ -72,7 +74,9 @@ def save(
     kept = json.loads(config.source) if config.source else {}
     if kept.get("model_type") != found.kind:
         kept = {}
-    for key in _OLD_KEYS:
+    layers = {key: found.written.get(key) for key in found.family.layers}
+    others = any(kept.get(key, number) != number for key, number in layers.items())
+    for key in (*_OLD_KEYS, *(_STAGES if others else ())):
         kept.pop(key, None)
     texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
