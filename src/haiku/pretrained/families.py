@@ -1,4 +1,4 @@
-"""All families, by `model_type`."""
+"""All families, by `model_type`, or by `_class_name` in diffusers' folders."""
 
 from __future__ import annotations
 

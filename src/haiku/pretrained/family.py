@@ -1,4 +1,4 @@
-"""`Family`: what a table of a `model_type` says, for whatever net."""
+"""`Family`: what a table of a name in configs says, for whatever net."""
 
 from __future__ import annotations
 
@@ -56,8 +56,24 @@ class Head(NamedTuple):
         return self.fields.get("head") in ("classes", "token_classes")
 
 
+class Library(NamedTuple):
+    """How folders of a library name a model's family, and its weights.
+
+    Attributes:
+      key: Of the config; its value is the family's name.
+      stem: What files of weights are called.
+    """
+
+    key: str
+    stem: str
+
+
+TRANSFORMERS = Library("model_type", "model")
+DIFFUSERS = Library("_class_name", "diffusion_pytorch_model")
+
+
 class Family(NamedTuple):
-    """Configs and weights of one `model_type`.
+    """Configs and weights of one `model_type`, or of one class of diffusers.
 
     Attributes:
       net: The net that all its models are.
@@ -73,6 +89,7 @@ class Family(NamedTuple):
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.
       others: Families of the same `model_type` with another net.
+      library: Whose folders its models lie in.
     """
 
     net: Net
@@ -85,6 +102,7 @@ class Family(NamedTuple):
     renamed: Mapping[str, str] = {}
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
+    library: Library = TRANSFORMERS
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
         """The class of transformers that a config is, and its head."""

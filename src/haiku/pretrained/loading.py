@@ -17,7 +17,13 @@ from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
-from haiku.pretrained.family import Family, Fields, Head
+from haiku.pretrained.family import (
+    DIFFUSERS,
+    TRANSFORMERS,
+    Family,
+    Fields,
+    Head,
+)
 from haiku.pretrained.folders import (
     Folder,
     Weights,
@@ -43,7 +49,8 @@ _SIZES = (
     *("expand", "n_groups", "time_step_rank", "conv_kernel"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
     *("num_mel_bins", "source_positions", "target_positions"),
-    *("num_channels", "num_register_tokens"),
+    *("_channels", "num_register_tokens"),
+    *("_per_block", "_embeds", "num_embeds_ada_norm"),
 )
 
 
@@ -102,7 +109,7 @@ def load(
       >>> bool((loaded(tokens) == model(tokens)).all())
       True
     """
-    config = read_config(folder)
+    config = _read_config(folder)
     weights = read_weights(folder)
     where = str(pathlib.Path(folder) / "config.json")
     model = _model(config, where, weights, folder, dtype, sharding)
@@ -142,7 +149,9 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             f"{where}: quantization_config is there, and quantised weights can't be "
             "read: load a folder with float weights."
         )
-    kind = keys.choice("model_type", tuple(FAMILIES))
+    library = DIFFUSERS if DIFFUSERS.key in keys else TRANSFORMERS
+    known = tuple(kind for kind, x in FAMILIES.items() if x.library == library)
+    kind = keys.choice(library.key, known)
     family, architecture = _class_of(keys, FAMILIES[kind])
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
@@ -173,6 +182,26 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             for name, source in named.items()
         }
     return bind(net).to(params)
+
+
+def _read_config(folder: Folder) -> dict[str, Any]:
+    """The config; of a pipeline, an error that says which of its models to load."""
+    if has_file(folder, "config.json") or not has_file(folder, "model_index.json"):
+        return read_config(folder)
+    index = read_config(folder, "model_index.json")
+    known = [kind for kind, x in FAMILIES.items() if x.library == DIFFUSERS]
+    found = [
+        f"load({str(pathlib.Path(folder) / name)!r}), its {value[1]}"
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[1] in known
+    ]
+    way = f"Load one of them: {'; '.join(found[:4])}."
+    if not found:
+        way = f"None of them is known here, which are {', '.join(known)}."
+    raise FileNotFoundError(
+        f"{folder} has no config.json: by its model_index.json it is a pipeline of "
+        f"diffusers, whose models lie in subfolders. {way}"
+    )
 
 
 def _class_of(keys: Keys, family: Family) -> tuple[Family, str]:

@@ -13,7 +13,7 @@ from haiku._bound import Bound
 from haiku._core import Blueprint
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
-from haiku.pretrained.family import Family, Head
+from haiku.pretrained.family import DIFFUSERS, Family, Head
 from haiku.pretrained.folders import Folder, write_folder
 from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
@@ -26,6 +26,7 @@ _OLD_KEYS = (
     *("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"),
     *("text_config_dict", "vision_config_dict"),
 )
+_DIFFUSERS = "0.42.1"  # the version whose keys are written
 
 
 def save(
@@ -35,7 +36,7 @@ def save(
     *,
     max_shard_size: int = 5 * 10**9,
 ) -> None:
-    """Writes a model as a Hugging Face folder, which transformers loads.
+    """Writes a model as a Hugging Face folder, for transformers or diffusers.
 
     The folder is replaced as one: a save that is killed leaves the old or the new one.
 
@@ -63,21 +64,25 @@ def save(
     config = _config_of(model)
     found = _family_of(config)
     arrays = _tensors(model, config, found)
-    dtypes = {str(x.dtype) for x in arrays.values()}
-    about = {
-        "architectures": [found.architecture],
-        "model_type": found.kind,
-        "dtype": dtypes.pop() if len(dtypes) == 1 else "float32",
-    }
+    library = found.family.library
     kept = json.loads(config.source) if config.source else {}
-    if kept.get("model_type") != found.kind:
+    if kept.get(library.key) != found.kind:
         kept = {}
+    if library == DIFFUSERS:
+        about = {"_diffusers_version": kept.get("_diffusers_version", _DIFFUSERS)}
+    else:
+        dtypes = {str(x.dtype) for x in arrays.values()}
+        dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
+        about = {"architectures": [found.architecture], "dtype": dtype}
+    about[library.key] = found.kind
     for key in _OLD_KEYS:
         kept.pop(key, None)
     texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
-    write_folder(folder, arrays, texts, max_shard_size=max_shard_size)
+    write_folder(
+        folder, arrays, texts, stem=library.stem, max_shard_size=max_shard_size
+    )
 
 
 def to_state_dict(model: Any) -> dict[str, np.ndarray]:
@@ -146,9 +151,9 @@ def _config_of(model: Any) -> Any:
 
 def _family_of(config: Any) -> _Found:
     """The family that has a config: the one it was read from, or the first."""
-    first = json.loads(config.source).get("model_type") if config.source else None
+    source = json.loads(config.source) if config.source else {}
     own = [(kind, x) for kind, x in _families() if x.net.config is type(config)]
-    for kind, family in sorted(own, key=lambda x: x[0] != first):
+    for kind, family in sorted(own, key=lambda x: source.get(x[1].library.key) != x[0]):
         found = family.head_of(config)
         if found is None:
             continue
