@@ -28,6 +28,8 @@ from haiku.nets.resnet import (
     ResNet152,
     ResNet200,
 )
+from haiku.nets.unet import UNet
+from haiku.nets.unet_config import UNetConfig
 from haiku.nets.vision_transformer import VisionTransformer
 from haiku.nets.vision_transformer_config import VisionTransformerConfig
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
@@ -56,6 +58,8 @@ __all__ = [
     "ResNet200",
     "ResNet34",
     "ResNet50",
+    "UNet",
+    "UNetConfig",
     "VectorQuantizer",
     "VectorQuantizerEMA",
     "Whisper",

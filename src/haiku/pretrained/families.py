@@ -8,6 +8,7 @@ from haiku.pretrained.encoders import ENCODERS
 from haiku.pretrained.family import Family
 from haiku.pretrained.mambas import MAMBAS
 from haiku.pretrained.t5 import T5
+from haiku.pretrained.unets import UNETS
 from haiku.pretrained.vision import VISION
 from haiku.pretrained.whisper import WHISPER
 
@@ -19,4 +20,5 @@ FAMILIES: dict[str, Family] = {
     "t5": T5,
     "whisper": WHISPER,
     **MAMBAS,
+    **UNETS,
 }

@@ -89,6 +89,8 @@ class Family(NamedTuple):
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.
       others: Families of the same `model_type` with another net.
+      counts: From our config, by a key of a number of layers, how names of one tensor
+        of each end, and how many there must be.
       library: Whose folders its models lie in.
     """
 
@@ -102,6 +104,7 @@ class Family(NamedTuple):
     renamed: Mapping[str, str] = {}
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
+    counts: Callable[[Any], Mapping[str, tuple[str, int]]] = lambda config: {}
     library: Library = TRANSFORMERS
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:

@@ -162,6 +162,13 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         config = family.net.config(**fields, source=json.dumps(config))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    for key, (end, wanted) in family.counts(config).items():
+        held = sum(name.endswith(end) for name in weights.arrays)
+        if held != wanted:
+            raise ValueError(
+                f"{where}: {key} makes {wanted} tensors with names ...{end}, and the "
+                f"files hold {held}."
+            )
     net = Blueprint(family.net.module, config)
     shapes = _shapes(net, family)
     top = next(iter(shapes)).partition("/")[0]
