@@ -142,8 +142,11 @@ class UNet(Module):
                 )
             return
         shape = None if context is None else context.shape
-        fits = shape is not None and len(shape) == 3 and shape[0] == batch
-        if not fits or shape[2] != config.context_size:
+        if (
+            shape is None
+            or len(shape) != 3
+            or shape[::2] != (batch, config.context_size)
+        ):
             raise ValueError(
                 f"{where} needs a context of shape [B, S, {config.context_size}] for "
                 f"{batch} images, got {shape}."

@@ -212,7 +212,7 @@ def blocks_of(config: UNetConfig, level: int) -> BlocksConfig:
 
 def _is_size(x: Any) -> bool:
     whole = isinstance(x, numbers.Integral) and not isinstance(x, bool)
-    return whole and 1 <= x < 2**31
+    return whole and 1 <= int(x) < 2**31
 
 
 def _is_number(x: Any) -> bool:

@@ -248,6 +248,8 @@ def _read_attention(
 
 def _write_both(c: UNetConfig, kinds: Mapping[str, Any]) -> dict[str, Any]:
     names = {kind: name for name, kind in kinds.items()}
+    if not {*c.attention} <= {*names}:
+        raise ValueError(f"Its attention is one of {[*names]}.")
     downs = [names[kind] for kind in c.attention]
     return {
         "block_out_channels": list(c.sizes),
