@@ -89,6 +89,9 @@ class Family(NamedTuple):
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.
       others: Families of the same `model_type` with another net.
+      repeated: A field, and how names of tensors go on after a layer's number: it is
+        true if all layers hold the same tensors there. Rules with `{i}` of a parameter
+        that lies in no layer write it for each.
       library: Whose folders its models lie in.
     """
 
@@ -102,6 +105,7 @@ class Family(NamedTuple):
     renamed: Mapping[str, str] = {}
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
+    repeated: tuple[str, str] | None = None
     library: Library = TRANSFORMERS
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
