@@ -77,7 +77,7 @@ _MLPS = {
 
 
 def read_dit(keys: Keys) -> Fields:
-    """diffusers' keys. `upcast_attention` and `norm_num_groups` change no number."""
+    """Keys of diffusers. `upcast_attention` and `norm_num_groups` change no number."""
     keys.choice("norm_type", ("ada_norm_zero",), "ada_norm_zero")
     keys.flag("upcast_attention", False)
     keys.size("norm_num_groups", 32)
