@@ -71,7 +71,7 @@ class DiT(Module):
     """
 
     def __init__(self, config: DiTConfig, name: str | None = None):
-        super().__init__(name=name)
+        super().__init__(name=name or "dit")
         self.config = config
 
     def __call__(

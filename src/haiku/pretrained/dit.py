@@ -101,7 +101,7 @@ def read_dit(keys: Keys) -> Fields:
 
 
 def write_dit(c: DiTConfig) -> dict[str, Any]:
-    """Keys of diffusers."""
+    """Keys of diffusers; without an activation that it has, not those of `c`."""
     activations = {ours: theirs for theirs, ours in _MLPS.items()}
     return {
         "sample_size": c.image_size[0],
@@ -116,7 +116,7 @@ def write_dit(c: DiTConfig) -> dict[str, Any]:
         "norm_eps": c.norm_eps,
         "norm_elementwise_affine": c.norm_affine,
         "attention_bias": c.attention_bias,
-        "activation_fn": activations[c.activation, c.gated],
+        "activation_fn": activations.get((c.activation, c.gated)),
     }
 
 
