@@ -10,6 +10,8 @@ from haiku.nets.clip import CLIP, CLIPOutput
 from haiku.nets.clip_config import CLIPConfig
 from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
+from haiku.nets.dit import DiT
+from haiku.nets.dit_config import DiTConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.encoder_decoder import EncoderDecoder
@@ -42,6 +44,8 @@ __all__ = [
     "CLIPOutput",
     "Decoder",
     "DecoderConfig",
+    "DiT",
+    "DiTConfig",
     "Encoder",
     "EncoderConfig",
     "ExpertsConfig",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from haiku.pretrained.clip import CLIPS
 from haiku.pretrained.decoders import DECODERS
+from haiku.pretrained.dit import DIT
 from haiku.pretrained.encoders import ENCODERS
 from haiku.pretrained.family import Family
 from haiku.pretrained.mambas import MAMBAS
@@ -20,5 +21,6 @@ FAMILIES: dict[str, Family] = {
     "t5": T5,
     "whisper": WHISPER,
     **MAMBAS,
+    "DiTTransformer2DModel": DIT,
     **UNETS,
 }

@@ -89,6 +89,9 @@ class Family(NamedTuple):
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.
       others: Families of the same `model_type` with another net.
+      repeated: A field, and how names of tensors go on after a layer's number: it is
+        true if all layers hold the same tensors there. Rules with `{i}` of a parameter
+        that lies in no layer write it for each.
       counts: From our config, by a key of a number of layers, how names of one tensor
         of each end, and how many there must be.
       library: Whose folders its models lie in.
@@ -104,6 +107,7 @@ class Family(NamedTuple):
     renamed: Mapping[str, str] = {}
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
+    repeated: tuple[str, str] | None = None
     counts: Callable[[Any], Mapping[str, tuple[str, int]]] = lambda config: {}
     library: Library = TRANSFORMERS
 

@@ -156,6 +156,10 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
+    if family.repeated is not None:
+        field, part = family.repeated
+        (before,) = family.layers.values()
+        fields[field] = _repeats(weights.arrays, before, part)
     head, of_head = _head_of(keys, family, architecture, weights, fields)
     fields |= of_head
     try:
@@ -308,6 +312,14 @@ def _head_of(
         number = 2 if labels is None else len(labels.values)
         fields["num_classes"] = keys.size("num_labels", number)
     return head, fields
+
+
+def _repeats(arrays: Mapping[str, Any], before: str, part: str) -> bool:
+    """Whether layers hold the same tensors under the names that go on with `part`."""
+    names = re.compile(rf"{re.escape(before)}\.\d+\.({re.escape(part)}.*)")
+    found = ((names.fullmatch(name), x) for name, x in arrays.items())
+    first: dict[str, Any] = {}
+    return all(_equal(x, first.setdefault(name[1], x)) for name, x in found if name)
 
 
 def _equal(x: Any, y: Any) -> bool:

@@ -160,6 +160,7 @@ def _family_of(config: Any) -> _Found:
         architecture, head = found
         free = {"dropout", "num_classes", *(head.optional or ())[:1]}
         free |= {"tied"} if head.tied_to else set()
+        free |= {*(family.repeated or ())[:1]}
         free &= {field.name for field in dataclasses.fields(config)}
         kept = {name: getattr(config, name) for name in free} | dict(head.fields)
         try:

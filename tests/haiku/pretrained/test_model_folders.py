@@ -35,6 +35,7 @@ FAMILIES = (
     *("vit", "dinov2", "dinov2_with_registers"),
     *("clip_vision_model", "siglip_vision_model", "clip", "siglip"),
     *("t5", "whisper", "mamba", "mamba2"),
+    *("DiTTransformer2DModel",),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -66,7 +67,10 @@ def first_of(output):
 
 
 def call(model, want, method="__call__", **options):
-    firsts = ("features", "images", "tokens", "decoder_tokens")
+    firsts = (
+        *("features", "images", "timesteps", "classes", "context"),
+        *("tokens", "decoder_tokens"),
+    )
     inputs = [want[name] for name in firsts if name in want]
     names = {"mask", "segments", "decoder_mask"} & {*want}
     options |= {name: want[name] for name in names}
