@@ -29,12 +29,12 @@ import safetensors.torch
 import t5_cases
 import torch
 import transformers
+import unet_cases
 import vision_cases
 import whisper_cases
 from cases import T
 
 FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
-WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4  # of the tests, relative to the largest value
 KEPT_BITS = 20  # of a float's 24: the last ones differ from processor to processor
 # A gradient is kept of the first embedding, and of these; of the last layer where
@@ -86,7 +86,8 @@ def write_folder(case, folder):
         write_json(path, config | case.written)
     edited = case.renamed, case.added, case.buffers, case.old_names, case.repeated
     if any(edited):
-        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        (weights,) = folder.glob("*.safetensors")
+        tensors = safetensors.torch.load_file(weights)
         tensors = {
             case.added + k.removeprefix(case.renamed): v for k, v in tensors.items()
         }
@@ -94,7 +95,7 @@ def write_folder(case, folder):
             tensors = {k.replace(new, old): v for k, v in tensors.items()}
         tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
         tensors |= {k: tensors["shared.weight"].clone() for k in case.repeated}
-        safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+        safetensors.torch.save_file(tensors, weights, {"format": "pt"})
 
 
 def made(case):
@@ -439,7 +440,7 @@ def make(case):
 
 def cases():
     texts = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
-    tables = (*texts, vision_cases, diffusion_cases)
+    tables = (*texts, vision_cases, diffusion_cases, unet_cases)
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 

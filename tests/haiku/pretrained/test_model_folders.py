@@ -35,7 +35,7 @@ FAMILIES = (
     *("vit", "dinov2", "dinov2_with_registers"),
     *("clip_vision_model", "siglip_vision_model", "clip", "siglip"),
     *("t5", "whisper", "mamba", "mamba2"),
-    *("DiTTransformer2DModel",),
+    *("DiTTransformer2DModel", "UNet2DModel", "UNet2DConditionModel"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
