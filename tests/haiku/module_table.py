@@ -206,6 +206,12 @@ ROWS: dict[str, Row] = {
         )(x),
         (2, 4, 6, 3),
     ),
+    "nets.DiT": Row(
+        lambda x: hk.nets.DiT(
+            hk.nets.DiTConfig(4, 2, 8, 2, 2, num_classes=3, channels=3, hidden_size=6)
+        )(x, 9 * x[:, 0, 0, 0], jnp.argmax(x[:, 0, 0], axis=-1)),
+        (2, 4, 6, 3),
+    ),
     "nets.UNet": Row(
         lambda x: hk.nets.UNet(
             hk.nets.UNetConfig((4, 6), layers_per_block=1, groups=2, mid=None)
@@ -525,6 +531,17 @@ USES: dict[str, Row] = {
                 **{"dropout": 0.5},
             )
         ).pooled(x),
+        (2, 4, 6, 3),
+    ),
+    "nets.DiT after diffusers": Row(
+        lambda x: hk.nets.DiT(
+            hk.nets.DiTConfig(
+                *(4, (1, 2), 8, 2, 2),
+                **{"num_classes": 3, "channels": 3, "out_channels": 2, "gated": True},
+                **{"hidden_size": 6, "norm_affine": True, "shared_condition": False},
+                **{"attention_bias": False, "dropout": 0.5},
+            )
+        ).hidden(x, 9 * x[:, 0, 0, 0], jnp.argmax(x[:, 0, 0], axis=-1)),
         (2, 4, 6, 3),
     ),
     "nets.UNet after Stable Diffusion": Row(

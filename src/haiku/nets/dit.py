@@ -9,7 +9,6 @@ import numpy as np
 from haiku._core import Module, get_parameter, name_like, name_scope, transparent
 from haiku._layers.adaptive_norm import AdaptiveNorm
 from haiku._layers.attention import Attention
-from haiku._layers.embedding import Embed
 from haiku._layers.inputs import as_array
 from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
@@ -195,8 +194,10 @@ def _condition(config: DiTConfig, waves: jax.Array, labels: jax.Array) -> jax.Ar
     with name_scope("condition"):
         hidden = jax.nn.silu(Linear(size, w_init=_INIT, name="up")(waves))
         of_times = Linear(size, w_init=_INIT, name="down")(hidden)
-        table = Embed(config.num_classes + 1, size, w_init=_INIT, name="labels")
-        return jax.nn.silu(of_times + table(labels).astype(of_times.dtype))
+        with name_scope("labels"):
+            shape = [config.num_classes + 1, size]
+            table = get_parameter("embeddings", shape, waves.dtype, init=_INIT)
+        return jax.nn.silu(of_times + jnp.asarray(table)[labels])
 
 
 def _block(config: DiTConfig, h: jax.Array, condition: jax.Array) -> jax.Array:

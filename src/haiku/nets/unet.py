@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from haiku._core import Module, get_parameter, name_scope
+from haiku._core import Module, get_parameter, name_like, name_scope, transparent
 from haiku._layers.attention import Attention
 from haiku._layers.convolution import Conv2D
 from haiku._layers.group_norm import GroupNorm
@@ -80,6 +80,24 @@ class UNet(Module):
           ValueError: Shapes don't fit, images aren't floats, a context is missing or
             has no place.
         """
+        h = self._hidden(images, timesteps, context)
+        return Conv2D(self.config.out_channels or 0, 3, name="conv_out")(h)
+
+    @name_like("__call__")
+    def hidden(
+        self,
+        images: jax.Array,
+        timesteps: jax.Array,
+        context: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns what the last convolution reads, ``[B, H, W, sizes[0]]``.
+
+        Takes the arguments of a call.
+        """
+        return self._hidden(images, timesteps, context)
+
+    @transparent
+    def _hidden(self, images, timesteps, context):
         config = self.config
         images, timesteps = as_array(images), as_array(timesteps)
         self._check(images, timesteps, context)
@@ -112,8 +130,7 @@ class UNet(Module):
                 if level > 0:
                     h = _enlarged(h, skips[-1].shape[1:3])
         h = _norm(config, "norm_out")(h)
-        h = ACTIVATIONS[config.outer_activation or ""](h)
-        return Conv2D(config.out_channels or 0, 3, name="conv_out")(h)
+        return ACTIVATIONS[config.outer_activation or ""](h)
 
     def _check(self, images, timesteps, context):
         config, where = self.config, repr(self.module_name)

@@ -82,12 +82,24 @@ def read_dit(keys: Keys) -> Fields:
     keys.flag("upcast_attention", False)
     keys.size("norm_num_groups", 32)
     heads = keys.size("num_attention_heads", 16)
+    head_size = keys.size("attention_head_dim", 72)
+    if heads * head_size % 4:
+        raise ValueError(
+            f"{keys.where}: num_attention_heads * attention_head_dim must be a "
+            f"multiple of 4, and is {heads} * {head_size}."
+        )
+    image_size, patch_size = keys.size("sample_size", 32), keys.size("patch_size", 2)
+    if image_size < patch_size:
+        raise ValueError(
+            f"{keys.where}: sample_size is {image_size}, below patch_size, "
+            f"{patch_size}."
+        )
     channels = keys.size("in_channels", 4)
     activation = keys.choice("activation_fn", tuple(_MLPS), "gelu-approximate")
     return {
-        "image_size": keys.size("sample_size", 32),
-        "patch_size": keys.size("patch_size", 2),
-        "model_size": heads * keys.size("attention_head_dim", 72),
+        "image_size": image_size,
+        "patch_size": patch_size,
+        "model_size": heads * head_size,
         "num_layers": keys.size("num_layers", 28),
         "num_heads": heads,
         "num_classes": keys.size("num_embeds_ada_norm", 1000),
@@ -96,6 +108,7 @@ def read_dit(keys: Keys) -> Fields:
         "norm_eps": keys.number("norm_eps", 1e-5),
         "norm_affine": keys.flag("norm_elementwise_affine", False),
         "attention_bias": keys.flag("attention_bias", True),
+        "dropout": keys.number("dropout", 0.0),
         **dict(zip(("activation", "gated"), _MLPS[activation])),
     }
 
@@ -116,6 +129,7 @@ def write_dit(c: DiTConfig) -> dict[str, Any]:
         "norm_eps": c.norm_eps,
         "norm_elementwise_affine": c.norm_affine,
         "attention_bias": c.attention_bias,
+        "dropout": c.dropout,
         "activation_fn": activations.get((c.activation, c.gated)),
     }
 

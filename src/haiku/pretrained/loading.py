@@ -46,7 +46,7 @@ _BUFFERS = (
 )
 _SIZES = (
     *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
-    *("expand", "n_groups", "time_step_rank", "conv_kernel"),
+    *("expand", "_groups", "time_step_rank", "conv_kernel"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
     *("num_mel_bins", "source_positions", "target_positions"),
     *("_channels", "num_register_tokens"),
@@ -82,7 +82,8 @@ def load(
     is checked before anything is made.
 
     Args:
-      folder: Holds `config.json`, and `model.safetensors` or shards with an index;
+      folder: Holds `config.json`, and `model.safetensors` or shards with an index (in
+        diffusers' folders `diffusion_pytorch_model` instead of `model`);
         `tokenizer.json` if there is one.
       dtype: Dtype of all parameters. Default: that of the files.
       tokenizer: Whether to load the tokenizer too.
@@ -93,7 +94,8 @@ def load(
       `(model, tokenizer)`: a bound `hk.nets` model, and None without a tokenizer.
 
     Raises:
-      FileNotFoundError: The folder or a file isn't there.
+      FileNotFoundError: The folder or a file isn't there, or it is a pipeline of
+        diffusers, whose models lie in subfolders.
       ValueError: A file is damaged; the config isn't of a known family, or has a key
         or size that can't be; a tensor is missing, left over, or of another shape.
 
@@ -149,7 +151,8 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             f"{where}: quantization_config is there, and quantised weights can't be "
             "read: load a folder with float weights."
         )
-    library = DIFFUSERS if DIFFUSERS.key in keys else TRANSFORMERS
+    named = DIFFUSERS.key in config or "_diffusers_version" in config
+    library = DIFFUSERS if named else TRANSFORMERS
     known = tuple(kind for kind, x in FAMILIES.items() if x.library == library)
     kind = keys.choice(library.key, known)
     family, architecture = _class_of(keys, FAMILIES[kind])
@@ -170,8 +173,8 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         held = sum(name.endswith(end) for name in weights.arrays)
         if held != wanted:
             raise ValueError(
-                f"{where}: {key} makes {wanted} tensors with names ...{end}, and the "
-                f"files hold {held}."
+                f"{where}: by {key} the model has {wanted} tensors whose names end in "
+                f"{end}, and the files hold {held}."
             )
     net = Blueprint(family.net.module, config)
     shapes = _shapes(net, family)

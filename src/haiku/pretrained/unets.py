@@ -139,6 +139,14 @@ NET = Net(UNet, UNetConfig, _inputs, _stacks)
 # for the middle that is known here, and `addition_...` and `projection_...` without
 # `addition_embed_type` and `class_embed_type` neither.
 
+_UNREAD = (
+    *(
+        "num_train_timesteps",
+        "addition_time_embed_dim",
+        "addition_embed_type_num_heads",
+    ),
+    "projection_class_embeddings_input_dim",
+)
 _SELF_KINDS = {"DownBlock2D": None, "AttnDownBlock2D": "self"}
 _CROSS_KINDS = {"DownBlock2D": None, "CrossAttnDownBlock2D": "cross"}
 _FIXED = {
@@ -172,16 +180,10 @@ _CONDITIONS = ("class_embed_type", "num_class_embeds", "addition_embed_type")
 
 def _refuse_others(keys: Keys, fixed: Mapping[str, Any]) -> None:
     for key, value in fixed.items():
-        why = (
-            f"Only {value!r} is known."
-            if value is not None
-            else "Only nets without it are known."
-        )
+        why = "nets without it are known." if value is None else f"{value!r} is known."
         if key in _CONDITIONS:
-            why = (
-                "Nets that read more than images, timesteps and a context aren't known."
-            )
-        keys.refuse(key, unless=value, why=why)
+            why = "nets that read images, timesteps and a context are known."
+        keys.refuse(key, unless=value, why=f"Only {why}")
 
 
 def _read_both(
@@ -190,6 +192,8 @@ def _read_both(
     """Keys of both classes; `channels` and `kinds` stand for those that are missing."""
     _refuse_others(keys, fixed)
     keys.pair("sample_size", None)
+    for key in _UNREAD:
+        keys.size(key, None)
     sizes = keys.sizes("block_out_channels", _DEFAULT_SIZES[channels])
     groups = keys.size("norm_num_groups", 32)
     if any(size % groups for size in sizes):
@@ -205,6 +209,7 @@ def _read_both(
     scaled = keys.choice(
         "resnet_time_scale_shift", ("default", "scale_shift"), "default"
     )
+    not_there = "flip_sin_to_cos" not in keys.values  # null means false
     return {
         "sizes": sizes,
         "channels": keys.size("in_channels", channels),
@@ -215,7 +220,7 @@ def _read_both(
         "groups": groups,
         "norm_eps": keys.number("norm_eps", 1e-5),
         "activation": _ACTIVATIONS[keys.choice("act_fn", tuple(_ACTIVATIONS), "silu")],
-        "cosines_first": keys.flag("flip_sin_to_cos", True),
+        "cosines_first": keys.flag("flip_sin_to_cos", not_there),
         "endpoint": shift == 1,
         "downsample_padding": padding,
         "centered": keys.flag("center_input_sample", False),
@@ -293,7 +298,8 @@ def read_self(keys: Keys) -> Fields:
     fields["mid"] = None
     if keys.values.get("mid_block_type", "UNetMidBlock2D") is not None:
         keys.choice("mid_block_type", ("UNetMidBlock2D",), None)
-        fields["mid"] = "self" if keys.flag("add_attention", True) else "plain"
+        attends = keys.flag("add_attention", "add_attention" not in keys.values)
+        fields["mid"] = "self" if attends else "plain"
     head_size = keys.size("attention_head_dim", None)
     if "attention_head_dim" not in keys.values:
         head_size = 8

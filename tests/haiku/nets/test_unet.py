@@ -197,8 +197,11 @@ def test_beside_numpy(kind):
 @pytest.mark.parametrize("sizes", [(8, 4), (5, 7), (9, 2)])
 def test_shapes(kind, sizes):
     images = jax.ShapeDtypeStruct((B, *sizes, 3), jnp.float32)
-    output = jax.eval_shape(model_of(kind), images, *inputs_of(kind)[1:])
+    inputs = (images, *inputs_of(kind)[1:])
+    output = jax.eval_shape(model_of(kind), *inputs)
     assert output.shape == (B, *sizes, config_of(kind).out_channels)
+    hidden = jax.eval_shape(model_of(kind).hidden, *inputs)
+    assert hidden.shape == (B, *sizes, 4)
 
 
 def test_vmap_and_gradients():
@@ -230,7 +233,10 @@ def test_bfloat16():
     model = model_of("one_cross")
     low = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)
     run = jax.jit(lambda m, *x: m(*x))
-    output, want = run(low, *inputs_of("one_cross")), run(model, *inputs_of("one_cross"))
+    output, want = (
+        run(low, *inputs_of("one_cross")),
+        run(model, *inputs_of("one_cross")),
+    )
     assert output.dtype == jnp.bfloat16  # though the inputs are in single precision
     np.testing.assert_allclose(output, want, rtol=0, atol=0.05 * np.max(abs(want)))
 
