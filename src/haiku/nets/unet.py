@@ -45,8 +45,8 @@ class UNet(Module):
 
     Example:
       >>> config = hk.nets.UNetConfig(
-      ...     (8, 16), layers_per_block=1, attention=(None, "cross"), mid="cross",
-      ...     num_heads=2, context_size=6, groups=4)
+      ...     (8, 16), layers_per_block=1, mid="cross", num_heads=2,
+      ...     context_size=6, groups=4)
       >>> images, timesteps = jnp.ones([2, 8, 4, 3]), jnp.array([10, 500])
       >>> context = jnp.ones([2, 5, 6])
       >>> model = hk.bind(hk.nets.UNet, config).init(0, images, timesteps, context)
@@ -100,12 +100,13 @@ class UNet(Module):
     def _hidden(self, images, timesteps, context):
         config = self.config
         images, timesteps = as_array(images), as_array(timesteps)
+        context = None if context is None else as_array(context)
         self._check(images, timesteps, context)
         if config.centered:
             images = 2 * images - 1
         h = _FirstConv2D(config.sizes[0], 3, name="conv_in")(images)
         time = _time_embedding(config, timesteps, h.dtype)
-        context = None if context is None else as_array(context).astype(h.dtype)
+        context = None if context is None else context.astype(h.dtype)
         last, skips = len(config.sizes) - 1, [h]
         for level in range(last + 1):
             with name_scope(f"down_{level}"):

@@ -4,10 +4,14 @@ import functools
 import json
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import haiku as hk
+from haiku.pretrained.config_keys import Keys
+from haiku.pretrained.unets import UNETS
 
 FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "nets"
 SELF, CROSS = "UNet2DModel-plain", "UNet2DConditionModel-deep"
@@ -177,3 +181,50 @@ def test_defaults_are_those_of_diffusers():
     config = {"_class_name": "UNet2DConditionModel", "attention_head_dim": 5}
     with pytest.raises(ValueError, match="by layers_per_block the model has 22 tens"):
         hk.pretrained.from_state_dict(config, {"w": np.ones(2000)})
+
+
+# Keys of published folders, and how many parameters diffusers makes of them.
+PUBLISHED = {
+    "google/ddpm-cifar10-32": (
+        *("UNet2DModel", 35_746_307),
+        {
+            **{"block_out_channels": [128, 256, 256, 256], "attention_head_dim": None},
+            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"]
+            + ["DownBlock2D"] * 2,
+            "up_block_types": ["UpBlock2D"] * 2 + ["AttnUpBlock2D", "UpBlock2D"],
+            **{"downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
+        },
+    ),
+    "google/ddpm-cat-256": (
+        *("UNet2DModel", 113_673_219),
+        {
+            "block_out_channels": [128, 128, 256, 256, 512, 512],
+            "down_block_types": ["DownBlock2D"] * 4
+            + ["AttnDownBlock2D", "DownBlock2D"],
+            "up_block_types": ["UpBlock2D", "AttnUpBlock2D"] + ["UpBlock2D"] * 4,
+            **{"attention_head_dim": None, "norm_eps": 1e-6, "sample_size": 256},
+        },
+    ),
+    "Stable Diffusion 1": (
+        *("UNet2DConditionModel", 859_520_964),
+        {"attention_head_dim": 8, "cross_attention_dim": 768, "sample_size": 64},
+    ),
+    "Stable Diffusion 2": (
+        *("UNet2DConditionModel", 865_910_724),
+        {
+            **{"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024},
+            **{"use_linear_projection": True, "dual_cross_attention": False},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes(name):
+    kind, number, config = PUBLISHED[name]
+    family = UNETS[kind]
+    config = family.net.config(**family.read(Keys(config, "config")))
+    init = hk.transform(lambda *x: hk.nets.UNet(config)(*x)).init
+    key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    params = jax.eval_shape(init, key, *family.net.inputs(config))
+    assert sum(x.size for x in jax.tree.leaves(params)) == number
