@@ -47,6 +47,7 @@ class Case:
       parts: How many tokens the calls of a cached run get. None: the frequencies
         depend on the length, or there is one output for each text.
       masked: Whether texts beside images are padded on the right, under a mask.
+      alike: A part of names; tensors that have it are the same in all layers.
       sizes: Height and width of the images. None: those of the config.
     """
 
@@ -69,6 +70,7 @@ class Case:
     untied: bool = False
     parts: tuple[int, ...] | None = (5, 7)
     masked: bool = False
+    alike: str = ""
     sizes: tuple[int, int] | None = None
 
     @property

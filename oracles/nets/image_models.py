@@ -6,6 +6,7 @@ Images are channels last here, `[B, H, W, C]`, as ours are.
 import pathlib
 import tempfile
 
+import diffusion_models
 import numpy as np
 import safetensors.torch
 import torch
@@ -58,6 +59,8 @@ def pair(size):
 
 def run(model, inputs):
     """The output, and what stands beside it, by name."""
+    if "timesteps" in inputs:
+        return diffusion_models.run(model, inputs), {}
     images = inputs["images"].permute(0, 3, 1, 2).to(model.dtype)
     config, options = getattr(model.config, "vision_config", model.config), {}
     always = config.model_type.startswith(("dinov2", "convnext"))
@@ -95,6 +98,8 @@ def counted(inputs):
 
 def gradients(model):
     """The gradients of a model's parameters, under the names of files."""
+    if diffusion_models.knows(type(model).__name__):
+        return diffusion_models.gradients(model)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         for p in model.parameters():
             p.copy_(torch.zeros_like(p) if p.grad is None else p.grad)

@@ -11,6 +11,7 @@ import importlib.metadata
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,8 @@ import zlib
 
 import convnext_cases
 import decoder_cases
+import diffusion_cases
+import diffusion_models
 import encoder_cases
 import image_models
 import mamba_cases
@@ -27,12 +30,12 @@ import safetensors.torch
 import t5_cases
 import torch
 import transformers
+import unet_cases
 import vision_cases
 import whisper_cases
 from cases import T
 
 FOLDER = pathlib.Path(__file__).parents[2] / "tests/golden/nets"
-WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4  # of the tests, relative to the largest value
 KEPT_BITS = 20  # of a float's 24: the last ones differ from processor to processor
 # A gradient is kept of the first embedding, and of these; of the last layer where
@@ -67,8 +70,7 @@ EMBEDDINGS = ("wte", "embed_tokens", "word_embeddings", "tok_embeddings")
 
 
 def write_folder(case, folder):
-    kind = getattr(transformers, case.architecture)
-    model = kind(kind.config_class(**case.config))
+    model = made(case)
     if case.untied:
         head = model.get_output_embeddings()
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
@@ -85,7 +87,8 @@ def write_folder(case, folder):
         write_json(path, config | case.written)
     edited = case.renamed, case.added, case.buffers, case.old_names, case.repeated
     if any(edited):
-        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        (weights,) = folder.glob("*.safetensors")
+        tensors = safetensors.torch.load_file(weights)
         tensors = {
             case.added + k.removeprefix(case.renamed): v for k, v in tensors.items()
         }
@@ -93,7 +96,14 @@ def write_folder(case, folder):
             tensors = {k.replace(new, old): v for k, v in tensors.items()}
         tensors |= {k: torch.ones(shape) for k, shape in case.buffers.items()}
         tensors |= {k: tensors["shared.weight"].clone() for k in case.repeated}
-        safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+        safetensors.torch.save_file(tensors, weights, {"format": "pt"})
+
+
+def made(case):
+    if diffusion_models.knows(case.architecture):
+        return diffusion_models.made(case)
+    kind = getattr(transformers, case.architecture)
+    return kind(kind.config_class(**case.config))
 
 
 def write_json(path, value):
@@ -106,14 +116,18 @@ def fill(model, case):
     transposed = case.name.startswith("gpt2")
     with torch.no_grad():
         for name, p in model.named_parameters():
-            draw = np.random.default_rng(zlib.crc32(f"{case.name} {name}".encode()))
+            alike = case.alike and case.alike in name
+            seed = re.sub(r"[.]\d+[.]", ".", name) if alike else name
+            draw = np.random.default_rng(zlib.crc32(f"{case.name} {seed}".encode()))
             x = np.asarray(draw.standard_normal(p.shape))
             if x.ndim < 2:
                 plain = name.endswith("bias") or offset
                 x = 0.3 * x + (0 if plain else 1)
             elif x.ndim == 4:
                 x = x * 1.2 / x[0].size ** 0.5
-            elif "embed" in name or "wte" in name or "wpe" in name:
+            elif any(x in name for x in ("embed", "wte", "wpe")) and (
+                ".linear_" not in name
+            ):
                 x = x * case.embeddings * (0.5 if offset or "wpe" in name else 1)
             else:
                 inputs = x.shape[0 if transposed and "score" not in name else 1]
@@ -125,10 +139,13 @@ def fill(model, case):
 
 
 def load(folder, architecture, dtype=torch.float32):
-    kind = getattr(transformers, architecture)
-    options = {"dtype": dtype, "output_loading_info": True}
-    model, info = kind.from_pretrained(folder, **EAGER, **options)
-    model.set_experts_implementation("eager")
+    if diffusion_models.knows(architecture):
+        model, info = diffusion_models.load(folder, architecture, dtype)
+    else:
+        kind = getattr(transformers, architecture)
+        options = {"dtype": dtype, "output_loading_info": True}
+        model, info = kind.from_pretrained(folder, **EAGER, **options)
+        model.set_experts_implementation("eager")
     for key, names in info.items():
         if [x for x in names if "pooler." not in x and "seq_relationship" not in x]:
             raise SystemExit(f"{folder.name}: {key} {names}")
@@ -142,6 +159,8 @@ def inputs_of(case):
     """
     if case.net in pairs.NETS:
         return pairs.inputs_of(case)
+    if case.net in diffusion_models.NETS:
+        return diffusion_models.inputs_of(case)
     if case.net in ("vision", "clip", "convnext"):
         return image_models.inputs_of(case)
     draw = np.random.default_rng(0)
@@ -368,6 +387,8 @@ def with_other(case, folder, key, value):
         else:
             inner[last] = value
         write_json(other / "config.json", config)
+        if diffusion_models.knows(case.architecture):
+            return diffusion_models.load(other, case.architecture)[0]
         kind = getattr(transformers, case.architecture)
         return kind.from_pretrained(other, dtype=torch.float32, **EAGER).eval()
 
@@ -422,7 +443,7 @@ def make(case):
 
 def cases():
     texts = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
-    tables = (*texts, vision_cases, convnext_cases)
+    tables = (*texts, vision_cases, convnext_cases, diffusion_cases, unet_cases)
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 
@@ -432,7 +453,8 @@ def main():
     torch.set_num_threads(1)
     begin = tuple(sys.argv[1:]) or ("",)
     total = sum(make(case) for case in cases() if case.name.startswith(begin))
-    versions = {name: importlib.metadata.version(name) for name in ("transformers",)}
+    libraries = "transformers", "diffusers"
+    versions = {name: importlib.metadata.version(name) for name in libraries}
     rows = [
         {
             **{"name": case.name, "net": case.net, "varies": case.varies},

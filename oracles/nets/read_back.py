@@ -2,13 +2,15 @@
 
 python oracles/nets/read_back.py OUT    # folders of write_folders.py
 
-Fails if transformers misses a tensor, doesn't expect one, or computes another output.
+Fails if transformers (or diffusers) misses a tensor, doesn't expect one, or computes
+another output.
 """
 
 import json
 import pathlib
 import sys
 
+import diffusion_models
 import safetensors.torch
 import torch
 import transformers
@@ -21,13 +23,16 @@ TOLERANCE = 1e-5  # relative to the largest value
 def difference(folder: pathlib.Path, case: str) -> str:
     """What is wrong with a folder, or nothing."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = getattr(transformers, config["architectures"][0])
-    model, info = kind.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        attn_implementation="eager",
-        output_loading_info=True,
-    )
+    if "_class_name" in config:
+        model, info = diffusion_models.load(folder, config["_class_name"])
+    else:
+        kind = getattr(transformers, config["architectures"][0])
+        model, info = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
     wrong = [f"{key} {sorted(map(str, names))}" for key, names in info.items() if names]
     want = safetensors.torch.load_file(FOLDER / case / "expected.safetensors")
     with torch.no_grad():

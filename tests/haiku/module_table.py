@@ -210,6 +210,18 @@ ROWS: dict[str, Row] = {
         )(x),
         (2, 4, 6, 3),
     ),
+    "nets.DiT": Row(
+        lambda x: hk.nets.DiT(
+            hk.nets.DiTConfig(4, 2, 8, 2, 2, num_classes=3, channels=3, hidden_size=6)
+        )(x, 9 * x[:, 0, 0, 0], jnp.argmax(x[:, 0, 0], axis=-1)),
+        (2, 4, 6, 3),
+    ),
+    "nets.UNet": Row(
+        lambda x: hk.nets.UNet(
+            hk.nets.UNetConfig((4, 6), layers_per_block=1, groups=2, mid=None)
+        )(x, jnp.arange(x.shape[0])),
+        (2, 4, 6, 3),
+    ),
     "nets.MLP": Row(lambda x: hk.nets.MLP([3, 2])(x), (2, 4)),
     # All groups have one size, so each shape of a convolution is compiled once.
     "nets.ResNet": Row(
@@ -534,6 +546,28 @@ USES: dict[str, Row] = {
             )
         ).pooled(x),
         (2, 4, 6, 3),
+    ),
+    "nets.DiT after diffusers": Row(
+        lambda x: hk.nets.DiT(
+            hk.nets.DiTConfig(
+                *(4, (1, 2), 8, 2, 2),
+                **{"num_classes": 3, "channels": 3, "out_channels": 2, "gated": True},
+                **{"hidden_size": 6, "norm_affine": True, "shared_condition": False},
+                **{"attention_bias": False, "dropout": 0.5},
+            )
+        ).hidden(x, 9 * x[:, 0, 0, 0], jnp.argmax(x[:, 0, 0], axis=-1)),
+        (2, 4, 6, 3),
+    ),
+    "nets.UNet after Stable Diffusion": Row(
+        lambda x: hk.nets.UNet(
+            hk.nets.UNetConfig(
+                (4,),
+                **{"layers_per_block": 1, "attention": "cross", "mid": "cross"},
+                **{"num_heads": 2, "context_size": 3, "groups": 2},
+                **{"scale_shift": True, "linear_maps": True, "dropout": 0.5},
+            )
+        )(x, jnp.arange(x.shape[0]), x[:, 0]),
+        (2, 5, 6, 3),
     ),
     "nets.MLP with dropout": Row(
         lambda x: hk.nets.MLP([3, 2])(x, 0.5, hk.next_rng_key()), (2, 4)

@@ -179,8 +179,11 @@ def sinusoidal_positions(
     else:
         at = jnp.arange(positions, dtype=wide)
     half = size // 2
-    exponents = np.arange(half) / (half - 1 if endpoint else half)
-    frequencies = jnp.asarray(float(base) ** -exponents, wide)
+    # Logarithms are rounded as in PyTorch's code, or at a timestep of 1000 a difference
+    # in the last bit is one of 1e-4 radians.
+    logs = np.arange(half, dtype=wide) * np.asarray(-math.log(base), wide)
+    logs = logs / np.asarray(half - 1 if endpoint else half, wide)
+    frequencies = jnp.asarray(np.exp(logs.astype(np.float64)), wide)
     angles = _outer(at, frequencies)
     pair = [jnp.sin(angles), jnp.cos(angles)]
     pair = pair[::-1] if cosines_first else pair

@@ -12,6 +12,8 @@ from haiku.nets.convnext import ConvNeXt
 from haiku.nets.convnext_config import ConvNeXtConfig
 from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
+from haiku.nets.dit import DiT
+from haiku.nets.dit_config import DiTConfig
 from haiku.nets.encoder import Encoder
 from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.encoder_decoder import EncoderDecoder
@@ -30,6 +32,8 @@ from haiku.nets.resnet import (
     ResNet152,
     ResNet200,
 )
+from haiku.nets.unet import UNet
+from haiku.nets.unet_config import UNetConfig
 from haiku.nets.vision_transformer import VisionTransformer
 from haiku.nets.vision_transformer_config import VisionTransformerConfig
 from haiku.nets.vqvae import VectorQuantizer, VectorQuantizerEMA
@@ -44,6 +48,8 @@ __all__ = [
     "ConvNeXtConfig",
     "Decoder",
     "DecoderConfig",
+    "DiT",
+    "DiTConfig",
     "Encoder",
     "EncoderConfig",
     "ExpertsConfig",
@@ -60,6 +66,8 @@ __all__ = [
     "ResNet200",
     "ResNet34",
     "ResNet50",
+    "UNet",
+    "UNetConfig",
     "VectorQuantizer",
     "VectorQuantizerEMA",
     "Whisper",

@@ -102,7 +102,7 @@ class VisionTransformerConfig(TransformerConfig):
         where = "of hk.nets.VisionTransformerConfig"
         for name in "image_size", "patch_size":
             object.__setattr__(
-                self, name, _pair(f"{name} {where}", getattr(self, name))
+                self, name, size_pair(f"{name} {where}", getattr(self, name))
             )
         if not all(self.grid):
             raise ValueError(
@@ -137,7 +137,8 @@ class VisionTransformerConfig(TransformerConfig):
         return height // h, width // w
 
 
-def _pair(what: str, value: Any) -> tuple[int, int]:
+def size_pair(what: str, value: Any) -> tuple[int, int]:
+    """A size as a pair, from one integer or two."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(
         isinstance(x, numbers.Integral) and not isinstance(x, bool) and int(x) >= 1

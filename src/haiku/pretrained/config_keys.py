@@ -60,6 +60,37 @@ class Keys:
         value = self._read(key, default, fits, wanted)
         return tuple(value) if isinstance(value, list) else value
 
+    def sizes(self, key: str, default: Any) -> tuple[int, ...]:
+        """A list of integers of at least 1."""
+
+        def fits(value):
+            return isinstance(value, list) and value and all(map(_is_size, value))
+
+        wanted = "a list of integers of at least 1"
+        return tuple(self._read(key, default, fits, wanted))
+
+    def per_level(self, key: str, levels: int, default: int) -> tuple[int, ...]:
+        """An integer of at least 1 for all levels, or a list with one for each."""
+        return self._of_levels(
+            key, levels, default, _is_size, "an integer of at least 1"
+        )
+
+    def flags(self, key: str, levels: int, default: bool) -> tuple[bool, ...]:
+        """A boolean for all levels, or a list with one for each."""
+        return self._of_levels(
+            key, levels, default, lambda x: type(x) is bool, "true or false"
+        )
+
+    def _of_levels(self, key, levels, default, fits, wanted) -> Any:
+        def both(value):
+            if isinstance(value, list):
+                return len(value) == levels and all(map(fits, value))
+            return fits(value)
+
+        wanted = f"{wanted}, or a list of {levels}"
+        value = self._read(key, default, both, wanted)
+        return tuple(value) if isinstance(value, list) else (value,) * levels
+
     def count(self, key: str, default: Any = _REQUIRED) -> Any:
         """An integer of at least 0."""
 

@@ -83,7 +83,7 @@ _BERT_HEADS = {
             *norm("cls.predictions.transform.LayerNorm", "transform/norm"),
         ),
         tied=("cls.predictions.decoder.*",),
-        repeated={"cls.predictions.bias": "cls.predictions.decoder.bias"},
+        unread={"cls.predictions.bias": "cls.predictions.decoder.bias"},
         # The first folders held the pair of losses of pretraining.
         ignored=("cls.seq_relationship.*", "*pooler.*"),
     ),
@@ -101,7 +101,7 @@ _ROBERTA_HEADS = {
             *norm("lm_head.layer_norm", "transform/norm"),
         ),
         tied=("lm_head.decoder.*",),
-        repeated={"lm_head.bias": "lm_head.decoder.bias"},
+        unread={"lm_head.bias": "lm_head.decoder.bias"},
         ignored=("*pooler.*",),
     ),
     "RobertaForSequenceClassification": Head(

@@ -1,4 +1,4 @@
-"""`Family`: what a table of a `model_type` says, for whatever net."""
+"""`Family`: what a table of a name in configs says, for whatever net."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Head(NamedTuple):
       tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
         the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
-      repeated: Names that a folder holds too, though nothing reads them, and the tensor
-        that is written under each, if the model has that.
+      unread: Names that a folder holds though nothing reads them, and the tensor that
+        `save` writes under each, if the model has that.
       ignored: Names that mean nothing to this class.
     """
 
@@ -50,7 +50,7 @@ class Head(NamedTuple):
     optional: tuple[str, Any, Any] | None = None
     tied_to: str | None = None
     tied: tuple[str, ...] = ()
-    repeated: Mapping[str, str] = {}
+    unread: Mapping[str, str] = {}
     ignored: tuple[str, ...] = ()
 
     @property
@@ -59,8 +59,24 @@ class Head(NamedTuple):
         return self.fields.get("head") in ("classes", "token_classes")
 
 
+class Library(NamedTuple):
+    """How folders of a library name a model's family, and its weights.
+
+    Attributes:
+      key: Of the config; its value is the family's name.
+      stem: What files of weights are called.
+    """
+
+    key: str
+    stem: str
+
+
+TRANSFORMERS = Library("model_type", "model")
+DIFFUSERS = Library("_class_name", "diffusion_pytorch_model")
+
+
 class Family(NamedTuple):
-    """Configs and weights of one `model_type`.
+    """Configs and weights of one `model_type`, or of one class of diffusers.
 
     Attributes:
       net: The net that all its models are.
@@ -76,6 +92,12 @@ class Family(NamedTuple):
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.
       others: Families of the same `model_type` with another net.
+      repeated: A field, and how names of tensors go on after a layer's number: it is
+        true if all layers hold the same tensors there. Rules with `{i}` of a parameter
+        that lies in no layer write it for each.
+      counts: From our config, by a key of a number of layers, how names of one tensor
+        of each end, and how many there must be.
+      library: Whose folders its models lie in.
     """
 
     net: Net
@@ -88,6 +110,9 @@ class Family(NamedTuple):
     renamed: Mapping[str, str] = {}
     rules_of: Callable[[Any], tuple[Rule, ...]] = lambda config: ()
     others: tuple[Family, ...] = ()
+    repeated: tuple[str, str] | None = None
+    counts: Callable[[Any], Mapping[str, tuple[str, int]]] = lambda config: {}
+    library: Library = TRANSFORMERS
 
     def head_of(self, config: Any) -> tuple[str, Head] | None:
         """The class of transformers that a config is, and its head."""

@@ -77,8 +77,8 @@ class Rule(NamedTuple):
     """What a tensor of a file is.
 
     Attributes:
-      theirs: Its name; `{i}` is the number of the layer, `{e}` that of the expert, `^`
-        the prefix.
+      theirs: Its name; `{i}` is the number of the layer, or of each for what all share;
+        `{e}` that of the expert, `^` the prefix.
       ours: The path and name of our parameter, below the net; in a layer `block` stands
         for its part of the path. Several are joined in the tensor.
       layout: Its order of axes.
@@ -166,12 +166,15 @@ def slots_of(
                     places[key, layer, e] = part
     slots: dict[str, Slot] = {}
     for key, layer, expert in places:
-        rule = by_ours[key]
-        theirs = rule.theirs.replace("^", prefix)
-        theirs = theirs.replace("{i}", str(layer)).replace("{e}", str(expert))
-        if theirs not in slots:
-            parts = tuple(places[part, layer, expert] for part in rule.parts)
-            slots[theirs] = Slot(theirs, rule.layout, parts)
+        rule, of_layers = by_ours[key], [layer]
+        if layer is None and "{i}" in rule.theirs:
+            of_layers = range(max(map(len, stacks.values())))
+        for i in of_layers:
+            theirs = rule.theirs.replace("^", prefix)
+            theirs = theirs.replace("{i}", str(i)).replace("{e}", str(expert))
+            if theirs not in slots:
+                parts = tuple(places[part, layer, expert] for part in rule.parts)
+                slots[theirs] = Slot(theirs, rule.layout, parts)
     return list(slots.values())
 
 

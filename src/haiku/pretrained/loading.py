@@ -17,7 +17,13 @@ from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
-from haiku.pretrained.family import Family, Fields, Head
+from haiku.pretrained.family import (
+    DIFFUSERS,
+    TRANSFORMERS,
+    Family,
+    Fields,
+    Head,
+)
 from haiku.pretrained.folders import (
     Folder,
     Weights,
@@ -40,10 +46,11 @@ _BUFFERS = (
 )
 _SIZES = (
     *("_size", "_dim", "_heads", "n_embd", "n_head", "n_inner"),
-    *("expand", "n_groups", "time_step_rank", "conv_kernel"),
+    *("expand", "_groups", "time_step_rank", "conv_kernel"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
     *("num_mel_bins", "source_positions", "target_positions"),
-    *("num_channels", "num_register_tokens", "hidden_sizes", "num_stages"),
+    *("_channels", "num_register_tokens", "hidden_sizes", "num_stages"),
+    *("_per_block", "_embeds", "num_embeds_ada_norm"),
 )
 
 
@@ -75,7 +82,8 @@ def load(
     is checked before anything is made.
 
     Args:
-      folder: Holds `config.json`, and `model.safetensors` or shards with an index;
+      folder: Holds `config.json`, and `model.safetensors` or shards with an index (in
+        diffusers' folders `diffusion_pytorch_model` instead of `model`);
         `tokenizer.json` if there is one.
       dtype: Dtype of all parameters. Default: that of the files.
       tokenizer: Whether to load the tokenizer too.
@@ -86,7 +94,8 @@ def load(
       `(model, tokenizer)`: a bound `hk.nets` model, and None without a tokenizer.
 
     Raises:
-      FileNotFoundError: The folder or a file isn't there.
+      FileNotFoundError: The folder or a file isn't there, or it is a pipeline of
+        diffusers, whose models lie in subfolders.
       ValueError: A file is damaged; the config isn't of a known family, or has a key
         or size that can't be; a tensor is missing, left over, or of another shape.
 
@@ -102,7 +111,7 @@ def load(
       >>> bool((loaded(tokens) == model(tokens)).all())
       True
     """
-    config = read_config(folder)
+    config = _read_config(folder)
     weights = read_weights(folder)
     where = str(pathlib.Path(folder) / "config.json")
     model = _model(config, where, weights, folder, dtype, sharding)
@@ -142,17 +151,31 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             f"{where}: quantization_config is there, and quantised weights can't be "
             "read: load a folder with float weights."
         )
-    kind = keys.choice("model_type", tuple(FAMILIES))
+    named = DIFFUSERS.key in config or "_diffusers_version" in config
+    library = DIFFUSERS if named else TRANSFORMERS
+    known = tuple(kind for kind, x in FAMILIES.items() if x.library == library)
+    kind = keys.choice(library.key, known)
     family, architecture = _class_of(keys, FAMILIES[kind])
     weights = _renamed(weights, family)
     _check_sizes(keys, family, weights)
     fields = family.read(keys)
+    if family.repeated is not None:
+        field, part = family.repeated
+        (before,) = family.layers.values()
+        fields[field] = _repeats(weights.arrays, before, part)
     head, of_head = _head_of(keys, family, architecture, weights, fields)
     fields |= of_head
     try:
         config = family.net.config(**fields, source=json.dumps(config))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    for key, (end, wanted) in family.counts(config).items():
+        held = sum(name.endswith(end) for name in weights.arrays)
+        if held != wanted:
+            raise ValueError(
+                f"{where}: by {key} the model has {wanted} tensors whose names end in "
+                f"{end}, and the files hold {held}."
+            )
     net = Blueprint(family.net.module, config)
     shapes = _shapes(net, family)
     top = next(iter(shapes)).partition("/")[0]
@@ -173,6 +196,26 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
             for name, source in named.items()
         }
     return bind(net).to(params)
+
+
+def _read_config(folder: Folder) -> dict[str, Any]:
+    """The config; of a pipeline, an error that says which of its models to load."""
+    if has_file(folder, "config.json") or not has_file(folder, "model_index.json"):
+        return read_config(folder)
+    index = read_config(folder, "model_index.json")
+    known = [kind for kind, x in FAMILIES.items() if x.library == DIFFUSERS]
+    found = [
+        f"load({str(pathlib.Path(folder) / name)!r}), its {value[1]}"
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[1] in known
+    ]
+    way = f"Load one of them: {'; '.join(found[:4])}."
+    if not found:
+        way = f"None of them is known here, which are {', '.join(known)}."
+    raise FileNotFoundError(
+        f"{folder} has no config.json: by its model_index.json it is a pipeline of "
+        f"diffusers, whose models lie in subfolders. {way}"
+    )
 
 
 def _class_of(keys: Keys, family: Family) -> tuple[Family, str]:
@@ -290,6 +333,14 @@ def _head_of(
     return head, fields
 
 
+def _repeats(arrays: Mapping[str, Any], before: str, part: str) -> bool:
+    """Whether layers hold the same tensors under the names that go on with `part`."""
+    names = re.compile(rf"{re.escape(before)}\.\d+\.({re.escape(part)}.*)")
+    found = ((names.fullmatch(name), x) for name, x in arrays.items())
+    first: dict[str, Any] = {}
+    return all(_equal(x, first.setdefault(name[1], x)) for name, x in found if name)
+
+
 def _equal(x: Any, y: Any) -> bool:
     return y is not None and x.dtype == y.dtype and np.array_equal(x, y)
 
@@ -298,7 +349,7 @@ def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
     patterns = (
         *_BUFFERS,
-        *(*head.ignored, *head.repeated),
+        *(*head.ignored, *head.unread),
         *(head.tied if getattr(config, "tied", False) else ()),
     )
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)

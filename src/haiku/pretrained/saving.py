@@ -13,7 +13,7 @@ from haiku._bound import Bound
 from haiku._core import Blueprint
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
-from haiku.pretrained.family import Family, Head
+from haiku.pretrained.family import DIFFUSERS, Family, Head
 from haiku.pretrained.folders import Folder, write_folder
 from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
@@ -28,6 +28,7 @@ _OLD_KEYS = (
 )
 # Keys of backbones, which name layers of the folder that was read.
 _STAGES = ("stage_names", "out_features", "out_indices")
+_DIFFUSERS = "0.42.1"  # the version whose keys are written
 
 
 def save(
@@ -37,7 +38,7 @@ def save(
     *,
     max_shard_size: int = 5 * 10**9,
 ) -> None:
-    """Writes a model as a Hugging Face folder, which transformers loads.
+    """Writes a model as a Hugging Face folder, for transformers or diffusers.
 
     The folder is replaced as one: a save that is killed leaves the old or the new one.
 
@@ -65,15 +66,17 @@ def save(
     config = _config_of(model)
     found = _family_of(config)
     arrays = _tensors(model, config, found)
-    dtypes = {str(x.dtype) for x in arrays.values()}
-    about = {
-        "architectures": [found.architecture],
-        "model_type": found.kind,
-        "dtype": dtypes.pop() if len(dtypes) == 1 else "float32",
-    }
+    library = found.family.library
     kept = json.loads(config.source) if config.source else {}
-    if kept.get("model_type") != found.kind:
+    if kept.get(library.key) != found.kind:
         kept = {}
+    if library == DIFFUSERS:
+        about = {"_diffusers_version": kept.get("_diffusers_version", _DIFFUSERS)}
+    else:
+        dtypes = {str(x.dtype) for x in arrays.values()}
+        dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
+        about = {"architectures": [found.architecture], "dtype": dtype}
+    about[library.key] = found.kind
     layers = {key: found.written.get(key) for key in found.family.layers}
     others = any(kept.get(key, number) != number for key, number in layers.items())
     for key in (*_OLD_KEYS, *(_STAGES if others else ())):
@@ -81,7 +84,9 @@ def save(
     texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
-    write_folder(folder, arrays, texts, max_shard_size=max_shard_size)
+    write_folder(
+        folder, arrays, texts, stem=library.stem, max_shard_size=max_shard_size
+    )
 
 
 def to_state_dict(model: Any) -> dict[str, np.ndarray]:
@@ -123,7 +128,7 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
     slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
     found_tensors = tensors(slots, params)
-    for name, source in found.head.repeated.items():
+    for name, source in found.head.unread.items():
         if source in found_tensors:
             found_tensors[name] = found_tensors[source]
     return found_tensors
@@ -154,15 +159,16 @@ def _config_of(model: Any) -> Any:
 
 def _family_of(config: Any) -> _Found:
     """The family that has a config: the one it was read from, or the first."""
-    first = json.loads(config.source).get("model_type") if config.source else None
+    source = json.loads(config.source) if config.source else {}
     own = [(kind, x) for kind, x in _families() if x.net.config is type(config)]
-    for kind, family in sorted(own, key=lambda x: x[0] != first):
+    for kind, family in sorted(own, key=lambda x: source.get(x[1].library.key) != x[0]):
         found = family.head_of(config)
         if found is None:
             continue
         architecture, head = found
         free = {"dropout", "num_classes", *(head.optional or ())[:1]}
         free |= {"tied"} if head.tied_to else set()
+        free |= {*(family.repeated or ())[:1]}
         free &= {field.name for field in dataclasses.fields(config)}
         kept = {name: getattr(config, name) for name in free} | dict(head.fields)
         try:

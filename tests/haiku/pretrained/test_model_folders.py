@@ -36,6 +36,7 @@ FAMILIES = (
     *("clip_vision_model", "siglip_vision_model", "clip", "siglip"),
     *("t5", "whisper", "mamba", "mamba2"),
     *("convnext", "convnextv2"),
+    *("DiTTransformer2DModel", "UNet2DModel", "UNet2DConditionModel"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -67,7 +68,10 @@ def first_of(output):
 
 
 def call(model, want, method="__call__", **options):
-    firsts = ("features", "images", "tokens", "decoder_tokens")
+    firsts = (
+        *("features", "images", "timesteps", "classes", "context"),
+        *("tokens", "decoder_tokens"),
+    )
     inputs = [want[name] for name in firsts if name in want]
     names = {"mask", "segments", "decoder_mask"} & {*want}
     options |= {name: want[name] for name in names}
@@ -199,6 +203,6 @@ def test_saved_folder_is_equal(name, tmp_path):
 def test_bfloat16_stays(name):
     model, want = load(name, dtype=None), expected(name)
     assert {x.dtype for x in jax.tree.leaves(model)} == {jnp.dtype(jnp.bfloat16)}
-    output = first_of(call(model, want))
+    output = first_of(jax.jit(lambda m: call(m, want))(model))
     assert output.dtype == jnp.bfloat16
     assert_close(kept(output, want), want["output"], 0.1)
