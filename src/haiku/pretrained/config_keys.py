@@ -41,14 +41,6 @@ class Keys:
         """An integer of at least 1."""
         return self._read(key, default, _is_size, "an integer of at least 1")
 
-    def sizes(self, key: str, default: Any = _REQUIRED) -> Any:
-        """A list of integers of at least 1."""
-
-        def fits(value):
-            return isinstance(value, list) and all(map(_is_size, value))
-
-        return self._read(key, default, fits, "a list of integers of at least 1")
-
     def pair(self, key: str, default: Any = _REQUIRED) -> Any:
         """An integer of at least 1, or a list of two."""
 

@@ -95,9 +95,9 @@ def _of_stages(keys: Keys, key: str, default: list[int]) -> tuple[int, ...]:
     if len(values) != stages:
         raise ValueError(
             f"{keys.where}: {key} must have one entry for each of the num_stages "
-            f"{shown(stages)}, and is {shown(values)}."
+            f"{shown(stages)}, and is {shown(list(values))}."
         )
-    return tuple(values)
+    return values
 
 
 def _number(

@@ -264,7 +264,7 @@ def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
             inner = inner.below(name) or Keys({}, f"{inner.where}, {name}")
         held = _layers_held(before, weights.arrays)
         if "{i}" in before:
-            layers = inner.sizes(key, [])
+            layers = list(inner.sizes(key, []))
             in_files = [held.get(i, 0) for i in range(len(layers))]
         else:
             in_files = held.get(0, 0)
