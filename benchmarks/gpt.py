@@ -122,8 +122,14 @@ def ours(size):
     net = hk.Blueprint(hk.nets.Decoder, config)
     model = hk.bind(net).to(jax.tree.map(jnp.asarray, params))
     tokens = jnp.asarray(texts(size))
-    call = jax.jit(lambda model, x: model.updating(x, cache_size=length))
-    _, reading = call(model, tokens[:, :PROMPT])
+
+    @jax.jit
+    def call(model, x):
+        logits, after = model.updating(x, cache_size=length)
+        return logits, after.state
+
+    _, cache = call(model, tokens[:, :PROMPT])
+    reading = model.replace(state=cache)
     one = tokens[:, PROMPT : PROMPT + 1]
     return of_jax(
         size,
@@ -226,22 +232,22 @@ def nnx(size):
     reading = nnx.clone(model)
     for block in reading.blocks:
         block.attention.init_cache((batch, length, width))
-    graph, state = nnx.split(reading)
+    graph, cache, weights_of = nnx.split(reading, nnx.Cache, ...)
 
     @jax.jit
-    def call(state, tokens, start):
-        model = nnx.merge(graph, state)
-        return model(tokens, start), nnx.state(model)
+    def call(cache, weights_of, tokens, start):
+        model = nnx.merge(graph, cache, weights_of)
+        return model(tokens, start), nnx.state(model, nnx.Cache)
 
     for i in range(PROMPT):
-        _, state = call(state, tokens[:, i : i + 1], jnp.int32(i))
+        _, cache = call(cache, weights_of, tokens[:, i : i + 1], jnp.int32(i))
     one, place = tokens[:, PROMPT : PROMPT + 1], jnp.int32(PROMPT)
     graph_of_train, params = nnx.split(model)
     return of_jax(
         size,
         params,
         lambda params, x: nnx.merge(graph_of_train, params)(x),
-        lambda: call(state, one, place)[0],
+        lambda: call(cache, weights_of, one, place)[0],
     )
 
 

@@ -96,7 +96,8 @@ def attend(
         masks.append(_near(causal, window, query_positions, key_positions, sizes))
     by_rules = by_index or not (causal or window)
     capped = soft_cap is not None or sinks is not None
-    if by_rules and not capped and _fits_jax(query, value, sizes):
+    rules = by_rules and not capped and not _is_one(sizes.queries)
+    if rules and _fits_jax(query, value, sizes):
         return recomputed(
             lambda q, k, v, masks, bias: _fused(
                 q, k, v, causal, window, masks, bias, scale
@@ -243,6 +244,16 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     if query.dtype == jnp.float16:  # CPUs don't add up products in another precision
         query, key = query.astype(wide), key.astype(wide)
     key = key.astype(query.dtype)
+    options = seen, bias, soft_cap, sinks, scale
+    if _is_one(steps):  # a step of a decoder: [B, S, H] leaves the cache as it lies
+        query = query.reshape(batch, groups, each, size)
+        logits = jnp.einsum(
+            "bkgd,bskd->bskg", query, key, preferred_element_type=wide
+        ).reshape(batch, keys, heads)
+        weights = _weights(logits, *options, by_key=True).astype(value.dtype)
+        weights = weights.reshape(batch, keys, groups, each)
+        y = jnp.einsum("bskg,bskd->bkgd", weights, value)
+        return y.reshape(batch, steps, heads, value.shape[-1])
     if each == 1:  # XLA lays this out better than groups of one head
         logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
     else:
@@ -250,26 +261,43 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
         logits = jnp.einsum(
             "btkgd,bskd->bkgts", query, key, preferred_element_type=wide
         ).reshape(batch, heads, steps, keys)
-    logits = logits * scale
-    if soft_cap is not None:
-        logits = soft_cap * jnp.tanh(logits / soft_cap)
-    if bias is not None:
-        logits = logits + bias.astype(wide)
-    if seen is not None:
-        logits = jnp.where(seen, logits, -jnp.inf)
-    largest = jnp.max(logits, axis=-1, keepdims=True, initial=-jnp.inf)
-    if sinks is not None:
-        sinks = sinks.astype(wide).reshape(1, heads, 1, 1)
-        largest = jnp.maximum(largest, sinks)
-    # -inf where a query sees nothing: all its weights are 0.
-    largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
-    weights = jnp.exp(logits - largest)
-    total = jnp.sum(weights, axis=-1, keepdims=True)
-    if sinks is not None:
-        total = total + jnp.exp(sinks - largest)
-    weights = (weights / jnp.where(total == 0, 1, total)).astype(value.dtype)
+    weights = _weights(logits, *options).astype(value.dtype)
     if each == 1:
         return jnp.einsum("bhts,bshd->bthd", weights, value)
     weights = weights.reshape(batch, groups, each, steps, keys)
     y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
     return y.reshape(batch, steps, heads, value.shape[-1])
+
+
+def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
+    """The softmax of logits ``[B, H, T, S]``, or of one step's ``[B, S, H]``."""
+    heads = logits.shape[2 if by_key else 1]
+    if by_key:
+        bias, seen = (
+            None if x is None else jnp.swapaxes(x[:, :, 0], 1, 2) for x in (bias, seen)
+        )
+    axis = 1 if by_key else 3
+    logits = logits * scale
+    if soft_cap is not None:
+        logits = soft_cap * jnp.tanh(logits / soft_cap)
+    if bias is not None:
+        logits = logits + bias.astype(logits.dtype)
+    if seen is not None:
+        logits = jnp.where(seen, logits, -jnp.inf)
+    largest = jnp.max(logits, axis=axis, keepdims=True, initial=-jnp.inf)
+    if sinks is not None:
+        shape = (1, 1, heads) if by_key else (1, heads, 1, 1)
+        sinks = sinks.astype(logits.dtype).reshape(shape)
+        largest = jnp.maximum(largest, sinks)
+    # -inf where a query sees nothing: all its weights are 0.
+    largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
+    weights = jnp.exp(logits - largest)
+    total = jnp.sum(weights, axis=axis, keepdims=True)
+    if sinks is not None:
+        total = total + jnp.exp(sinks - largest)
+    return weights / jnp.where(total == 0, 1, total)
+
+
+def _is_one(steps: Any) -> bool:
+    """Whether a length, which may be a symbol, is known to be 1."""
+    return isinstance(steps, int) and steps == 1

@@ -9,9 +9,6 @@ from jax.core import Tracer
 
 from haiku._core import get_state, set_state
 
-# A slot that no step can have: writing there writes nothing.
-_NOWHERE = jnp.iinfo(jnp.int32).max
-
 
 class Kept(NamedTuple):
     """What is kept of steps, ``[B, S, ...]``: a layer's state under these names."""
@@ -89,26 +86,26 @@ class Cache:
         Raises:
           ValueError: There are more than fit, as far as that is known.
         """
-        numbers = self.numbers(valid)
         length = self.length + jnp.sum(valid, axis=1, dtype=jnp.int32)
-        slots, written = numbers, valid
-        if self.ring:  # of many new steps, the last ones stay
-            written = valid & (numbers >= length[:, None] - self.slots)
-            slots = numbers % self.slots
-        else:
+        if not self.ring:
             check_room(length, self.slots)
-        slots = jnp.where(written, slots, _NOWHERE)
+        # Slots pick their steps: XLA runs a scatter step by step on CPUs.
+        slots = Cache(self.kept, length, self.ring)._seen()
+        which = slots.numbers - self.length[:, None]
+        fresh = slots.counts & (which >= 0)
+        picked = _picked(which, valid)
 
-        @jax.vmap
-        def put(held, x, slots):
-            return held.at[slots].set(x.astype(held.dtype), mode="drop")
+        def put(held, x):
+            x = x if picked is None else x[jnp.arange(x.shape[0])[:, None], picked]
+            where = fresh.reshape(*fresh.shape, *[1] * (x.ndim - 2))
+            return jnp.where(where, x.astype(held.dtype), held)
 
-        kept = jax.tree.map(lambda held, x: put(held, x, slots), self.kept, new)
+        kept = jax.tree.map(put, self.kept, new)
         after = Cache(kept, length, self.ring)
         if not self.ring:
             return after, after._seen()
         # A step may see others that later ones of this call replace.
-        both = self._seen(), Seen(new, numbers, valid)
+        both = self._seen(), Seen(new, self.numbers(valid), valid)
         seen = jax.tree.map(
             lambda old, x: jnp.concatenate([old, x.astype(old.dtype)], axis=1), *both
         )
@@ -136,6 +133,15 @@ class Cache:
             if value is not None:
                 set_state(name, value)
         set_state("length", self.length)
+
+
+def _picked(which: jax.Array, valid: jax.Array) -> jax.Array | None:
+    """The index of the valid step with each number, ``[B, slots]``; None: all 0."""
+    steps = valid.shape[1]
+    if steps == 1:
+        return None
+    in_order = jnp.argsort(~valid, axis=1, stable=True)  # the valid ones first
+    return jnp.take_along_axis(in_order, jnp.clip(which, 0, steps - 1), axis=1)
 
 
 def check_room(length: Any, slots: int) -> None:
