@@ -26,6 +26,12 @@ def bert_cases():
         others={"layer_norm_eps": 1e-12},
     )
     yield bert(
+        "untied",
+        "a head of tokens with weights of its own",
+        "BertForMaskedLM",
+        {"tie_word_embeddings": False},
+    )
+    yield bert(
         "hub",
         "as the first folder on the hub: gamma and beta, a pooler nobody reads, old "
         "keys",
@@ -74,6 +80,12 @@ def roberta_cases():
         "RobertaForMaskedLM",
         {"num_attention_heads": 2, "layer_norm_eps": 0.1},
         others={"layer_norm_eps": 1e-12},
+    )
+    yield roberta(
+        "untied",
+        "a head of tokens with weights of its own",
+        "RobertaForMaskedLM",
+        {"tie_word_embeddings": False},
     )
     yield roberta(
         "classes",

@@ -22,6 +22,8 @@ GRADIENTS = (
     *("pooler.dense.weight", "classifier.weight", "head.probe", "in_proj_weight"),
     *("post_layernorm.weight", "pre_layrnorm.weight", "head.weight"),
     *("token_embedding.weight", "logit_scale", "logit_bias"),
+    *("patch_embeddings.weight", "dwconv.weight", "pwconv1.bias", "grn.weight"),
+    *("grn.bias", "layer_scale_parameter", "downsampling_layer.1.weight"),
 )
 
 
@@ -61,7 +63,7 @@ def run(model, inputs):
         return diffusion_models.run(model, inputs), {}
     images = inputs["images"].permute(0, 3, 1, 2).to(model.dtype)
     config, options = getattr(model.config, "vision_config", model.config), {}
-    always = config.model_type.startswith("dinov2")
+    always = config.model_type.startswith(("dinov2", "convnext"))
     if not always and images.shape[2:] != pair(config.image_size):
         options["interpolate_pos_encoding"] = True
     if "tokens" in inputs:
@@ -74,8 +76,10 @@ def run(model, inputs):
         return out.logits_per_image, beside | {"text_embeddings": out.text_embeds}
     if hasattr(out, "logits"):
         return out.logits, {}
-    pooled = getattr(out, "pooler_output", None)
-    return out.last_hidden_state, {} if pooled is None else {"pooled": pooled}
+    pooled, output = getattr(out, "pooler_output", None), out.last_hidden_state
+    if output.ndim == 4:
+        output = output.permute(0, 2, 3, 1)  # a map
+    return output, {} if pooled is None else {"pooled": pooled}
 
 
 def loss(output, beside, extra):
@@ -104,9 +108,10 @@ def gradients(model):
     numbers = {
         name: [int(x) for x in name.split(".") if x.isdigit()] for name in tensors
     }
-    last = max(x for of in numbers.values() for x in of)
-    return {
-        name: x
-        for name, x in tensors.items()
-        if name.endswith(GRADIENTS) and numbers[name] in ([], [last])
-    }
+    found = {}
+    for ending in GRADIENTS:
+        of_ending = [name for name in tensors if name.endswith(ending)]
+        last = max((numbers[name] for name in of_ending), default=[])
+        of_ending = [name for name in of_ending if numbers[name] in ([], last)]
+        found |= {name: tensors[name] for name in of_ending}
+    return found

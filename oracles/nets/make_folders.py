@@ -17,6 +17,7 @@ import sys
 import tempfile
 import zlib
 
+import convnext_cases
 import decoder_cases
 import diffusion_cases
 import diffusion_models
@@ -160,7 +161,7 @@ def inputs_of(case):
         return pairs.inputs_of(case)
     if case.net in diffusion_models.NETS:
         return diffusion_models.inputs_of(case)
-    if case.net in ("vision", "clip"):
+    if case.net in ("vision", "clip", "convnext"):
         return image_models.inputs_of(case)
     draw = np.random.default_rng(0)
     mask = np.ones([3, T], bool)
@@ -281,6 +282,8 @@ def gradients(model, case):
         return
     last = max(int(name.split(".")[-1]) for name in layer_names(model))
     for name, p in model.named_parameters():
+        if p.grad is None:  # an untied BERT's second bias, which nothing reads
+            continue
         numbers = [x for x in name.split(".") if x.isdigit()]
         whole = not numbers and name.endswith(GRADIENTS)
         if whole or any(f".{x}." in f".{name}" for x in EMBEDDINGS):
@@ -440,7 +443,7 @@ def make(case):
 
 def cases():
     texts = decoder_cases, encoder_cases, t5_cases, whisper_cases, mamba_cases
-    tables = (*texts, vision_cases, diffusion_cases, unet_cases)
+    tables = (*texts, vision_cases, convnext_cases, diffusion_cases, unet_cases)
     return itertools.chain.from_iterable(table.cases() for table in tables)
 
 

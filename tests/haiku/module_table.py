@@ -200,6 +200,10 @@ ROWS: dict[str, Row] = {
         (2, 7),
         integers=5,
     ),
+    "nets.ConvNeXt": Row(
+        lambda x: hk.nets.ConvNeXt(hk.nets.ConvNeXtConfig((4, 6), (1, 2), 2))(x),
+        (2, 4, 8, 3),
+    ),
     "nets.VisionTransformer": Row(
         lambda x: hk.nets.VisionTransformer(
             hk.nets.VisionTransformerConfig((4, 6), 2, 8, 2, 2, hidden_size=6)
@@ -511,6 +515,16 @@ USES: dict[str, Row] = {
         (2, 7),
         integers=5,
         time=1,
+    ),
+    "nets.ConvNeXt, version 2": Row(
+        lambda x: hk.nets.ConvNeXt(
+            hk.nets.ConvNeXtConfig(
+                *((4,), (2,), 2),
+                **{"layer_scale": None, "response_norm": True},
+                **{"head": "classes", "num_classes": 3, "stochastic_depth": 0.5},
+            )
+        )(x),
+        (2, 4, 6, 3),
     ),
     "nets.VisionTransformer after DINOv2 with registers": Row(
         lambda x: hk.nets.VisionTransformer(

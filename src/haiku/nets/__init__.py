@@ -8,6 +8,8 @@ where a layer can hold them, and training to the user.
 from haiku import _foreign as _foreign
 from haiku.nets.clip import CLIP, CLIPOutput
 from haiku.nets.clip_config import CLIPConfig
+from haiku.nets.convnext import ConvNeXt
+from haiku.nets.convnext_config import ConvNeXtConfig
 from haiku.nets.decoder import Decoder
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.dit import DiT
@@ -42,6 +44,8 @@ __all__ = [
     "CLIP",
     "CLIPConfig",
     "CLIPOutput",
+    "ConvNeXt",
+    "ConvNeXtConfig",
     "Decoder",
     "DecoderConfig",
     "DiT",

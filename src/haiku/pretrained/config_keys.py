@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +40,14 @@ class Keys:
     def size(self, key: str, default: Any = _REQUIRED) -> Any:
         """An integer of at least 1."""
         return self._read(key, default, _is_size, "an integer of at least 1")
+
+    def sizes(self, key: str, default: Any = _REQUIRED) -> Any:
+        """A list of integers of at least 1."""
+
+        def fits(value):
+            return isinstance(value, list) and all(map(_is_size, value))
+
+        return self._read(key, default, fits, "a list of integers of at least 1")
 
     def pair(self, key: str, default: Any = _REQUIRED) -> Any:
         """An integer of at least 1, or a list of two."""
@@ -152,4 +160,4 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

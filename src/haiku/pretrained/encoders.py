@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -57,20 +59,33 @@ _MODERNBERT = (
 _POOLER = linear("^pooler.dense", "pooler")
 _CLASSES = linear("classifier", "head")
 _MASKED = {"head": "tokens", "transform": True}
-# Heads of these two whose weights aren't the embeddings read another bias.
-_TIED = _MASKED | {"tied": True}
+
+
+def _masked_head(
+    bias: str, decoder: str
+) -> Callable[[EncoderConfig], tuple[Rule, ...]]:
+    """A tied head's bias has another name; an untied head leaves that one unread."""
+
+    def rules(c: EncoderConfig) -> tuple[Rule, ...]:
+        if c.head != "tokens":
+            return ()
+        return (Rule(bias, "head/b"),) if c.tied else linear(decoder, "head")
+
+    return rules
+
+
 _BERT_HEADS = {
     "BertModel": Head({"head": None}, _POOLER, optional=("pooler", True, False)),
     "BertForMaskedLM": Head(
-        _TIED,
+        _MASKED,
         (
             *linear("cls.predictions.transform.dense", "transform/dense"),
             *norm("cls.predictions.transform.LayerNorm", "transform/norm"),
-            Rule("cls.predictions.bias", "head/b"),
         ),
-        tied=("cls.predictions.decoder.weight",),
+        tied=("cls.predictions.decoder.*",),
+        unread={"cls.predictions.bias": "cls.predictions.decoder.bias"},
         # The first folders held the pair of losses of pretraining.
-        ignored=("cls.predictions.decoder.bias", "cls.seq_relationship.*", "*pooler.*"),
+        ignored=("cls.seq_relationship.*", "*pooler.*"),
     ),
     "BertForSequenceClassification": Head(
         {"head": "classes", "pooler": True}, (*_POOLER, *_CLASSES)
@@ -80,14 +95,14 @@ _BERT_HEADS = {
 _ROBERTA_HEADS = {
     "RobertaModel": Head({"head": None}, _POOLER, optional=("pooler", True, False)),
     "RobertaForMaskedLM": Head(
-        _TIED,
+        _MASKED,
         (
             *linear("lm_head.dense", "transform/dense"),
             *norm("lm_head.layer_norm", "transform/norm"),
-            Rule("lm_head.bias", "head/b"),
         ),
-        tied=("lm_head.decoder.weight",),
-        ignored=("lm_head.decoder.bias", "*pooler.*"),
+        tied=("lm_head.decoder.*",),
+        unread={"lm_head.bias": "lm_head.decoder.bias"},
+        ignored=("*pooler.*",),
     ),
     "RobertaForSequenceClassification": Head(
         {"head": "classes", "pooler": True},
@@ -290,6 +305,7 @@ ENCODERS: dict[str, Family] = {
         layers={"num_hidden_layers": "encoder.layer"},
         prefix="bert.",
         renamed=_OLD_NAMES,
+        rules_of=_masked_head("cls.predictions.bias", "cls.predictions.decoder"),
     ),
     "roberta": Family(
         NET,
@@ -300,6 +316,7 @@ ENCODERS: dict[str, Family] = {
         layers={"num_hidden_layers": "encoder.layer"},
         prefix="roberta.",
         renamed=_OLD_NAMES,
+        rules_of=_masked_head("lm_head.bias", "lm_head.decoder"),
     ),
     "modernbert": Family(
         NET, read_modernbert, write_modernbert, _MODERNBERT, _MODERNBERT_HEADS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from haiku.pretrained.clip import CLIPS
+from haiku.pretrained.convnext import CONVNEXTS
 from haiku.pretrained.decoders import DECODERS
 from haiku.pretrained.dit import DIT
 from haiku.pretrained.encoders import ENCODERS
@@ -18,6 +19,7 @@ FAMILIES: dict[str, Family] = {
     **ENCODERS,
     **VISION,
     **CLIPS,
+    **CONVNEXTS,
     "t5": T5,
     "whisper": WHISPER,
     **MAMBAS,

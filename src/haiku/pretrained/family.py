@@ -40,6 +40,8 @@ class Head(NamedTuple):
       tied_to: The tensor that is the head's too, if the folder holds none of `rules` or
         the same again; then the field `tied` is true, unless the config says other.
       tied: Names that are left out, or repeat the embeddings, if the head is tied.
+      unread: Names that a folder holds though nothing reads them, and the tensor that
+        `save` writes under each, if the model has that.
       ignored: Names that mean nothing to this class.
     """
 
@@ -48,6 +50,7 @@ class Head(NamedTuple):
     optional: tuple[str, Any, Any] | None = None
     tied_to: str | None = None
     tied: tuple[str, ...] = ()
+    unread: Mapping[str, str] = {}
     ignored: tuple[str, ...] = ()
 
     @property
@@ -84,7 +87,7 @@ class Family(NamedTuple):
       heads: By the class of transformers; the first is that of a config that names
         none.
       layers: For each key of a number of layers, what stands before the layer's number
-        in names.
+        in names; with `{i}`, the number of a stage, if the key has a list of them.
       prefix: What stands before names of all but the head's; a bare model has none.
       renamed: Ends of names that older folders have, and those of today.
       rules_of: Weights that lie under other names in some configs.

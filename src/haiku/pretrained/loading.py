@@ -6,7 +6,7 @@ import fnmatch
 import json
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +49,7 @@ _SIZES = (
     *("expand", "_groups", "time_step_rank", "conv_kernel"),
     *("d_model", "d_kv", "d_ff", "_buckets"),
     *("num_mel_bins", "source_positions", "target_positions"),
-    *("_channels", "num_register_tokens"),
+    *("_channels", "num_register_tokens", "hidden_sizes", "num_stages"),
     *("_per_block", "_embeds", "num_embeds_ada_norm"),
 )
 
@@ -262,16 +262,32 @@ def _check_sizes(keys: Keys, family: Family, weights: Weights) -> None:
         inner = keys
         for name in outer:
             inner = inner.below(name) or Keys({}, f"{inner.where}, {name}")
-        numbers = re.compile(rf"(?:^|\.){re.escape(before)}\.(\d{{1,9}})\.")
-        found = [numbers.search(name) for name in weights.arrays]
-        held = max((int(x[1]) + 1 for x in found if x), default=0)
-        layers = inner.size(key, held or 1)
-        if layers != held:
+        held = _layers_held(before, weights.arrays)
+        if "{i}" in before:
+            layers = inner.sizes(key, [])
+            in_files = [held.get(i, 0) for i in range(len(layers))]
+        else:
+            in_files = held.get(0, 0)
+            layers = inner.size(key, in_files or 1)
+        if layers != in_files:
             raise ValueError(
-                f"{inner.where}: {key} is {shown(layers)}, and the files hold {held} "
-                "layers."
+                f"{inner.where}: {key} is {shown(layers)}, and the files hold "
+                f"{shown(in_files)} layers."
             )
     _check_values(keys, sum(array.size for array in weights.arrays.values()))
+
+
+def _layers_held(before: str, names: Collection[str]) -> dict[int, int]:
+    """How many layers the files hold, by stage; all are of stage 0 without `{i}`."""
+    stage, number = re.escape("{i}"), r"(\d{1,9})"
+    pattern = re.escape(before).replace(stage, number)
+    numbers = re.compile(rf"(?:^|\.){pattern}\.{number}\.")
+    held: dict[int, int] = {}
+    for found in filter(None, map(numbers.search, names)):
+        *stages, layer = map(int, found.groups())
+        i = stages[0] if stages else 0
+        held[i] = max(held.get(i, 0), layer + 1)
+    return {i: min(n, len(names)) for i, n in held.items()}  # each has a tensor
 
 
 def _check_values(keys: Keys, total: int) -> None:
@@ -333,7 +349,7 @@ def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     """Tells names that no parameter stands for: buffers, and a tied head."""
     patterns = (
         *_BUFFERS,
-        *head.ignored,
+        *(*head.ignored, *head.unread),
         *(head.tied if getattr(config, "tied", False) else ()),
     )
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)

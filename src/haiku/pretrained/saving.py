@@ -26,6 +26,8 @@ _OLD_KEYS = (
     *("rope_theta", "rope_scaling", "rope_local_base_freq", "torch_dtype"),
     *("text_config_dict", "vision_config_dict"),
 )
+# Keys of backbones, which name layers of the folder that was read.
+_STAGES = ("stage_names", "out_features", "out_indices")
 _DIFFUSERS = "0.42.1"  # the version whose keys are written
 
 
@@ -75,7 +77,9 @@ def save(
         dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
         about = {"architectures": [found.architecture], "dtype": dtype}
     about[library.key] = found.kind
-    for key in _OLD_KEYS:
+    layers = {key: found.written.get(key) for key in found.family.layers}
+    others = any(kept.get(key, number) != number for key, number in layers.items())
+    for key in (*_OLD_KEYS, *(_STAGES if others else ())):
         kept.pop(key, None)
     texts: dict[str, Any] = {"config.json": _joined(kept, found.written) | about}
     if tokenizer is not None:
@@ -123,7 +127,11 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
     prefix = "" if found.head.fields.get("head") is None else found.family.prefix
     slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
-    return tensors(slots, params)
+    found_tensors = tensors(slots, params)
+    for name, source in found.head.unread.items():
+        if source in found_tensors:
+            found_tensors[name] = found_tensors[source]
+    return found_tensors
 
 
 def _config_of(model: Any) -> Any:

@@ -35,6 +35,7 @@ FAMILIES = (
     *("vit", "dinov2", "dinov2_with_registers"),
     *("clip_vision_model", "siglip_vision_model", "clip", "siglip"),
     *("t5", "whisper", "mamba", "mamba2"),
+    *("convnext", "convnextv2"),
     *("DiTTransformer2DModel", "UNet2DModel", "UNet2DConditionModel"),
 )
 TOLERANCE = 1e-4  # relative to the largest value
@@ -110,7 +111,7 @@ def without_prefix(tensors):
     """Tensors by name; a base model's prefix may be in the names or not."""
     prefixes = re.compile(
         "^(model|transformer|bert|roberta|vit|dinov2|dinov2_with_registers|vision_model"
-        "|backbone)[.]"
+        "|backbone|convnext|convnextv2)[.]"
     )
     return {prefixes.sub("", name): x for name, x in tensors.items()}
 
