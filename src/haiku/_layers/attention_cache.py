@@ -100,7 +100,9 @@ class Cache:
             where = fresh.reshape(*fresh.shape, *[1] * (x.ndim - 2))
             return jnp.where(where, x.astype(held.dtype), held)
 
-        kept = jax.tree.map(put, self.kept, new)
+        kept = self.kept
+        if valid.shape[1] != 0:
+            kept = jax.tree.map(put, kept, new)
         after = Cache(kept, length, self.ring)
         if not self.ring:
             return after, after._seen()
