@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from haiku.generation.decoding import Texts
 
@@ -44,6 +45,11 @@ class StopTexts(NamedTuple):
           before: Which rows were active before them.
           pad: The token after the end.
         """
+        if isinstance(texts.tokens, Tracer):
+            raise ValueError(
+                "stop of hk.generation decodes the texts while they are written, which "
+                "can't be done inside of jax.jit: call it outside, or use eos."
+            )
         tokens, lengths = np.array(texts.tokens), np.array(texts.lengths)
         active, log_probs = np.array(texts.active), np.array(texts.log_probs)
         for row in np.flatnonzero(before):
