@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._bound import Bound
+from haiku._lifted.layers_apart import taken_apart
 from haiku.generation.callers import Prompt, Sizes, call, start_of
 from haiku.generation.sampling import Processor, Rules
 
@@ -49,7 +50,7 @@ class Texts(NamedTuple):
     key: Any
 
 
-@functools.partial(jax.jit, static_argnames="sizes")
+@functools.partial(jax.jit, static_argnames=("sizes", "stacks"))
 def begin(
     model: Bound,
     prompt: Prompt,
@@ -57,9 +58,14 @@ def begin(
     ends: Ends,
     key: Any,
     sizes: Sizes,
+    stacks: tuple[str, ...],
 ) -> Texts:
-    """Reads the prompts, and makes room for the new tokens."""
+    """Reads the prompts, and makes room for the new tokens.
+
+    The state of layers in `stacks` is that of each layer by itself.
+    """
     state, last = start_of(model, prompt, sizes.cache_size)
+    state = taken_apart(state, stacks)
     rows = last.shape[0]
     seen = None
     if rules.repetition_penalty is not None:

@@ -1,6 +1,6 @@
 """`generate` and `stream`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from haiku._bound import Bound
 from haiku._core.keys.key_sequence import as_key
+from haiku._lifted.layers_apart import noting_stacks, taken_apart
 from haiku.generation.beams import search
 from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
 from haiku.generation.decoding import Ends, Texts, advance, begin
@@ -19,6 +20,7 @@ from haiku.generation.stop_texts import StopTexts
 
 __all__ = ["Generated", "generate", "stream"]
 
+_MOST_COPIED = 2**30  # bytes of layers that are copied out of their stacks
 _CHUNK = 8  # tokens between two looks at the texts for those that end them
 
 
@@ -273,7 +275,10 @@ class _Start:
         self.model, self.processor = model, processor
         self.ends = _ends(eos, pad)
         room = _room(room, self.prompt.tokens.shape[1], number)
-        self.sizes = Sizes(room, number, self._vocab(room))
+        with noting_stacks() as stacks:
+            self.sizes = Sizes(room, number, self._vocab(room))
+        self.stacks = _small_stacks(model, stacks)
+        self.stepping: Bound | None = None  # the model that makes steps
 
     def _vocab(self, room: int) -> int:
         def logits(model, prompt):
@@ -289,18 +294,35 @@ class _Start:
 
     def begun(self) -> Texts:
         """The texts before the first new token."""
-        return begin(*self.given, self.key, self.sizes)
+        return begin(*self.given, self.key, self.sizes, self.stacks)
 
     def advanced(self, texts: Texts, until: int) -> Texts:
         """The texts with `until` tokens."""
         _, *fixed = self.given
-        model = self.model.replace(state={})  # that of the texts stands for it
-        return advance(model, *fixed, texts, until, self.sizes, self.processor)
+        if self.stepping is None:
+            params = _taken_apart(self.model.params, self.stacks)
+            self.stepping = self.model.replace(params=params, state={})
+        return advance(self.stepping, *fixed, texts, until, self.sizes, self.processor)
 
     @property
     def given(self) -> tuple[Bound, Prompt, Rules, Ends]:
         """What all ways to write texts need."""
         return self.model, self.prompt, self.rules, self.ends
+
+
+def _small_stacks(model: Bound, stacks: Collection[str]) -> tuple[str, ...]:
+    """The stacks to take apart for the steps: none, if there is much to copy."""
+    held = [
+        x
+        for path, named in model.params.items()
+        if path.startswith(tuple(stacks))
+        for x in jax.tree.leaves(named)
+    ]
+    size = sum(x.size * x.dtype.itemsize for x in held)
+    return tuple(sorted(stacks)) if size <= _MOST_COPIED else ()
+
+
+_taken_apart = jax.jit(taken_apart, static_argnames="stacks")
 
 
 def _room(room: Any, steps: int, number: int) -> int:
