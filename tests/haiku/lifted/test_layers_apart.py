@@ -39,7 +39,7 @@ def test_equal_to_the_stack(reverse):
     np.testing.assert_allclose(again, want, rtol=1e-5)
     assert isinstance(own_after["blocks/~"]["count"], Apart)
     np.testing.assert_array_equal(
-        jnp.stack(own_after["blocks/~"]["count"].layers), after["blocks"]["count"]
+        jnp.stack(own_after["blocks/~"]["count"].layers), after["blocks/~"]["count"]
     )
 
 
