@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long one
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 tables: $(VENV)/.installed-dev  ## all ops and modules under JAX's transformations and settings
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m tables
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m tables $(PART)
 
 slow: $(VENV)/.installed-dev  ## long trainings and random programs
 	$(RUN) -m pytest -n $(WORKERS) -m slow
