@@ -23,7 +23,7 @@ from haiku.adapt.adaptation import (
     path,
 )
 
-__all__ = ["DoRA", "LoRA"]
+__all__ = ["DoRA", "LoRA", "norms_of"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -109,8 +109,9 @@ class LoRA(Adaptation):
         *_, size, output_size = w.shape
         if self.rank > min(size, output_size):
             raise ValueError(
-                f"hk.adapt.{self!r}: rank {self.rank} is too large for {where}, whose matrix is "
-                f"{size} x {output_size}: at most {min(size, output_size)}."
+                f"hk.adapt.{self!r}: rank {self.rank} is too large for {where}, whose "
+                f"matrix is {size} x {output_size}: at most "
+                f"{min(size, output_size)}."
             )
 
     def made(self, w, name, key):
@@ -185,19 +186,19 @@ class DoRA(LoRA):
     def made(self, w, name, key):
         """The same, and the norms of the weight."""
         w, own = super().made(w, name, key)
-        own[beside("lora_magnitude", name)] = _norms(w)
+        own[beside("lora_magnitude", name)] = norms_of(w)
         return w, own
 
     def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """The direction times the magnitude, in the weight's dtype."""
         magnitude = own[beside("lora_magnitude", name)]
-        norms = jax.lax.stop_gradient(_norms(self._sum(w, own, name, None)))
-        factor = magnitude / jnp.where(norms > 0, norms, 1)  # no direction: 0
+        lengths = jax.lax.stop_gradient(norms_of(self._sum(w, own, name, None)))
+        factor = magnitude / jnp.where(lengths > 0, lengths, 1)  # no direction: 0
         return (self._sum(w, own, name, key) * factor[..., None, :]).astype(w.dtype)
 
 
-def _norms(w: Any) -> jax.Array:
-    """``[..., out]``."""
+def norms_of(w: Any) -> jax.Array:
+    """The length of each output's column, ``[..., out]``."""
     return jnp.sqrt(jnp.sum(jnp.square(w.astype(at_least_single(w.dtype))), axis=-2))
 
 

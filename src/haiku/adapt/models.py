@@ -21,7 +21,7 @@ from haiku.adapt.adaptation import (
     twice,
 )
 
-__all__ = ["adaptations", "add", "merge"]
+__all__ = ["adaptations", "add", "as_read", "holding", "merge", "weights_of"]
 
 
 def adaptations(model: Bound) -> tuple[Adaptation, ...]:
@@ -103,10 +103,7 @@ def add(model: Bound, *adaptations: Adaptation, rng_key: Any = None) -> Bound:
                 if adaptation.kind == STORED:
                     values[place] = made
                 values |= {Place(place.module, name): x for name, x in own.items()}
-    held = [Held(x) for x in in_order([*_all(model), *new])]
-    others = [hook for hook in model.hooks if adaptation_of(hook) is None]
-    params = nested(dict(sorted(values.items())))
-    return model.replace(params=params, hooks=[*others, *held])
+    return holding(model, values, [*_all(model), *new])
 
 
 def merge(model: Bound) -> Bound:
@@ -140,8 +137,7 @@ def merge(model: Bound) -> Bound:
     merged = {
         place: as_read(values, place, of_weight) for place, of_weight in weights.items()
     }
-    others = [hook for hook in model.hooks if adaptation_of(hook) is None]
-    return model.replace(params=nested(merged), hooks=others)
+    return holding(model, merged, [])
 
 
 # ---- Weights and their adaptations ---------------------------------------------------
@@ -183,6 +179,14 @@ def as_read(values: Values, place: Place, of_weight: Iterable[Adaptation]) -> An
             own[name] = values[at]
         w = adaptation.read(w, own, place.name)
     return w
+
+
+def holding(model: Bound, values: Values, adaptations: Iterable[Adaptation]) -> Bound:
+    """A model with these values and adaptations, in place of its own."""
+    others = [hook for hook in model.hooks if adaptation_of(hook) is None]
+    held = [Held(x) for x in in_order(adaptations)]
+    params = nested(dict(sorted(values.items())))
+    return model.replace(params=params, hooks=[*others, *held])
 
 
 def adaptation_of(hook: Any) -> Adaptation | None:

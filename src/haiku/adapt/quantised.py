@@ -110,13 +110,13 @@ class Int8(Adaptation):
 
     def getter(self, next_getter, value, context):
         """Reads a weight, before hooks inside get it."""
-        if value is not DO_NOT_STORE and self.is_of(context):
-            if value.dtype != self.dtype:
-                raise ValueError(
-                    f"hk.adapt.{self!r} reads {self.dtype.__name__}, and "
-                    f"{path(context)} is {array_text(value)}: make parameters with "
-                    "it, or call hk.adapt.add, which converts those of a model."
-                )
+        stored = value is not DO_NOT_STORE
+        if stored and self.is_of(context) and value.dtype != self.dtype:
+            raise ValueError(
+                f"hk.adapt.{self!r} reads {self.dtype.__name__}, and {path(context)} "
+                f"is {array_text(value)}: make parameters with it, or call "
+                "hk.adapt.add, which converts those of a model."
+            )
         return super().getter(next_getter, value, context)
 
 
