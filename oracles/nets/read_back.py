@@ -51,7 +51,8 @@ def difference(folder: pathlib.Path, case: str) -> str:
 def adapter_difference(folder: pathlib.Path, case: str) -> str:
     """What is wrong with a folder of adapters, or nothing."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # PEFT warns of keys that are missing
+        # PEFT warns of keys that are missing.
+        warnings.simplefilter("error", UserWarning)
         model = adapter_values.base_model(case)
         model = peft.PeftModel.from_pretrained(model, folder).eval()
     own = folder / "expected.safetensors"

@@ -376,7 +376,8 @@ def _check_base(net: _Net, layer: Layer, weights: Weights, left: dict) -> None:
         if not np.array_equal(ours.astype(narrow), own.astype(narrow)):
             raise ValueError(
                 f"{weights.files[name]}, tensor {shown(name)}: the adapters come with "
-                f"another weight than {place.path} of the model. Load them into the model that they were trained on."
+                f"another weight than {place.path} of the model. Load them into the "
+                "model that they were trained on."
             )
 
 
