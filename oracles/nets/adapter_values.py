@@ -75,7 +75,7 @@ def fill(model):
             if p.requires_grad:
                 generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
                 noise = torch.randn(p.shape, generator=generator)
-                start = 0 if "lora_A" in name or "lora_B" in name else p
+                start = p if "magnitude" in name or "to_save" in name else 0
                 p.copy_(torch.round(2**13 * (start + 0.2 * noise)) / 2**13)
 
 

@@ -189,7 +189,10 @@ def _assert_attributes(module, listed):
             assert repr(value) == shown, name
 
 
-OURS = ["haiku.interop", "haiku.pretrained", "haiku.surgery", "haiku.views"]
+OURS = [
+    *("haiku.adapt", "haiku.interop", "haiku.pretrained", "haiku.surgery"),
+    "haiku.views",
+]
 PUBLIC = sorted({*API, *OURS, "haiku.interop.flax"} - {"haiku.interop"})
 
 

@@ -38,12 +38,12 @@ _VECTORS = ("b", "bias", "scale", "offset", "sinks", "decay", "time_step_bias", 
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Adaptation(Hooks):
+class Adaptation:
     """Weights that are stored and read in another way, by pattern.
 
-    Subclasses say which parameters they keep beside a weight (`shapes`), how these and
-    the stored weight are made (`made`), and how it is read (`read`). They are hooks: a
-    context manager in a transformed function, and what a bound model holds.
+    Subclasses say which parameters they keep beside a weight (`_shapes`), how these and
+    the stored weight are made (`_made`), and how it is read (`_read`). A bound model
+    holds them as `Held`; in a transformed function they are context managers.
 
     Attributes:
       pattern: Which parameters, by their path.
@@ -57,7 +57,7 @@ class Adaptation(Hooks):
 
     # ---- What subclasses say ---------------------------------------------------------
 
-    def check(self, where: str, w: Any) -> None:
+    def _check(self, where: str, w: Any) -> None:
         """Raises ValueError unless a weight, as it is read so far, can be adapted.
 
         Args:
@@ -65,11 +65,11 @@ class Adaptation(Hooks):
           w: The weight, or its shape and dtype.
         """
 
-    def shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
+    def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
         """Names and shapes of the parameters beside a weight of a shape and name."""
         return {}
 
-    def made(self, w: Any, name: str, key: Callable[[], Any]) -> tuple[Any, Arrays]:
+    def _made(self, w: Any, name: str, key: Callable[[], Any]) -> tuple[Any, Arrays]:
         """The weight as it is stored, and the parameters beside it.
 
         Args:
@@ -79,7 +79,7 @@ class Adaptation(Hooks):
         """
         return w, {}
 
-    def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
+    def _read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """The weight as its module gets it.
 
         Args:
@@ -92,30 +92,34 @@ class Adaptation(Hooks):
 
     # ---- In a run --------------------------------------------------------------------
 
-    def finds(self, path: str) -> bool:
+    def _finds(self, path: str) -> bool:
         """Whether the pattern finds a path."""
         return pattern(self.pattern).match(path) is not None
 
-    def is_of(self, context: GetterContext) -> bool:
+    def _is_of(self, context: GetterContext) -> bool:
         """Whether it adapts the parameter of a hook's call."""
         # Parameters that adaptations keep are theirs, not the net's.
-        return not isinstance(context.original_init, Own) and self.finds(path(context))
+        return not isinstance(context.original_init, Own) and self._finds(path(context))
 
-    def getter(self, next_getter, value, context: GetterContext):
+    def _creator(self, next_creator, shape, dtype, init, context: GetterContext):
+        """Makes a weight, as it is stored."""
+        return next_creator(shape, dtype, init)
+
+    def _getter(self, next_getter, value, context: GetterContext):
         """Reads a weight, before hooks inside get it."""
-        if value is DO_NOT_STORE or not self.is_of(context):
+        if value is DO_NOT_STORE or not self._is_of(context):
             return next_getter(value)
-        own = self.own(value, context)
-        return next_getter(self.read(value, own, context.name))
+        own = self._own(value, context)
+        return next_getter(self._read(value, own, context.name))
 
-    def own(self, w: Any, context: GetterContext) -> Arrays:
+    def _own(self, w: Any, context: GetterContext) -> Arrays:
         """The parameters beside a weight, made of it at `init`."""
         name = context.name
         _check_once(self, path(context))
-        shapes = self.shapes(w.shape, name)
+        shapes = self._shapes(w.shape, name)
         if current_name() != context.module_name:
             return self._of_other_module(context, shapes)
-        made = _Once(lambda: self.made(w, name, next_rng_key)[1])
+        made = _Once(lambda: self._made(w, name, next_rng_key)[1])
         return {
             own: get_parameter(own, shape, jnp.float32, init=Own(made, own))
             for own, shape in shapes.items()
@@ -166,15 +170,12 @@ class Held(Hooks):
         self.adaptation = adaptation
 
     def creator(self, next_creator, shape, dtype, init, context):
-        """As the adaptation's, if it has one."""
-        creator = self.adaptation.creator
-        if creator is None:
-            return next_creator(shape, dtype, init)
-        return creator(next_creator, shape, dtype, init, context)
+        """As the adaptation's."""
+        return self.adaptation._creator(next_creator, shape, dtype, init, context)
 
     def getter(self, next_getter, value, context):
         """As the adaptation's."""
-        return self.adaptation.getter(next_getter, value, context)
+        return self.adaptation._getter(next_getter, value, context)
 
     def __repr__(self) -> str:
         return repr(self.adaptation)
@@ -195,7 +196,7 @@ class Block(Held):
 
     def check_found(self) -> None:
         """Raises ValueError if the pattern found nothing in the block."""
-        if not any(map(self.adaptation.finds, self.seen)):
+        if not any(map(self.adaptation._finds, self.seen)):
             near = nearest(self.adaptation.pattern, self.seen)
             have = f"it used {near}" if near else "it used none"
             raise ValueError(
@@ -259,7 +260,7 @@ def _check_once(adaptation: Adaptation, where: str) -> None:
     """Raises ValueError if two of a kind are open that find a weight."""
     held = (getattr(getter, "__self__", None) for getter in param_getters.get())
     found = [x.adaptation for x in held if isinstance(x, Held)]
-    same = [x for x in found if x.kind == adaptation.kind and x.finds(where)]
+    same = [x for x in found if x.kind == adaptation.kind and x._finds(where)]
     if len(same) > 1:
         raise ValueError(twice(where, same[0], same[1]))
 

@@ -39,6 +39,6 @@ class Frozen(Adaptation):
 
     kind: ClassVar[str] = FROZEN
 
-    def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
+    def _read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """The same without a gradient."""
         return jax.lax.stop_gradient(w)

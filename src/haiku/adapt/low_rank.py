@@ -95,7 +95,7 @@ class LoRA(Adaptation):
         """What the product is multiplied by."""
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
-    def shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
+    def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
         """`lora_a` and `lora_b`."""
         *lead, size, output_size = shape
         return {
@@ -103,7 +103,7 @@ class LoRA(Adaptation):
             beside("lora_b", name): (*lead, self.rank, output_size),
         }
 
-    def check(self, where: str, w: Any) -> None:
+    def _check(self, where: str, w: Any) -> None:
         """Raises ValueError unless it is a matrix that the rank fits."""
         check_matrix(self, where, w)
         *_, size, output_size = w.shape
@@ -114,24 +114,24 @@ class LoRA(Adaptation):
                 f"{min(size, output_size)}."
             )
 
-    def made(self, w, name, key):
+    def _made(self, w, name, key):
         """The weight as it is, and random `lora_a` with zeros in `lora_b`."""
         wide, bound = at_least_single(w.dtype), math.sqrt(6 / w.shape[-2])
-        a, b, *_ = self.shapes(w.shape, name).items()
+        a, b, *_ = self._shapes(w.shape, name).items()
         drawn = jax.random.uniform(key(), a[1], wide, -bound, bound)
         return w, {a[0]: drawn, b[0]: jnp.zeros(b[1], wide)}
 
-    def getter(self, next_getter, value, context: GetterContext):
+    def _getter(self, next_getter, value, context: GetterContext):
         """Reads a weight, after hooks inside: in any order of blocks, the last."""
         w = next_getter(value)
-        if w is DO_NOT_STORE or not self.is_of(context):
+        if w is DO_NOT_STORE or not self._is_of(context):
             return w
-        self.check(path(context), w)
-        own = self.own(w, context)
+        self._check(path(context), w)
+        own = self._own(w, context)
         key = maybe_next_rng_key() if self.dropout else None
-        return self.read(w, own, context.name, key)
+        return self._read(w, own, context.name, key)
 
-    def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
+    def _read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """The sum, in the weight's dtype."""
         return self._sum(w, own, name, key).astype(w.dtype)
 
@@ -177,19 +177,19 @@ class DoRA(LoRA):
       ['linear/lora_a', 'linear/lora_b', 'linear/lora_magnitude']
     """
 
-    def shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
+    def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
         """Those of `LoRA`, and `lora_magnitude`."""
         *lead, _, output_size = shape
         magnitude = {beside("lora_magnitude", name): (*lead, output_size)}
-        return super().shapes(shape, name) | magnitude
+        return super()._shapes(shape, name) | magnitude
 
-    def made(self, w, name, key):
+    def _made(self, w, name, key):
         """The same, and the norms of the weight."""
-        w, own = super().made(w, name, key)
+        w, own = super()._made(w, name, key)
         own[beside("lora_magnitude", name)] = norms_of(w)
         return w, own
 
-    def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
+    def _read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """The direction times the magnitude, in the weight's dtype."""
         magnitude = own[beside("lora_magnitude", name)]
         lengths = jax.lax.stop_gradient(norms_of(self._sum(w, own, name, None)))

@@ -99,7 +99,7 @@ def add(model: Bound, *adaptations: Adaptation, rng_key: Any = None) -> Bound:
                 w = values[place]
                 if before:
                     w = as_read(values, place, before)
-                made, own = adaptation.made(w, place.name, lambda: next(keys))
+                made, own = adaptation._made(w, place.name, lambda: next(keys))
                 if adaptation.kind == STORED:
                     values[place] = made
                 values |= {Place(place.module, name): x for name, x in own.items()}
@@ -150,11 +150,11 @@ def weights_of(model: Bound) -> tuple[Values, dict[Place, list[Adaptation]]]:
     own = set()
     for place, value in values.items():
         for adaptation in held:
-            if adaptation.finds(place.path) and len(getattr(value, "shape", ())) > 1:
-                names = adaptation.shapes(value.shape, place.name)
+            if adaptation._finds(place.path) and len(getattr(value, "shape", ())) > 1:
+                names = adaptation._shapes(value.shape, place.name)
                 own |= {Place(place.module, name) for name in names}
     return values, {
-        place: [x for x in held if x.finds(place.path)]
+        place: [x for x in held if x._finds(place.path)]
         for place in values
         if place not in own
     }
@@ -169,7 +169,7 @@ def as_read(values: Values, place: Place, of_weight: Iterable[Adaptation]) -> An
     w = values[place]
     for adaptation in of_weight:
         own = {}
-        for name in adaptation.shapes(w.shape, place.name):
+        for name in adaptation._shapes(w.shape, place.name):
             at = Place(place.module, name)
             if at not in values:
                 raise ValueError(
@@ -177,7 +177,7 @@ def as_read(values: Values, place: Place, of_weight: Iterable[Adaptation]) -> An
                     "the model's parameters lack. Give it those that it had."
                 )
             own[name] = values[at]
-        w = adaptation.read(w, own, place.name)
+        w = adaptation._read(w, own, place.name)
     return w
 
 
@@ -216,8 +216,8 @@ def _check_addition(adaptation, place, values, of_weight) -> None:
     w = values[place]
     if any(x.kind == STORED for x in of_weight):
         w = jax.ShapeDtypeStruct(w.shape, jnp.float32)  # as it is read
-    adaptation.check(place.path, w)
-    for name in adaptation.shapes(w.shape, place.name):
+    adaptation._check(place.path, w)
+    for name in adaptation._shapes(w.shape, place.name):
         at = Place(place.module, name)
         if at in values:
             raise ValueError(

@@ -60,7 +60,7 @@ class Int8(Adaptation):
       >>> hk.adapt.add(model, hk.adapt.Int8("**/w"))
       Bound(Blueprint(Linear, 2), hooks=[Int8('**/w')])
         linear/b        f32[2]
-        linear/w        i8[3,2]
+        linear/w        s8[3,2]
         linear/w_scale  f32[2]
       10 parameters
     """
@@ -69,24 +69,24 @@ class Int8(Adaptation):
     dtype: ClassVar[Any] = jnp.int8
     most: ClassVar[int] = 127
 
-    def check(self, where: str, w: Any) -> None:
+    def _check(self, where: str, w: Any) -> None:
         """Raises ValueError unless it is a matrix."""
         check_matrix(self, where, w)
 
-    def shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
+    def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
         """The steps."""
         *lead, _, output_size = shape
         return {f"{name}_scale": (*lead, output_size)}
 
-    def made(self, w, name, key):
+    def _made(self, w, name, key):
         """The weight as integers, and the steps."""
         group = self._group(w.shape[-2])
         integers, steps = _quantised(w, group, self.most, self.dtype)
         _check_finite(self, name, steps)
-        shape = self.shapes(w.shape, name)[f"{name}_scale"]
+        shape = self._shapes(w.shape, name)[f"{name}_scale"]
         return integers, {f"{name}_scale": steps.reshape(shape)}
 
-    def read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
+    def _read(self, w: Any, own: Arrays, name: str, key: Any = None) -> Any:
         """Integers times steps, in the dtype of the steps."""
         *lead, _, output_size = w.shape
         steps = own[f"{name}_scale"].reshape(*lead, -1, output_size)
@@ -97,27 +97,27 @@ class Int8(Adaptation):
         """How many inputs have a step in common."""
         return size
 
-    def creator(self, next_creator, shape, dtype, init, context):
+    def _creator(self, next_creator, shape, dtype, init, context):
         """Makes integers, and steps beside them."""
         w = next_creator(shape, dtype, init)
-        if w is DO_NOT_STORE or not self.is_of(context):
+        if w is DO_NOT_STORE or not self._is_of(context):
             return w
-        self.check(path(context), w)
-        integers, own = self.made(w, context.name, next_rng_key)
+        self._check(path(context), w)
+        integers, own = self._made(w, context.name, next_rng_key)
         for name, steps in own.items():
             get_parameter(name, steps.shape, steps.dtype, init=Own(own, name))
         return integers
 
-    def getter(self, next_getter, value, context):
+    def _getter(self, next_getter, value, context):
         """Reads a weight, before hooks inside get it."""
         stored = value is not DO_NOT_STORE
-        if stored and self.is_of(context) and value.dtype != self.dtype:
+        if stored and self._is_of(context) and value.dtype != self.dtype:
             raise ValueError(
                 f"hk.adapt.{self!r} reads {self.dtype.__name__}, and {path(context)} "
                 f"is {array_text(value)}: make parameters with it, or call "
                 "hk.adapt.add, which converts those of a model."
             )
-        return super().getter(next_getter, value, context)
+        return super()._getter(next_getter, value, context)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -168,7 +168,7 @@ class Int4(Int8):
                 f"{self.group_size!r}."
             )
 
-    def shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
+    def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:
         """The steps."""
         *lead, size, output_size = shape
         groups = -(-size // self._group(size))

@@ -294,7 +294,7 @@ class _Net(NamedTuple):
             if DoRA not in kinds:
                 return Update(*nothing)
             return Update(*nothing, self.norms(place)[index])
-        names = adaptation.shapes(self.values[place].shape, place.name)
+        names = adaptation._shapes(self.values[place].shape, place.name)
         own = (self.values[Place(place.module, name)] for name in names)
         update = Update(*(np.asarray(x)[index] for x in own))
         if adaptation.factor == factor:
@@ -304,7 +304,7 @@ class _Net(NamedTuple):
     def stacked(self, place: Place, adaptation: LoRA, by_index: Mapping) -> Values:
         """The parameters of an update; a layer without one gets none."""
         shape = self.values[place].shape
-        names = adaptation.shapes(shape, place.name)
+        names = adaptation._shapes(shape, place.name)
         arrays = [np.zeros(names[name], np.float32) for name in names]
         if len(arrays) > 2:
             arrays[2][...] = self.norms(place)

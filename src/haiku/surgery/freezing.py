@@ -108,9 +108,9 @@ def kinds(params: Tree) -> Any:
       params: `{module: {name: value}}`.
 
     Returns:
-      A tree with the structure of `params`, and one of these texts for each leaf: labels
-      for `optax.multi_transform`. A mask for weight decay is `jax.tree.map(lambda kind:
-      kind == "matrix", kinds)`.
+      A tree with the structure of `params`, and one of these texts for each leaf, as
+      labels for `optax.multi_transform`. A mask for weight decay is
+      `jax.tree.map(lambda kind: kind == "matrix", kinds)`.
 
     Example:
       >>> model = hk.bind(hk.nets.MLP, [8, 3]).init(0, jnp.ones([1, 4]))

@@ -21,8 +21,8 @@ def adapted(*adaptations):
 
 MATRIX = np.ones((4, 3), np.float32)
 REFUSED = {
-    "hk.adapt.add: '\\*\\*/qeury/w' finds no path. The nearest paths are .*query/w": (
-        lambda: adapted(ad.LoRA("**/qeury/w", 2))
+    "hk.adapt.add: '\\*\\*/queries/w' finds no path. The nearest paths are .*query/w": (
+        lambda: adapted(ad.LoRA("**/queries/w", 2))
     ),
     "finds decoder/norm/scale, f32.16., and that isn't a matrix": (
         lambda: adapted(ad.LoRA("decoder/norm/*", 2))
