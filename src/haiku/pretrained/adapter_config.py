@@ -12,12 +12,11 @@ from haiku.pretrained.adapter_layers import Layer
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.json_files import shown
 
+# By the end of the name of a class of transformers. Others have none in PEFT.
 _TASKS = {
-    "tokens": "CAUSAL_LM",
-    "classes": "SEQ_CLS",
-    "token_classes": "TOKEN_CLS",
+    **{"ForCausalLM": "CAUSAL_LM", "LMHeadModel": "CAUSAL_LM"},
+    **{"ForSequenceClassification": "SEQ_CLS", "ForTokenClassification": "TOKEN_CLS"},
 }
-_NO_TASK = "FEATURE_EXTRACTION"
 # Keys that change what adapters compute, and the values that change nothing.
 _PLAIN = {
     "bias": ("none",),
@@ -134,7 +133,7 @@ def _whole(keys: Keys) -> tuple[str, ...]:
 
 
 def written(
-    config: Any,
+    architecture: str,
     layers: Sequence[Layer],
     scales: Mapping[str, Scale],
     adaptation: LoRA,
@@ -142,7 +141,7 @@ def written(
     """The keys of a config.
 
     Args:
-      config: Of the net.
+      architecture: The class of transformers that the model is.
       layers: All that PEFT could update.
       scales: Those of the layers that are updated, by name.
       adaptation: One of the updates.
@@ -152,7 +151,9 @@ def written(
     others = {name: scale for name, scale in scales.items() if scale != most}
     return {
         "peft_type": "LORA",
-        "task_type": _TASKS.get(str(getattr(config, "head", None)), _NO_TASK),
+        "task_type": next(
+            (task for end, task in _TASKS.items() if architecture.endswith(end)), None
+        ),
         "base_model_name_or_path": None,
         "inference_mode": True,
         "r": most.rank,

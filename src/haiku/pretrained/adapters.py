@@ -110,7 +110,8 @@ def save_adapters(folder: Folder, model: Any) -> None:
                 arrays[name] = np.ascontiguousarray(array.T)
     heads = [x for x in net.head_slots() if x.theirs.rpartition(".")[0] not in scales]
     arrays |= net.tensors(heads)
-    keys = written(net.config, layers, scales, next(iter(updates.values())))
+    architecture = family_of(net.config).architecture
+    keys = written(architecture, layers, scales, next(iter(updates.values())))
     if heads:
         ends = {slot.theirs.split(".")[-2] for slot in heads}
         keys["modules_to_save"] = sorted(ends)

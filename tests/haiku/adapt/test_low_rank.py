@@ -4,7 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_llama import QUERY, TOKENS, call, linear, llama, with_random_updates
+from tiny_llama import (
+    FOLDER,
+    QUERY,
+    TOKENS,
+    call,
+    linear,
+    llama,
+    with_random_updates,
+)
 
 import haiku as hk
 
@@ -91,6 +99,19 @@ def test_dropout_where_a_call_has_a_key():
     assert np.array_equal(model(X, rng_key=1), model(X, rng_key=1))
 
 
+def test_dropout_in_a_stack_and_without_a_key():
+    adapted = with_random_updates(
+        ad.add(llama(), ad.LoRA("**/query/w", 2, dropout=0.5), rng_key=0)
+    )
+    same = ad.add(llama(), ad.LoRA("**/query/w", 2), rng_key=0)
+    same = same.replace(params=adapted.params)
+    np.testing.assert_array_equal(call(adapted), call(same))
+    keyed = jax.jit(lambda model, key: model(TOKENS, rng_key=key))
+    one, other = (keyed(adapted, jax.random.key(i)) for i in range(2))
+    assert jnp.abs(one - other).max() > 1e-3
+    np.testing.assert_array_equal(keyed(same, jax.random.key(0)), call(same))
+
+
 def test_it_trains_with_gradients_of_the_update_alone():
     model = ad.add(llama(), ad.Frozen("**"), ad.LoRA("**/w", 2), rng_key=0)
     grads = jax.jit(jax.grad(lambda m: jnp.sum(jnp.sin(m(TOKENS)))))(model).params
@@ -105,10 +126,8 @@ def _at(tree, path):
 
 
 def test_experts_have_updates_of_their_own():
-    folder = "mixtral-plain"
-    from tiny_llama import FOLDER
 
-    model = hk.pretrained.load(FOLDER / folder).model
+    model = hk.pretrained.load(FOLDER / "mixtral-plain").model
     adapted = ad.add(model, ad.LoRA("**/experts/{name}", 2), rng_key=0)
     own = adapted.params["decoder/blocks/experts"]
     assert {"lora_a_gate", "lora_b_gate", "lora_a_down"} <= {*own}

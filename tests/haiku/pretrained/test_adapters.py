@@ -83,6 +83,7 @@ def test_a_config_as_peft_has_it(tmp_path):
     config = json.loads((tmp_path / CONFIG).read_text())
     theirs = json.loads((ADAPTERS / "llama-plain" / CONFIG).read_text())
     assert config.keys() <= theirs.keys()
+    assert config["task_type"] == theirs["task_type"] == "CAUSAL_LM"
     assert config["target_modules"] == ["down_proj", "gate_proj", "q_proj", "up_proj"]
     assert (config["r"], config["lora_alpha"], config["use_dora"]) == (3, 3, False)
     assert config["rank_pattern"] == {
