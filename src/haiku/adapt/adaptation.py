@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import numbers
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import (
     DO_NOT_STORE,
@@ -33,6 +33,7 @@ Shape = tuple[int, ...]
 STORED, FROZEN, UPDATED = "quantised", "frozen", "updated"
 KINDS = (STORED, FROZEN, UPDATED)
 
+_LARGEST = float(np.finfo(np.float32).max)
 # Names of parameters that are vectors in every layer, also where a stack adds an axis.
 _VECTORS = ("b", "bias", "scale", "offset", "sinks", "decay", "time_step_bias", "d")
 
@@ -280,6 +281,6 @@ def is_count(x: Any) -> bool:
 
 
 def is_finite(x: Any) -> bool:
-    """Whether `x` is a finite number."""
+    """Whether `x` is a finite number, also in single precision."""
     real = isinstance(x, numbers.Real) and not isinstance(x, bool)
-    return real and math.isfinite(x)
+    return real and abs(x) <= _LARGEST

@@ -92,7 +92,7 @@ class LoRA(Adaptation):
 
     @property
     def factor(self) -> float:
-        """What the product is multiplied by."""
+        """The factor of the product, ``alpha / rank``."""
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
     def _shapes(self, shape: Shape, name: str) -> dict[str, Shape]:

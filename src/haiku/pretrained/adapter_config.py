@@ -42,7 +42,7 @@ class Scale(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a config says of its adapters.
+    """The settings of adapters in a config.
 
     Attributes:
       scale: Of most layers.
@@ -74,7 +74,10 @@ class Settings(NamedTuple):
         """The adaptation of a weight."""
         kind = DoRA if self.with_magnitudes else LoRA
         alpha = None if scale.alpha == scale.rank else scale.alpha
-        return kind(path, scale.rank, alpha, self.dropout)
+        try:
+            return kind(path, scale.rank, alpha, self.dropout)
+        except ValueError as error:
+            raise ValueError(f"{self.where}: {error}") from error
 
 
 def _by_name(values: Mapping[str, Any], name: str, default: Any) -> Any:

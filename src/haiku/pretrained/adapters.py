@@ -196,7 +196,7 @@ def load_adapters(folder: Folder, model: Any) -> Bound:
 
 
 class _Net(NamedTuple):
-    """A model with its updates, and what its family says of it.
+    """A model with its updates, and the tensors of its family.
 
     Attributes:
       model: The model.

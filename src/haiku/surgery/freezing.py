@@ -90,7 +90,7 @@ def labels(params: Tree, by_pattern: Mapping[str, Any], default: Any = None) -> 
 
 
 def kinds(params: Tree) -> Any:
-    """What each parameter is, for optimizers that treat matrices in their own way.
+    """Labels parameters by what they are: matrices, norms, heads, biases.
 
     ============= =================================================================
     `"matrix"`    weights ``[..., in, out]``, kernels, matrices of experts and LoRA

@@ -54,6 +54,9 @@ REFUSED = {
         lambda: ad.LoRA("**/w", 0)
     ),
     "rank of hk.adapt.DoRA .* got True": lambda: ad.DoRA("**/w", True),
+    "alpha of hk.adapt.LoRA must be a finite number, or None .* 1e.300": (
+        lambda: ad.LoRA("**/w", 2, alpha=1e300)
+    ),
     "alpha of hk.adapt.LoRA must be a finite number": (
         lambda: ad.LoRA("**/w", 2, alpha=float("nan"))
     ),

@@ -135,6 +135,7 @@ CONFIGS = {
     "r must be an integer of at least 1, and is '3'": {"r": "3"},
     "r is missing": {"r": ...},
     "lora_alpha must be a finite number": {"lora_alpha": float("inf")},
+    "alpha of hk.adapt.LoRA must be a finite number": {"lora_alpha": 1e300},
     r"its shape is \[3, 16\], and by the model and the rank 4 of": {"r": 4},
     "bias is 'all', which isn't known here. Merge": {"bias": "all"},
     "init_lora_weights is 'pissa'": {"init_lora_weights": "pissa"},
