@@ -283,4 +283,5 @@ def is_count(x: Any) -> bool:
 def is_finite(x: Any) -> bool:
     """Whether `x` is a finite number, also in single precision."""
     real = isinstance(x, numbers.Real) and not isinstance(x, bool)
-    return real and abs(x) <= _LARGEST
+    size: Any = abs(x) if real else None
+    return real and bool(size <= _LARGEST)
