@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test tables slow check house mutate bench guard oracles docs dist release hooks clean
+.PHONY: help demo test tables slow check house mutate bench guard oracles docs pages site dist release hooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -61,8 +61,12 @@ oracles: .venv-oracles/.installed  ## what the references and other libraries co
 	  .venv-oracles/bin/python oracles/compare.py $$suite build/oracles/$$suite-reference.pickle build/oracles/$$suite-ours.pickle || exit 1; \
 	done
 
-docs: $(VENV)/.installed-dev $(VENV)/.installed-docs  ## the documentation, in build/docs; runs every program in it
+docs: pages site  ## the documentation, in build/docs; runs every program in it
+
+pages: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n $(WORKERS) tests/test_docs.py
+
+site: $(VENV)/.installed-dev $(VENV)/.installed-docs
 	$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
 	$(RUN) docs/extension/links.py build/docs
 	$(RUN) docs/extension/count.py

@@ -1,13 +1,15 @@
-"""Describes the installation, and compares checkpoints.
+"""Describes the installation, compares checkpoints, runs and converts models.
 
     python -m haiku                # versions, devices, extras, who owns which name
     python -m haiku compare A B    # the differences between two checkpoints
+    python -m haiku generate FOLDER --prompt TEXT        # a model continues a text
+    python -m haiku convert IN OUT --dtype bfloat16      # a folder in another dtype
 
 `python -m rlax` does the same. The exit status is 1 if something is wrong; the commands
 that fix it are printed at the end.
 
 This file must work even if dm-haiku or rlax was installed over the package, so it
-imports nothing of the package except, late, for `compare`.
+imports nothing of the package except, late, for the other commands.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -31,6 +34,11 @@ NAMES = ("haiku", "rlax")
 PEERS = {"haiku": "dm-haiku", "rlax": "rlax"}
 # A file that only the peer puts into the folder.
 PEER_FILES = {"haiku": "_src/base.py", "rlax": "_src/base.py"}
+COMMANDS = {
+    "compare": "haiku._compare.command",
+    "convert": "haiku._commands.convert",
+    "generate": "haiku._commands.generate",
+}
 NOT_FOR_USERS = {"demo", "dev", "docs", "hooks", "release"}
 
 
@@ -246,10 +254,9 @@ def _extras() -> dict[str, list[str]]:
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit status."""
-    if arguments and arguments[0] == "compare":
-        from haiku._compare.command import main as compare
-
-        return compare(arguments[1:])
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is not None:
+        return importlib.import_module(command).main(arguments[1:])
     if arguments:
         print(__doc__)
         return 0 if arguments in (["-h"], ["--help"]) else 2

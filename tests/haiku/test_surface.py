@@ -190,8 +190,8 @@ def _assert_attributes(module, listed):
 
 
 OURS = [
-    *("haiku.adapt", "haiku.interop", "haiku.pretrained", "haiku.surgery"),
-    "haiku.views",
+    *("haiku.adapt", "haiku.generation", "haiku.interop", "haiku.pretrained"),
+    *("haiku.surgery", "haiku.views"),
 ]
 PUBLIC = sorted({*API, *OURS, "haiku.interop.flax"} - {"haiku.interop"})
 

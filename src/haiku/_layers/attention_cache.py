@@ -9,6 +9,9 @@ from jax.core import Tracer
 
 from haiku._core import get_state, set_state
 
+# A slot that no step can have: writing there writes nothing.
+_NOWHERE = jnp.iinfo(jnp.int32).max
+
 
 class Kept(NamedTuple):
     """What is kept of steps, ``[B, S, ...]``: a layer's state under these names."""
@@ -89,19 +92,7 @@ class Cache:
         length = self.length + jnp.sum(valid, axis=1, dtype=jnp.int32)
         if not self.ring:
             check_room(length, self.slots)
-        # Slots pick their steps: XLA runs a scatter step by step on CPUs.
-        slots = Cache(self.kept, length, self.ring)._seen()
-        which = slots.numbers - self.length[:, None]
-        fresh = slots.counts & (which >= 0)
-        picked = _picked(which, valid)
-
-        def put(held, x):
-            x = x if picked is None else x[jnp.arange(x.shape[0])[:, None], picked]
-            where = fresh.reshape(*fresh.shape, *[1] * (x.ndim - 2))
-            return jnp.where(where, x.astype(held.dtype), held)
-
-        kept = jax.tree.map(put, self.kept, new)
-        after = Cache(kept, length, self.ring)
+        after = Cache(self._kept_with(new, valid, length), length, self.ring)
         if not self.ring:
             return after, after._seen()
         # A step may see others that later ones of this call replace.
@@ -110,6 +101,33 @@ class Cache:
             lambda old, x: jnp.concatenate([old, x.astype(old.dtype)], axis=1), *both
         )
         return after, seen
+
+    def _kept_with(self, new: Kept, valid: jax.Array, length: jax.Array) -> Kept:
+        """What is kept after a call, when each row has `length` steps."""
+        rows, steps = jnp.arange(valid.shape[0]), valid.shape[1]
+        if steps == 0:
+            return self.kept
+        if steps == 1:  # written in place
+            slot = self.length % self.slots if self.ring else self.length
+            slot = jnp.where(valid[:, 0], slot, _NOWHERE)
+            return jax.tree.map(
+                lambda held, x: held.at[rows, slot].set(
+                    x[:, 0].astype(held.dtype), mode="drop", unique_indices=True
+                ),
+                *(self.kept, new),
+            )
+        # Slots pick their steps: XLA runs a scatter of many step by step on CPUs.
+        slots = Cache(self.kept, length, self.ring)._seen()
+        which = slots.numbers - self.length[:, None]
+        fresh = slots.counts & (which >= 0)
+        in_order = jnp.argsort(~valid, axis=1, stable=True)  # the valid ones first
+        picked = jnp.take_along_axis(in_order, jnp.clip(which, 0, steps - 1), axis=1)
+
+        def put(held: jax.Array, x: jax.Array) -> jax.Array:
+            where = fresh.reshape(*fresh.shape, *[1] * (x.ndim - 2))
+            return jnp.where(where, x[rows[:, None], picked].astype(held.dtype), held)
+
+        return jax.tree.map(put, self.kept, new)
 
     def _seen(self) -> Seen:
         """All slots, with the number of the step in each, and whether there is one."""
@@ -133,15 +151,6 @@ class Cache:
             if value is not None:
                 set_state(name, value)
         set_state("length", self.length)
-
-
-def _picked(which: jax.Array, valid: jax.Array) -> jax.Array | None:
-    """The index of the valid step with each number, ``[B, slots]``; None: all 0."""
-    steps = valid.shape[1]
-    if steps == 1:
-        return None
-    in_order = jnp.argsort(~valid, axis=1, stable=True)  # the valid ones first
-    return jnp.take_along_axis(in_order, jnp.clip(which, 0, steps - 1), axis=1)
 
 
 def check_room(length: Any, slots: int) -> None:

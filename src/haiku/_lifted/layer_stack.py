@@ -13,6 +13,7 @@ from haiku._core.modules.module import Module
 from haiku._core.runs.frame import Contents, Frame, Values, current_frame
 from haiku._core.runs.random_keys import next_rng_key
 from haiku._core.transforms.transform import run_in_frame
+from haiku._lifted.layers_apart import is_apart, noted_stack, of_layer, of_layers
 from haiku._lifted.lift import inside, under
 from haiku._lifted.loops import traced_if_empty
 
@@ -195,7 +196,7 @@ def _run(
         if differs or state:
             out = None  # The output of `apply` with the new state or its own keys.
     if out is None:
-        with inside(frame, prefix, closed=True):
+        with inside(frame, prefix, closed=True), noted_stack(prefix):
             out, state = _apply(layers, *load(), value, inputs, keys[1])
         if state:
             store({}, state, made=False)
@@ -278,6 +279,8 @@ def _apply(
     keys = None
     if key is not None:
         keys = jax.random.split(key, layers.num_layers)
+    if is_apart(params):
+        return _apply_apart(layers, params, state, value, inputs, keys)
 
     def layer(value, own):
         params, state, key, inputs = own
@@ -287,6 +290,23 @@ def _apply(
 
     value, (outputs, state) = _scan(layers, layer, value, (params, state, keys, inputs))
     return (value, outputs), state
+
+
+def _apply_apart(
+    layers: _Layers, params: Any, state: Any, value: Any, inputs: Any, keys: Any
+) -> tuple[Any, Any]:
+    """Runs layers that have arrays of their own, one after the other."""
+    number = layers.num_layers
+    outputs, states = [None] * number, [{}] * number
+    for i in reversed(range(number)) if layers.reverse else range(number):
+        key = None if keys is None else keys[i]
+        own = of_layer(params, i), of_layer(state, i)
+        frame = Frame(layers.f, False, *own, _sequence(key))
+        of_this = jax.tree.map(lambda x, i=i: x[i], inputs)
+        value, outputs[i] = _call(layers, frame, value, of_this)
+        states[i] = frame.state
+    stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *outputs)
+    return (value, stacked), of_layers(states)
 
 
 def _scan(layers: _Layers, layer: Callable[..., Any], carry: Any, xs: Any) -> Any:

@@ -55,7 +55,7 @@ class UNet(Module):
     """
 
     def __init__(self, config: UNetConfig, name: str | None = None):
-        super().__init__(name=name)
+        super().__init__(name=name or "unet")
         self.config = config
 
     def __call__(

@@ -1,122 +1,20 @@
-"""diffusers' U-Nets, by class: their weights and configs."""
+"""Families of diffusers' U-Nets, by class: their configs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from haiku.nets.unet import UNet
-from haiku.nets.unet_config import UNetConfig, blocks_of
+from haiku.nets.unet_config import UNetConfig
 from haiku.pretrained.activations import written_activation
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.family import DIFFUSERS, Family, Fields, Head, Net
 from haiku.pretrained.json_files import shown
-from haiku.pretrained.layouts import CONVOLUTION, Rule, linear, norm
-
-# ---- Weights -------------------------------------------------------------------------
-
-
-def _convolution(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    return (
-        Rule(f"{theirs}.weight", f"{ours}/w", CONVOLUTION),
-        Rule(f"{theirs}.bias", f"{ours}/b"),
-    )
-
-
-_RESNET = (
-    *norm("norm1", "norm_1"),
-    *_convolution("conv1", "conv_1"),
-    *linear("time_emb_proj", "time"),
-    *norm("norm2", "norm_2"),
-    *_convolution("conv2", "conv_2"),
-    *_convolution("conv_shortcut", "shortcut"),
-)
-
-
-def _heads_of(theirs: str, ours: str) -> tuple[Rule, ...]:
-    return (
-        *linear(f"{theirs}to_q", f"{ours}/query"),
-        *linear(f"{theirs}to_k", f"{ours}/key"),
-        *linear(f"{theirs}to_v", f"{ours}/value"),
-        *linear(f"{theirs}to_out.0", f"{ours}/output"),
-    )
-
-
-_SELF = (*norm("group_norm", "norm"), *_heads_of("", "attention"))
-_BLOCK = "transformer_blocks.{i}"
-_CROSS = (
-    *norm("norm", "norm"),
-    *norm(f"{_BLOCK}.norm1", "block/attention_norm"),
-    *_heads_of(f"{_BLOCK}.attn1.", "block/attention"),
-    *norm(f"{_BLOCK}.norm2", "block/cross_attention_norm"),
-    *_heads_of(f"{_BLOCK}.attn2.", "block/cross_attention"),
-    *norm(f"{_BLOCK}.norm3", "block/mlp_norm"),
-    *linear(f"{_BLOCK}.ff.net.0.proj", ("block/mlp/up", "block/mlp/gate")),
-    *linear(f"{_BLOCK}.ff.net.2", "block/mlp/down"),
-)
-_ENDS = (
-    *linear("time_embedding.linear_1", "time_embed/in"),
-    *linear("time_embedding.linear_2", "time_embed/out"),
-    *_convolution("conv_in", "conv_in"),
-    *norm("conv_norm_out", "norm_out"),
-    *_convolution("conv_out", "conv_out"),
-)
-
-
-def _rules_of(c: UNetConfig) -> Iterator[Rule]:
-    mapped = linear if c.linear_maps else _convolution
-    cross = (*_CROSS, *mapped("proj_in", "in"), *mapped("proj_out", "out"))
-    for theirs, ours, _, kind, number in _levels(c):
-        for j in range(number):
-            yield from _below(f"{theirs}.resnets.{j}", f"{ours}/resnet_{j}", _RESNET)
-            if kind in ("self", "cross"):
-                rules = _SELF if kind == "self" else cross
-                at = f"{theirs}.attentions.{j}", f"{ours}/attention_{j}"
-                yield from _below(*at, rules)
-        for sampled in "downsample", "upsample":
-            at = f"{theirs}.{sampled}rs.0.conv", f"{ours}/{sampled}/conv"
-            yield from _convolution(*at)
-
-
-def _levels(c: UNetConfig) -> Iterator[tuple[str, str, int, str | None, int]]:
-    """The parts: their name, ours, level, attention, number of residual blocks."""
-    last = len(c.sizes) - 1
-    for level, (kind, number) in enumerate(zip(c.attention, c.layers_per_block)):
-        yield f"down_blocks.{level}", f"down_{level}", level, kind, number
-        place = last - level
-        yield f"up_blocks.{place}", f"up_{place}", level, kind, number + 1
-    if c.mid is not None:
-        yield "mid_block", "mid", last, c.mid, 2
-
-
-def _below(theirs: str, ours: str, rules: Sequence[Rule]) -> Iterator[Rule]:
-    for rule in rules:
-        parts = tuple(f"{ours}/{part}" for part in rule.parts)
-        yield Rule(f"{theirs}.{rule.theirs}", parts, rule.layout)
-
-
-def _stacks(c: UNetConfig) -> Mapping[str, Sequence[Any]]:
-    return {
-        f"{ours}/attention_{j}": blocks_of(c, level).kinds
-        for _, ours, level, kind, number in _levels(c)
-        for j in range(number - (ours == "mid"))
-        if kind == "cross"
-    }
-
-
-def _counts(c: UNetConfig) -> Mapping[str, tuple[str, int]]:
-    blocks = resnets = 0
-    for _, ours, level, kind, number in _levels(c):
-        resnets += number
-        if kind == "cross":
-            blocks += (number - (ours == "mid")) * c.transformer_layers[level]
-    return {
-        "layers_per_block": (".conv2.weight", resnets),
-        "transformer_layers_per_block": (".attn2.to_q.weight", blocks),
-    }
+from haiku.pretrained.unet_weights import ENDS, counts_of, rules_of, stacks_of
 
 
 def _inputs(c: UNetConfig) -> tuple[Any, ...]:
@@ -129,7 +27,7 @@ def _inputs(c: UNetConfig) -> tuple[Any, ...]:
     return images, timesteps, jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-NET = Net(UNet, UNetConfig, _inputs, _stacks)
+NET = Net(UNet, UNetConfig, _inputs, stacks_of)
 
 
 # ---- Configs -------------------------------------------------------------------------
@@ -140,12 +38,8 @@ NET = Net(UNet, UNetConfig, _inputs, _stacks)
 # `addition_embed_type` and `class_embed_type` neither.
 
 _UNREAD = (
-    *(
-        "num_train_timesteps",
-        "addition_time_embed_dim",
-        "addition_embed_type_num_heads",
-    ),
-    "projection_class_embeddings_input_dim",
+    *("num_train_timesteps", "addition_time_embed_dim"),
+    *("addition_embed_type_num_heads", "projection_class_embeddings_input_dim"),
 )
 _SELF_KINDS = {"DownBlock2D": None, "AttnDownBlock2D": "self"}
 _CROSS_KINDS = {"DownBlock2D": None, "CrossAttnDownBlock2D": "cross"}
@@ -391,25 +285,25 @@ UNETS: dict[str, Family] = {
         NET,
         read_self,
         write_self,
-        _ENDS,
+        ENDS,
         {"UNet2DModel": Head({})},
         layers={},
         prefix="",
         renamed=_OLD_NAMES,
-        rules_of=lambda c: tuple(_rules_of(c)),
-        counts=_counts,
+        rules_of=rules_of,
+        counts=counts_of,
         library=DIFFUSERS,
     ),
     "UNet2DConditionModel": Family(
         NET,
         read_cross,
         write_cross,
-        _ENDS,
+        ENDS,
         {"UNet2DConditionModel": Head({})},
         layers={},
         prefix="",
-        rules_of=lambda c: tuple(_rules_of(c)),
-        counts=_counts,
+        rules_of=rules_of,
+        counts=counts_of,
         library=DIFFUSERS,
     ),
 }

@@ -113,8 +113,8 @@ def embedded(t, config, params):
     angles = [t * math.exp(-math.log(10000) * i / steps) for i in range(half)]
     sines, cosines = [math.sin(a) for a in angles], [math.cos(a) for a in angles]
     pair = cosines + sines if config.cosines_first else sines + cosines
-    hidden = silu(linear(np.array(pair), params["u_net/time_embed/in"]))
-    return linear(hidden, params["u_net/time_embed/out"])
+    hidden = silu(linear(np.array(pair), params["unet/time_embed/in"]))
+    return linear(hidden, params["unet/time_embed/out"])
 
 
 def resnet(x, time, config, params, path):
@@ -155,7 +155,7 @@ def denoised(x, t, config, params):
     x = 2 * x - 1 if config.centered else x
 
     def block(x, part, number, kind=None):
-        path = f"u_net/{part}"
+        path = f"unet/{part}"
         x = resnet(x, time, config, params, f"{path}/resnet_{number}")
         if kind != "self":
             return x
@@ -164,20 +164,20 @@ def denoised(x, t, config, params):
         )
 
     below = config.attention[1]
-    first = convolution(x, params["u_net/conv_in"])
+    first = convolution(x, params["unet/conv_in"])
     second = block(first, "down_0", 0)
     pads = ((config.downsample_padding, 1),) * 2
-    third = convolution(second, params["u_net/down_0/downsample/conv"], 2, pads)
+    third = convolution(second, params["unet/down_0/downsample/conv"], 2, pads)
     fourth = block(third, "down_1", 0, below)
     h = block(block(fourth, "mid", 0, config.mid), "mid", 1)
     h = block(np.concatenate([h, fourth], -1), "up_0", 0, below)
     h = block(np.concatenate([h, third], -1), "up_0", 1, below)
     h = h.repeat(2, 0).repeat(2, 1)
-    h = convolution(h, params["u_net/up_0/upsample/conv"])
+    h = convolution(h, params["unet/up_0/upsample/conv"])
     h = block(np.concatenate([h, second], -1), "up_1", 0)
     h = block(np.concatenate([h, first], -1), "up_1", 1)
-    h = group_norm(h, params["u_net/norm_out"], config.groups, config.norm_eps)
-    return convolution(silu(h), params["u_net/conv_out"])
+    h = group_norm(h, params["unet/norm_out"], config.groups, config.norm_eps)
+    return convolution(silu(h), params["unet/conv_out"])
 
 
 @pytest.mark.parametrize("kind", ["self", "ddpm", "adm"])
@@ -259,7 +259,7 @@ def test_dropout_draws_where_apply_gets_a_key():
 
 def test_transformer_blocks_are_stacked():
     params = model_of("sdxl").params
-    blocks = "u_net/up_0/attention_1/blocks"
+    blocks = "unet/up_0/attention_1/blocks"
     assert params[f"{blocks}/cross_attention/key"]["w"].shape == (2, 6, 8)
     assert params[f"{blocks}/mlp/gate"]["w"].shape == (2, 8, 32)
     assert "b" not in params[f"{blocks}/attention/query"]
@@ -292,7 +292,7 @@ def test_a_config_made_by_hand_is_saved(kind, tmp_path):
 )
 def test_a_config_of_no_family(options):
     net = hk.bind(hk.nets.UNet, hk.nets.UNetConfig(**SMALL | options))
-    model = net.to({"u_net/norm_out": {"scale": np.ones(4)}})
+    model = net.to({"unet/norm_out": {"scale": np.ones(4)}})
     with pytest.raises(ValueError, match="No family has this config"):
         hk.pretrained.to_state_dict(model)
 

@@ -1,0 +1,1 @@
+"""The commands of `python -m haiku` that load models."""
