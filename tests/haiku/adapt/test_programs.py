@@ -58,6 +58,8 @@ def test_a_small_copy_decodes(adaptation, most):
     for _ in range(3):
         logits, cached = update(cached, row[-1])
         row.append(jnp.argmax(logits[:, -1:], -1))
+    out = hk.generation.generate(small, TOKENS, max_new_tokens=4)
+    assert np.array_equal(out.tokens, jnp.concatenate(row, 1))
     whole = jnp.concatenate([TOKENS, *row], 1)
     again = jnp.argmax(small(whole[:, :-1])[:, -4:], -1)
     assert np.array_equal(again, whole[:, -4:])
