@@ -9,8 +9,11 @@ another output.
 import json
 import pathlib
 import sys
+import warnings
 
+import adapter_values
 import diffusion_models
+import peft
 import safetensors.torch
 import torch
 import transformers
@@ -45,16 +48,35 @@ def difference(folder: pathlib.Path, case: str) -> str:
     return "; ".join(wrong)
 
 
+def adapter_difference(folder: pathlib.Path, case: str) -> str:
+    """What is wrong with a folder of adapters, or nothing."""
+    with warnings.catch_warnings():
+        # PEFT warns of keys that are missing.
+        warnings.simplefilter("error", UserWarning)
+        model = adapter_values.base_model(case)
+        model = peft.PeftModel.from_pretrained(model, folder).eval()
+    own = folder / "expected.safetensors"
+    kept = own if own.exists() else adapter_values.ADAPTERS / case / own.name
+    want = safetensors.torch.load_file(kept)["output"]
+    with torch.no_grad():
+        output = adapter_values.output_of(model, case)
+    away = distance(output, want)
+    return "" if away < TOLERANCE else f"output differs by {away:.1e}"
+
+
 def main():
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     out = pathlib.Path(sys.argv[1])
     cases = sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+    cases += sorted(str(x.relative_to(out)) for x in out.glob("adapters/*"))
     failed = 0
     for case in cases:
+        is_adapter = case.startswith("adapters")
+        compare = adapter_difference if is_adapter else difference
         try:
-            wrong = difference(out / case, case)
+            wrong = compare(out / case, pathlib.Path(case).name)
         except Exception as e:  # whatever transformers raises is a difference
             wrong = f"{type(e).__name__}: {e}"
         failed += bool(wrong)

@@ -204,6 +204,7 @@ from haiku.typing import State as State
 from haiku.typing import SupportsCall as SupportsCall
 
 if TYPE_CHECKING:
+    from haiku import adapt as adapt
     from haiku import experimental as experimental
     from haiku import generation as generation
     from haiku import pretrained as pretrained
@@ -224,6 +225,7 @@ __version__ = "0.1.0"
 
 # Loaded when first used: most programs need none of them.
 _LAZY = {
+    "adapt": ("haiku.adapt", None),
     "custom_jvp": ("haiku._lifted.custom_derivatives", "custom_jvp"),
     "custom_vjp": ("haiku._lifted.custom_derivatives", "custom_vjp"),
     "shard_map": ("haiku._lifted.shard_map", "shard_map"),

@@ -190,7 +190,7 @@ def _assert_attributes(module, listed):
 
 
 OURS = [
-    *("haiku.generation", "haiku.interop", "haiku.pretrained"),
+    *("haiku.adapt", "haiku.generation", "haiku.interop", "haiku.pretrained"),
     *("haiku.surgery", "haiku.views"),
 ]
 PUBLIC = sorted({*API, *OURS, "haiku.interop.flax"} - {"haiku.interop"})

@@ -9,6 +9,7 @@ file, the tensor or key, and what was wanted. No code of a file is ever run. Wri
 leaves the old files or the new ones, whenever the process is killed.
 """
 
+from haiku.pretrained.adapters import load_adapters, save_adapters
 from haiku.pretrained.loading import Pretrained, from_state_dict, load
 from haiku.pretrained.safetensors import read, write
 from haiku.pretrained.saving import save, to_state_dict
@@ -20,9 +21,11 @@ __all__ = [
     "Tokens",
     "from_state_dict",
     "load",
+    "load_adapters",
     "load_tokenizer",
     "read",
     "save",
+    "save_adapters",
     "to_state_dict",
     "write",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from haiku._bound import Bound
 from haiku._core import Blueprint
+from haiku.adapt import adaptations
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
 from haiku.pretrained.family import DIFFUSERS, Family, Head
@@ -18,7 +19,7 @@ from haiku.pretrained.folders import Folder, write_folder
 from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
 
-__all__ = ["save", "to_state_dict"]
+__all__ = ["config_of", "family_of", "save", "to_state_dict"]
 
 
 # Keys that others stand for now, and would contradict.
@@ -51,7 +52,7 @@ def save(
 
     Raises:
       TypeError: `model` isn't a bound net that has families.
-      ValueError: No family has its config, or the model holds hooks.
+      ValueError: No family has its config, or the model holds hooks or adaptations.
 
     Example:
       >>> import os, tempfile
@@ -63,8 +64,9 @@ def save(
       ...     print(sorted(os.listdir(folder)))
       ['config.json', 'model.safetensors']
     """
-    config = _config_of(model)
-    found = _family_of(config)
+    config = config_of(model)
+    _check_plain(model)
+    found = family_of(config)
     arrays = _tensors(model, config, found)
     library = found.family.library
     kept = json.loads(config.source) if config.source else {}
@@ -100,7 +102,7 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
 
     Raises:
       TypeError: `model` isn't a bound net that has families.
-      ValueError: No family has its config, or the model holds hooks.
+      ValueError: No family has its config, or the model holds hooks or adaptations.
 
     Example:
       >>> config = hk.nets.DecoderConfig(
@@ -109,11 +111,12 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
       >>> len(hk.pretrained.to_state_dict(model))
       21
     """
-    config = _config_of(model)
-    return _tensors(model, config, _family_of(config))
+    config = config_of(model)
+    _check_plain(model)
+    return _tensors(model, config, family_of(config))
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """The family and class of transformers that a config is, and the keys it gets."""
 
     kind: str
@@ -123,7 +126,7 @@ class _Found(NamedTuple):
     written: dict[str, Any]
 
 
-def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
+def _tensors(model, config, found: Found) -> dict[str, np.ndarray]:
     prefix = "" if found.head.fields.get("head") is None else found.family.prefix
     slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
@@ -134,7 +137,8 @@ def _tensors(model, config, found: _Found) -> dict[str, np.ndarray]:
     return found_tensors
 
 
-def _config_of(model: Any) -> Any:
+def config_of(model: Any) -> Any:
+    """The config of a bound net that has families; TypeError for others."""
     net = getattr(model, "net", None)
     known = {family.net.module for _, family in _families()}
     if (
@@ -149,15 +153,25 @@ def _config_of(model: Any) -> Any:
             "hk.nets.Decoder, config).init(key, tokens), or one that `load` made. Got "
             f"{type(model).__name__}."
         )
+    return net.arguments["config"]
+
+
+def _check_plain(model: Bound) -> None:
+    found = adaptations(model)
+    if found:
+        raise ValueError(
+            f"The model has adaptations that aren't merged, {found[0]!r}"
+            f"{', ...' if found[1:] else ''}: save hk.adapt.merge(model), or low-rank "
+            "updates alone with hk.pretrained.save_adapters(folder, model)."
+        )
     if model.hooks:
         raise ValueError(
             f"The model holds {len(model.hooks)} hooks, which a folder can't: save "
             "model.replace(hooks=[]), or what the hooks compute as parameters."
         )
-    return net.arguments["config"]
 
 
-def _family_of(config: Any) -> _Found:
+def family_of(config: Any) -> Found:
     """The family that has a config: the one it was read from, or the first."""
     source = json.loads(config.source) if config.source else {}
     own = [(kind, x) for kind, x in _families() if x.net.config is type(config)]
@@ -179,7 +193,7 @@ def _family_of(config: Any) -> _Found:
             continue
         if again == config:
             labels = _labels(config.num_classes) if head.of_classes else {}
-            return _Found(kind, family, architecture, head, written | labels)
+            return Found(kind, family, architecture, head, written | labels)
     raise ValueError(
         f"No family has this config: {config!r}. Families: "
         f"{', '.join(dict.fromkeys(kind for kind, _ in own))}."

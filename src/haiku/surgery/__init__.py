@@ -15,7 +15,7 @@ an error. Nothing here knows modules or runs one.
 
 from haiku.surgery.choosing import merge, paths, select, split
 from haiku.surgery.differences import Change, Difference, diff
-from haiku.surgery.freezing import labels, mask
+from haiku.surgery.freezing import kinds, labels, mask
 from haiku.surgery.moving import map_like, rename
 from haiku.surgery.stacking import stack, unstack
 
@@ -23,6 +23,7 @@ __all__ = [
     "Change",
     "Difference",
     "diff",
+    "kinds",
     "labels",
     "map_like",
     "mask",

@@ -15,7 +15,18 @@ from haiku._trees.places import (
     values_of,
 )
 
-__all__ = ["labels", "mask"]
+__all__ = ["kinds", "labels", "mask"]
+
+_HEADS = ("head", "logits")
+_KINDS = {
+    **dict.fromkeys(("embeddings", "class_token", "mask_token"), "embedding"),
+    **dict.fromkeys(("registers",), "embedding"),
+    **dict.fromkeys(("scale", "offset"), "norm"),
+    **dict.fromkeys(("b", "bias"), "bias"),
+    **dict.fromkeys(("a_log", "d", "decay", "sinks"), "other"),
+    **dict.fromkeys(("lora_magnitude", "logit_scale"), "other"),
+}
+_ENDS = {"_b": "bias", "_bias": "bias", "_scale": "other", "_magnitude": "other"}
 
 
 def mask(params: Tree, *patterns: str) -> Any:
@@ -76,6 +87,48 @@ def labels(params: Tree, by_pattern: Mapping[str, Any], default: Any = None) -> 
             f"{', ...' if left[4:] else ''}: pass a `default`, or a pattern for them."
         )
     return _like(params, lambda p: found[p].value if p in found else default)
+
+
+def kinds(params: Tree) -> Any:
+    """Labels parameters by what they are: matrices, norms, heads, biases.
+
+    ============= =================================================================
+    `"matrix"`    weights ``[..., in, out]``, kernels, matrices of experts and LoRA
+    `"embedding"` embeddings, learned positions, tokens that a net adds
+    `"norm"`      scales and offsets
+    `"head"`      the weight of a module called `head` or `logits`
+    `"bias"`      biases
+    `"other"`     other vectors
+    ============= =================================================================
+
+    Names tell, so that a stack's vectors, with an axis of layers, aren't matrices; of a
+    name that Haiku's layers don't have, the number of axes tells.
+
+    Args:
+      params: `{module: {name: value}}`.
+
+    Returns:
+      A tree with the structure of `params`, and one of these texts for each leaf, as
+      labels for `optax.multi_transform`. A mask for weight decay is
+      `jax.tree.map(lambda kind: kind == "matrix", kinds)`.
+
+    Example:
+      >>> model = hk.bind(hk.nets.MLP, [8, 3]).init(0, jnp.ones([1, 4]))
+      >>> hk.surgery.kinds(model.params)["mlp/~/linear_0"]
+      {'b': 'bias', 'w': 'matrix'}
+    """
+    values = values_of(params)
+    return _like(params, lambda place: _kind(place, values[place]))
+
+
+def _kind(place: Place, value: Any) -> str:
+    name = place.name
+    ends = [kind for end, kind in _ENDS.items() if name.endswith(end)]
+    kind = _KINDS.get(name) or next(iter(ends), None)
+    if kind is None:
+        kind = "matrix" if len(getattr(value, "shape", ())) > 1 else "other"
+    is_head = place.module.rpartition("/")[2] in _HEADS
+    return "head" if is_head and name == "w" else kind
 
 
 def _like(params: Tree, label: Any) -> Any:

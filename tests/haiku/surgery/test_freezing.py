@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 import haiku as hk
@@ -63,3 +64,26 @@ def test_gradients_of_one_part_leave_the_other_fixed():
     fixed, trained = sg.split(params, "block*/**")
     grads = jax.grad(lambda trained: loss(sg.merge(fixed, trained)))(trained)
     assert not sg.diff(grads, sg.select(jax.grad(loss)(params), "head/*"), rtol=1e-6)
+
+
+def test_what_parameters_are():
+    vectors = {
+        "b": (3,),
+        "scale": (2, 3),
+        "offset": (3,),
+        "sinks": (4, 2),
+        "up_b": (3,),
+    }
+    matrices = {"w": (2, 3), "up": (4, 2, 3), "embeddings": (5, 3), "lora_a": (2, 1)}
+    net = {k: jnp.ones(x) for k, x in (vectors | matrices).items()}
+    head = {"w": jnp.ones((3, 2)), "b": jnp.ones(2), "w_scale": jnp.ones((1, 2))}
+    params = {"net/block": net, "net/head": head, "own": {"x": np.ones(2), "y": 1.0}}
+    kinds = sg.kinds(params)
+    assert kinds["net/block"] == {
+        **{"b": "bias", "up_b": "bias", "scale": "norm", "offset": "norm"},
+        **{"sinks": "other", "w": "matrix", "up": "matrix", "lora_a": "matrix"},
+        "embeddings": "embedding",
+    }
+    assert kinds["net/head"] == {"w": "head", "b": "bias", "w_scale": "other"}
+    assert kinds["own"] == {"x": "other", "y": "other"}
+    assert jax.tree.structure(kinds) == jax.tree.structure(params)
