@@ -94,6 +94,7 @@ def test_a_case_equals_the_archive(case, archive):
         np.testing.assert_allclose(have, want, tolerance, tolerance, err_msg=name)
 
 
+@pytest.mark.tables
 @pytest.mark.plain_xla
 @pytest.mark.skipif(jax.__version__ != "0.10.2", reason="the archive's JAX is 0.10.2")
 def test_initial_parameters_are_equal_bit_for_bit(archive):

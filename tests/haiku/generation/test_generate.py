@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn_model
 
 import haiku as hk
 from haiku.generation import generate, stream
@@ -13,14 +14,6 @@ from haiku.generation import generate, stream
 VOCAB, STEPS = 24, 6
 TOKENS = np.random.default_rng(0).integers(0, VOCAB, (3, 5)).astype(np.int32)
 MASK = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 1, 1, 0]], bool)
-
-
-def drawn_like(shapes, seed):
-    """Parameters that make tokens differ from each other."""
-    draw = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.4 * draw.standard_normal(x.shape), x.dtype), shapes
-    )
 
 
 @functools.cache
@@ -39,11 +32,7 @@ def model_of(kind, seed=0):
         case "t5":
             net, inputs = hk.nets.EncoderDecoder, (text, text)
             config = hk.nets.EncoderDecoderConfig(**sizes, num_heads=2)
-    blueprint = hk.Blueprint(net, config)
-    shapes = jax.eval_shape(
-        hk.transform(lambda *x: blueprint(*x)).init, jax.random.key(0), *inputs
-    )
-    return hk.bind(blueprint).to(drawn_like(shapes, seed))
+    return drawn_model(net, config, *inputs, seed=seed)
 
 
 @functools.cache
@@ -135,12 +124,11 @@ def test_drafted_draws_have_the_models_distribution():
     """The pairs of two tokens of 4096 texts, by a chi-square test."""
     rows, vocab = 4096, 5
     sizes = {"vocab_size": vocab, "model_size": 8, "num_layers": 1, "num_heads": 1}
-    net = hk.Blueprint(hk.nets.Decoder, hk.nets.DecoderConfig(**sizes))
+    config = hk.nets.DecoderConfig(**sizes)
     tokens = jnp.ones([rows, 2], jnp.int32)
-    shapes = jax.eval_shape(
-        hk.transform(lambda x: net(x)).init, jax.random.key(0), tokens[:1]
+    model, draft = (
+        drawn_model(hk.nets.Decoder, config, tokens, seed=seed) for seed in (2, 3)
     )
-    model, draft = (hk.bind(net).to(drawn_like(shapes, seed)) for seed in (2, 3))
     options = {"temperature": 1.5, "top_k": 4, "max_new_tokens": 2}
     out = generate(
         model, tokens, **options, rng_key=0, draft=draft, draft_tokens=2

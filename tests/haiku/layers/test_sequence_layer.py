@@ -134,6 +134,7 @@ def test_no_gradient_passes_padding(name):
 # ---- Dtypes and transformations ------------------------------------------------------
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_half_precision(name):
     model, x = made(name), X.astype(jnp.bfloat16)

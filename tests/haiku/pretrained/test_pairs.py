@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn_model
 
 import haiku as hk
 
@@ -127,7 +128,7 @@ def test_configs_made_by_hand_are_saved(tmp_path):
         "whisper": (hk.nets.Whisper, whisper, (features, TEXT)),
     }
     for name, (net, config, inputs) in nets.items():
-        model = hk.bind(net, config).init(0, *inputs)
+        model = drawn_model(net, config, *inputs)
         hk.pretrained.save(tmp_path / name, model)
         again, _ = hk.pretrained.load(tmp_path / name)
         assert again.net == model.net
