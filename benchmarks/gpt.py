@@ -84,8 +84,8 @@ def timed(f, repeats=15):
 # ---- Ours ----------------------------------------------------------------------------
 
 
-def ours(size):
-    """`hk.nets.Decoder`."""
+def our_model(size):
+    """A bound `hk.nets.Decoder`."""
     import jax
     import jax.numpy as jnp
 
@@ -120,8 +120,16 @@ def ours(size):
     for name in NORMS:
         params[f"decoder/blocks/{name}"] = dict(zip(("scale", "offset"), w[name]))
     net = hk.Blueprint(hk.nets.Decoder, config)
-    model = hk.bind(net).to(jax.tree.map(jnp.asarray, params))
-    tokens = jnp.asarray(texts(size))
+    return hk.bind(net).to(jax.tree.map(jnp.asarray, params))
+
+
+def ours(size):
+    """Steps of it."""
+    import jax
+    import jax.numpy as jnp
+
+    *_, length, _ = SIZES[size]
+    model, tokens = our_model(size), jnp.asarray(texts(size))
 
     @jax.jit
     def call(model, x):
@@ -171,13 +179,13 @@ def of_jax(size, params, logits_of, decode=None):
 # ---- flax.nnx ------------------------------------------------------------------------
 
 
-def nnx(size):
+def nnx_model(size):
     """Modules of flax.nnx; `nnx.MultiHeadAttention` keeps the cache."""
     import jax
     import jax.numpy as jnp
     from flax import nnx
 
-    layers, heads, width, length, batch = SIZES[size]
+    layers, heads, width, length, _ = SIZES[size]
 
     class Block(nnx.Module):
         def __init__(self, rngs):
@@ -227,8 +235,17 @@ def nnx(size):
             put(layer, w[name][0][i], w[name][1][i])
         for name in NORMS:
             put(getattr(block, name), w[name][0][i], w[name][1][i], "scale")
+    return model
 
-    tokens = jnp.asarray(texts(size))
+
+def nnx(size):
+    """Steps of it."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    _, _, width, length, batch = SIZES[size]
+    model, tokens = nnx_model(size), jnp.asarray(texts(size))
     reading = nnx.clone(model)
     for block in reading.blocks:
         block.attention.init_cache((batch, length, width))

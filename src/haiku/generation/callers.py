@@ -91,12 +91,13 @@ def start_of(model: Bound, prompt: Prompt, cache_size: int) -> tuple[Any, jax.Ar
 
 def rows_axes(model: Bound, prompt: Prompt, cache_size: int) -> Any:
     """For each array of the state after a prompt, which axis is that of rows."""
+    empty = model.replace(state={})  # a cache that it may hold has rows already
 
     def shapes(rows: int) -> Any:
         more = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), prompt
         )
-        return jax.eval_shape(lambda m, p: start_of(m, p, cache_size)[0], model, more)
+        return jax.eval_shape(lambda m, p: start_of(m, p, cache_size)[0], empty, more)
 
     def axis(one: Any, two: Any) -> int:
         differs = [i for i, (n, m) in enumerate(zip(one.shape, two.shape)) if n != m]

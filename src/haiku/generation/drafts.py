@@ -69,7 +69,18 @@ def speculate(
             "draft_tokens of hk.generation must be an integer of at least 1, got "
             f"{draft_tokens!r}."
         )
-    room = sizes.cache_size + draft_tokens + 1
+    # The model reads that many tokens which it may have to forget.
+    room = sizes.cache_size
+    held = bool(model.state or draft.state)
+    least = prompt.tokens.shape[1] + sizes.number + draft_tokens + 1
+    if not held:
+        room += draft_tokens + 1
+    elif room < least:
+        raise ValueError(
+            f"cache_size of hk.generation must be at least {least} with a draft, for "
+            f"the tokens that it proposes in vain too, got {room}: the model and the "
+            "draft must hold caches of that size."
+        )
     logits = jax.eval_shape(
         lambda m, p: call(m, p, p.tokens[:, :1], None, room)[0], draft, prompt
     )

@@ -345,6 +345,22 @@ def test_nan_logits_are_an_error(options):
             list(stream(broken, TOKENS, mask=MASK, max_new_tokens=STEPS))
 
 
+@pytest.mark.parametrize("way", ["plain", "beams", "draft"])
+def test_a_cached_prefix_goes_on(way):
+    model, prefix = model_of("decoder"), TOKENS[:, :2]
+    _, reading = model.updating(prefix, cache_size=24)
+    options = {"max_new_tokens": STEPS} | ({"num_beams": 2} if way == "beams" else {})
+    whole = generate(model, np.concatenate([prefix, TOKENS], axis=1), **options)
+    if way == "draft":
+        options |= {"draft": reading, "draft_tokens": 2}
+    out = generate(reading, TOKENS, cache_size=24, **options)
+    np.testing.assert_array_equal(out.tokens, whole.tokens)
+    if way == "draft":
+        _, small = model.updating(prefix, cache_size=12)
+        with pytest.raises(ValueError, match="at least 14 with a draft"):
+            generate(small, TOKENS, cache_size=12, **options)
+
+
 def test_an_interrupted_stream_leaves_nothing():
     model = model_of("decoder")
     for _ in stream(model, TOKENS, mask=MASK, max_new_tokens=STEPS):
