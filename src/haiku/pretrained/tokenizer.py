@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from haiku.pretrained.chat_templates import check_messages, rendered
 from haiku.pretrained.folders import Folder, file_in, has_file, read_config
 from haiku.pretrained.json_files import json_text, shown
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer", "Tokens", "load_tokenizer", "tokenizer_files"]
 
+_TEMPLATE = "chat_template.jinja"
 # Beside tokenizer.json: what `save` writes as it was read.
 _KEPT = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    _TEMPLATE,
 )
 
 
@@ -80,6 +82,7 @@ class Tokenizer:
         self.inner = inner
         self.pad, self.bos, self.eos = pad, bos, eos
         self._kept: dict[str, bytes] = {}
+        self._template: str | None = None
 
     @property
     def vocab_size(self) -> int:
@@ -166,6 +169,60 @@ class Tokenizer:
             return self.inner.decode(ids.tolist(), skip_special_tokens)
         return self.inner.decode_batch(ids.tolist(), skip_special_tokens)
 
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        template: str | None = None,
+        **variables: Any,
+    ) -> str:
+        """Writes messages as the text that the model was trained on.
+
+        The template is a program of whoever made the folder: it runs in Jinja's sandbox
+        and in a process of its own, with limits of time and memory, and reads and
+        writes no file.
+
+        Args:
+          messages: Such as ``[{"role": "user", "content": "The sea?"}]``.
+          add_generation_prompt: Whether the text ends where the model's answer begins.
+          template: Default: that of the folder.
+          **variables: Further variables of the template, such as `tools`.
+
+        Returns:
+          The text, special tokens included: split it by
+          ``tokenizer([text], add_special_tokens=False)``.
+
+        Raises:
+          ImportError: The package `jinja2` is missing.
+          ValueError: There is no template; messages aren't dicts with a role; or the
+            template is wrong, refuses the messages, or needs too much time or memory.
+
+        Example:
+          >>> import tokenizers
+          >>> inner = tokenizers.Tokenizer(tokenizers.models.WordLevel({"sea": 0}))
+          >>> hk.pretrained.Tokenizer(inner).apply_chat_template(
+          ...     [{"role": "user", "content": "sea"}],
+          ...     template="<{{ messages[0].role }}>{{ messages[0].content }}")
+          '<user>sea'
+        """
+        template = self._template if template is None else template
+        if template is None:
+            raise ValueError(
+                "The tokenizer has no chat template: its folder has neither "
+                "chat_template.jinja nor chat_template in tokenizer_config.json. Pass "
+                "template=..., or write the text yourself."
+            )
+        check_messages(messages)
+        ids = {"pad": self.pad, "bos": self.bos, "eos": self.eos}
+        special = {
+            f"{name}_token": self.inner.id_to_token(id_)
+            for name, id_ in ids.items()
+            if id_ is not None
+        }
+        given = {"messages": messages, "add_generation_prompt": add_generation_prompt}
+        return rendered(template, special | given | variables)
+
     def __repr__(self) -> str:
         names = f"pad={self.pad}, bos={self.bos}, eos={self.eos}"
         return f"Tokenizer(vocab_size={self.vocab_size}, {names})"
@@ -212,10 +269,31 @@ def load_tokenizer(folder: Folder) -> Tokenizer:
         for name in ("pad", "bos", "eos")
     }
     tokenizer = Tokenizer(inner, **special)
+    tokenizer._template = _template_of(folder, found[0])
     for name in _KEPT:
         if has_file(folder, name):
             tokenizer._kept[name] = file_in(folder, name).read_bytes()
     return tokenizer
+
+
+def _template_of(folder: Folder, config: Mapping[str, Any]) -> str | None:
+    """The chat template of a folder: a file, or in the config; of several `default`."""
+    if has_file(folder, _TEMPLATE):
+        path = file_in(folder, _TEMPLATE)
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} must be text in UTF-8: {error}") from error
+    found = config.get("chat_template")
+    if isinstance(found, list):
+        named = {x.get("name"): x.get("template") for x in found if isinstance(x, dict)}
+        found = named.get("default", found)
+    if not isinstance(found, str | None):
+        raise ValueError(
+            f"{folder}, tokenizer: chat_template must be a text, or a list with one "
+            f"named default, and is {shown(found)}."
+        )
+    return found
 
 
 def _read_inner(path: pathlib.Path) -> tokenizers.Tokenizer:
