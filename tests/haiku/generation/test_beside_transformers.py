@@ -43,6 +43,7 @@ def test_greedy(name):
     assert_rows(generated(name)[0], VALUES[name]["greedy"])
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", VALUES)
 def test_the_end(name):
     tokens, out = generated(name, eos=VALUES[name]["eos"])
@@ -62,6 +63,7 @@ def test_beams(name):
     np.testing.assert_allclose(out.scores, VALUES[name]["scores"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", VALUES)
 def test_penalty(name):
     tokens, _ = generated(name, repetition_penalty=1.3)

@@ -164,6 +164,7 @@ def test_strict_promotion_with_a_mask(name):
             jax.eval_shape(model.replace(params=params), x, state, mask=mask)
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_inside_vmap_and_scan(name):
     def mapped(x):  # [N, B, T, D]
