@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import zlib
 from importlib import metadata
 
 # Tests run each program once or twice: compiling it well takes longer than running it.
@@ -33,6 +34,18 @@ def _names_in_docstrings(doctest_namespace):
     doctest_namespace.update(hk=hk, jax=jax, jnp=jnp, np=np, rlax=rlax)
 
 
+def pytest_addoption(parser):
+    help_ = "run one of N tests, always the same ones"
+    parser.addoption("--part", type=int, default=1, metavar="N", help=help_)
+
+
+def pytest_collection_modifyitems(config, items):
+    part = config.getoption("part")
+    others = [x for x in items if zlib.crc32(x.nodeid.encode()) % part]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [x for x in items if zlib.crc32(x.nodeid.encode()) % part == 0]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Runs a test marked `plain_xla` in a process where XLA compiles as for users."""
@@ -42,7 +55,7 @@ def pytest_pyfunc_call(pyfuncitem):
     environment = {k: v for k, v in environment.items() if "PYTEST_XDIST" not in k}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-        + ["--rootdir", str(pyfuncitem.config.rootpath), pyfuncitem.nodeid],
+        + ["-m", "", "--rootdir", str(pyfuncitem.config.rootpath), pyfuncitem.nodeid],
         env={**environment, "PLAIN_XLA": "1"},
         cwd=pyfuncitem.config.rootpath,
         capture_output=True,
