@@ -35,11 +35,13 @@ def _names_in_docstrings(doctest_namespace):
 
 
 def pytest_addoption(parser):
+    """Adds `--part N`."""
     help_ = "run one of N tests, always the same ones"
     parser.addoption("--part", type=int, default=1, metavar="N", help=help_)
 
 
 def pytest_collection_modifyitems(config, items):
+    """Keeps one of N tests."""
     part = config.getoption("part")
     others = [x for x in items if zlib.crc32(x.nodeid.encode()) % part]
     config.hook.pytest_deselected(items=others)
