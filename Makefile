@@ -15,7 +15,7 @@ demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go t
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
 
 test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long ones and `tables`, warnings as errors
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(PART)
 
 tables: $(VENV)/.installed-dev  ## all ops and modules under JAX's transformations and settings
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m tables $(PART)
