@@ -149,6 +149,10 @@ def prompt_of(model: Bound, tokens: Any, mask: Any, encodes: bool) -> Prompt:
             "with at least one token, such as that for the beginning of a text."
         )
     if mask is not None:
+        if tokens.ndim == 3:
+            raise ValueError(
+                "hk.generation takes no mask for features [B, T, D]: all frames count."
+            )
         mask = jnp.asarray(mask)
         if mask.shape != tokens.shape[:2]:
             raise ValueError(

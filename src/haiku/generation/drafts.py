@@ -148,11 +148,13 @@ def _speculate(model, draft, prompt, rules, ends, key, room, number, ahead):
         written = x.tokens.at[jnp.arange(rows)[:, None], places].set(new, mode="drop")
         lengths = x.lengths + count
         stops = jnp.any(ended & counts, axis=1) | (lengths == number)
-        read_mask = steps <= kept[:, None]
+        # A text that has ended reads nothing more: it would outgrow the cache.
+        read_mask = (steps <= kept[:, None]) & x.active[:, None]
+        forgotten = jnp.where(x.active, ahead - kept, ahead + 1)
         return _Round(
-            back.rewound(x.state, after, ahead - kept, tokens, read_mask, read, model),
+            back.rewound(x.state, after, forgotten, tokens, read_mask, read, model),
             draft_back.rewound(
-                x.of_draft, ahead_of, ahead - kept, tokens, read_mask, read, draft
+                x.of_draft, ahead_of, forgotten, tokens, read_mask, read, draft
             ),
             jnp.where(x.active, following, ends.pad),
             x.number + 1,
