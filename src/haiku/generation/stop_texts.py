@@ -18,10 +18,10 @@ class StopTexts(NamedTuple):
 
     @classmethod
     def checked(cls, stop: Sequence[str], tokenizer: Any) -> "StopTexts | None":
-        """Returns None if there are no texts.
+        """The stop texts, or None without any.
 
         Raises:
-          ValueError: A text is empty, or there is no tokenizer.
+          ValueError: A text is empty, or `tokenizer` is missing.
         """
         texts = (stop,) if isinstance(stop, str) else tuple(stop)
         if not texts:

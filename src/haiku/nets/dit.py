@@ -81,7 +81,7 @@ class DiT(Module):
         Args:
           images: Floats ``[B, H, W, C]``; patches divide `H` and `W`. They are taken in
             the dtype of the parameters.
-          timesteps: Integers or floats ``[B]``, of which 0 to 1000 are told apart well.
+          timesteps: Integers or floats ``[B]``, usually from 0 to 1000.
           labels: Integers ``[B]``, 0 to `num_classes`; the last means no label.
 
         Returns:

@@ -27,7 +27,7 @@ class UNetConfig:
         to each other; ``"cross"``, transformer blocks in which they attend to each
         other and to a context; None, nothing.
       mid: What lies between the two residual blocks in the middle: ``"self"``,
-        ``"cross"``, or nothing (``"plain"``). None: there is no middle.
+        ``"cross"``, or neither (``"plain"``). None leaves the middle out.
       num_heads: Heads of the attention, per level; the middle has those of the last
         level. Default: by `head_size`, or one.
       head_size: Size of a head in all levels, instead of `num_heads`.

@@ -195,7 +195,7 @@ class Tokenizer:
 
         Raises:
           ImportError: The package `jinja2` is missing.
-          ValueError: There is no template; messages aren't dicts with a role; or the
+          ValueError: The folder has no template; messages aren't dicts with a role; the
             template is wrong, refuses the messages, or needs too much time or memory.
 
         Example:

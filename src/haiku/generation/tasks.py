@@ -1,0 +1,118 @@
+"""The arguments of `generate` and `stream`, checked."""
+
+from collections.abc import Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from haiku._bound import Bound
+from haiku._core.keys.key_sequence import as_key
+from haiku._lifted.layers_apart import noting_stacks, taken_apart
+from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
+from haiku.generation.decoding import Ends, Texts, advance, begin
+from haiku.generation.sampling import Rules, checked_rules
+
+_MOST_COPIED = 2**30  # bytes of layers that are copied out of their stacks
+
+
+class Task:
+    """Checked arguments of `generate` or `stream`, and the two compiled functions."""
+
+    def __init__(
+        self, model, tokens, mask, number, rng_key, options, eos, pad, processor, room
+    ):
+        encodes = check_model("a bound model", model)
+        if type(number) is not int or number < 1:
+            raise ValueError(
+                "max_new_tokens of hk.generation must be an integer of at least 1, got "
+                f"{number!r}."
+            )
+        self.prompt: Prompt = prompt_of(model, tokens, mask, encodes)
+        self.rules: Rules = checked_rules(options)
+        if self.rules.temperature is not None and rng_key is None:
+            raise ValueError(
+                f"hk.generation draws tokens with temperature={options['temperature']}"
+                " and needs an rng_key, a key or a seed such as 42; temperature=0 "
+                "takes the likeliest."
+            )
+        self.key = None
+        if rng_key is not None:
+            self.key = as_key(rng_key, "`rng_key` of hk.generation must be a key")
+        self.model, self.processor = model, processor
+        self.ends = _ends(eos, pad)
+        room = _room(room, self.prompt.tokens.shape[1], number)
+        with noting_stacks() as stacks:
+            self.sizes = Sizes(room, number, self._vocab(room))
+        self.stacks = _small_stacks(model, stacks)
+        self.stepping: Bound | None = None  # the model that makes steps
+
+    def _vocab(self, room: int) -> int:
+        def logits(model, prompt):
+            return call(model, prompt, prompt.tokens[:, :1], None, room)[0]
+
+        shape = jax.eval_shape(logits, self.model, self.prompt).shape
+        if len(shape) != 3:
+            raise ValueError(
+                "hk.generation needs a model that returns logits [B, T, V], and this "
+                f"one returns {shape}: its config must have head='tokens'."
+            )
+        return shape[-1]
+
+    def begun(self) -> Texts:
+        """The texts before the first new token."""
+        return begin(*self.given, self.key, self.sizes, self.stacks)
+
+    def advanced(self, texts: Texts, until: int) -> Texts:
+        """The texts with `until` tokens."""
+        _, *fixed = self.given
+        if self.stepping is None:
+            params = _taken_apart(self.model.params, self.stacks)
+            self.stepping = self.model.replace(params=params, state={})
+        return advance(self.stepping, *fixed, texts, until, self.sizes, self.processor)
+
+    @property
+    def given(self) -> tuple[Bound, Prompt, Rules, Ends]:
+        """What all ways to write texts need."""
+        return self.model, self.prompt, self.rules, self.ends
+
+
+def _small_stacks(model: Bound, stacks: Collection[str]) -> tuple[str, ...]:
+    """The stacks to take apart for the steps: none, if there is much to copy."""
+    held = [
+        x
+        for path, named in model.params.items()
+        if path.startswith(tuple(stacks))
+        for x in jax.tree.leaves(named)
+    ]
+    size = sum(x.size * x.dtype.itemsize for x in held)
+    return tuple(sorted(stacks)) if size <= _MOST_COPIED else ()
+
+
+_taken_apart = jax.jit(taken_apart, static_argnames="stacks")
+
+
+def _room(room: Any, steps: int, number: int) -> int:
+    if room is None:
+        return steps + number
+    if type(room) is not int or room < steps + number:
+        raise ValueError(
+            f"cache_size of hk.generation must be an integer of at least "
+            f"{steps + number}, for {steps} tokens of the prompt and {number} new "
+            f"ones, got {room!r}."
+        )
+    return room
+
+
+def _ends(eos: Any, pad: Any) -> Ends:
+    ids = np.asarray([] if eos is None else eos)
+    if ids.size == 0:
+        ids = ids.astype(np.int32)
+    if ids.ndim > 1 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(
+            f"eos of hk.generation must be a token or several, got {eos!r}."
+        )
+    if not np.issubdtype(np.asarray(pad).dtype, np.integer) or np.ndim(pad):
+        raise ValueError(f"pad of hk.generation must be a token, got {pad!r}.")
+    return Ends(jnp.asarray(ids.reshape(-1), jnp.int32), jnp.int32(pad))
