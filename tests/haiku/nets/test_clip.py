@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn
 
 import haiku as hk
 
@@ -52,20 +53,6 @@ def model_of(kind):
     net = hk.Blueprint(hk.nets.CLIP, hk.nets.CLIPConfig(**KINDS[kind]))
     init = hk.transform(lambda *x: net(*x)).init
     return hk.bind(net).to(drawn(jax.eval_shape(init, KEY, IMAGES, TOKENS)))
-
-
-def drawn(shapes):
-    """Parameters of these shapes: compiling `init` takes longer than all tests."""
-    random = np.random.default_rng(1)
-    return {
-        path: {
-            name: jnp.asarray(
-                random.normal(size=x.shape) * 0.3 + (name == "scale"), x.dtype
-            )
-            for name, x in named.items()
-        }
-        for path, named in shapes.items()
-    }
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn
 
 import haiku as hk
 from haiku._layers.response_norm import ResponseNorm
@@ -39,20 +40,6 @@ def model_of(kind):
     net = hk.Blueprint(hk.nets.ConvNeXt, config_of(kind))
     shapes = jax.eval_shape(hk.transform(lambda x: net(x)).init, KEY, IMAGES)
     return hk.bind(net).to(drawn(shapes))
-
-
-def drawn(shapes):
-    """Parameters of these shapes: compiling `init` takes longer than all tests."""
-    random = np.random.default_rng(1)
-    return {
-        path: {
-            name: jnp.asarray(
-                random.normal(size=x.shape) * 0.3 + (name == "scale"), x.dtype
-            )
-            for name, x in named.items()
-        }
-        for path, named in shapes.items()
-    }
 
 
 # ---- Beside loops --------------------------------------------------------------------

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn
 
 import haiku as hk
 
@@ -41,18 +42,6 @@ def model_of(kind, **options):
     net = hk.Blueprint(hk.nets.DiT, config_of(kind, **options))
     shapes = jax.eval_shape(hk.transform(lambda *x: net(*x)).init, KEY, *INPUTS)
     return hk.bind(net).to(drawn(shapes))
-
-
-def drawn(shapes):
-    """Parameters of these shapes: compiling `init` takes longer than all tests."""
-    random = np.random.default_rng(1)
-    return {
-        path: {
-            name: jnp.asarray(random.normal(size=x.shape) * 0.3, x.dtype)
-            for name, x in named.items()
-        }
-        for path, named in shapes.items()
-    }
 
 
 # ---- The formula ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_models import drawn
 
 import haiku as hk
 
@@ -61,20 +62,6 @@ def made(kind, length, *options):
     init = hk.transform(lambda x: net(x)).init
     shapes = jax.eval_shape(init, KEY, TOKENS[:, :length])
     return hk.bind(net).to(drawn(shapes))
-
-
-def drawn(shapes):
-    """Parameters of these shapes: compiling `init` takes longer than all tests."""
-    random = np.random.default_rng(1)
-    return {
-        path: {
-            name: jnp.asarray(
-                random.normal(size=x.shape) * 0.3 + (name == "scale"), x.dtype
-            )
-            for name, x in named.items()
-        }
-        for path, named in shapes.items()
-    }
 
 
 def inputs_of(kind):
