@@ -14,6 +14,7 @@ from haiku._layers.conv_shapes import (
     resolve_padding,
 )
 from haiku._layers.convolve import convolve
+from haiku._layers.depthwise_gradients import depthwise_conv, explicit_padding
 from haiku.initializers import Initializer
 
 __all__ = [
@@ -85,6 +86,9 @@ class DepthwiseConvND(Module):
         """
 
         def slide(x: jax.Array, w: jax.Array) -> jax.Array:
+            padding = explicit_padding(self, x)
+            if padding is not None and x.dtype == w.dtype:
+                return depthwise_conv(x, w, self.stride, padding, self.rhs_dilation)
             return jax.lax.conv_general_dilated(
                 x,
                 w,
