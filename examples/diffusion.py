@@ -135,7 +135,9 @@ def main(argv=None):
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=64, help="a multiple of 16")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--draw-steps", type=int, default=25, help="from noise to digit")
+    parser.add_argument(
+        "--draw-steps", type=int, default=25, help="from noise to digit"
+    )
     parser.add_argument("--guidance", type=float, default=1.5, help="1 for none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo"))
@@ -193,9 +195,7 @@ def main(argv=None):
     # As many drawn digits of each kind as there are held-out ones, to compare fairly.
     follow = jax.jit(draw, static_argnums=3)
     noise = jax.random.normal(next(keys), [len(test_labels), 8, 8, 1])
-    way = follow(
-        average, noise, test_labels, arguments.draw_steps, arguments.guidance
-    )
+    way = follow(average, noise, test_labels, arguments.draw_steps, arguments.guidance)
     way = np.asarray(way)[..., 0] / 2 + 0.5
     drawn = np.clip(way[-1], 0, 1)
 

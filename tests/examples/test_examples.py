@@ -1,10 +1,13 @@
 """Every example runs, at a size that takes seconds, and says what it promises."""
 
+import dataclasses
+import gzip
 import importlib.util
 import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -77,6 +80,151 @@ def test_pictures_of_digits(load, tmp_path, name, epochs, worst):
 
 def test_resnet_digits(load):
     assert load("resnet_digits").main(["--epochs", "1", "--batch-size", "128"]) > 0.15
+
+
+def test_diffusion(load, tmp_path):
+    small = "--steps 60 --batch-size 64 --width 16 --layers 1 --draw-steps 3"
+    diffusion = load("diffusion")
+    rows = diffusion.main([*small.split(), "--out", str(tmp_path)])
+    assert is_picture(tmp_path / "diffusion.png")
+    right, frechet, nearest = rows["held-out"]
+    assert right > 0.95 and 0 < frechet < 1 and 0.5 < nearest < 2
+    # So short a training leaves digits that are still far from real ones.
+    assert frechet < rows["drawn"][1] < 100 and nearest < rows["drawn"][2] < 10
+
+
+def test_diffusion_follows_the_velocity_it_is_given(load):
+    def model(images, times, labels):
+        # Towards 3 for label 1, and 1 without a label, along straight lines.
+        goals = jnp.where(labels == 1, 3.0, 1.0)[:, None, None, None]
+        return (goals - images) / (1 - 0.5 * times[:, None, None, None] / 1000)
+
+    diffusion = load("diffusion")
+    noise, labels = np.zeros([2, 2, 2, 1], np.float32), np.array([1, 10])
+    way = diffusion.draw(model, noise, labels, 400, 1.0)
+    assert way.shape == (401, 2, 2, 2, 1) and not way[0].any()
+    # dx/dt = (goal - x) / (1 - t / 2) has x = goal (1 - (1 - t / 2)^2).
+    np.testing.assert_allclose(way[-1, :, 0, 0, 0], [2.25, 0.75], rtol=1e-4)
+    np.testing.assert_allclose(way[200, :, 0, 0, 0], [3 * 7 / 16, 7 / 16], rtol=1e-4)
+    guided = diffusion.draw(model, noise, labels, 400, 2.0)
+    np.testing.assert_allclose(guided[-1, :, 0, 0, 0], [3.75, 0.75], rtol=1e-4)
+
+
+def test_frechet_distance_is_that_of_normal_distributions(load):
+    frechet_distance = load("diffusion").frechet_distance
+    some = np.random.default_rng(0).normal(size=[500, 4])
+    np.testing.assert_allclose(frechet_distance(some, some), 0, atol=1e-5)
+    np.testing.assert_allclose(frechet_distance(some, some + 2), 16, rtol=1e-4)
+    # Standard deviations that are thrice as large: 4 tr(C).
+    want = 4 * np.trace(np.cov(some, rowvar=False)) + 4 * np.sum(some.mean(0) ** 2)
+    np.testing.assert_allclose(frechet_distance(some, 3 * some), want, rtol=1e-4)
+
+
+def idx(array):
+    """An array of bytes as an IDX file has it."""
+    shape = b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def clothes(tmp_path):
+    """A folder of images that are told apart by a bright row."""
+    folder = tmp_path / "clothes"
+    folder.mkdir()
+    for part, number, pack in ("train", 320, gzip.compress), ("t10k", 40, bytes):
+        labels = np.arange(number) % 10
+        images = np.zeros([number, 28, 28])
+        images[np.arange(number), 2 * labels + 4] = 255
+        end = ".gz" if part == "train" else ""
+        (folder / f"{part}-images-idx3-ubyte{end}").write_bytes(pack(idx(images)))
+        (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(labels)))
+    return folder
+
+
+def tiny(fashion, monkeypatch):
+    """Nets that compile in a second."""
+    blueprints = fashion.blueprints()
+
+    def smaller(name, **sizes):
+        net = blueprints[name]
+        config = dataclasses.replace(net.arguments["config"], **sizes)
+        return net.replace(config=config)
+
+    vit = {"patch_size": 14, "model_size": 8, "num_layers": 2, "num_heads": 1}
+    vit |= {"head_size": 8, "hidden_size": 8}
+    convnext = {"patch_size": 4, "model_sizes": (4,), "num_layers": (2,)}
+    nets = {"vit": smaller("vit", **vit), "convnext": smaller("convnext", **convnext)}
+    monkeypatch.setattr(fashion, "blueprints", lambda: nets)
+
+
+def test_fashion(load, tmp_path, clothes, capsys, monkeypatch):
+    fashion = load("fashion")
+    tiny(fashion, monkeypatch)
+    options = ["--epochs", "2", "--batch-size", "32", "--learning-rate", "0.01"]
+    results = fashion.main([*options, "--data", str(clothes), "--out", str(tmp_path)])
+    assert is_picture(tmp_path / "fashion.png") and list(results) == ["vit", "convnext"]
+    out = capsys.readouterr().out
+    for name, learned in results.items():
+        (_, first, _), (_, last, right) = learned.curve
+        assert last < first < 3 and f"{learned.parameters:,}" in out and 0 <= right <= 1
+        assert learned.probabilities.shape == (40, 10) and name in out
+
+
+def test_fashion_reads_packed_files_and_plain_ones(load, clothes):
+    fashion = load("fashion")
+    for part, number in ("train", 320), ("t10k", 40):
+        images, labels = fashion.read_part(clothes, part)
+        assert images.shape == (number, 28, 28) and images.dtype == np.uint8
+        np.testing.assert_array_equal(images.argmax(1)[:, 0], 2 * labels + 4)
+
+
+def test_fashion_moves_and_mirrors(load):
+    fashion = load("fashion")
+    image = np.zeros([28, 28], np.uint8)
+    image[10, 5] = 9
+    out = np.asarray(fashion.varied(hk.PRNGSequence(0).next(), np.stack([image] * 500)))
+    places = {tuple(place) for place in np.argwhere(out)[:, 1:].tolist()}
+    rows, columns = range(8, 13), range(3, 8)
+    both = {*columns, *(27 - c for c in columns)}
+    assert places == {(r, c) for r in rows for c in both} and out.sum() == 9 * 500
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: None, "neither t10k-labels.*apt-get install.*--data"),
+        (
+            lambda data: data[:-1],
+            "an array of \\[40\\], which takes 48 bytes, but it has",
+        ),
+        (lambda data: data[:6], "copy it again"),
+        (lambda data: b"", "begins with nothing"),
+        (lambda data: b"\x1f\x8b" + data, "IDX file of bytes.*begins with 1f 8b 00"),
+        (
+            lambda data: idx(np.zeros([39])),
+            "a label for each of the 40 images.*\\[39\\]",
+        ),
+        (lambda data: idx(np.full([40], 10)), "labels from 0 to 9, got 10"),
+    ],
+)
+def test_fashion_refuses_bad_files(load, clothes, spoil, message):
+    path = clothes / "t10k-labels-idx1-ubyte"
+    data = spoil(path.read_bytes())
+    path.unlink() if data is None else path.write_bytes(data)
+    with pytest.raises(SystemExit, match=message):
+        load("fashion").main(["--data", str(clothes)])
+
+
+def test_fashion_refuses_other_archives_and_images(load, clothes):
+    fashion = load("fashion")
+    path = clothes / "train-images-idx3-ubyte.gz"
+    for data in b"none", path.read_bytes()[:-20]:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="can't be unpacked"):
+            fashion.read_part(clothes, "train")
+    path.write_bytes(gzip.compress(idx(np.zeros([320, 8, 8]))))
+    with pytest.raises(ValueError, match="28x28 pixels.*got \\[320, 8, 8\\]"):
+        fashion.read_part(clothes, "train")
 
 
 def test_pruning(load, tmp_path):

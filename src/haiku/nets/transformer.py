@@ -16,7 +16,7 @@ from haiku._layers.gated_mlp import GatedMLP
 from haiku._layers.inputs import at_least_single
 from haiku._layers.linear import Linear
 from haiku._layers.mixture_of_experts import MixtureOfExperts, RouterLosses
-from haiku._layers.residual_branches import LayerScale
+from haiku._layers.residual_branches import LayerScale, stochastic_depth
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
@@ -43,14 +43,20 @@ def run_expert_blocks(
     wide = at_least_single(h.dtype)
     zeros = RouterLosses(jnp.zeros([], wide), jnp.zeros([], wide)) if number else None
 
-    def layer(i, carry, name):
-        with name_scope(name) if name else contextlib.nullcontext():
-            h, losses = _block(config, kinds[i], carry["h"], passed)
-        if losses is None:
-            return {**carry, "h": h}
-        return {"h": h, "losses": jax.tree.map(jnp.add, carry["losses"], losses)}
+    # Of the blocks so far, the share that grows from 0 to the rate of the last.
+    rise = config.stochastic_depth / max(len(kinds) - 1, 1)
+    rate = jnp.zeros([], jnp.float32) if config.stochastic_depth else None
 
-    carry = run_layers(layer, kinds, {"h": h, "losses": zeros})
+    def layer(i, carry, name):
+        rate = carry["rate"]
+        with name_scope(name) if name else contextlib.nullcontext():
+            h, losses = _block(config, kinds[i], carry["h"], passed, rate)
+        carry = {**carry, "h": h, "rate": None if rate is None else rate + rise}
+        if losses is not None:
+            carry["losses"] = jax.tree.map(jnp.add, carry["losses"], losses)
+        return carry
+
+    carry = run_layers(layer, kinds, {"h": h, "losses": zeros, "rate": rate})
     return carry["h"], jax.tree.map(lambda x: x / number, carry["losses"])
 
 
@@ -109,7 +115,7 @@ def check_texts(
             )
 
 
-def _block(config, kind: LayerKind, h, passed):
+def _block(config, kind: LayerKind, h, passed, rate):
     rotary = config.rotary if config.position == "rotary" else None
     if rotary is not None and kind.window is not None and config.local_rotary:
         rotary = config.local_rotary
@@ -135,9 +141,8 @@ def _block(config, kind: LayerKind, h, passed):
     )
     passed = dict(passed)
     crossed = passed.pop("crossed", None)
-    h = _residual(
-        config, "attention", lambda x: attention(x, **passed), h, normed=kind.normed
-    )
+    attend = lambda x: attention(x, **passed)  # noqa: E731
+    h = _residual(config, "attention", attend, h, rate, kind.normed)
     if crossed is not None:
         across = Attention(
             config.num_heads,
@@ -150,9 +155,11 @@ def _block(config, kind: LayerKind, h, passed):
             output_bias=config.output_bias,
             name="cross_attention",
         )
-        h = _residual(config, "cross_attention", lambda x: across(x, **crossed), h)
+        h = _residual(
+            config, "cross_attention", lambda x: across(x, **crossed), h, rate
+        )
     if not kind.experts:
-        return _residual(config, "mlp", lambda x: mlp(config, x), h), None
+        return _residual(config, "mlp", lambda x: mlp(config, x), h, rate), None
     losses = []
 
     def experts(x):
@@ -160,13 +167,27 @@ def _block(config, kind: LayerKind, h, passed):
         losses.append(of_router)
         return y
 
-    return _residual(config, "mlp", experts, h), losses[0]
+    return _residual(config, "mlp", experts, h, rate), losses[0]
 
 
 def _residual(
-    config: TransformerConfig, name: str, f: Callable, h: Any, normed: bool = True
+    config: TransformerConfig,
+    name: str,
+    f: Callable,
+    h: Any,
+    rate: jax.Array | None,
+    normed: bool = True,
 ) -> Any:
-    """`h` plus `f`, with the norms around `f` that the config wants."""
+    """`h` plus `f`, with the norms around `f` that the config wants.
+
+    Args:
+      config: That of the net.
+      name: Of the branch.
+      f: The branch.
+      h: ``[B, T, D]``.
+      rate: At which examples leave the branch out, where `apply` got a key.
+      normed: Whether a norm stands before `f`, if the config has one there.
+    """
     place, y = config.norm_position, h
     if place in ("pre", "both") and normed:
         y = norm_of(config, f"{name}_norm")(y)
@@ -175,7 +196,11 @@ def _residual(
         y = norm_of(config, f"{name}_norm_post")(y)
     if config.layer_scale is not None:
         y = LayerScale(config.layer_scale, name=f"{name}_scale")(y)
-    h = h + dropped(y, config.dropout)
+    y = dropped(y, config.dropout)
+    key = None if rate is None else maybe_next_rng_key()
+    if key is not None:
+        y = stochastic_depth(key, rate, y)
+    h = h + y
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
 
 

@@ -43,7 +43,9 @@ _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "head_scale": (lambda x: x == x, "a number"),
     "layer_scale": (lambda x: x == x, "a number"),
     "dropout": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
+    "stochastic_depth": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
 }
+_REQUIRED = ("norm_eps", "dropout", "stochastic_depth")
 
 
 class LayerKind(NamedTuple):
@@ -97,6 +99,7 @@ class TransformerConfig:
     experts: ExpertsConfig | None = None
     layer_scale: float | None = None
     dropout: float = 0.0
+    stochastic_depth: float = 0.0
 
     _choices: ClassVar[dict[str, tuple]] = {}
     _sizes: ClassVar[tuple[str, ...]] = ()
@@ -145,7 +148,7 @@ class TransformerConfig:
             if name not in names:
                 continue
             value = getattr(self, name)
-            if value is None and name not in ("norm_eps", "dropout"):
+            if value is None and name not in _REQUIRED:
                 continue
             number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not fits(value):

@@ -95,7 +95,9 @@ def test_derivatives_of_images_are_those_of_the_convolution(kernel, options):
         second = jax.jvp(jax.grad(norm), (params["w"],), (weights,))[1]
         return y, pull(cotangent), dy, second
 
-    got, want = (jax.jit(values, static_argnums=0)(f) for f in (through_layer, through_jax))
+    got, want = (
+        jax.jit(values, static_argnums=0)(f) for f in (through_layer, through_jax)
+    )
     near = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)  # noqa: E731
     jax.tree.map(near, got, want)
 
