@@ -9,8 +9,6 @@ import numpy as np
 
 __all__ = ["depthwise_conv", "explicit_padding"]
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def depthwise_conv(
@@ -32,15 +30,7 @@ def depthwise_conv(
       padding: Zeros before and after each axis.
       rate: Distance between the inputs that the kernel reads, along each axis.
     """
-    return jax.lax.conv_general_dilated(
-        x,
-        w,
-        stride,
-        padding,
-        rhs_dilation=rate,
-        dimension_numbers=_DIMENSIONS,
-        feature_group_count=x.shape[-1],
-    )
+    return _convolution(x, w, stride, padding, rate)
 
 
 @depthwise_conv.defjvp
@@ -48,7 +38,19 @@ def _derivative(stride, padding, rate, primals, tangents):
     (x, w), (dx, dw) = primals, tangents
     options = stride, padding, rate
     return _sum_of_shifts(x, w, *options), (
-        _sum_of_shifts(dx, w, *options) + _product_with_bands(x, dw, *options)
+        _convolution(dx, w, *options) + _product_with_bands(x, dw, *options)
+    )
+
+
+def _convolution(x, w, stride, padding, rate):
+    return jax.lax.conv_general_dilated(
+        x,
+        w,
+        stride,
+        padding,
+        rhs_dilation=rate,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
     )
 
 

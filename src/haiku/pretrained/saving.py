@@ -180,7 +180,8 @@ def family_of(config: Any) -> Found:
         if found is None:
             continue
         architecture, head = found
-        free = {"dropout", "num_classes", *(head.optional or ())[:1]}
+        free = {"dropout", "stochastic_depth", "num_classes"}
+        free |= {*(head.optional or ())[:1]}
         free |= {"tied"} if head.tied_to else set()
         free |= {*(family.repeated or ())[:1]}
         free &= {field.name for field in dataclasses.fields(config)}

@@ -208,6 +208,11 @@ def read_dinov2(keys: Keys) -> Fields:
             f"{keys.where}: mlp_ratio must be a number between 0 and 1000, and is "
             f"{ratio}."
         )
+    rate = keys.number("drop_path_rate", 0.0)
+    if rate is None or not 0 <= rate < 1:
+        raise ValueError(
+            f"{keys.where}: drop_path_rate must be a number in [0, 1), and is {rate}."
+        )
     hidden = int(fields["model_size"] * ratio)
     gated = keys.flag("use_swiglu_ffn", False)
     return fields | {
@@ -218,6 +223,7 @@ def read_dinov2(keys: Keys) -> Fields:
         "attention_bias": keys.flag("qkv_bias", True),
         "layer_scale": keys.number("layerscale_value", 1.0),
         "mask_token": keys.flag("use_mask_token", True),
+        "stochastic_depth": rate,
         "pooler": "first",
     }
 
@@ -241,6 +247,7 @@ def write_dinov2(c: VisionTransformerConfig) -> dict[str, object]:
         "layer_norm_eps": c.norm_eps,
         "qkv_bias": c.attention_bias,
         "layerscale_value": c.layer_scale,
+        "drop_path_rate": c.stochastic_depth,
         "use_mask_token": c.mask_token,
     }
 

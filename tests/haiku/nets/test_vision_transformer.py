@@ -153,6 +153,43 @@ def test_dropout_draws_where_apply_gets_a_key():
     assert np.all(np.abs(random - plain).max((1, 2)) > 0.01)
 
 
+def test_the_last_block_is_left_out_most():
+    rates = {"stochastic_depth": 0.5, "num_layers": 3, "layer_scale": 1.0}
+    net = hk.Blueprint(hk.nets.VisionTransformer, config_of("vit", **rates))
+    images = np.repeat(IMAGES[:1], 256, axis=0)
+    shapes = jax.eval_shape(hk.transform(lambda x: net(x)).init, KEY, IMAGES)
+    params = drawn(shapes)
+    f = hk.transform(lambda x: net(x))
+    run = jax.jit(lambda p, x: (f.apply(p, None, x[:1]), f.apply(p, KEY, x)))
+    random = run(params, images)[1]
+
+    # The factors of the second and third block's branches are all that differs.
+    branches = [f"vision_transformer/blocks/{n}_scale" for n in ("attention", "mlp")]
+    kept = {}
+    for factors in np.ndindex(2, 2, 2, 2):
+        by_block = np.reshape(factors, (2, 2)) * [[4 / 3], [2]]
+        others = {
+            branch: {"scale": params[branch]["scale"] * np.r_[1, column][:, None]}
+            for branch, column in zip(branches, by_block.T)
+        }
+        (want,) = run(params | others, images)[0]
+        kept[factors] = int(np.sum(np.abs(random - want).max((1, 2)) < 1e-4))
+    assert sum(kept.values()) == 256
+    shares = [sum(n for key, n in kept.items() if key[i]) / 256 for i in range(4)]
+    np.testing.assert_allclose(shares, [0.75, 0.75, 0.5, 0.5], atol=0.1)
+
+
+def test_stochastic_depth_is_saved_where_the_family_has_it(tmp_path):
+    for kind, saved in ("dinov2", 0.25), ("vit", None):
+        config = config_of(kind, stochastic_depth=0.25)
+        net = hk.bind(hk.nets.VisionTransformer, config).to(model_of(kind).params)
+        hk.pretrained.save(tmp_path / kind, net)
+        written = json.loads((tmp_path / kind / "config.json").read_text())
+        assert written.get("drop_path_rate") == saved
+        copy = hk.pretrained.load(tmp_path / kind).model.net
+        assert copy.arguments["config"].stochastic_depth == (saved or 0)
+
+
 def test_layers_are_stacked():
     params = model_of("dinov2").params
     stack = "vision_transformer/blocks"
@@ -196,6 +233,8 @@ def test_a_config_of_no_family(options):
         ("registers of .* at least 0, got -1", {"registers": -1}),
         ("channels of .* must be an integer", {"channels": 0}),
         ("layer_scale of .* must be a number", {"layer_scale": "small"}),
+        ("stochastic_depth of .* in \\[0, 1\\), got 1", {"stochastic_depth": 1}),
+        ("stochastic_depth of .* in \\[0, 1\\), got None", {"stochastic_depth": None}),
         ("pooler='tanh' .* class_token=True", {"pooler": "tanh", "class_token": False}),
         ("pooled_norm=True .* needs pooler='first'", {"pooled_norm": True}),
         (
