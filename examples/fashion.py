@@ -186,18 +186,11 @@ def learn(net, name, train, test, arguments) -> Learned:
     schedule = optax.warmup_cosine_decay_schedule(
         *(0.0, arguments.learning_rate, total // 10, total)
     )
+    # Biases, norms and positions aren't pulled to zero.
+    is_weight = hk.data_structures.map(lambda module, key, _: key == "w", model.params)
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(
-            schedule,
-            weight_decay=0.05,
-            # Biases, norms and positions aren't pulled to zero.
-            mask=lambda model: model.replace(
-                params=hk.data_structures.map(
-                    lambda module, key, value: key == "w", model.params
-                )
-            ),
-        ),
+        optax.adamw(schedule, weight_decay=0.05, mask=model.replace(params=is_weight)),
     )
 
     @jax.jit

@@ -1,11 +1,12 @@
 """Runs the examples, and keeps what they draw and print for docs/gallery/examples.md.
 
-    python tools/gallery.py            # all of them: some 25 minutes on two cores
+    python tools/gallery.py            # all of them: some 45 minutes on two cores
     python tools/gallery.py vae dqn    # these
 
 Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
 program printed goes beside them as text. The examples need
-`pip install 'renga-jax[demo,interop]'`.
+`pip install 'renga-jax[demo,interop]'`, and fashion Debian's package
+dataset-fashion-mnist.
 """
 
 import argparse
@@ -55,6 +56,12 @@ EXAMPLES = {
     "vae": Example("python examples/vae.py", {"vae": "vae.png"}),
     "vqvae": Example("python examples/vqvae.py", {"vqvae": "vqvae.png"}),
     "gan": Example("python examples/gan.py", {"gan": "gan.png"}),
+    "diffusion": Example(
+        "python examples/diffusion.py", {"diffusion": "diffusion.png"}, text=True
+    ),
+    "fashion": Example(
+        "python examples/fashion.py", {"fashion": "fashion.png"}, text=True
+    ),
     "pruning": Example("python examples/pruning.py", {"pruning": "pruning.png"}),
     "resnet_digits": Example(
         "python examples/resnet_digits.py", text=True, writes=False

@@ -197,8 +197,7 @@ def _residual(
     if config.layer_scale is not None:
         y = LayerScale(config.layer_scale, name=f"{name}_scale")(y)
     y = dropped(y, config.dropout)
-    key = None if rate is None else maybe_next_rng_key()
-    if key is not None:
+    if rate is not None and (key := maybe_next_rng_key()) is not None:
         y = stochastic_depth(key, rate, y)
     h = h + y
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
