@@ -126,7 +126,8 @@ def run(name: str, example: Example) -> None:
             text=True,
             check=True,
         )
-        printed = re.sub(re.escape(folder), "demo/rl", done.stdout)
+        shown = "demo/rl" if "/rl/" in example.command else "demo"
+        printed = re.sub(re.escape(folder), shown, done.stdout)
         print(printed)
         for kept, file in example.pictures.items():
             shrink(pathlib.Path(folder) / file, KEPT / f"{kept}.png")
