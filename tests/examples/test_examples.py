@@ -83,7 +83,7 @@ def test_resnet_digits(load):
 
 
 def test_diffusion(load, tmp_path):
-    small = "--steps 60 --batch-size 64 --width 16 --layers 1 --draw-steps 3"
+    small = "--steps 50 --batch-size 64 --width 16 --layers 1 --draw-steps 3"
     diffusion = load("diffusion")
     rows = diffusion.main([*small.split(), "--out", str(tmp_path)])
     assert is_picture(tmp_path / "diffusion.png")
@@ -152,7 +152,7 @@ def tiny(fashion, monkeypatch):
 
     vit = {"patch_size": 14, "model_size": 8, "num_layers": 2, "num_heads": 1}
     vit |= {"head_size": 8, "hidden_size": 8}
-    convnext = {"patch_size": 4, "model_sizes": (4,), "num_layers": (2,)}
+    convnext = {"patch_size": 4, "model_sizes": (4,), "num_layers": (1,)}
     nets = {"vit": smaller("vit", **vit), "convnext": smaller("convnext", **convnext)}
     monkeypatch.setattr(fashion, "blueprints", lambda: nets)
 
