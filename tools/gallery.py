@@ -1,6 +1,6 @@
 """Runs the examples, and keeps what they draw and print for docs/gallery/examples.md.
 
-    python tools/gallery.py            # all of them: some 45 minutes on two cores
+    python tools/gallery.py            # all of them: some 55 minutes on two cores
     python tools/gallery.py vae dqn    # these
 
 Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
