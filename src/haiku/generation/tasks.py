@@ -1,6 +1,5 @@
 """The arguments of `generate` and `stream`, checked."""
 
-from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -13,8 +12,7 @@ from haiku._lifted.layers_apart import noting_stacks, taken_apart
 from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
 from haiku.generation.decoding import Ends, Texts, advance, begin
 from haiku.generation.sampling import Rules, checked_rules
-
-_MOST_COPIED = 2**30  # bytes of layers that are copied out of their stacks
+from haiku.generation.stacks import small_stacks
 
 
 class Task:
@@ -45,7 +43,7 @@ class Task:
         room = _room(room, self.prompt.tokens.shape[1], number)
         with noting_stacks() as stacks:
             self.sizes = Sizes(room, number, self._vocab(room))
-        self.stacks = _small_stacks(model, stacks)
+        self.stacks = small_stacks(model, stacks)
         self.stepping: Bound | None = None  # the model that makes steps
 
     def _vocab(self, room: int) -> int:
@@ -76,18 +74,6 @@ class Task:
     def given(self) -> tuple[Bound, Prompt, Rules, Ends]:
         """What all ways to write texts need."""
         return self.model, self.prompt, self.rules, self.ends
-
-
-def _small_stacks(model: Bound, stacks: Collection[str]) -> tuple[str, ...]:
-    """The stacks to take apart for the steps: none, if there is much to copy."""
-    held = [
-        x
-        for path, named in model.params.items()
-        if path.startswith(tuple(stacks))
-        for x in jax.tree.leaves(named)
-    ]
-    size = sum(x.size * x.dtype.itemsize for x in held)
-    return tuple(sorted(stacks)) if size <= _MOST_COPIED else ()
 
 
 _taken_apart = jax.jit(taken_apart, static_argnames="stacks")
