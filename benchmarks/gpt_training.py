@@ -83,7 +83,9 @@ def put(model, params):
             for key, value in named.items():
                 own = torch.tensor(np.asarray(value[i] if stacked else value))
                 bias = key in ("b", "offset")
-                (layer.bias if bias else layer.weight).copy_(own.T if key == "w" else own)
+                (layer.bias if bias else layer.weight).copy_(
+                    own.T if key == "w" else own
+                )
 
 
 def groups(model):

@@ -114,9 +114,9 @@ def batches(text, steps: int, size: int, context: int, seed: int):
         yield text[starts[:, None] + np.arange(context + 1)]
 
 
-def windows(text, context: int):
-    """The whole text in windows [n, context + 1], each letter predicted once."""
-    number = (len(text) - 1) // context
+def windows(text, context: int, most: int | None = None):
+    """At most so many windows [n, context + 1] that predict each letter once."""
+    number = min((len(text) - 1) // context, most or len(text))
     return text[np.arange(number)[:, None] * context + np.arange(context + 1)]
 
 
@@ -153,7 +153,7 @@ def train(model, text, held_out, arguments, seed, name, parts=10, only=None):
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, loss
 
-    tests = windows(held_out, arguments.context)
+    tests = windows(held_out, arguments.context, arguments.tests)
     state, curve, seconds = optimizer.init(params), ([], []), 0.0
     text = batches(text, steps, arguments.batch_size, arguments.context, seed)
     with tqdm.tqdm(text, total=steps, desc=name) as progress:
@@ -220,6 +220,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--tests", type=int, help="held-out windows; default: all")
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--seeds", type=int, default=1, help="how many to train")
     return parser

@@ -95,7 +95,8 @@ def main(argv=None):
     new = new_text(arguments.text, letters)
     base = base_model(arguments.model, letters, *old, arguments)
     arguments.context = base.net.arguments["config"].max_length
-    tests = [gpt.windows(text, arguments.context) for text in (new[1], old[1])]
+    sizes = arguments.context, arguments.tests
+    tests = [gpt.windows(text, *sizes) for text in (new[1], old[1])]
     losses, rows = {}, []
 
     def add(name, model, trained=0, size=0, minutes=0.0):

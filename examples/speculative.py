@@ -160,9 +160,7 @@ def main(argv=None):
     rows = []
     for ahead, times in seconds.items():
         rate = arguments.prompts * number / statistics.median(times)
-        faster = statistics.median(
-            plain / own for plain, own in zip(seconds[0], times)
-        )
+        faster = statistics.median(plain / own for plain, own in zip(seconds[0], times))
         kept = mean_kept(draft, prompts, written, ahead) if ahead else 0.0
         rows.append((ahead, rate, faster, kept))
         print(

@@ -1,6 +1,6 @@
 """Runs the examples, and keeps what they draw and print for docs/gallery/examples.md.
 
-    python tools/gallery.py            # all of them: some 55 minutes on two cores
+    python tools/gallery.py            # all of them: 90 minutes on two cores
     python tools/gallery.py vae dqn    # these
 
 Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
@@ -77,6 +77,16 @@ EXAMPLES = {
         "python examples/char_transformer.py --steps 600 --write 250",
         text=True,
         writes=False,
+    ),
+    "gpt": Example("python examples/gpt.py --seeds 3", {"gpt": "gpt.png"}, text=True),
+    "language_models": Example(
+        "python examples/language_models.py",
+        {"language_models": "language_models.png"},
+        text=True,
+    ),
+    "lora": Example("python examples/lora.py", {"lora": "lora.png"}, text=True),
+    "speculative": Example(
+        "python examples/speculative.py", {"speculative": "speculative.png"}, text=True
     ),
     "catch_q": agent("catch_q"),
     "catch_q_lambda": agent("catch_q_lambda"),

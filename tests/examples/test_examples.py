@@ -3,10 +3,12 @@
 import dataclasses
 import gzip
 import importlib.util
+import json
 import pathlib
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -67,6 +69,102 @@ def test_char_lstm(load, capsys):
     small = "--steps 20 --batch-size 16 --window 16 --width 32 --learning-rate 0.02"
     assert load("char_lstm").main([*small.split(), "--write", "20"]) < 5.5
     assert "The statement " in capsys.readouterr().out
+
+
+SMALL = (
+    "--steps 10 --batch-size 8 --context 16 --tests 16 --width 32 --heads 2 --layers 1"
+)
+BLIND = np.log(103)  # the loss of letters all alike, in nats
+
+
+def test_gpt(load, tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    losses = load("gpt").main([*SMALL.split(), *out, "--seeds", "2", "--write", "20"])
+    assert len(losses) == 2 and max(losses) < BLIND
+    assert is_picture(tmp_path / "gpt.png")
+    printed = capsys.readouterr().out
+    assert "The statement " in printed and "the same in PyTorch" in printed
+    model, _ = hk.pretrained.load(tmp_path / "model")
+    assert model(np.zeros([1, 16], np.int32)).shape == (1, 16, 103)
+
+
+def test_gpt_starts_and_decays_as_nanogpt(load):
+    gpt = load("gpt")
+    arguments = gpt.parser_of("").parse_args(["--layers", "2"])
+    params = gpt.start(hk.nets.Decoder, gpt.config_of(103, arguments), 0).params
+    blocks = "decoder/blocks/"
+    last = params[f"{blocks}mlp/down"], params[f"{blocks}attention/output"]
+    for deviation, named in [
+        *((0.01, named) for named in last),
+        *((0.02, params[f"{blocks}{name}"]) for name in ("mlp/up", "attention/query")),
+    ]:
+        np.testing.assert_allclose(named["w"].std(), deviation, rtol=0.02)
+        assert not named["b"].any()
+    optimizer = gpt.optimizer_of(params, 400, 1e-3)
+    state, zeros = optimizer.init(params), jax.tree.map(np.zeros_like, params)
+    for _ in range(2):  # the first step has a rate of 0
+        updates, state = optimizer.update(zeros, state, params)
+    moved = {x for x in hk.surgery.paths(params) if _at(updates, x).any()}
+    assert moved == set(hk.surgery.paths(params, "decoder/blocks/**/w"))
+
+
+def _at(tree, path):
+    module, _, name = path.rpartition("/")
+    return tree[module][name]
+
+
+def test_curves_of_pytorch(load):
+    found = json.loads(load("gpt").PYTORCH.read_text())
+    assert len(found["curves"]) == 3
+    for steps, losses in found["curves"]:
+        assert steps[0] == 0 and steps[-1] == 2000 and len(steps) == len(losses)
+        assert losses[0] > 4 and losses[-1] < 1.5
+
+
+def test_language_models(load, tmp_path):
+    out = ["--out", str(tmp_path)]
+    rows = load("language_models").main([*SMALL.split(), *out])
+    assert [row[0] for row in rows] == ["gpt", "mamba", "experts"]
+    for name, size, active, loss, _ in rows:
+        assert (active < size) == (name == "experts") and loss < BLIND
+    assert is_picture(tmp_path / "language_models.png")
+
+
+def test_lora(load, tmp_path):
+    folders = ["--out", str(tmp_path), "--model", str(tmp_path / "none")]
+    small = [*SMALL.split(), *folders, "--base-steps", "10", "--rank", "2"]
+    before, lora, merged, full = load("lora").main(small)
+    assert lora[1] == 512 and full[1] > 16_000 and lora[2] < 10 < full[2]
+    assert lora[3] < before[3] and full[3] < before[3]
+    np.testing.assert_allclose(merged[3:5], lora[3:5], rtol=1e-5)
+    assert is_picture(tmp_path / "lora.png")
+    held = hk.pretrained.load(tmp_path / "full").model.net.arguments["config"]
+    with pytest.raises(SystemExit, match="knows 103 letters, and .* has 4"):
+        load("lora").base_model(tmp_path / "full", "abcd", None, None, None)
+    assert held.vocab_size == 103
+
+
+def test_speculative(load, tmp_path):
+    of_draft = "--draft-steps 4 --draft-width 16 --draft-tokens 1 3"
+    options = f"{SMALL} {of_draft} --prompts 2 --rounds 1 --out {tmp_path}"
+    rows = load("speculative").main(options.split())
+    assert [row[0] for row in rows] == [0, 1, 3] and min(row[1] for row in rows) > 0
+    assert all(0 <= kept <= ahead for ahead, *_, kept in rows)
+    assert is_picture(tmp_path / "speculative.png")
+
+
+def test_letters_kept_of_a_draft(load):
+    written = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]])
+
+    def draft(tokens):  # wrong after 3 and after 8
+        right = jax.numpy.where((tokens == 3) | (tokens == 8), 0, tokens + 1)
+        return jax.nn.one_hot(right, 12)
+
+    # 1, 2, 3 stay and 4 is wrong; 5, 6, 7, 8 follow, and the round after is cut off.
+    kept = load("speculative").mean_kept(draft, np.array([[0]]), written, 3)
+    assert kept == 3
+    kept = load("speculative").mean_kept(draft, np.array([[0]]), written, 5)
+    assert kept == 3
 
 
 @pytest.mark.parametrize(
