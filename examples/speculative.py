@@ -84,6 +84,16 @@ def measure(target, draft, prompts, number: int, aheads, rounds: int):
     return found, first
 
 
+def prompts_of(text, letters, number: int, length: int):
+    """Windows [number, length] of words in a line, as the text has tables too."""
+    windows = np.lib.stride_tricks.sliding_window_view(text, length)
+    words = [x.isalpha() or x in " ,." for x in letters]
+    space = letters.index(" ")
+    wide = (windows[:, 1:] == space) & (windows[:, :-1] == space)
+    found = np.flatnonzero(np.array(words)[windows].all(axis=1) & ~wide.any(axis=1))
+    return windows[found[np.linspace(0, len(found) - 1, number, dtype=int)]]
+
+
 def texts_of(target, prompts, number: int, **options):
     """What the target writes after each prompt, alone."""
     outs = [
@@ -111,7 +121,8 @@ def draw(path, rows) -> None:
 
 def main(argv=None):
     parser = gpt.parser_of(__doc__)
-    parser.set_defaults(layers=8, width=256, context=128, batch_size=6, steps=400)
+    parser.set_defaults(layers=8, width=256, context=128, batch_size=6)
+    parser.set_defaults(steps=1000, tests=100)
     parser.add_argument("--draft-layers", type=int, default=1)
     parser.add_argument("--draft-width", type=int, default=128)
     parser.add_argument("--draft-steps", type=int, default=2000)
@@ -124,6 +135,7 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
 
+    arguments.out.mkdir(parents=True, exist_ok=True)
     letters, text, held_out = gpt.split_text()
     sizes = {
         "target": {},
@@ -144,11 +156,10 @@ def main(argv=None):
             hk.pretrained.save(arguments.out / name, model)
     target, draft = models
 
-    before = min(16, arguments.context // 2)
+    before = min(32, arguments.context // 4)
     number = target.net.arguments["config"].max_length - before
     number -= max(arguments.draft_tokens) + 1  # proposed in vain at the end
-    starts = np.linspace(0, len(held_out) - before, arguments.prompts, dtype=int)
-    prompts = jnp.asarray(held_out[starts[:, None] + np.arange(before)])
+    prompts = jnp.asarray(prompts_of(held_out, letters, arguments.prompts, before))
     seconds, written = measure(
         target, draft, prompts, number, arguments.draft_tokens, arguments.rounds
     )
@@ -167,8 +178,9 @@ def main(argv=None):
             f"{ahead or 'none':>8}  {rate:9.0f}  {faster:8.2f}"
             + (f"  {kept:4.2f}" if ahead else "")
         )
-    shown = "".join(letters[int(i)] for i in (*prompts[0], *written[0]))
-    print(f"\nboth ways the target writes:\n{shown}")
+    print("\nboth ways the target writes:")
+    for prompt, new in zip(prompts[:3], written[:3]):
+        print("---\n" + "".join(letters[int(i)] for i in (*prompt, *new)))
     draw(arguments.out / "speculative.png", rows)
     return rows
 
