@@ -229,7 +229,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 def main(argv=None):
     parser = parser_of(__doc__)
     parser.add_argument("--write", type=int, default=400, help="letters to write")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo/gpt"))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo"))
     arguments = parser.parse_args(argv)
 
     letters, text, held_out = split_text()
@@ -250,7 +250,7 @@ def main(argv=None):
     print(f"held-out text: {np.mean(last):.4f} +- {np.std(last):.4f} nats per letter")
 
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "curves.json").write_text(json.dumps(curves))
+    (arguments.out / "gpt_curves.json").write_text(json.dumps(curves))
     shown = {"hk.nets.Decoder": curves}
     if PYTORCH.exists():
         peer = json.loads(PYTORCH.read_text())["curves"]
@@ -261,8 +261,8 @@ def main(argv=None):
         )
         shown["the same in PyTorch"] = peer
     draw(arguments.out / "gpt.png", shown)
-    hk.pretrained.save(arguments.out / "model", first)
-    print(f"the model of seed {arguments.seed} is in {arguments.out / 'model'}\n")
+    hk.pretrained.save(arguments.out / "gpt", first)
+    print(f"the model of seed {arguments.seed} is in {arguments.out / 'gpt'}\n")
     print(write(first, letters, "The statement ", arguments.write))
     return last
 

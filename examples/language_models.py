@@ -72,9 +72,7 @@ def active(model) -> int:
 def main(argv=None):
     parser = gpt.parser_of(__doc__)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("demo/language_models")
-    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo"))
     arguments = parser.parse_args(argv)
     letters, text, held_out = gpt.split_text()
     curves, rows = {}, []
@@ -91,7 +89,8 @@ def main(argv=None):
     for name, size, used, loss, minutes in rows:
         print(f"{name:8} {size:10,}  {used:8,}  {loss:13.4f}  {minutes:7.1f}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "curves.json").write_text(json.dumps(curves))
+    file = arguments.out / "language_models_curves.json"
+    file.write_text(json.dumps(curves))
     gpt.draw(arguments.out / "language_models.png", curves)
     return rows
 

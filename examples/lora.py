@@ -1,6 +1,6 @@
 """A GPT that knows Python's help learns Python's source code, with few parameters.
 
-    python examples/gpt.py              # writes demo/gpt/model
+    python examples/gpt.py              # writes demo/gpt
     python examples/lora.py             # goes on from there, or trains a short one
     python examples/lora.py --text FILE
 
@@ -87,8 +87,8 @@ def main(argv=None):
     parser.add_argument("--base-steps", type=int, default=300)
     parser.add_argument("--text", type=pathlib.Path, help="a file in UTF-8")
     default = pathlib.Path("demo")
-    parser.add_argument("--model", type=pathlib.Path, default=default / "gpt/model")
-    parser.add_argument("--out", type=pathlib.Path, default=default / "lora")
+    parser.add_argument("--model", type=pathlib.Path, default=default / "gpt")
+    parser.add_argument("--out", type=pathlib.Path, default=default)
     arguments = parser.parse_args(argv)
 
     letters, *old = gpt.split_text()
@@ -109,7 +109,7 @@ def main(argv=None):
     model, _, minutes = gpt.train(
         *(model, *new, arguments, arguments.seed, "LoRA"), parts=1, only="**/lora_*"
     )
-    folder = arguments.out / "adapters"
+    folder = arguments.out / "lora"
     hk.pretrained.save_adapters(folder, model)
     again = hk.pretrained.load_adapters(folder, base)
     merged = hk.adapt.merge(again)
@@ -122,7 +122,7 @@ def main(argv=None):
     full, _, minutes = gpt.train(
         *(base, *new, arguments, arguments.seed, "all parameters"), parts=1
     )
-    folder = arguments.out / "full"
+    folder = arguments.out / "lora_beside"
     hk.pretrained.save(folder, full)
     size = hk.data_structures.tree_size(full.params)
     add("all parameters", full, size, bytes_in(folder), minutes)

@@ -1,7 +1,7 @@
 """A small model proposes letters that a large one checks, several at a time.
 
     python examples/speculative.py
-    python examples/speculative.py --load demo/speculative    # without training again
+    python examples/speculative.py --load demo    # without training again
 
 Both learn the text of `gpt.py`: a target of 8 layers of width 256, and a draft of one
 layer of width 128. Then the target goes on from held-out texts, greedily, without the
@@ -130,9 +130,7 @@ def main(argv=None):
     parser.add_argument("--prompts", type=int, default=8, help="texts to go on from")
     parser.add_argument("--rounds", type=int, default=5, help="of measuring")
     parser.add_argument("--load", type=pathlib.Path, help="a folder of an earlier run")
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("demo/speculative")
-    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("demo"))
     arguments = parser.parse_args(argv)
 
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def test_gpt(load, tmp_path, capsys):
     assert is_picture(tmp_path / "gpt.png")
     printed = capsys.readouterr().out
     assert "The statement " in printed and "the same in PyTorch" in printed
-    model, _ = hk.pretrained.load(tmp_path / "model")
+    model, _ = hk.pretrained.load(tmp_path / "gpt")
     assert model(np.zeros([1, 16], np.int32)).shape == (1, 16, 103)
 
 
@@ -138,9 +138,9 @@ def test_lora(load, tmp_path):
     assert lora[3] < before[3] and full[3] < before[3]
     np.testing.assert_allclose(merged[3:5], lora[3:5], rtol=1e-5)
     assert is_picture(tmp_path / "lora.png")
-    held = hk.pretrained.load(tmp_path / "full").model.net.arguments["config"]
+    held = hk.pretrained.load(tmp_path / "lora_beside").model.net.arguments["config"]
     with pytest.raises(SystemExit, match="knows 103 letters, and .* has 4"):
-        load("lora").base_model(tmp_path / "full", "abcd", None, None, None)
+        load("lora").base_model(tmp_path / "lora_beside", "abcd", None, None, None)
     assert held.vocab_size == 103
 
 
@@ -157,7 +157,7 @@ def test_letters_kept_of_a_draft(load):
     written = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]])
 
     def draft(tokens):  # wrong after 3 and after 8
-        right = jax.numpy.where((tokens == 3) | (tokens == 8), 0, tokens + 1)
+        right = jnp.where((tokens == 3) | (tokens == 8), 0, tokens + 1)
         return jax.nn.one_hot(right, 12)
 
     # 1, 2, 3 stay and 4 is wrong; 5, 6, 7, 8 follow, and the round after is cut off.
