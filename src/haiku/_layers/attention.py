@@ -255,14 +255,15 @@ class Attention(Module):
         key = key if by_length else self._turned(key, places)
         at = None if at is None else places.astype(at.dtype)
         cache, seen = cache.extended(Kept(key, value, at), valid)
-        keys, values, at = seen.kept
+        keys, values = seen.kept.read(query.dtype)
+        at = seen.kept.positions
         if by_length and at is not None:
             keys = self._turned(keys, jnp.where(seen.counts, at, 0))
         if self.alibi:
             slopes = _alibi(self.num_heads, places, at)
             bias = slopes if bias is None else bias + slopes
         y = attend(
-            *(query, keys.astype(query.dtype), values.astype(value.dtype)),
+            *(query, keys, values.astype(value.dtype)),
             mask=seen.counts,
             bias=bias,
             query_positions=numbers,

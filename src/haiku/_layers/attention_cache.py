@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from haiku._core import get_state, set_state
+from haiku._layers.inputs import at_least_single
 
 # A slot that no step can have: writing there writes nothing.
 _NOWHERE = jnp.iinfo(jnp.int32).max
@@ -18,7 +19,40 @@ class Kept(NamedTuple):
 
     keys: jax.Array
     values: jax.Array
-    positions: jax.Array | None  # only if later calls need them
+    positions: jax.Array | None = None  # only if later calls need them
+    # What int8 keys and values are multiplied by, ``[B, S, K]``.
+    keys_scale: jax.Array | None = None
+    values_scale: jax.Array | None = None
+
+    def rounded(self, keys: bool, values: bool) -> "Kept":
+        """With keys, values or both as int8, and a scale for each head of a step."""
+        new = self
+        if keys:
+            integers, scale = _rounded(self.keys)
+            new = new._replace(keys=integers, keys_scale=scale)
+        if values:
+            integers, scale = _rounded(self.values)
+            new = new._replace(values=integers, values_scale=scale)
+        return new
+
+    def read(self, dtype: Any) -> tuple[jax.Array, jax.Array]:
+        """Keys and values as floats."""
+        return (
+            _scaled(self.keys, self.keys_scale, dtype),
+            _scaled(self.values, self.values_scale, dtype),
+        )
+
+
+def _rounded(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Integers up to 127 and a scale, for each ``[..., D]``."""
+    wide = x.astype(at_least_single(x.dtype))
+    scale = jnp.max(jnp.abs(wide), axis=-1) / 127
+    scale = jnp.where(scale == 0, jnp.ones_like(scale), scale)
+    return jnp.round(wide / scale[..., None]).astype(jnp.int8), scale
+
+
+def _scaled(x: jax.Array, scale: jax.Array | None, dtype: Any) -> jax.Array:
+    return (x if scale is None else x * scale[..., None]).astype(dtype)
 
 
 class Seen(NamedTuple):
@@ -66,13 +100,22 @@ class Cache:
         def slots_for(name: str, x: jax.Array) -> jax.Array:
             return held(name, (x.shape[0], slots, *x.shape[2:]), x.dtype)
 
-        at = new.positions
-        kept = Kept(
-            slots_for("keys", new.keys),
-            slots_for("values", new.values),
-            None if at is None else slots_for("positions", at),
-        )
-        return cls(kept, held("length", new.keys.shape[:1], jnp.int32), ring)
+        kept = {
+            name: slots_for(name, x)
+            for name, x in new._asdict().items()
+            if x is not None
+        }
+        for name in ("keys", "values"):
+            if kept[name].dtype == jnp.int8:
+                wide = at_least_single(new.keys.dtype)
+                scales = jax.ShapeDtypeStruct(getattr(new, name).shape[:-1], wide)
+                kept[f"{name}_scale"] = slots_for(f"{name}_scale", scales)
+            elif not jnp.issubdtype(kept[name].dtype, jnp.floating):
+                raise ValueError(
+                    f"The cache has {name} of {kept[name].dtype}: it can hold floats "
+                    "or int8."
+                )
+        return cls(Kept(**kept), held("length", new.keys.shape[:1], jnp.int32), ring)
 
     @property
     def slots(self) -> int:
@@ -89,6 +132,8 @@ class Cache:
         Raises:
           ValueError: There are more than fit, as far as that is known.
         """
+        scales = self.kept.keys_scale, self.kept.values_scale
+        new = new.rounded(*(x is not None for x in scales))
         length = self.length + jnp.sum(valid, axis=1, dtype=jnp.int32)
         if not self.ring:
             check_room(length, self.slots)
