@@ -30,24 +30,22 @@ class Texts(NamedTuple):
     Attributes:
       state: The model's, with the cache.
       last: The last token of each text, which the model hasn't read, ``[B]``.
-      step: How many tokens were written.
       active: Which texts go on, ``[B]``.
       tokens: The new tokens, ``[B, N]``.
-      lengths: How many of them count, ``[B]``.
+      lengths: How many of them were written, ``[B]``.
       log_probs: Of each new token, ``[B, N]``; 0 after the end.
       seen: Which tokens stand in a text, ``[B, V]``, if the rules ask.
-      key: Of all draws, or None.
+      keys: Of each text's draws, ``[B]``, or None.
     """
 
     state: Any
     last: jax.Array
-    step: jax.Array
     active: jax.Array
     tokens: jax.Array
     lengths: jax.Array
     log_probs: jax.Array
     seen: jax.Array | None
-    key: Any
+    keys: Any
 
 
 @functools.partial(jax.jit, static_argnames=("sizes", "stacks"))
@@ -73,13 +71,12 @@ def begin(
     return Texts(
         state,
         last.astype(jnp.int32),
-        jnp.int32(0),
         jnp.ones([rows], bool),
         jnp.full([rows, sizes.number], ends.pad, jnp.int32),
         jnp.zeros([rows], jnp.int32),
         jnp.zeros([rows, sizes.number], jnp.float32),
         seen,
-        key,
+        None if key is None else jax.random.split(key, rows),
     )
 
 
@@ -96,10 +93,14 @@ def advance(
     sizes: Sizes,
     processor: Processor | None,
 ) -> Texts:
-    """Writes tokens until there are `until`, or all texts have ended."""
+    """Writes tokens until there are `until`, or all texts have ended.
 
-    def goes_on(texts: Texts) -> jax.Array:
-        return (texts.step < until) & jnp.any(texts.active)
+    `until` may differ between texts, ``[B]``. One that has as many as it is to get, but
+    hasn't ended, can't go on later.
+    """
+
+    def going(texts: Texts) -> jax.Array:
+        return texts.active & (texts.lengths < until)
 
     def write(texts: Texts) -> Texts:
         own = model.replace(state=texts.state)
@@ -108,35 +109,43 @@ def advance(
         logits = rules.penalised(logits, texts.seen)
         if processor is not None:
             logits = processor(so_far(prompt, texts), logits)
-        key = None if texts.key is None else jax.random.fold_in(texts.key, texts.step)
-        token = rules.choose(key, rules.filtered(logits))
-        return _written(texts, state, token, jax.nn.log_softmax(logits), ends)
+        keys = None
+        if texts.keys is not None:
+            keys = jax.vmap(jax.random.fold_in)(texts.keys, texts.lengths)
+        token = rules.choose(keys, rules.filtered(logits))
+        log_probs = jax.nn.log_softmax(logits)
+        return _written(texts, going(texts), state, token, log_probs, ends)
 
-    return jax.lax.while_loop(goes_on, write, texts)
+    return jax.lax.while_loop(lambda texts: jnp.any(going(texts)), write, texts)
 
 
 def _written(
-    texts: Texts, state: Any, token: jax.Array, log_probs: jax.Array, ends: Ends
+    texts: Texts,
+    going: jax.Array,
+    state: Any,
+    token: jax.Array,
+    log_probs: jax.Array,
+    ends: Ends,
 ) -> Texts:
-    """The texts with one more token each, where they go on."""
+    """The texts with one more token each, where they are `going` on."""
     own = jnp.take_along_axis(log_probs, token[:, None], axis=1)[:, 0]
-    own = jnp.where(texts.active, own, 0)
-    token = jnp.where(texts.active, token, ends.pad)
+    own = jnp.where(going, own, 0)
+    token = jnp.where(going, token, ends.pad)
     ended = jnp.any(token[:, None] == ends.eos[None], axis=1) | jnp.isnan(own)
+    rows = jnp.arange(token.shape[0])
     seen = texts.seen
     if seen is not None:
-        rows = jnp.arange(token.shape[0])
-        seen = seen.at[rows, token].max(texts.active)
+        seen = seen.at[rows, token].max(going)
+    at = rows, jnp.where(going, texts.lengths, texts.tokens.shape[1])
     return Texts(
         state,
         token,
-        texts.step + 1,
-        texts.active & ~ended,
-        texts.tokens.at[:, texts.step].set(token),
-        texts.lengths + texts.active,
-        texts.log_probs.at[:, texts.step].set(own),
+        texts.active & ~(going & ended),
+        texts.tokens.at[at].set(token, mode="drop", unique_indices=True),
+        texts.lengths + going,
+        texts.log_probs.at[at].set(own, mode="drop", unique_indices=True),
         seen,
-        texts.key,
+        texts.keys,
     )
 
 

@@ -121,7 +121,9 @@ def _speculate(model, draft, prompt, rules, ends, key, room, number, ahead, stac
             state, token = carry
             logits, state = read(draft, state, token[:, None])
             logits = rules.filtered(logits[:, -1])
-            own = None if key is None else jax.random.fold_in(key, i)
+            own = None
+            if key is not None:
+                own = jax.random.split(jax.random.fold_in(key, i), rows)
             return (state, rules.choose(own, logits)), (token, logits)
 
         (state, _), (tokens, logits) = jax.lax.scan(step, (state, last), steps)

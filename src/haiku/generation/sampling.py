@@ -50,11 +50,10 @@ class Rules(NamedTuple):
                 logits = rule(logits, value)
         return logits
 
-    def choose(self, key: Any, logits: jax.Array) -> jax.Array:
-        """Tokens ``[B]`` for filtered logits ``[B, V]``; rows draw independently."""
+    def choose(self, keys: Any, logits: jax.Array) -> jax.Array:
+        """Tokens ``[B]`` for filtered logits ``[B, V]``, with the keys of all rows."""
         if self.temperature is None:
             return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        keys = jax.random.split(key, logits.shape[0])
         return jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
 
 

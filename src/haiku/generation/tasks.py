@@ -9,6 +9,7 @@ import numpy as np
 from haiku._bound import Bound
 from haiku._core.keys.key_sequence import as_key
 from haiku._lifted.layers_apart import noting_stacks, taken_apart
+from haiku.generation.cache_dtypes import check_cache_dtype, with_cache_dtype
 from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
 from haiku.generation.decoding import Ends, Texts, advance, begin
 from haiku.generation.sampling import Rules, checked_rules
@@ -19,9 +20,21 @@ class Task:
     """Checked arguments of `generate` or `stream`, and the two compiled functions."""
 
     def __init__(
-        self, model, tokens, mask, number, rng_key, options, eos, pad, processor, room
+        self,
+        model,
+        tokens,
+        mask,
+        number,
+        rng_key,
+        options,
+        eos,
+        pad,
+        processor,
+        room,
+        cache_dtype,
     ):
         encodes = check_model("a bound model", model)
+        model = with_cache_dtype(model, cache_dtype)
         if type(number) is not int or number < 1:
             raise ValueError(
                 "max_new_tokens of hk.generation must be an integer of at least 1, got "
@@ -42,15 +55,17 @@ class Task:
         self.ends = _ends(eos, pad)
         room = _room(room, self.prompt.tokens.shape[1], number)
         with noting_stacks() as stacks:
-            self.sizes = Sizes(room, number, self._vocab(room))
+            self.sizes = Sizes(room, number, self._vocab(room, cache_dtype))
         self.stacks = small_stacks(model, stacks)
         self.stepping: Bound | None = None  # the model that makes steps
 
-    def _vocab(self, room: int) -> int:
-        def logits(model, prompt):
-            return call(model, prompt, prompt.tokens[:, :1], None, room)[0]
+    def _vocab(self, room: int, cache_dtype: Any) -> int:
+        def first(model, prompt):
+            return call(model, prompt, prompt.tokens[:, :1], None, room)
 
-        shape = jax.eval_shape(logits, self.model, self.prompt).shape
+        logits, state = jax.eval_shape(first, self.model, self.prompt)
+        check_cache_dtype(state, cache_dtype)
+        shape = logits.shape
         if len(shape) != 3:
             raise ValueError(
                 "hk.generation needs a model that returns logits [B, T, V], and this "
@@ -62,9 +77,11 @@ class Task:
         """The texts before the first new token."""
         return begin(*self.given, self.key, self.sizes, self.stacks)
 
-    def advanced(self, texts: Texts, until: int) -> Texts:
-        """The texts with `until` tokens."""
-        _, *fixed = self.given
+    def advanced(
+        self, texts: Texts, until: Any, prompt: Prompt | None = None
+    ) -> Texts:
+        """The texts with `until` tokens, after the task's prompts or others."""
+        fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
         if self.stepping is None:
             params = _taken_apart(self.model.params, self.stacks)
             self.stepping = self.model.replace(params=params, state={})
