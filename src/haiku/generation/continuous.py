@@ -183,6 +183,7 @@ class ContinuousBatch:
                 f"{number}."
             )
         tokens = np.asarray(tokens)
+        tokens = tokens if tokens.size else tokens.astype(np.int32)
         if tokens.ndim != 1:
             raise ValueError(
                 "tokens of hk.generation.ContinuousBatch.add must be one prompt, "
