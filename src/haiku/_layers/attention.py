@@ -59,7 +59,9 @@ class Attention(Module):
       ``keys``, ``values`` ``[B, slots, K, D]`` and ``length`` ``[B]``, if called with a
       `cache_size`; with `alibi`, or a scaling that depends on the length of the text,
       ``positions`` ``[B, slots]`` too. Such a scaling turns all keys anew in each call.
-      Of a context: ``keys`` and ``values`` ``[B, S, K, D]``.
+      Of a context: ``keys`` and ``values`` ``[B, S, K, D]``. A creator of state may
+      make keys and values int8 (:class:`Hooks`): they are rounded then, and
+      ``keys_scale`` and ``values_scale`` ``[B, slots, K]`` lie beside them.
 
     Raises:
       ValueError: `num_kv_heads` doesn't divide `num_heads`, or `qk_norm` or `norm` is

@@ -77,9 +77,7 @@ class Task:
         """The texts before the first new token."""
         return begin(*self.given, self.key, self.sizes, self.stacks)
 
-    def advanced(
-        self, texts: Texts, until: Any, prompt: Prompt | None = None
-    ) -> Texts:
+    def advanced(self, texts: Texts, until: Any, prompt: Prompt | None = None) -> Texts:
         """The texts with `until` tokens, after the task's prompts or others."""
         fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
         if self.stepping is None:
