@@ -97,7 +97,7 @@ class Cache:
                 )
             return value
 
-        def slots_for(name: str, x: jax.Array) -> jax.Array:
+        def slots_for(name: str, x: Any) -> jax.Array:
             return held(name, (x.shape[0], slots, *x.shape[2:]), x.dtype)
 
         kept = {

@@ -1,4 +1,4 @@
-"""Caches of another dtype than that of the keys: a hook of the model that makes them."""
+"""Caches of another dtype than that of the keys: a hook that makes them."""
 
 import dataclasses
 from typing import Any

@@ -11,7 +11,7 @@ import numpy as np
 
 from haiku._core.keys.key_sequence import as_key
 from haiku.generation.callers import Prompt, prompt_of
-from haiku.generation.decoding import Texts, advance, begin
+from haiku.generation.decoding import Texts, begin
 from haiku.generation.sampling import Processor
 from haiku.generation.stop_texts import StopTexts
 from haiku.generation.tasks import Task
@@ -93,13 +93,13 @@ class ContinuousBatch:
       ...     vocab_size=32, model_size=16, num_layers=2, num_heads=2)
       >>> model = hk.bind(hk.nets.Decoder, config).init(0, jnp.ones([1, 3], jnp.int32))
       >>> batch = hk.generation.ContinuousBatch(
-      ...     model, 2, cache_size=16, max_new_tokens=8)
-      >>> for prompt, number in ([1, 2], 8), ([3], 2), ([4, 5, 6], 4):
+      ...     model, 2, cache_size=32, max_new_tokens=16)
+      >>> for prompt, number in ([1, 2], 16), ([3], 2), ([4, 5, 6], 4):
       ...     _ = batch.add(prompt, max_new_tokens=number)
       >>> for text in batch:
       ...     print(text.id, len(text.tokens))
       1 2
-      0 8
+      0 16
       2 4
     """
 
