@@ -36,7 +36,10 @@ def mixed(x):
 
 
 @pytest.mark.plain_xla
-@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
+@pytest.mark.parametrize(
+    "make_key",
+    [jax.random.key, pytest.param(jax.random.PRNGKey, marks=pytest.mark.tables)],
+)
 def test_same_numbers_as_one_by_one(make_key, monkeypatch):
     x = jnp.ones([2, 4])
     init = hk.transform_with_state(mixed).init

@@ -74,6 +74,7 @@ def test_a_step_without_batch(name):
     close(model(X[1, 0], None), (y[1], jax.tree.map(lambda s: s[1], state)))
 
 
+@pytest.mark.tables
 def test_chunks_change_no_numbers():
     x = jnp.asarray(np.random.default_rng(4).standard_normal((1, 50, D)), jnp.float32)
     for build in (

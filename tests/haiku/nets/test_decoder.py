@@ -253,7 +253,13 @@ def test_segments_are_alone(kind):
             close(y[row, own], decoder_loop(config, model.params, tokens, length=4)[0])
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "bloom"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "llama",
+        *(pytest.param(x, marks=pytest.mark.tables) for x in ("gpt2", "bloom")),
+    ],
+)
 def test_positions_given_by_the_caller(kind):
     model, config = model_of(kind), config_of(kind)
     places = np.array([0, 1, 3, 4, 5, 6])

@@ -70,7 +70,13 @@ def test_shapes(kind):
         assert pooled.shape == (B, config.pooler_size or 8)
 
 
-@pytest.mark.parametrize("kind", ["vit", "registers", "siglip"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "vit",
+        *(pytest.param(x, marks=pytest.mark.tables) for x in ("registers", "siglip")),
+    ],
+)
 def test_vmap_and_gradients(kind):
     model = model_of(kind)
 

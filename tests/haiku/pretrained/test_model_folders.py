@@ -116,6 +116,15 @@ def without_prefix(tensors):
     return {prefixes.sub("", name): x for name, x in tensors.items()}
 
 
+def rarely(names):
+    """Cases, of which those that aren't the family's first run with the tables."""
+    first = {name.partition("-")[0]: name for name in reversed([*names])}
+    return [
+        name if name in first.values() else pytest.param(name, marks=pytest.mark.tables)
+        for name in names
+    ]
+
+
 def test_every_family_has_four_cases():
     of_family = [name.split("-")[0] for name in CASES]
     assert {*of_family} == {*FAMILIES}
@@ -123,7 +132,7 @@ def test_every_family_has_four_cases():
     assert {path.parent.name for path in FOLDER.glob("*/config.json")} == {*CASES}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", rarely(CASES))
 def test_output(name):
     want = expected(name)
     model = load(name)
@@ -135,15 +144,6 @@ def test_output(name):
     assert_close(kept(output, want), want["output"])
     if "pooled" in want:
         assert_close(call(model, want, "pooled"), want["pooled"])
-
-
-def rarely(names):
-    """Cases, of which those that aren't the family's first run with the tables."""
-    first = {name.partition("-")[0]: name for name in reversed(names)}
-    return [
-        name if name in first.values() else pytest.param(name, marks=pytest.mark.tables)
-        for name in names
-    ]
 
 
 @pytest.mark.parametrize("name", rarely(LEARNED))
@@ -170,7 +170,7 @@ def test_gradients(name):
         assert_close(ours[tensor], gradient)
 
 
-@pytest.mark.parametrize("name", CACHED)
+@pytest.mark.parametrize("name", rarely(CACHED))
 def test_cache_in_parts(name):
     model, want = load(name), expected(name)
     tokens, mask = text_of(want)
