@@ -7,6 +7,7 @@ The cache is the model's state, so no net knows of generation. The rules that ch
 token are functions of logits too: `hk.generation.top_p(logits, 0.9)`.
 """
 
+from haiku.generation.constraint import Constraint
 from haiku.generation.continuous import ContinuousBatch, Written
 from haiku.generation.generating import Generated, generate, stream
 from haiku.generation.logits import (
@@ -18,6 +19,7 @@ from haiku.generation.logits import (
 )
 
 __all__ = [
+    "Constraint",
     "ContinuousBatch",
     "Generated",
     "Written",

@@ -12,7 +12,7 @@ import numpy as np
 from haiku._core.keys.key_sequence import as_key
 from haiku.generation.callers import Prompt, prompt_of
 from haiku.generation.decoding import Texts, begin
-from haiku.generation.sampling import Processor
+from haiku.generation.sampling import Processor, why_nan
 from haiku.generation.stop_texts import StopTexts
 from haiku.generation.tasks import Task
 
@@ -268,7 +268,7 @@ class ContinuousBatch:
             ended = not active[row] or lengths[row] >= request.number
             score = float(log_probs[row].sum())
             if np.isnan(score):
-                wrong, ended = request, True
+                wrong, ended = (request, row), True
             else:
                 own = tokens[row, : lengths[row]]
                 found.append(Written(request.id, own, score, bool(ended)))
@@ -276,10 +276,11 @@ class ContinuousBatch:
                 self._rows[row] = None
         if wrong is not None:
             self._ended = [x for x in found if x.ended]
+            request, row = wrong
+            why = why_nan(task.processor, tokens[row, : lengths[row] - 1])
             raise ValueError(
-                f"The logits of text {wrong.id} were NaN: the model's parameters may "
-                "be NaN, the text longer than its learned positions, or a "
-                "logits_processor has left no token. The other texts can go on."
+                f"The logits of text {request.id} were NaN: {why} The other texts can "
+                "go on."
             )
         self._ended = []
         return found

@@ -108,7 +108,9 @@ def advance(
         logits = logits[:, -1].astype(jnp.float32)
         logits = rules.penalised(logits, texts.seen)
         if processor is not None:
-            logits = processor(so_far(prompt, texts), logits)
+            reads_prompt = getattr(processor, "reads_prompt", True)
+            before = prompt if reads_prompt else None
+            logits = processor(so_far(before, texts), logits)
         keys = None
         if texts.keys is not None:
             keys = jax.vmap(jax.random.fold_in)(texts.keys, texts.lengths)
@@ -155,9 +157,11 @@ def seen_in(tokens: jax.Array, mask: jax.Array, vocab: int) -> jax.Array:
     return jnp.zeros([tokens.shape[0], vocab], bool).at[rows, tokens].max(mask)
 
 
-def so_far(prompt: Prompt, texts: Texts) -> jax.Array:
+def so_far(prompt: Prompt | None, texts: Texts) -> jax.Array:
     """All tokens ``[B, T + N]``: prompt and new ones, -1 where there is none."""
-    before = jnp.where(prompt.mask, prompt.tokens, -1).astype(jnp.int32)
     steps = jnp.arange(texts.tokens.shape[1])[None]
     new = jnp.where(steps < texts.lengths[:, None], texts.tokens, -1)
+    if prompt is None:
+        return new
+    before = jnp.where(prompt.mask, prompt.tokens, -1).astype(jnp.int32)
     return jnp.concatenate([before, new], axis=1)

@@ -12,7 +12,7 @@ from haiku.generation.beams import search
 from haiku.generation.cache_dtypes import with_cache_dtype
 from haiku.generation.decoding import Texts
 from haiku.generation.drafts import speculate
-from haiku.generation.sampling import Processor
+from haiku.generation.sampling import Processor, why_nan
 from haiku.generation.stop_texts import StopTexts
 from haiku.generation.tasks import Task
 
@@ -102,7 +102,7 @@ def generate(
       draft_tokens: How many tokens it proposes at a time.
       logits_processor: A function of the tokens so far ``[B, T + max_new_tokens]``, -1
         where there is none, and logits ``[B, V]``; returns logits. Another function
-        object is another program.
+        object is another program. :class:`Constraint` is one.
       cache_size: Room in the cache. Default: that for all tokens. Needed if `model`
         holds a cache already, whose texts go on: its size.
       cache_dtype: Of the keys and values that attention keeps. ``jnp.int8`` keeps
@@ -157,14 +157,14 @@ def generate(
     texts = task.begun()
     if not stops:
         texts = task.advanced(texts, max_new_tokens)
-        return _generated(texts)
+        return _generated(texts, logits_processor)
     for until in range(_CHUNK, max_new_tokens + _CHUNK, _CHUNK):
         before = np.array(texts.active)
         texts = task.advanced(texts, min(until, max_new_tokens))
         texts = stops.ended(texts, before, task.ends.pad)
         if not bool(jnp.any(texts.active)):
             break
-    return _generated(texts)
+    return _generated(texts, logits_processor)
 
 
 def stream(
@@ -246,7 +246,7 @@ def stream(
             texts = task.advanced(texts, step + 1)
             if stops:
                 texts = stops.ended(texts, before, task.ends.pad)
-            _check_numbers(texts.log_probs, texts.lengths)
+            _check_numbers(texts, texts.log_probs, logits_processor)
             yield np.asarray(texts.tokens[:, step])
             if not bool(jnp.any(texts.active)):
                 return
@@ -279,25 +279,25 @@ def _check_together(num_beams, rules, stops, draft, processor) -> None:
         raise ValueError(f"draft of hk.generation can't have {wrong}.")
 
 
-def _generated(texts: Texts) -> Generated:
-    _check_numbers(texts.log_probs, texts.lengths)
+def _generated(texts: Texts, processor: Processor | None) -> Generated:
+    _check_numbers(texts, texts.log_probs, processor)
     return Generated(texts.tokens, texts.lengths, jnp.sum(texts.log_probs, axis=1))
 
 
 def _checked_scores(out: Generated) -> Generated:
-    _check_numbers(out.scores[:, None], out.lengths)
+    _check_numbers(out, out.scores[:, None])
     return out
 
 
-def _check_numbers(log_probs: jax.Array, lengths: jax.Array) -> None:
+def _check_numbers(texts: Any, log_probs: jax.Array, processor: Any = None) -> None:
     """Raises if a text ended because its logits were NaN, where that is known."""
     if isinstance(log_probs, Tracer):
         return
     wrong = np.flatnonzero(np.isnan(np.asarray(log_probs)).any(axis=1))
     if wrong.size:
         row = int(wrong[0])
+        number = int(texts.lengths[row])
+        why = why_nan(processor, texts.tokens[row, : number - 1])
         raise ValueError(
-            f"The logits of row {row} were NaN at new token {int(lengths[row])}: the "
-            "model's parameters may be NaN, the text longer than its learned "
-            "positions, or a logits_processor has left no token."
+            f"The logits of row {row} were NaN at new token {number}: {why}"
         )

@@ -15,6 +15,7 @@ from haiku.generation.logits import (
 )
 
 # A function of the tokens so far [B, N], -1 where there is none, and logits [B, V].
+# With an attribute `reads_prompt`, which is False, it gets the new tokens alone.
 Processor = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -55,6 +56,18 @@ class Rules(NamedTuple):
         if self.temperature is None:
             return jnp.argmax(logits, axis=-1).astype(jnp.int32)
         return jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
+
+
+def why_nan(processor: Any, tokens: Any) -> str:
+    """What may have made the logits NaN after new tokens ``[n]``."""
+    nothing_fits = getattr(processor, "why_nothing_fits", None)
+    left = "a logits_processor has left no token."
+    if nothing_fits is not None:
+        left = f"the logits_processor has left no token: {nothing_fits(tokens)}."
+    return (
+        "the model's parameters may be NaN, the text longer than its learned "
+        f"positions, or {left}"
+    )
 
 
 def checked_rules(options: dict[str, Any]) -> Rules:

@@ -52,7 +52,7 @@ class Task:
         if rng_key is not None:
             self.key = as_key(rng_key, "`rng_key` of hk.generation must be a key")
         self.model, self.processor = model, processor
-        self.ends = _ends(eos, pad)
+        self.ends = _ends(eos, pad, getattr(processor, "eos", None))
         room = _room(room, self.prompt.tokens.shape[1], number)
         with noting_stacks() as stacks:
             self.sizes = Sizes(room, number, self._vocab(room, cache_dtype))
@@ -106,7 +106,14 @@ def _room(room: Any, steps: int, number: int) -> int:
     return room
 
 
-def _ends(eos: Any, pad: Any) -> Ends:
+def _ends(eos: Any, pad: Any, of_processor: Any) -> Ends:
+    if of_processor is not None:
+        if not {*np.ravel([] if eos is None else eos)} <= {*of_processor}:
+            raise ValueError(
+                f"eos of hk.generation is {eos!r}, and logits_processor ends texts "
+                f"with {of_processor}: leave eos out."
+            )
+        eos = of_processor
     ids = np.asarray([] if eos is None else eos)
     if ids.size == 0:
         ids = ids.astype(np.int32)
