@@ -260,7 +260,7 @@ BAD = {
     "list": ({"json_schema": [1]}, r"must be an object.*got \[1\]"),
     "no JSON": ({"json_schema": "{x"}, "is no JSON: Expecting property name"),
     "objects": ({"json_schema": {"a": {1, 2}}}, "is no JSON"),
-    "type": ({"json_schema": {"type": "objekt"}}, "Invalid type: objekt"),
+    "type": ({"json_schema": {"type": "thing"}}, "Invalid type: thing"),
     "unfulfilled": ({"json_schema": {"enum": []}}, "Unsatisfiable"),
     "not": ({"json_schema": {"not": {"type": "string"}}}, "Unimplemented keys"),
     "nowhere": ({"json_schema": {"$ref": "#/a"}}, "'/a' does not exist"),
