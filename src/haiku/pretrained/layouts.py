@@ -265,6 +265,11 @@ class Source:
         return tuple(max(axis) + 1 for axis in zip(*self.views))
 
     @property
+    def dtype_read(self) -> np.dtype:
+        """The parameter's dtype."""
+        return np.dtype(self.dtype or next(iter(self.views.values())).dtype)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The parameter's shape."""
         return (*self.lead, *next(iter(self.views.values())).shape)
@@ -276,7 +281,7 @@ class Source:
         rest = tuple(place[len(lead) :])
         views = [self.views[index][rest] for index in itertools.product(*axes)]
         some = next(iter(self.views.values()))
-        dtype = np.dtype(self.dtype or some.dtype)
+        dtype = self.dtype_read
         if not lead and some.dtype == dtype and views[0].flags.c_contiguous:
             return views[0]
         shape = (*map(len, axes), *some[rest].shape)

@@ -6,7 +6,7 @@ import fnmatch
 import json
 import pathlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,9 @@ import numpy as np
 
 from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
+from haiku._trees.places import Place, nested
+from haiku.adapt import Int4, Int8
+from haiku.adapt.models import holding
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
 from haiku.pretrained.family import (
@@ -36,6 +39,7 @@ from haiku.pretrained.layouts import (
     check_tensors,
     sources,
 )
+from haiku.pretrained.quantised_sources import adaptations_of, integers
 from haiku.pretrained.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["Pretrained", "from_state_dict", "load"]
@@ -75,6 +79,7 @@ def load(
     dtype: Any = None,
     tokenizer: bool = True,
     sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding] | None = None,
+    adaptations: Sequence[Int8 | Int4] = (),
 ) -> Pretrained:
     """Loads a model and its tokenizer from a Hugging Face folder.
 
@@ -89,6 +94,10 @@ def load(
       tokenizer: Whether to load the tokenizer too.
       sharding: From a parameter's path (`decoder/embed/embeddings`) and shape to the
         sharding that it gets; each device reads its part alone. Default: none.
+      adaptations: :class:`haiku.adapt.Int8` or ``Int4`` of the weights that their
+        patterns find. The model is that of :func:`haiku.adapt.add` after loading, but
+        the weights are made integers layer by layer, so that memory never holds more
+        of the others than one layer's.
 
     Returns:
       `(model, tokenizer)`: a bound `hk.nets` model, and None without a tokenizer.
@@ -97,7 +106,8 @@ def load(
       FileNotFoundError: The folder or a file isn't there, or it is a pipeline of
         diffusers, whose models lie in subfolders.
       ValueError: A file is damaged; the config isn't of a known family, or has a key
-        or size that can't be; a tensor is missing, left over, or of another shape.
+        or size that can't be; a tensor is missing, left over, or of another shape; an
+        adaptation is of another kind, finds nothing, or finds what it can't adapt.
 
     Example:
       >>> import tempfile
@@ -114,7 +124,7 @@ def load(
     config = _read_config(folder)
     weights = read_weights(folder)
     where = str(pathlib.Path(folder) / "config.json")
-    model = _model(config, where, weights, folder, dtype, sharding)
+    model = _model(config, where, weights, folder, dtype, sharding, adaptations)
     wanted = tokenizer and has_file(folder, "tokenizer.json")
     return Pretrained(model, load_tokenizer(folder) if wanted else None)
 
@@ -141,10 +151,10 @@ def from_state_dict(config: Mapping[str, Any], arrays: Mapping[str, Any]) -> Bou
       (16, 16)
     """
     held = {name: np.asarray(array) for name, array in arrays.items()}
-    return _model(dict(config), "config", Weights(held, {}), "arrays", None, None)
+    return _model(dict(config), "config", Weights(held, {}), "arrays", None, None, ())
 
 
-def _model(config, where, weights, folder, dtype, sharding) -> Bound:
+def _model(config, where, weights, folder, dtype, sharding, adaptations) -> Bound:
     keys = Keys(config, where)
     if "quantization_config" in keys:
         raise ValueError(
@@ -188,14 +198,20 @@ def _model(config, where, weights, folder, dtype, sharding) -> Bound:
         _shapes(net, family), config, head, family.prefix if has else ""
     )
     check_tensors(slots, weights.arrays, _ignored(config, head), file_of)
-    params = {}
-    for path, named in sources(slots, weights.arrays, dtype, file_of).items():
-        path = f"{top}/{path}" if path else top
-        params[path] = {
-            name: source.array(sharding and sharding(f"{path}/{name}", source.shape))
-            for name, source in named.items()
-        }
-    return bind(net).to(params)
+    found = {
+        Place(f"{top}/{path}" if path else top, name): source
+        for path, named in sources(slots, weights.arrays, dtype, file_of).items()
+        for name, source in named.items()
+    }
+    quantised = adaptations_of(found, adaptations)
+    values = {}
+    for place, source in found.items():
+        if place in quantised:
+            values |= integers(place, source, quantised[place], sharding)
+        else:
+            of_place = sharding and sharding(place.path, source.shape)
+            values[place] = source.array(of_place)
+    return holding(bind(net).to(nested(values)), values, adaptations)
 
 
 def _read_config(folder: Folder) -> dict[str, Any]:
