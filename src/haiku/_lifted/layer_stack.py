@@ -300,7 +300,7 @@ def _apply_apart(
     outputs, states = [None] * number, [{}] * number
     for i in reversed(range(number)) if layers.reverse else range(number):
         key = None if keys is None else keys[i]
-        own = of_layer(params, i), of_layer(state, i)
+        own = of_layer(params, i, after=value), of_layer(state, i)
         frame = Frame(layers.f, False, *own, _sequence(key))
         of_this = jax.tree.map(lambda x, i=i: x[i], inputs)
         value, outputs[i] = _call(layers, frame, value, of_this)

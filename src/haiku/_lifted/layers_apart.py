@@ -4,6 +4,9 @@ A stack's parameters are arrays with an axis of layers, and XLA copies each laye
 of them whenever a loop over layers runs. A decoder that writes a text does so for each
 token, its cache included. With an :class:`Apart` in place of each stacked array the
 stack runs its layers one after the other, without such copies, in a larger program.
+
+Arrays of less than a byte a number stay stacked: copies would take as much again. On a
+CPU, XLA reads them as they lie, but unpacks them to bytes where a loop carries them.
 """
 
 import contextlib
@@ -12,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Values = dict[str, dict[str, Any]]
 
@@ -44,6 +48,19 @@ def is_apart(values: Mapping[str, Mapping[str, Any]]) -> bool:
     )
 
 
+_each = jax.jit(tuple)  # the layers of an array
+
+
+def is_packed(x: Any) -> bool:
+    """Whether an array has several numbers in a byte."""
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.integer) and _bits(dtype) < 8
+
+
+def _bits(dtype: Any) -> int:
+    return jnp.iinfo(dtype).bits
+
+
 def taken_apart(
     values: Mapping[str, Mapping[str, Any]], stacks: Collection[str]
 ) -> Values:
@@ -51,7 +68,8 @@ def taken_apart(
 
     def apart(path: str, value: Any) -> Any:
         within = any(path.startswith(stack) for stack in stacks)
-        return Apart(value) if within and not isinstance(value, Apart) else value
+        stays = not within or isinstance(value, Apart) or is_packed(value)
+        return value if stays else Apart(_each(value))
 
     return {
         path: {name: apart(path, value) for name, value in named.items()}
@@ -59,15 +77,38 @@ def taken_apart(
     }
 
 
-def of_layer(values: Mapping[str, Mapping[str, Any]], i: int) -> Values:
-    """The values of one layer."""
+def of_layer(
+    values: Mapping[str, Mapping[str, Any]], i: int, after: Any = None
+) -> Values:
+    """The values of one layer.
+
+    Args:
+      values: Of all layers.
+      i: The layer.
+      after: What the layer gets. Arrays that stay stacked are read once it is there, so
+        that XLA can't unpack those of all layers at the beginning.
+    """
+
+    def own(x: Any) -> Any:
+        if isinstance(x, Apart):
+            return x.layers[i]
+        return jax.lax.dynamic_index_in_dim(x, _once_there(i, after), keepdims=False)
+
     return {
-        path: {
-            name: x.layers[i] if isinstance(x, Apart) else x[i]
-            for name, x in named.items()
-        }
+        path: {name: own(x) for name, x in named.items()}
         for path, named in values.items()
     }
+
+
+def _once_there(i: int, after: Any) -> Any:
+    """The number `i`, which XLA knows only when it knows an array."""
+    floats = [
+        x for x in jax.tree.leaves(after) if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    if not floats or not floats[0].size:
+        return i
+    some = floats[0].reshape(-1)[0]
+    return jnp.where((some <= 0) | (some > 0) | jnp.isnan(some), i, 0)
 
 
 def of_layers(each: list[Values]) -> Values:

@@ -293,9 +293,7 @@ class ContinuousBatch:
     def _admit(self, row: int, request: _Request) -> None:
         """Reads a prompt into a row."""
         task = self._task
-        fixed = task.rules, task.ends
-        sizes, stacks = task.sizes, task.stacks
-        one = begin(task.model, request.prompt, *fixed, request.key, sizes, stacks)
+        one = task.begun(request.prompt, request.key)
         if self._texts is None:
             self._axes = self._axes_of(request)
             self._texts = _repeated(one, self._axes, len(self._rows))

@@ -81,7 +81,7 @@ def begin(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("sizes", "processor"), donate_argnames="texts"
+    jax.jit, static_argnames=("sizes", "processor", "loops"), donate_argnames="texts"
 )
 def advance(
     model: Bound,
@@ -92,15 +92,16 @@ def advance(
     until: Any,
     sizes: Sizes,
     processor: Processor | None,
+    loops: bool = True,
 ) -> Texts:
     """Writes tokens until there are `until`, or all texts have ended.
 
     `until` may differ between texts, ``[B]``. One that has as many as it is to get, but
-    hasn't ended, can't go on later.
+    hasn't ended, can't go on later. Without `loops` it writes one token.
     """
 
     def going(texts: Texts) -> jax.Array:
-        return texts.active & (texts.lengths < until)
+        return goes_on(texts, until)
 
     def write(texts: Texts) -> Texts:
         own = model.replace(state=texts.state)
@@ -118,7 +119,14 @@ def advance(
         log_probs = jax.nn.log_softmax(logits)
         return _written(texts, going(texts), state, token, log_probs, ends)
 
+    if not loops:
+        return write(texts)
     return jax.lax.while_loop(lambda texts: jnp.any(going(texts)), write, texts)
+
+
+def goes_on(texts: Texts, until: Any) -> jax.Array:
+    """Which texts get another token, ``[B]``."""
+    return texts.active & (texts.lengths < until)
 
 
 def _written(

@@ -5,8 +5,9 @@ from collections.abc import Collection
 import jax
 
 from haiku._bound import Bound
+from haiku._lifted.layers_apart import is_packed
 
-__all__ = ["small_stacks"]
+__all__ = ["small_stacks", "unpacked_in_loops"]
 
 _MOST_COPIED = 2**30  # bytes of layers that are copied out of their stacks
 
@@ -19,5 +20,17 @@ def small_stacks(model: Bound, stacks: Collection[str]) -> tuple[str, ...]:
         if path.startswith(tuple(stacks))
         for x in jax.tree.leaves(named)
     ]
-    size = sum(x.size * x.dtype.itemsize for x in held)
+    size = sum(x.size * x.dtype.itemsize for x in held if not is_packed(x))
     return tuple(sorted(stacks)) if size <= _MOST_COPIED else ()
+
+
+def unpacked_in_loops(model: Bound, stacks: Collection[str]) -> bool:
+    """Whether a loop would unpack stacks while it runs: int4 ones on a CPU."""
+    if jax.default_backend() != "cpu":
+        return False
+    return any(
+        is_packed(x)
+        for path, named in model.params.items()
+        if path.startswith(tuple(stacks))
+        for x in jax.tree.leaves(named)
+    )

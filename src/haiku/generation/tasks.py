@@ -1,19 +1,21 @@
 """The arguments of `generate` and `stream`, checked."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from haiku._bound import Bound
 from haiku._core.keys.key_sequence import as_key
 from haiku._lifted.layers_apart import noting_stacks, taken_apart
 from haiku.generation.cache_dtypes import check_cache_dtype, with_cache_dtype
 from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
-from haiku.generation.decoding import Ends, Texts, advance, begin
+from haiku.generation.decoding import Ends, Texts, advance, begin, goes_on
 from haiku.generation.sampling import Rules, checked_rules
-from haiku.generation.stacks import small_stacks
+from haiku.generation.stacks import small_stacks, unpacked_in_loops
 
 
 class Task:
@@ -57,7 +59,7 @@ class Task:
         with noting_stacks() as stacks:
             self.sizes = Sizes(room, number, self._vocab(room, cache_dtype))
         self.stacks = small_stacks(model, stacks)
-        self.stepping: Bound | None = None  # the model that makes steps
+        self.unpacked_in_loops = unpacked_in_loops(model, self.stacks)
 
     def _vocab(self, room: int, cache_dtype: Any) -> int:
         def first(model, prompt):
@@ -73,25 +75,42 @@ class Task:
             )
         return shape[-1]
 
-    def begun(self) -> Texts:
-        """The texts before the first new token."""
-        return begin(*self.given, self.key, self.sizes, self.stacks)
+    def begun(self, prompt: Prompt | None = None, key: Any = None) -> Texts:
+        """The texts of the task's prompts or others, before the first new token."""
+        fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
+        model, key = self.model, self.key if key is None else key
+        if self.unpacked_in_loops:  # that over its layers is one
+            model = self.stepping.replace(state=model.state)
+        return begin(model, *fixed, key, self.sizes, self.stacks)
 
     def advanced(self, texts: Texts, until: Any, prompt: Prompt | None = None) -> Texts:
         """The texts with `until` tokens, after the task's prompts or others."""
         fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
-        if self.stepping is None:
-            params = _taken_apart(self.model.params, self.stacks)
-            self.stepping = self.model.replace(params=params, state={})
-        return advance(self.stepping, *fixed, texts, until, self.sizes, self.processor)
+        loops = not self.unpacked_in_loops or isinstance(texts.lengths, Tracer)
+        steps = functools.partial(
+            advance,
+            *(self.stepping, *fixed),
+            until=until,
+            sizes=self.sizes,
+            processor=self.processor,
+            loops=loops,
+        )
+        if loops:
+            return steps(texts)
+        while bool(jnp.any(goes_on(texts, until))):
+            texts = steps(texts)
+        return texts
+
+    @functools.cached_property
+    def stepping(self) -> Bound:
+        """The model that makes steps."""
+        params = taken_apart(self.model.params, self.stacks)
+        return self.model.replace(params=params, state={})
 
     @property
     def given(self) -> tuple[Bound, Prompt, Rules, Ends]:
         """What all ways to write texts need."""
         return self.model, self.prompt, self.rules, self.ends
-
-
-_taken_apart = jax.jit(taken_apart, static_argnames="stacks")
 
 
 def _room(room: Any, steps: int, number: int) -> int:
