@@ -1,11 +1,14 @@
 """Weights of files that become integers as they are read, layer by layer."""
 
+import functools
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._trees.places import Place, Values, find_places
 from haiku.adapt import Int4, Int8
@@ -45,24 +48,46 @@ def adaptations_of(
 def integers(place: Place, source: Source, adaptation: Int8, sharding: Any) -> Values:
     """A weight as integers, and its scales beside it."""
     lead = source.lead
-    made = []
-    for index in itertools.product(*map(range, lead)):
+    number = math.prod(lead)
+    held: dict[str, np.ndarray] = {}
+    shapes: dict[str, Any] = {}
+    for i, index in enumerate(itertools.product(*map(range, lead))):
         rest = [slice(None)] * (len(source.shape) - len(lead))
         w = source.read([*(slice(i, i + 1) for i in index), *rest])
         w = jnp.asarray(w.reshape(w.shape[len(lead) :]))
-        integers, own = adaptation._made(w, place.name, lambda: None)
-        made.append({place.name: integers} | own)
+        made, own = adaptation._made(w, place.name, lambda: None)
+        for name, x in ({place.name: made} | own).items():
+            stored = _stored(x)
+            if not i:
+                held[name] = np.empty((number, stored.size), stored.dtype)
+                shapes[name] = jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)
+            held[name][i] = stored
     values = {}
-    for name in [*made[0]]:
+    for name, of_name in shapes.items():
         at = Place(place.module, name)
-        whole = _joined([one.pop(name) for one in made], lead=lead)
-        own = sharding and sharding(at.path, whole.shape)
-        values[at] = whole if own is None else jax.device_put(whole, own)
+        x = _array(held.pop(name), of_name.shape, of_name.dtype)
+        own = sharding and sharding(at.path, x.shape)
+        values[at] = x if own is None else jax.device_put(x, own)
     return values
 
 
-def _joined(parts: list[jax.Array], lead: tuple[int, ...]) -> jax.Array:
-    """Arrays of layers and experts as one."""
-    if not lead:
-        return parts[0]
-    return jnp.stack(parts).reshape(*lead, *parts[0].shape)
+def _stored(x: jax.Array) -> np.ndarray:
+    """An array's numbers in a row; int4, two in a byte, the first in the low half."""
+    numbers = np.asarray(x).reshape(-1)
+    if x.dtype != jnp.int4 or x.size % 2:
+        return numbers
+    first, second = numbers.astype(np.int8).view(np.uint8).reshape(-1, 2).T
+    return (first & 15) | (second << 4)
+
+
+def _array(stored: np.ndarray, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """The array of numbers as `_stored` has them."""
+    if stored.dtype != np.uint8:
+        return jnp.asarray(stored.reshape(shape))
+    return _unpacked(stored, shape, dtype)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "dtype"))
+def _unpacked(x: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Bytes as the numbers in them."""
+    return jax.lax.bitcast_convert_type(x, dtype).reshape(shape)

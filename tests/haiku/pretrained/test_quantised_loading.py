@@ -8,6 +8,7 @@ from drawn_models import drawn_model
 
 import haiku as hk
 from haiku.adapt import Frozen, Int4, Int8, LoRA
+from haiku.pretrained import quantised_sources
 
 TEXT = jax.ShapeDtypeStruct((1, 1), jnp.int32)
 SIZES = {"vocab_size": 24, "model_size": 16, "num_layers": 3, "num_heads": 2}
@@ -25,6 +26,7 @@ EXPERTS = hk.nets.ExpertsConfig(num_experts=4, num_selected=2, hidden_size=16)
 CHOICES = {
     "int4": ([Int4("**/w")], {}),
     "int8 and int4": ([Int8("**/attention/*/w"), Int4("**/mlp/*/w", group_size=8)], {}),
+    "odd groups": ([Int4("**/w", group_size=5)], {"hidden_size": 7, "tied": True}),
     "experts": ([Int4("**/blocks/**/w", group_size=8)], {"experts": EXPERTS}),
 }
 
@@ -86,3 +88,15 @@ def test_infinite_weights(tmp_path):
     hk.pretrained.save(folder, model.replace(params=params))
     with pytest.raises(ValueError, match="holds infinite numbers or NaN"):
         hk.pretrained.load(folder, adaptations=[Int4("**/w")])
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (3, 5), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", [jnp.int4, jnp.int8, jnp.bfloat16])
+def test_arrays_are_held_as_their_numbers(shape, dtype):
+    x = jnp.asarray(np.random.default_rng(0).integers(-7, 8, shape), dtype)
+    stored = quantised_sources._stored(x)
+    packed = dtype == jnp.int4 and x.size % 2 == 0
+    assert stored.size * (2 if packed else 1) == x.size
+    again = quantised_sources._array(stored, shape, x.dtype)
+    assert again.dtype == x.dtype
+    np.testing.assert_array_equal(again.astype(jnp.float32), x.astype(jnp.float32))
