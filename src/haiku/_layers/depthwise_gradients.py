@@ -101,7 +101,8 @@ def _sum_of_shifts(x, w, stride, padding, rate):
         rows = _rows_from(padded, i, height, stride, rate)
         for j in range(width):
             stop = j * rate[1] + (columns - 1) * stride[1] + 1
-            y = y + rows[:, :, j * rate[1] : stop : stride[1]] * w[i, j, 0]
+            shifted = rows[:, :, j * rate[1] : stop : stride[1]]
+            y = y + shifted * w[i : i + 1, j : j + 1]
     return jnp.asarray(y, jnp.result_type(x, w))
 
 
