@@ -17,8 +17,8 @@ What is here, by idea:
   `lift`, ...
 - Layers: `Linear`, `Conv2D`, `LayerNorm`, `Attention`, `LSTM`, ...
 - Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.rotary`, `hk.mixed_precision`,
-  `hk.data_structures`, `hk.surgery`, `hk.pretrained`, `hk.generation`, `hk.views`,
-  `hk.testing`, `hk.config`, `hk.experimental`.
+  `hk.data_structures`, `hk.surgery`, `hk.pretrained`, `hk.generation`, `hk.parallel`,
+  `hk.views`, `hk.testing`, `hk.config`, `hk.experimental`.
 """
 
 import importlib
@@ -207,6 +207,7 @@ if TYPE_CHECKING:
     from haiku import adapt as adapt
     from haiku import experimental as experimental
     from haiku import generation as generation
+    from haiku import parallel as parallel
     from haiku import pretrained as pretrained
     from haiku import surgery as surgery
     from haiku import testing as testing
@@ -236,6 +237,7 @@ _LAZY = {
     ),
     "experimental": ("haiku.experimental", None),
     "generation": ("haiku.generation", None),
+    "parallel": ("haiku.parallel", None),
     "pretrained": ("haiku.pretrained", None),
     "surgery": ("haiku.surgery", None),
     "module_tree": ("haiku.views.tree", "module_tree"),

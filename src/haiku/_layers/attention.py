@@ -9,6 +9,7 @@ import numpy as np
 from haiku._core import Module, get_parameter, get_state, part_of_init, transparent
 from haiku._layers.attend import attend
 from haiku._layers.attention_cache import Cache, Kept
+from haiku._layers.constrain import is_split, prefer
 from haiku._layers.linear import Linear
 from haiku._layers.rotary import Rotary
 from haiku._layers.wide_norm import WideNorm
@@ -82,6 +83,16 @@ class Attention(Module):
       >>> bool(jnp.allclose(y, model(x)[:, 4:], atol=1e-6))
       True
     """
+
+    _own_axes = {
+        "query/w": ("embed", "heads"),
+        "query/b": ("heads",),
+        "key/w": ("embed", "heads"),
+        "key/b": ("heads",),
+        "value/w": ("embed", "heads"),
+        "value/b": ("heads",),
+        "output/w": ("heads", "embed"),
+    }
 
     def __init__(
         self,
@@ -200,6 +211,11 @@ class Attention(Module):
         if self.sinks:
             shape = [self.num_heads]
             options["sinks"] = get_parameter("sinks", shape, x.dtype, init=jnp.zeros)
+        # Where the heads aren't split, each device has queries of its own.
+        of_queries = None if is_split("heads") else "length"
+        query = prefer(query, "batch", of_queries, "heads", None)
+        key = prefer(key, "batch", None, "heads", None)
+        value = prefer(value, "batch", None, "heads", None)
         if keeps and context is None:
             y = self._with_cache(
                 query, key, value, mask, bias, positions, cache_size, options

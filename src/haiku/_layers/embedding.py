@@ -50,6 +50,8 @@ class Embed(Module):
       (1, 3, 8)
     """
 
+    _own_axes = {"embeddings": ("vocab", "embed")}
+
     def __init__(
         self,
         vocab_size: int | None = None,

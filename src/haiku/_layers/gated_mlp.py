@@ -37,6 +37,14 @@ class GatedMLP(Module):
       (2, 8)
     """
 
+    _own_axes = {
+        "gate/w": ("embed", "mlp"),
+        "gate/b": ("mlp",),
+        "up/w": ("embed", "mlp"),
+        "up/b": ("mlp",),
+        "down/w": ("mlp", "embed"),
+    }
+
     def __init__(
         self,
         hidden_size: int,

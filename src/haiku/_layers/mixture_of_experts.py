@@ -97,6 +97,15 @@ class MixtureOfExperts(Module):
       ((2, 5, 8), dtype('float32'))
     """
 
+    _own_axes = {
+        "gate": ("expert", "embed", "mlp"),
+        "gate_b": ("expert", "mlp"),
+        "up": ("expert", "embed", "mlp"),
+        "up_b": ("expert", "mlp"),
+        "down": ("expert", "mlp", "embed"),
+        "down_b": ("expert", "embed"),
+    }
+
     def __init__(
         self,
         num_experts: int,

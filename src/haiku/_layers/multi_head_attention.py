@@ -50,6 +50,16 @@ class MultiHeadAttention(Module):
       ...     return attend(x, x, x, mask=jnp.tri(x.shape[1])[None, None])
     """
 
+    _own_axes = {
+        "query/w": ("embed", "heads"),
+        "query/b": ("heads",),
+        "key/w": ("embed", "heads"),
+        "key/b": ("heads",),
+        "value/w": ("embed", "heads"),
+        "value/b": ("heads",),
+        "linear/w": ("heads", "embed"),
+    }
+
     def __init__(
         self,
         num_heads: int,

@@ -12,6 +12,7 @@ from haiku._layers.linear import Linear
 from haiku.initializers import Constant
 from haiku.nets.clip_config import CLIPConfig
 from haiku.nets.encoder import Encoder
+from haiku.nets.transformer import BLOCK_AXES
 from haiku.nets.vision_transformer import VisionTransformer
 
 __all__ = ["CLIP", "CLIPOutput"]
@@ -65,6 +66,8 @@ class CLIP(Module):
       >>> model(images, tokens).logits.shape, model.embed_text(tokens).shape
       ((2, 3), (3, 8))
     """
+
+    _own_axes = BLOCK_AXES
 
     def __init__(self, config: CLIPConfig, name: str | None = None):
         super().__init__(name=name)

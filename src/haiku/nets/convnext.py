@@ -25,6 +25,7 @@ from haiku._layers.wide_norm import WideNorm
 from haiku._lifted.layer_stack import layer_stack
 from haiku.initializers import TruncatedNormal
 from haiku.nets.convnext_config import ConvNeXtConfig
+from haiku.nets.transformer import BLOCK_AXES
 from haiku.nets.transformer_config import ACTIVATIONS
 
 __all__ = ["ConvNeXt"]
@@ -60,6 +61,8 @@ class ConvNeXt(Module):
       >>> model(images).shape, model.hidden(images).shape
       ((2, 10), (2, 4, 6, 16))
     """
+
+    _own_axes = BLOCK_AXES
 
     def __init__(self, config: ConvNeXtConfig, name: str | None = None):
         super().__init__(name="convnext" if name is None else name)

@@ -19,6 +19,8 @@ from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.transformer import (
+    BLOCK_AXES,
+    HEAD_AXES,
     check_texts,
     dropped,
     norm_of,
@@ -67,6 +69,11 @@ class Decoder(Module):
     def __init__(self, config: DecoderConfig, name: str | None = None):
         super().__init__(name=name)
         self.config = config
+
+    @property
+    def _own_axes(self):
+        """Names of its parameters' axes; classes are too few to be split."""
+        return BLOCK_AXES | (HEAD_AXES if self.config.head == "tokens" else {})
 
     def __call__(
         self,

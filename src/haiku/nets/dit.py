@@ -17,7 +17,7 @@ from haiku._layers.wide_norm import WideNorm
 from haiku._lifted.layer_stack import layer_stack
 from haiku.initializers import TruncatedNormal
 from haiku.nets.dit_config import DiTConfig
-from haiku.nets.transformer import dropped, mlp
+from haiku.nets.transformer import BLOCK_AXES, dropped, mlp
 
 __all__ = ["DiT"]
 
@@ -68,6 +68,8 @@ class DiT(Module):
       >>> model(images, timesteps, labels).shape
       (3, 8, 8, 4)
     """
+
+    _own_axes = BLOCK_AXES
 
     def __init__(self, config: DiTConfig, name: str | None = None):
         super().__init__(name=name or "dit")

@@ -17,6 +17,8 @@ from haiku._layers.linear import Linear
 from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.relative import relative_bias
 from haiku.nets.transformer import (
+    BLOCK_AXES,
+    HEAD_AXES,
     check_texts,
     dropped,
     norm_of,
@@ -62,6 +64,11 @@ class Encoder(Module):
     def __init__(self, config: EncoderConfig, name: str | None = None):
         super().__init__(name=name)
         self.config = config
+
+    @property
+    def _own_axes(self):
+        """Names of its parameters' axes; classes are too few to be split."""
+        return BLOCK_AXES | (HEAD_AXES if self.config.head == "tokens" else {})
 
     def __call__(
         self,

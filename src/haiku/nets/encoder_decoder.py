@@ -16,6 +16,8 @@ from haiku.nets.cross_decoder import logits_of, run_decoder
 from haiku.nets.encoder_decoder_config import EncoderDecoderConfig
 from haiku.nets.relative import relative_bias
 from haiku.nets.transformer import (
+    BLOCK_AXES,
+    HEAD_AXES,
     check_texts,
     dropped,
     norm_of,
@@ -65,6 +67,8 @@ class EncoderDecoder(Module):
       >>> logits.shape
       (2, 1, 64)
     """
+
+    _own_axes = BLOCK_AXES | HEAD_AXES
 
     def __init__(self, config: EncoderDecoderConfig, name: str | None = None):
         super().__init__(name=name)

@@ -22,7 +22,7 @@ from haiku._layers.sequence_layer import SequenceLayer, wide_dtype
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.mamba_config import MambaConfig
-from haiku.nets.transformer import check_texts
+from haiku.nets.transformer import HEAD_AXES, check_texts
 
 __all__ = ["Mamba"]
 
@@ -61,6 +61,8 @@ class Mamba(Module):
       >>> logits.shape
       (2, 1, 64)
     """
+
+    _own_axes = HEAD_AXES
 
     def __init__(self, config: MambaConfig, name: str | None = None):
         super().__init__(name=name)

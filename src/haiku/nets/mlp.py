@@ -66,6 +66,16 @@ class MLP(Module):
         )
         self.output_size = output_sizes[-1] if output_sizes else None
 
+    @property
+    def _own_axes(self):
+        """Names of its parameters' axes: pairs of layers, to hidden units and back."""
+        axes: dict[str, Any] = {}
+        for i in range(0, len(self.layers) - 1, 2):
+            axes[f"**/linear_{i}/w"] = "embed", "mlp"
+            axes[f"**/linear_{i}/b"] = ("mlp",)
+            axes[f"**/linear_{i + 1}/w"] = "mlp", "embed"
+        return axes
+
     def __call__(
         self,
         inputs: jax.Array,

@@ -52,6 +52,7 @@ class BlockV1(Module):
     ):
         super().__init__(name=name)
         self.use_projection = use_projection
+        self._own_axes = _pair_of_convolutions(bottleneck)
         bn_config = with_norm_defaults(bn_config)
         if use_projection:
             self.proj_conv = _convolution(channels, 1, stride, "shortcut_conv")
@@ -102,6 +103,7 @@ class BlockV2(Module):
     ):
         super().__init__(name=name)
         self.use_projection = use_projection
+        self._own_axes = _pair_of_convolutions(bottleneck)
         bn_config = with_norm_defaults(bn_config)
         if use_projection:
             self.proj_conv = _convolution(channels, 1, stride, "shortcut_conv")
@@ -118,6 +120,15 @@ class BlockV2(Module):
                 shortcut = self.proj_conv(out)
             out = convolution(out)
         return out + shortcut
+
+
+def _pair_of_convolutions(bottleneck: bool) -> dict[str, Any]:
+    """Names of the axes of the block's largest weights, the last two convolutions."""
+    first = 1 if bottleneck else 0
+    return {
+        f"**/conv_{first}/w": (None, None, "embed", "mlp"),
+        f"**/conv_{first + 1}/w": (None, None, "mlp", "embed"),
+    }
 
 
 def _layers(

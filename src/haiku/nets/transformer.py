@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from haiku._core import maybe_next_rng_key, name_scope
 from haiku._layers.attention import Attention
+from haiku._layers.constrain import is_split, prefer
 from haiku._layers.embedding import Embed
 from haiku._layers.functional import dropout
 from haiku._layers.gated_mlp import GatedMLP
@@ -20,6 +21,18 @@ from haiku._layers.residual_branches import LayerScale, stochastic_depth
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
+
+BLOCK_AXES: dict[str, Any] = {  # of a net's blocks and tables, as `hk.parallel` reads
+    "**/mlp/up/w": ("embed", "mlp"),
+    "**/mlp/up/b": ("mlp",),
+    "**/mlp/down/w": ("mlp", "embed"),
+    "**/shared/up/w": ("embed", "mlp"),
+    "**/shared/down/w": ("mlp", "embed"),
+    "**/positions/embeddings": (None, "embed"),
+    "**/relative/embeddings": (None, None),
+    "**/segments/embeddings": (None, "embed"),
+}
+HEAD_AXES: dict[str, Any] = {"**/head/w": ("embed", "vocab"), "**/head/b": ("vocab",)}
 
 
 def run_blocks(config: TransformerConfig, h: Any, passed: Mapping[str, Any]) -> Any:
@@ -191,7 +204,10 @@ def _residual(
     place, y = config.norm_position, h
     if place in ("pre", "both") and normed:
         y = norm_of(config, f"{name}_norm")(y)
-    y = f(y)
+    # A branch whose heads or hidden units are split sees all steps.
+    within = "mlp" if name == "mlp" else "heads"
+    y = prefer(y, "batch", None if is_split(within) else "length", "embed")
+    y = prefer(f(y), "batch", "length", "embed")
     if place in ("post", "both"):
         y = norm_of(config, f"{name}_norm_post")(y)
     if config.layer_scale is not None:
@@ -199,7 +215,7 @@ def _residual(
     y = dropped(y, config.dropout)
     if rate is not None and (key := maybe_next_rng_key()) is not None:
         y = stochastic_depth(key, rate, y)
-    h = h + y
+    h = prefer(h + y, "batch", "length", "embed")
     return norm_of(config, f"{name}_norm_post")(h) if place == "sum" else h
 
 

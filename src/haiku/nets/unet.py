@@ -11,7 +11,7 @@ from haiku._layers.inputs import as_array, at_least_single
 from haiku._layers.linear import Linear
 from haiku._layers.positions import sinusoidal_positions
 from haiku._layers.resize import resized
-from haiku.nets.transformer import dropped, run_blocks
+from haiku.nets.transformer import BLOCK_AXES, dropped, run_blocks
 from haiku.nets.transformer_config import ACTIVATIONS
 from haiku.nets.unet_config import UNetConfig, blocks_of
 
@@ -53,6 +53,8 @@ class UNet(Module):
       >>> model(images, timesteps, context).shape
       (2, 8, 4, 3)
     """
+
+    _own_axes = BLOCK_AXES
 
     def __init__(self, config: UNetConfig, name: str | None = None):
         super().__init__(name=name or "unet")

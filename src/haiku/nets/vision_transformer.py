@@ -17,7 +17,7 @@ from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
 from haiku._layers.resize import resized
 from haiku.initializers import TruncatedNormal
-from haiku.nets.transformer import dropped, mlp, norm_of, run_blocks
+from haiku.nets.transformer import BLOCK_AXES, dropped, mlp, norm_of, run_blocks
 from haiku.nets.vision_transformer_config import VisionTransformerConfig
 
 __all__ = ["VisionTransformer"]
@@ -55,6 +55,8 @@ class VisionTransformer(Module):
       >>> model(images).shape, model.hidden(images).shape
       ((2, 10), (2, 25, 16))
     """
+
+    _own_axes = BLOCK_AXES
 
     def __init__(self, config: VisionTransformerConfig, name: str | None = None):
         super().__init__(name=name)

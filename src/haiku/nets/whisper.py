@@ -8,7 +8,14 @@ from haiku._layers.convolution import Conv1D
 from haiku._layers.embedding import Embed
 from haiku._layers.positions import sinusoidal_positions
 from haiku.nets.cross_decoder import logits_of, run_decoder
-from haiku.nets.transformer import check_texts, dropped, norm_of, run_blocks
+from haiku.nets.transformer import (
+    BLOCK_AXES,
+    HEAD_AXES,
+    check_texts,
+    dropped,
+    norm_of,
+    run_blocks,
+)
 from haiku.nets.whisper_config import WhisperConfig
 
 __all__ = ["Whisper"]
@@ -50,6 +57,8 @@ class Whisper(Module):
       >>> logits.shape
       (2, 1, 64)
     """
+
+    _own_axes = BLOCK_AXES | HEAD_AXES
 
     def __init__(self, config: WhisperConfig, name: str | None = None):
         super().__init__(name=name)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import haiku as hk
-from haiku._core.variables.axis_names import axis_names, naming_axes
+from haiku._core.variables.axis_names import axis_names, logical_axes
 
 KEY = jax.random.key(0)
 X = jnp.ones([2, 4])
@@ -14,34 +14,38 @@ X = jnp.ones([2, 4])
 class Attention(hk.Module):
     """A layer that names its own axes."""
 
+    _own_axes = {"query/w": ("embed", "heads"), "query/b": ("heads",)}
+
     def __call__(self, x):
-        with naming_axes({"w": ("embed", "heads"), "b": ("heads",)}, own=True):
-            return hk.Linear(6, name="query")(x)
+        return hk.Linear(6, name="query")(x)
 
 
 def transformer(x):
     x = Attention()(x)
-    with naming_axes({"w": (None, "mlp"), "b": ("mlp",)}):
+    with logical_axes(w=(None, "mlp"), b=("mlp",)):
         x = hk.Linear(8, name="up")(x)
-        with naming_axes({"w": ("mlp", "embed")}):
+        with logical_axes(w=("mlp", "embed")):
             x = hk.Linear(4, name="down")(x)
     return hk.Linear(4, name="plain")(x)
 
 
 def test_the_innermost_block_names_axes_and_layers_name_their_own():
-    assert axis_names(hk.transform(transformer).init, KEY, X) == {
+    names, shapes = axis_names(hk.transform(transformer).init, KEY, X)
+    assert names == {
         "attention/query": {"w": ("embed", "heads"), "b": ("heads",)},
         "up": {"w": (None, "mlp"), "b": ("mlp",)},
         "down": {"w": ("mlp", "embed"), "b": ("mlp",)},
+        "plain": {"w": (None, None), "b": (None,)},
     }
+    assert shapes["up"]["w"].shape == (6, 8)
 
 
 def test_a_block_around_a_layer_goes_before_its_own_names():
     def f(x):
-        with naming_axes({"w": ("length", None)}):
+        with logical_axes(w=("length", None)):
             return Attention()(x)
 
-    names = axis_names(hk.transform(f).init, KEY, X)
+    names, _ = axis_names(hk.transform(f).init, KEY, X)
     assert names["attention/query"] == {"w": ("length", None), "b": ("heads",)}
 
 
@@ -59,13 +63,13 @@ def test_nothing_is_computed_and_shapes_are_enough():
         return transformer(x)
 
     shape = jax.ShapeDtypeStruct([2, 4], jnp.float32)
-    assert len(axis_names(hk.transform(f).init, KEY, shape)) == 3
+    assert len(axis_names(hk.transform(f).init, KEY, shape)[0]) == 4
 
 
 @pytest.mark.parametrize("wrap", ["stack", "ensemble", "lift"])
 def test_axes_in_front_have_no_names(wrap):
     def block(x):
-        with naming_axes({"w": ("embed", "mlp")}):
+        with logical_axes(w=("embed", "mlp")):
             return hk.Linear(4, name="dense")(x)
 
     def f(x):
@@ -78,14 +82,15 @@ def test_axes_in_front_have_no_names(wrap):
 
     net = hk.transform(f)
     path = "dense" if wrap == "ensemble" else "inner/dense"
-    assert axis_names(net.init, KEY, X) == {path: {"w": ("embed", "mlp")}}
+    names, _ = axis_names(net.init, KEY, X)
+    assert names == {path: {"w": ("embed", "mlp"), "b": (None,)}}
     rank = len(net.init(KEY, X)[path]["w"].shape)
     assert rank == (2 if wrap == "lift" else 3)
 
 
 def test_names_for_another_number_of_axes_are_an_error():
     def f(x):
-        with naming_axes({"w": ("embed",)}):
+        with logical_axes(w=("embed",)):
             return hk.Linear(4)(x)
 
     with pytest.raises(ValueError, match=r"linear/w has 2 axes, \[4, 4\].*for 1"):
@@ -96,10 +101,10 @@ def test_the_same_init_is_read_anew_each_time():
     chosen = {"w": ("a", "b")}
 
     def f(x):
-        with naming_axes(chosen):
+        with logical_axes(**chosen):
             return hk.Linear(4)(x)
 
     init = hk.transform(f).init
-    assert axis_names(init, KEY, X)["linear"]["w"] == ("a", "b")
+    assert axis_names(init, KEY, X)[0]["linear"]["w"] == ("a", "b")
     chosen["w"] = ("c", None)
-    assert axis_names(init, KEY, X)["linear"]["w"] == ("c", None)
+    assert axis_names(init, KEY, X)[0]["linear"]["w"] == ("c", None)

@@ -1,0 +1,130 @@
+"""`sharded`: a net whose parameters live where rules say."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from haiku._core.transforms.multi_transform import (
+    MultiTransformed,
+    MultiTransformedWithState,
+)
+from haiku._core.transforms.pure_functions import Transformed, TransformedWithState
+from haiku._core.variables import hooks
+from haiku._core.variables.axis_names import axis_names
+from haiku._layers.constrain import free_axes, rules_in_force
+from haiku.parallel.placed import Where, current_mesh, placed
+from haiku.parallel.placing import specs_of
+from haiku.parallel.rules import Rules
+
+__all__ = ["sharded"]
+
+Net = TypeVar("Net")
+_WITH_STATE = TransformedWithState, MultiTransformedWithState
+_KINDS = Transformed, MultiTransformed, *_WITH_STATE
+
+
+def sharded(net: Net, rules: Rules) -> Net:
+    """A net like `net` over the mesh of `jax.set_mesh`.
+
+    Its `init` makes each parameter where the rules say that it lives, and no device
+    ever holds more than its parts; the values are the same as without rules. Its
+    `apply` runs under the rules, which :func:`constrain` reads. State is on every
+    device, unless a pattern of the rules splits it. Where no mesh is set, both are
+    those of `net`.
+
+    On Explicit mesh axes `apply` gathers what `largest` split when a parameter is read.
+
+    Args:
+      net: What `hk.transform`, `hk.multi_transform` or their kin returned.
+      rules: Which axes are split.
+
+    Returns:
+      A net of the same kind.
+
+    Raises:
+      TypeError: `net` or `rules` is something else.
+      ValueError: At `init`, the mesh axis doesn't divide an axis that the rules split,
+        or a pattern of the rules finds nothing.
+
+    Example:
+      >>> rules = hk.parallel.fully_sharded()
+      >>> auto = (jax.sharding.AxisType.Auto,)
+      >>> mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=auto)
+      >>> net = hk.parallel.sharded(hk.transform(lambda x: hk.Linear(512)(x)), rules)
+      >>> with jax.set_mesh(mesh):
+      ...     params = net.init(jax.random.key(0), jnp.ones([8, 16]))
+    """
+    if not isinstance(net, _KINDS):
+        raise TypeError(
+            "hk.parallel.sharded takes what hk.transform or its kin returned, got "
+            f"{type(net).__name__}: write hk.parallel.sharded(hk.transform(f), rules)."
+        )
+    if not isinstance(rules, Rules):
+        raise TypeError(
+            "hk.parallel.sharded takes hk.parallel.Rules, such as "
+            f"hk.parallel.fully_sharded(), got {type(rules).__name__}: {rules!r}."
+        )
+    apply = jax.tree.map(lambda f: _under(rules, f), net.apply)
+    return type(net)(placed(net.init, _where(rules, net)), apply)
+
+
+def _where(rules: Rules, net: Any) -> Where:
+    """Where the values live that `init` makes."""
+
+    def where(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+        mesh = current_mesh()
+        if mesh.empty:
+            return None
+        names, shapes = axis_names(net.init, *args, **kwargs)
+        sizes = free_axes(jax.sharding.get_abstract_mesh())
+        if isinstance(net, _WITH_STATE):
+            specs = specs_of(rules, sizes, names, *shapes)
+        else:
+            specs, _ = specs_of(rules, sizes, names, shapes, {})
+        return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs), shapes
+
+    return where
+
+
+def _under(rules: Rules, f: Callable[..., Any]) -> Callable[..., Any]:
+    """`apply` under rules."""
+
+    @functools.wraps(f)
+    def apply_fn(*args, **kwargs):
+        mesh = jax.sharding.get_abstract_mesh()
+        if mesh.empty:
+            return f(*args, **kwargs)
+        with contextlib.ExitStack() as held:
+            held.enter_context(rules_in_force.push(rules))
+            gathered = _explicit_of(mesh, rules.largest)
+            if gathered:
+                getter = functools.partial(_gather, gathered)
+                held.enter_context(hooks.param_getters.push(getter))
+            return f(*args, **kwargs)
+
+    return apply_fn
+
+
+def _explicit_of(mesh: Any, axes: Any) -> set[str]:
+    """Those of some mesh axes whose arrays carry their sharding in their type."""
+    axes = (axes,) if isinstance(axes, str) else axes or ()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types))
+    return {axis for axis in axes if kinds.get(axis) is AxisType.Explicit}
+
+
+def _gather(axes: set[str], next_getter: Any, value: Any, context: Any) -> Any:
+    """A getter that makes parameters whole along some mesh axes."""
+    del context
+    spec = jax.typeof(value).sharding.spec
+    entries = [entry if isinstance(entry, tuple) else (entry,) for entry in spec]
+    kept = [tuple(axis for axis in e if axis not in axes) for e in entries]
+    if kept == entries:
+        return next_getter(value)
+    whole = PartitionSpec(*(group if any(group) else None for group in kept))
+    return next_getter(jax.sharding.reshard(value, whole))
