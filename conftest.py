@@ -10,12 +10,12 @@ from importlib import metadata
 
 # Tests run each program once or twice: compiling it well takes longer than running it.
 # Last bits are those of users' programs without these flags: see `plain_xla`.
-# Four devices: tests of several devices need no separate process, and one
+# Eight devices: tests of several devices need no separate process, and one
 # that names no device runs on the first, as it would alone.
 if "PLAIN_XLA" not in os.environ:
     os.environ["XLA_FLAGS"] = (
         "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-        "--xla_force_host_platform_device_count=4 " + os.environ.get("XLA_FLAGS", "")
+        "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
     )
     if metadata.version("jaxlib").startswith("0.10."):  # Later ones know no such flag.
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"

@@ -60,8 +60,18 @@ class LayerStackTransparencyMapping(Protocol):
         ...
 
 
-class _Layers(NamedTuple):
-    """The arguments of one pass over all layers."""
+class Layers(NamedTuple):
+    """The arguments of one pass over all layers.
+
+    Attributes:
+      f: A layer.
+      num_layers: The number of layers.
+      unroll: How many to compile as one step.
+      with_per_layer_inputs: Whether `f` takes inputs and returns an output.
+      kwargs: Keyword arguments of `f`.
+      reverse: Whether to start with the last layer.
+      schedule: Runs them at `apply` in place of `jax.lax.scan`.
+    """
 
     f: Callable[..., Any]
     num_layers: int
@@ -69,6 +79,7 @@ class _Layers(NamedTuple):
     with_per_layer_inputs: bool
     kwargs: dict[str, Any]
     reverse: bool
+    schedule: Callable[..., Any] | None = None
 
 
 def layer_stack(
@@ -131,12 +142,12 @@ def layer_stack(
         def stacked(*args: Any, reverse: bool = False) -> Any:
             current_frame("hk.layer_stack")
             kwargs = {"reverse": reverse} if pass_reverse_to_layer_fn else {}
-            layers = _Layers(
+            layers = Layers(
                 f, num_layers, unroll, with_per_layer_inputs, kwargs, reverse
             )
             if transparent:
                 return _run(layers, args, transparency_map)
-            kind = _WithPerLayer if with_per_layer_inputs else _NoPerLayer
+            kind = WithPerLayer if with_per_layer_inputs else NoPerLayer
             return kind(name)(layers, args)
 
         return stacked
@@ -152,15 +163,15 @@ class _Stack(Module):
     def __init__(self, name: str | None = None):
         super().__init__(name or self.prefix)
 
-    def __call__(self, layers: _Layers, args: tuple[Any, ...]) -> Any:
+    def __call__(self, layers: Layers, args: tuple[Any, ...]) -> Any:
         return _run(layers, args, None)
 
 
-class _NoPerLayer(_Stack):
+class NoPerLayer(_Stack):
     prefix = "__layer_stack_no_per_layer"
 
 
-class _WithPerLayer(_Stack):
+class WithPerLayer(_Stack):
     prefix = "__layer_stack_with_per_layer"
 
 
@@ -174,7 +185,7 @@ def _check_no_varargs(f: Callable[..., Any]) -> None:
 
 
 def _run(
-    layers: _Layers,
+    layers: Layers,
     args: tuple[Any, ...],
     mapping: LayerStackTransparencyMapping | None,
 ) -> Any:
@@ -206,7 +217,7 @@ def _run(
     return value[0] if len(value) == 1 else value
 
 
-def _values_and_inputs(layers: _Layers, args: tuple[Any, ...]) -> tuple[Any, Any]:
+def _values_and_inputs(layers: Layers, args: tuple[Any, ...]) -> tuple[Any, Any]:
     if not layers.with_per_layer_inputs:
         return args, ()
     if not args:
@@ -222,7 +233,7 @@ def _values_and_inputs(layers: _Layers, args: tuple[Any, ...]) -> tuple[Any, Any
     return args[0], args[1:]
 
 
-def _call(layers: _Layers, frame: Frame, value: Any, inputs: Any) -> tuple[Any, Any]:
+def _call(layers: Layers, frame: Frame, value: Any, inputs: Any) -> tuple[Any, Any]:
     """Runs one layer in its own frame."""
     if layers.with_per_layer_inputs:
         out = run_in_frame(frame, layers.f, (value, *inputs), layers.kwargs)
@@ -242,7 +253,7 @@ def _sequence(key: Any) -> PRNGSequence | None:
 
 
 def _make(
-    layers: _Layers, value: Any, inputs: Any, key: Any
+    layers: Layers, value: Any, inputs: Any, key: Any
 ) -> tuple[Any, Values, Values, bool]:
     """Runs all layers at `init`.
 
@@ -273,7 +284,7 @@ def _make(
 
 
 def _apply(
-    layers: _Layers, params: Any, state: Any, value: Any, inputs: Any, key: Any
+    layers: Layers, params: Any, state: Any, value: Any, inputs: Any, key: Any
 ) -> tuple[Any, Any]:
     """Runs all layers with existing parameters; also returns the stacked state."""
     keys = None
@@ -288,12 +299,13 @@ def _apply(
         out, output = _call(layers, frame, value, inputs)
         return out, (output, frame.state)
 
-    value, (outputs, state) = _scan(layers, layer, value, (params, state, keys, inputs))
+    scan = layers.schedule or functools.partial(_scan, layers)
+    value, (outputs, state) = scan(layer, value, (params, state, keys, inputs))
     return (value, outputs), state
 
 
 def _apply_apart(
-    layers: _Layers, params: Any, state: Any, value: Any, inputs: Any, keys: Any
+    layers: Layers, params: Any, state: Any, value: Any, inputs: Any, keys: Any
 ) -> tuple[Any, Any]:
     """Runs layers that have arrays of their own, one after the other."""
     number = layers.num_layers
@@ -309,7 +321,7 @@ def _apply_apart(
     return (value, stacked), of_layers(states)
 
 
-def _scan(layers: _Layers, layer: Callable[..., Any], carry: Any, xs: Any) -> Any:
+def _scan(layers: Layers, layer: Callable[..., Any], carry: Any, xs: Any) -> Any:
     number = layers.num_layers
     with traced_if_empty(number):
         return jax.lax.scan(layer, carry, xs, number, layers.reverse, layers.unroll)

@@ -14,10 +14,12 @@ without a mesh nothing here changes a number.
 
 from haiku._core.variables.axis_names import logical_axes
 from haiku._layers.constrain import constrain
+from haiku._lifted.pipelined_stack import pipelined_stack
 from haiku.parallel.batches import batch_shard, global_batch
 from haiku.parallel.following import follow, shardings
 from haiku.parallel.nets import sharded
 from haiku.parallel.placed import eval_shape
+from haiku.parallel.planning import Plan, plan
 from haiku.parallel.rules import (
     Rules,
     data,
@@ -29,6 +31,7 @@ from haiku.parallel.rules import (
 )
 
 __all__ = [
+    "Plan",
     "Rules",
     "batch_shard",
     "constrain",
@@ -40,6 +43,8 @@ __all__ = [
     "global_batch",
     "logical_axes",
     "pipeline",
+    "pipelined_stack",
+    "plan",
     "sequence",
     "sharded",
     "shardings",

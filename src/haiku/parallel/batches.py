@@ -39,7 +39,7 @@ def batch_shard(rules: Rules) -> tuple[int, int]:
     mesh = jax.sharding.get_mesh()
     if mesh.empty:
         return 0, 1
-    axes = _batch_axes(rules, mesh)
+    axes = batch_axes(rules, mesh)
     parts: dict[int, set[int]] = {}
     for place, device in np.ndenumerate(mesh.devices):
         at = dict(zip(mesh.axis_names, place))
@@ -83,7 +83,7 @@ def global_batch(tree: Any, rules: Rules) -> Any:
     mesh = jax.sharding.get_mesh()
     if mesh.empty:
         return jax.tree.map(jax.numpy.asarray, tree)
-    axes = _batch_axes(rules, mesh)
+    axes = batch_axes(rules, mesh)
     _, count = batch_shard(rules)
     parts = math.prod(mesh.shape[axis] for axis in axes)
 
@@ -109,5 +109,6 @@ def global_batch(tree: Any, rules: Rules) -> Any:
     return jax.tree_util.tree_map_with_path(whole, tree)
 
 
-def _batch_axes(rules: Rules, mesh: Any) -> tuple[str, ...]:
+def batch_axes(rules: Rules, mesh: Any) -> tuple[str, ...]:
+    """The mesh axes over which the batch is split."""
     return mesh_axes_of(rules.axes, free_axes(mesh), ("batch",))[0]

@@ -9,7 +9,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
-from haiku.parallel.placed import placed
+from haiku.parallel.placed import Call, placed
 
 __all__ = ["follow", "shardings"]
 
@@ -33,12 +33,12 @@ def follow(f: Callable[..., Any]) -> Callable[..., Any]:
       >>> state = hk.parallel.follow(optax.adam(1e-3).init)(params)
     """
 
-    def where(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-        lives = _shardings_by_path((args, kwargs))
+    def where(call: Call) -> tuple[Any, Any] | None:
+        lives = _shardings_by_path(call.arguments)
         if not lives:
             return None
         mesh = next(iter(lives.values()))[0][1].mesh
-        shapes = jax.eval_shape(f, *args, **kwargs)
+        shapes = jax.eval_shape(call.run, call.arrays)
         everywhere = NamedSharding(mesh, PartitionSpec())
 
         def place(path: Any, x: Any) -> Any:

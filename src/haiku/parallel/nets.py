@@ -18,7 +18,7 @@ from haiku._core.transforms.pure_functions import Transformed, TransformedWithSt
 from haiku._core.variables import hooks
 from haiku._core.variables.axis_names import axis_names
 from haiku._layers.constrain import free_axes, rules_in_force
-from haiku.parallel.placed import Where, current_mesh, placed
+from haiku.parallel.placed import Call, Where, current_mesh, placed
 from haiku.parallel.placing import specs_of
 from haiku.parallel.rules import Rules
 
@@ -77,11 +77,11 @@ def sharded(net: Net, rules: Rules) -> Net:
 def _where(rules: Rules, net: Any) -> Where:
     """Where the values live that `init` makes."""
 
-    def where(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+    def where(call: Call) -> tuple[Any, Any] | None:
         mesh = current_mesh()
         if mesh.empty:
             return None
-        names, shapes = axis_names(net.init, *args, **kwargs)
+        names, shapes = axis_names(call.run, call.arrays)
         sizes = free_axes(jax.sharding.get_abstract_mesh())
         if isinstance(net, _WITH_STATE):
             specs = specs_of(rules, sizes, names, *shapes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,54 +12,65 @@ from jax.sharding import AxisType
 
 from haiku._core.keys.batched_init import is_staged
 
-# From arguments to where each output lives and the outputs' shapes; None if anywhere.
-Where = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, Any] | None]
+
+class Call(NamedTuple):
+    """A call, with its arrays apart: functions may branch on numbers, flags and texts.
+
+    Attributes:
+      arguments: Positional and keyword arguments.
+      arrays: The arrays among them.
+      run: The function of the arrays.
+    """
+
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    arrays: list[Any]
+    run: Callable[[list[Any]], Any]
+
+
+# Where each output of a call lives, and the outputs' shapes; None if anywhere.
+Where = Callable[[Call], tuple[Any, Any] | None]
 
 
 def placed(f: Callable[..., Any], where: Where) -> Callable[..., Any]:
     """`f`, with outputs that are made where they will live.
 
     Args:
-      f: A function that `jax.jit` takes; it may branch on numbers, flags and texts.
+      f: A function that `jax.jit` takes.
       where: Returns the shardings and the shapes of its outputs.
 
     Returns:
-      A function like `f`, whose `eval_shape` returns the shapes with the shardings.
+      A function like `f`, which :func:`eval_shape` takes.
     """
 
     @functools.wraps(f)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        found = where(args, kwargs)
+    def placed_f(*args: Any, **kwargs: Any) -> Any:
+        call = _call(f, args, kwargs)
+        found = where(call)
         if found is None:
             return f(*args, **kwargs)
-        arrays, with_arrays = _arrays_apart((args, kwargs))
-
-        def run(arrays: list[Any]) -> Any:
-            args, kwargs = with_arrays(arrays)
-            return f(*args, **kwargs)
-
         places, _ = found
+        run: Any = call.run
         explicit = _explicit_axes()
-        auto: Any = run
         if explicit:
-            auto = jax.sharding.auto_axes(run, axes=explicit, out_sharding=places)
+            run = jax.sharding.auto_axes(run, axes=explicit, out_sharding=places)
         if not is_staged():
-            return jax.jit(auto, out_shardings=places)(arrays)
+            return jax.jit(run, out_shardings=places)(call.arrays)
         if explicit:
-            return auto(arrays)
-        return jax.lax.with_sharding_constraint(run(arrays), places)
+            return run(call.arrays)
+        return jax.lax.with_sharding_constraint(run(call.arrays), places)
 
     def shapes_of(*args: Any, **kwargs: Any) -> Any:
-        found = where(args, kwargs)
+        call = _call(f, args, kwargs)
+        found = where(call)
         if found is None:
-            return jax.eval_shape(f, *args, **kwargs)
+            return jax.eval_shape(call.run, call.arrays)
         return jax.tree.map(
             lambda place, x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
             *found,
         )
 
-    setattr(call, _EVAL_SHAPE, shapes_of)
-    return call
+    setattr(placed_f, _EVAL_SHAPE, shapes_of)
+    return placed_f
 
 
 _EVAL_SHAPE = "_haiku_eval_shape"
@@ -108,16 +119,16 @@ def _explicit_axes() -> tuple[str, ...]:
     return tuple(name for name, kind in kinds if kind is AxisType.Explicit)
 
 
-def _arrays_apart(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays of a tree, and a function that puts others in their places."""
-    leaves, structure = jax.tree.flatten(tree)
+def _call(f: Callable[..., Any], args: Any, kwargs: Any) -> Call:
+    leaves, structure = jax.tree.flatten((args, kwargs))
     kinds = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
     places = [i for i, x in enumerate(leaves) if isinstance(x, kinds)]
 
-    def with_arrays(arrays: list[Any]) -> Any:
+    def run(arrays: list[Any]) -> Any:
         filled = list(leaves)
         for i, x in zip(places, arrays):
             filled[i] = x
-        return jax.tree.unflatten(structure, filled)
+        args, kwargs = jax.tree.unflatten(structure, filled)
+        return f(*args, **kwargs)
 
-    return [leaves[i] for i in places], with_arrays
+    return Call((args, kwargs), [leaves[i] for i in places], run)
