@@ -4,6 +4,7 @@
     python -m haiku compare A B    # the differences between two checkpoints
     python -m haiku generate FOLDER --prompt TEXT        # a model continues a text
     python -m haiku convert IN OUT --dtype bfloat16      # a folder in another dtype
+    python -m haiku plan --model 7b --devices 64 --rules fsdp+tensor  # does it fit?
 
 `python -m rlax` does the same. The exit status is 1 if something is wrong; the commands
 that fix it are printed at the end.
@@ -38,6 +39,7 @@ COMMANDS = {
     "compare": "haiku._compare.command",
     "convert": "haiku._commands.convert",
     "generate": "haiku._commands.generate",
+    "plan": "haiku._commands.plan",
 }
 NOT_FOR_USERS = {"demo", "dev", "docs", "hooks", "release"}
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType
 
 import haiku as hk
@@ -116,6 +117,11 @@ def bytes_by_device(tree: Any, number: int) -> list[int]:
     return list(held.values())
 
 
+def whole(x: Any) -> np.ndarray:
+    """The numbers of an array, which may lie in several processes."""
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+
 def train(net: Net, rules: Any = None, steps: int = 5) -> Trained:
     """Fits the net on the mesh that is set; without rules, on one device."""
     pair = hk.transform_with_state(net.forward)
@@ -124,7 +130,7 @@ def train(net: Net, rules: Any = None, steps: int = 5) -> Trained:
         pair = hk.parallel.sharded(pair, rules)
         number = jax.sharding.get_mesh().size
     params, state = pair.init(KEY, net.inputs)
-    made = jax.tree.map(np.asarray, (params, state))
+    made = jax.tree.map(whole, (params, state))
     bytes_made = bytes_by_device(params, number)
     optimizer = optax.adam(1e-3)
     opt_state = hk.parallel.follow(optimizer.init)(params)
@@ -145,11 +151,13 @@ def train(net: Net, rules: Any = None, steps: int = 5) -> Trained:
     step = jax.jit(step, out_shardings=(*stay, None, None))
     batch = net.inputs, net.targets
     if rules is not None:
-        batch = hk.parallel.global_batch(batch, rules)
+        index, count = hk.parallel.batch_shard(rules)
+        own = jax.tree.map(lambda x: np.split(x, count)[index], batch)
+        batch = hk.parallel.global_batch(own, rules)
     losses, first = [], ()
     for _ in range(steps):
         params, opt_state, state, loss, grads = step(params, opt_state, state, *batch)
-        first = first or jax.tree.map(np.asarray, (grads, state))
+        first = first or jax.tree.map(whole, (grads, state))
         losses.append(float(loss))
     trained = bytes_by_device(params, number)
     return Trained(made, losses, *first, bytes_made, trained, params)

@@ -51,6 +51,7 @@ class DecoderConfig(TransformerConfig):
       head: ``"tokens"``, ``"classes"`` (of the last token) or None.
       num_classes: For ``head="classes"``.
       dropout: Rate, where `apply` gets a key.
+      remat: Whether the backward pass computes each block again, which saves memory.
       source: The config.json that it was read from, whose other keys are kept when the
         model is saved. Two configs that differ in it alone are equal.
 
@@ -96,6 +97,7 @@ class DecoderConfig(TransformerConfig):
     head: str | None = "tokens"
     num_classes: int | None = None
     dropout: float = 0.0
+    remat: bool = False
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
     causal: ClassVar[bool] = True

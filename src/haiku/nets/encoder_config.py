@@ -56,6 +56,7 @@ class EncoderConfig(TransformerConfig):
       head: ``"tokens"``, ``"classes"`` (of the text), ``"token_classes"`` or None.
       num_classes: For classes.
       dropout: Rate, where `apply` gets a key.
+      remat: Whether the backward pass computes each block again, which saves memory.
       source: As in :class:`DecoderConfig`.
 
     Raises:
@@ -105,6 +106,7 @@ class EncoderConfig(TransformerConfig):
     head: str | None = None
     num_classes: int | None = None
     dropout: float = 0.0
+    remat: bool = False
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
     _choices: ClassVar[dict[str, tuple]] = {

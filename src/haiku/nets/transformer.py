@@ -19,6 +19,7 @@ from haiku._layers.linear import Linear
 from haiku._layers.mixture_of_experts import MixtureOfExperts, RouterLosses
 from haiku._layers.residual_branches import LayerScale, stochastic_depth
 from haiku._layers.wide_norm import WideNorm
+from haiku._lifted.functions import remat
 from haiku.nets.layer_plan import run_layers
 from haiku.nets.transformer_config import ACTIVATIONS, LayerKind, TransformerConfig
 
@@ -62,8 +63,13 @@ def run_expert_blocks(
 
     def layer(i, carry, name):
         rate = carry["rate"]
+
+        def block(h, rate):
+            return _block(config, kinds[i], h, passed, rate)
+
         with name_scope(name) if name else contextlib.nullcontext():
-            h, losses = _block(config, kinds[i], carry["h"], passed, rate)
+            block = remat(block, prevent_cse=False) if config.remat else block
+            h, losses = block(carry["h"], rate)
         carry = {**carry, "h": h, "rate": None if rate is None else rate + rise}
         if losses is not None:
             carry["losses"] = jax.tree.map(jnp.add, carry["losses"], losses)

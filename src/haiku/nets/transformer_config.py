@@ -99,6 +99,7 @@ class TransformerConfig:
     experts: ExpertsConfig | None = None
     layer_scale: float | None = None
     dropout: float = 0.0
+    remat: bool = False
     stochastic_depth: float = 0.0
 
     _choices: ClassVar[dict[str, tuple]] = {}

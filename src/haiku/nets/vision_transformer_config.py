@@ -48,6 +48,7 @@ class VisionTransformerConfig(TransformerConfig):
       head: ``"classes"`` or None.
       num_classes: For classes.
       dropout: Rate, where `apply` gets a key.
+      remat: Whether the backward pass computes each block again, which saves memory.
       stochastic_depth: Rate at which the last block leaves out its attention and its
         MLP, each by itself, where `apply` gets a key; that of the first is 0, and it
         grows evenly between, see :func:`stochastic_depth`.
@@ -91,6 +92,7 @@ class VisionTransformerConfig(TransformerConfig):
     head: str | None = None
     num_classes: int | None = None
     dropout: float = 0.0
+    remat: bool = False
     stochastic_depth: float = 0.0
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
