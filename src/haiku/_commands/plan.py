@@ -25,7 +25,7 @@ without computing anything, and says what each device holds and sends. Bytes of
 parameters and optimizer are exact; temporaries and collectives are those of XLA's
 compiler for CPUs, which computes bfloat16 in float32, has no fused attention, and
 leaves an all-reduce where a GPU or TPU would scatter. A model of 70b takes minutes. The
-exit status is 0, or 1 if the training doesn't fit the memory or an option can't be used.
+exit status is 0, or 1 if the training doesn't fit or an option can't be used.
 """
 
 _LLAMA: dict[str, Any] = {"num_kv_heads": 8, "remat": True}
