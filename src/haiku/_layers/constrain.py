@@ -78,10 +78,25 @@ def _split(x: jax.Array, names: Any, strict: bool) -> jax.Array:
     else:
         parts = [math.prod(sizes[axis] for axis in group) for group in groups]
         groups = [g if n % k == 0 else () for n, k, g in zip(x.shape, parts, groups)]
-    spec = PartitionSpec(*(group or None for group in groups))
-    if any(kind is AxisType.Explicit for kind in mesh.axis_types):
-        return jax.sharding.reshard(x, spec)
-    return jax.lax.with_sharding_constraint(x, spec)
+    return put(x, PartitionSpec(*(group or None for group in groups)))
+
+
+def put(x: jax.Array, spec: PartitionSpec) -> jax.Array:
+    """`x`, split by its type over Explicit axes of the mesh, by XLA over Auto ones."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if AxisType.Explicit in mesh.axis_types:
+        x = jax.sharding.reshard(x, part_of(spec, AxisType.Explicit))
+    if AxisType.Auto in mesh.axis_types:
+        x = jax.lax.with_sharding_constraint(x, part_of(spec, AxisType.Auto))
+    return x
+
+
+def part_of(spec: PartitionSpec, kind: AxisType) -> PartitionSpec:
+    """What a spec says of the current mesh's axes of one kind."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types))
+    kept = (tuple(a for a in _entries(e) if kinds[a] is kind) for e in spec)
+    return PartitionSpec(*(group or None for group in kept))
 
 
 def is_split(name: str) -> bool:

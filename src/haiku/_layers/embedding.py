@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
+from haiku._layers.explicit_axes import looked_up
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["Embed", "EmbedLookupStyle"]
@@ -128,7 +129,7 @@ class Embed(Module):
             )
         style = _lookup_style(lookup_style or self.lookup_style)
         if style is EmbedLookupStyle.ARRAY_INDEX:
-            return jnp.asarray(self.embeddings)[ids]
+            return looked_up(self.embeddings, ids)
         rows = jax.nn.one_hot(ids, self.vocab_size)
         return jnp.dot(rows, self.embeddings, precision=precision or self.precision)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from haiku._core import get_parameter, transparent
 from haiku._layers.causal_conv import CausalConv, ConvState
+from haiku._layers.explicit_axes import keeping_rows
 from haiku._layers.linear import Linear
 from haiku._layers.linear_recurrence import decays_between, scan_chunks
 from haiku._layers.rnn_unroll import add_batch
@@ -169,7 +170,8 @@ def _run_chunk(hidden, chunk):
     beta, from_start = beta[..., None], jnp.exp(total)[..., None]
     seen = jnp.einsum("bhtk,bhsk->bhts", k, k) * between
     wanted = beta * (v - from_start * jnp.einsum("bhtk,bhkv->bhtv", k, hidden))
-    u = jnp.einsum("bhts,bhsv->bhtv", _unit_lower_inverse(beta * seen), wanted)
+    inverse = keeping_rows(_unit_lower_inverse, beta * seen)
+    u = jnp.einsum("bhts,bhsv->bhtv", inverse, wanted)
     y = from_start * jnp.einsum("bhtk,bhkv->bhtv", q, hidden)
     scores = jnp.einsum("bhtk,bhsk->bhts", q, k) * between
     y = y + jnp.einsum("bhts,bhsv->bhtv", scores, u)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from haiku._core import Module, get_parameter, name_scope, transparent
 from haiku._layers.cached_tracing import compiled
 from haiku._layers.expert_slots import expert_linear, filled, slots_of, weighed
+from haiku._layers.explicit_axes import has_explicit_axes
 from haiku._layers.inputs import as_array
 from haiku.initializers import Initializer, TruncatedNormal
 
@@ -177,6 +178,12 @@ class MixtureOfExperts(Module):
             nor integers.
         """
         x = as_array(x)
+        if has_explicit_axes():
+            raise ValueError(
+                f"{self.module_name!r} sends tokens from device to device, and where "
+                "they lie then can't be said in a type. Make the mesh axes Auto: "
+                "jax.make_mesh(..., axis_types=(jax.sharding.AxisType.Auto,) * n)."
+            )
         counts = _which_count(repr(self.module_name), x, mask)
         size, hidden_size = x.shape[-1], self.hidden_size
         tokens = jnp.where(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku._core import Module
+from haiku._layers.explicit_axes import keeping_rows
 
 __all__ = ["Flatten", "Reshape"]
 
@@ -90,7 +91,9 @@ class Reshape(Module):
                 f"{(*kept, *self.output_shape)}: the axes after the {len(kept)} "
                 f"preserved hold {math.prod(rest)} elements."
             )
-        return jnp.reshape(inputs, (*kept, *target))
+        if not kept:
+            return jnp.reshape(inputs, target)
+        return keeping_rows(lambda x: jnp.reshape(x, (*kept, *target)), inputs)
 
 
 class Flatten(Reshape):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, transparent
+from haiku._layers.explicit_axes import split_like
 from haiku._layers.inputs import as_array
 
 __all__ = ["SequenceLayer", "wide_dtype"]
@@ -62,6 +63,7 @@ class SequenceLayer(abc.ABC, Module):  # type: ignore[misc]
                 f"{where} got x of shape {x.shape} and a state of shapes {have[1]} "
                 f"instead of {want[1]}: start from initial_state({x.shape[0]})."
             )
+        state = jax.tree.map(lambda s: split_like(s, x), state)
         if mask is None:
             return self._from(x, state, None)
         mask = jnp.asarray(mask)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter, name_like, transparent
+from haiku._layers.explicit_axes import keeping_rows
 from haiku._layers.inputs import at_least_single
 from haiku._layers.linear import Linear
 from haiku.initializers import Constant
@@ -123,7 +124,8 @@ class CLIP(Module):
     @transparent
     def _text(self, tokens, mask):
         h = Encoder(self.config.text, name="text").hidden(tokens, mask=mask)
-        pooled = h[jnp.arange(h.shape[0]), self._places(tokens, mask)]
+        places = self._places(tokens, mask)
+        pooled = keeping_rows(lambda h, i: h[jnp.arange(i.shape[0]), i], h, places)
         return _normalised(self._projected(pooled, "text_projection"))
 
     @transparent

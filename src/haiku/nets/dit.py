@@ -9,6 +9,7 @@ import numpy as np
 from haiku._core import Module, get_parameter, name_like, name_scope, transparent
 from haiku._layers.adaptive_norm import AdaptiveNorm
 from haiku._layers.attention import Attention
+from haiku._layers.explicit_axes import keeping_rows, looked_up
 from haiku._layers.inputs import as_array
 from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
@@ -125,9 +126,13 @@ class DiT(Module):
             return h
         y = jnp.dot(h, w)
         y = y + jnp.broadcast_to(b, y.shape)
-        y = y.reshape(-1, rows, columns, height, width, channels)
-        y = y.transpose(0, 1, 3, 2, 4, 5)
-        return y.reshape(*images.shape[:3], channels)
+
+        def image_of(y):
+            y = y.reshape(-1, rows, columns, height, width, channels)
+            y = y.transpose(0, 1, 3, 2, 4, 5)
+            return y.reshape(*images.shape[:3], channels)
+
+        return keeping_rows(image_of, y)
 
     @transparent
     def _run_blocks(self, h, timesteps, labels):
@@ -199,7 +204,7 @@ def _condition(config: DiTConfig, waves: jax.Array, labels: jax.Array) -> jax.Ar
         with name_scope("labels"):
             shape = [config.num_classes + 1, size]
             table = get_parameter("embeddings", shape, waves.dtype, init=_INIT)
-        return jax.nn.silu(of_times + jnp.asarray(table)[labels])
+        return jax.nn.silu(of_times + looked_up(table, labels))
 
 
 def _block(config: DiTConfig, h: jax.Array, condition: jax.Array) -> jax.Array:

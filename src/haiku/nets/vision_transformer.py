@@ -12,6 +12,7 @@ from haiku._core import (
     transparent,
 )
 from haiku._layers.attention import Attention
+from haiku._layers.explicit_axes import split_like
 from haiku._layers.inputs import as_array
 from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
@@ -178,10 +179,11 @@ class VisionTransformer(Module):
             shape = [config.registers, config.model_size]
             tokens = get_parameter("registers", shape, h.dtype, init=_INIT)
             tokens = jnp.broadcast_to(tokens, (h.shape[0], *shape))
-            h = jnp.concatenate([tokens, h], axis=1)
+            h = jnp.concatenate([split_like(tokens, h), h], axis=1)
         if config.class_token:
             token = self._token("class_token", h.dtype, h.shape[0])
-            h = jnp.concatenate([token + positions[None, :1], h], axis=1)
+            token = split_like(token + positions[None, :1], h)
+            h = jnp.concatenate([token, h], axis=1)
         h = dropped(h, config.dropout)
         if config.embedding_norm:
             h = norm_of(config, "embed_norm")(h)

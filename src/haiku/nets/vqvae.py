@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter, get_state, set_state
 from haiku._layers.cross_replica import replica_mean, replica_sum
+from haiku._layers.explicit_axes import looked_up, over_rows
 from haiku._layers.functional import one_hot
 from haiku._layers.moving_average import ExponentialMovingAverage, start_average
 from haiku.initializers import VarianceScaling
@@ -218,7 +219,9 @@ class VectorQuantizerEMA(Module):
         elif is_training:
             flat = jnp.reshape(inputs, nearest["encodings"].shape[:1] + (-1,))
             counts = jnp.sum(nearest["encodings"], axis=0)
-            sums = jnp.matmul(flat.T, nearest["encodings"])
+            sums = over_rows(
+                lambda x, y: jnp.matmul(x.T, y), flat, nearest["encodings"]
+            )
             if self.cross_replica_axis:
                 counts, sums = replica_sum(
                     (counts, sums), self.cross_replica_axis, repr(self.module_name)
@@ -262,7 +265,7 @@ def _find_nearest(
 
 
 def _look_up(embeddings: jax.Array, indices: jax.Array) -> jax.Array:
-    return jnp.transpose(embeddings)[jnp.asarray(indices)]
+    return looked_up(jnp.transpose(embeddings), jnp.asarray(indices))
 
 
 def _results(

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType
 
 from haiku._core.keys.batched_init import is_staged
+from haiku._layers.constrain import part_of, put
 
 
 class Call(NamedTuple):
@@ -51,13 +52,13 @@ def placed(f: Callable[..., Any], where: Where) -> Callable[..., Any]:
         places, _ = found
         run: Any = call.run
         explicit = _explicit_axes()
+        specs = jax.tree.map(lambda place: place.spec, places)
         if explicit:
-            run = jax.sharding.auto_axes(run, axes=explicit, out_sharding=places)
+            of_types = jax.tree.map(lambda s: part_of(s, AxisType.Explicit), specs)
+            run = jax.sharding.auto_axes(run, axes=explicit, out_sharding=of_types)
         if not is_staged():
             return jax.jit(run, out_shardings=places)(call.arrays)
-        if explicit:
-            return run(call.arrays)
-        return jax.lax.with_sharding_constraint(run(call.arrays), places)
+        return jax.tree.map(put, run(call.arrays), specs)
 
     def shapes_of(*args: Any, **kwargs: Any) -> Any:
         call = _call(f, args, kwargs)
