@@ -11,7 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from haiku._core.runs.stack import Stack
 
-__all__ = ["constrain", "is_split", "prefer", "rules_in_force"]
+__all__ = ["constrain", "is_split", "prefer", "rules_in_force", "split_over"]
 
 
 class AxisRules(Protocol):
@@ -101,11 +101,17 @@ def part_of(spec: PartitionSpec, kind: AxisType) -> PartitionSpec:
 
 def is_split(name: str) -> bool:
     """Whether the rules in force split a logical axis over some devices."""
+    return bool(split_over(name, 0))
+
+
+def split_over(name: str, size: int) -> tuple[str, ...]:
+    """The mesh axes over which the rules in force split an axis of some size evenly."""
     rules = rules_in_force.get()
     if not rules:
-        return False
+        return ()
     sizes = free_axes(jax.sharding.get_abstract_mesh())
-    return any(mesh_axes_of(rules[-1].axes, sizes, (name,)))
+    (axes,) = mesh_axes_of(rules[-1].axes, sizes, (name,))
+    return axes if size % math.prod(sizes[axis] for axis in axes) == 0 else ()
 
 
 def free_axes(mesh: Any) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """`MixtureOfExperts`: small networks, of which each token chooses some."""
 
+import functools
 import math
 import numbers
 from collections.abc import Callable
@@ -8,12 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from haiku._core import Module, get_parameter, name_scope, transparent
 from haiku._layers.cached_tracing import compiled
+from haiku._layers.constrain import split_over
 from haiku._layers.expert_slots import expert_linear, filled, slots_of, weighed
 from haiku._layers.explicit_axes import has_explicit_axes
-from haiku._layers.inputs import as_array
+from haiku._layers.inputs import as_array, at_least_single
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["MixtureOfExperts", "RouterLosses"]
@@ -192,33 +195,47 @@ class MixtureOfExperts(Module):
             0,
         )
         with name_scope("router"):
-            weights, bias = self._parameters("w", "b", [size, self.num_experts], x)
+            router = self._parameters("w", "b", [size, self.num_experts], x)
+
+        def of_experts(name, shape):
+            shape = [self.num_experts, *shape]
+            return self._parameters(name, f"{name}_b", shape, x)
+
+        params = {"router": router, "up": of_experts("up", [size, hidden_size])}
+        if self.gated:
+            params["gate"] = of_experts("gate", [size, hidden_size])
+        params["down"] = of_experts("down", [hidden_size, size])
+        # Without a capacity a token's experts are its own affair: devices that have
+        # other rows need to agree on the losses alone.
+        axes = () if self.capacity_factor else split_over("batch", x.shape[0])
+        run = functools.partial(self._mixed, axes)
+        if axes:
+            run = _over_rows(run, axes)
+        y, losses = run(tokens, counts, params)
+        return y.reshape(x.shape), losses
+
+    @transparent
+    def _mixed(self, axes, tokens, counts, params):
+        """Outputs ``[N, D]``, and the losses of the tokens on all devices of `axes`."""
         renormalise = self.renormalise or self.router == "softmax_of_selected"
         choice, losses = _route(
-            tokens, counts, weights, bias, self.num_selected, renormalise
+            tokens, counts, *params["router"], self.num_selected, renormalise, axes
         )
         share = _share(self.num_experts, self.num_selected, self.capacity_factor)
         slots = slots_of(choice.expert, counts, self.num_experts, share)
 
-        def linear(rows, name, shape):
-            shape = [self.num_experts, *shape]
-            weights, bias = self._parameters(name, f"{name}_b", shape, x)
-            return expert_linear(rows, weights, bias, slots.expert)
+        def linear(rows, name):
+            return expert_linear(rows, *params[name], slots.expert)
 
         rows = filled(tokens, slots.token)
-        hidden = linear(rows, "up", [size, hidden_size])
-        if self.gated:
-            gate = linear(rows, "gate", [size, hidden_size])
-            if callable(self.gated):
-                hidden = self.gated(gate, hidden)
-            else:
-                hidden = self.activation(gate) * hidden
+        hidden = linear(rows, "up")
+        if callable(self.gated):
+            hidden = self.gated(linear(rows, "gate"), hidden)
+        elif self.gated:
+            hidden = self.activation(linear(rows, "gate")) * hidden
         else:
             hidden = self.activation(hidden)
-        y = weighed(
-            linear(hidden, "down", [hidden_size, size]), slots.slot, choice.weight
-        )
-        return y.reshape(x.shape), losses
+        return weighed(linear(hidden, "down"), slots.slot, choice.weight), losses
 
     @transparent
     def _parameters(self, name, bias_name, shape, x):
@@ -269,6 +286,36 @@ def _share(num_experts, num_selected, capacity_factor) -> Fraction | None:
     return min(num_selected * c / num_experts, Fraction(1))
 
 
+def _over_rows(run, axes):
+    """`run` on each device's tokens, with whole parameters."""
+    rows, whole = PartitionSpec(axes), PartitionSpec()
+
+    def sharded(tokens, counts, params):
+        dtypes = jax.tree.map(lambda w: w.dtype, params)
+
+        def own(tokens, counts, params):
+            # Gradients are added up where parameters begin to differ: before they are
+            # rounded.
+            params = jax.tree.map(
+                lambda w, dtype: jax.lax.pcast(w, axes, to="varying").astype(dtype),
+                params,
+                dtypes,
+            )
+            return run(tokens, counts, params)
+
+        if jax.default_backend() == "cpu":
+            # XLA for CPUs can't add up gradients in half precision over manual axes.
+            params = jax.tree.map(lambda w: w.astype(at_least_single(w.dtype)), params)
+        return jax.shard_map(
+            own,
+            in_specs=(rows, rows, whole),
+            out_specs=(rows, whole),
+            axis_names=set(axes),
+        )(tokens, counts, params)
+
+    return sharded
+
+
 class _Choice(NamedTuple):
     """The experts of each token ``[N, k]``, and their weights in its output."""
 
@@ -276,9 +323,13 @@ class _Choice(NamedTuple):
     weight: jax.Array
 
 
-@compiled("route", "num_selected", "renormalise")
-def _route(tokens, counts, weights, bias, num_selected, renormalise):
-    """The choice of each token, and the losses."""
+@compiled("route", "num_selected", "renormalise", "axes")
+def _route(tokens, counts, weights, bias, num_selected, renormalise, axes):
+    """The choice of each token, and the losses over all devices of some mesh axes."""
+
+    def total_of(x):
+        return jax.lax.psum(x, axes) if axes else x
+
     wide = jnp.float64 if tokens.dtype == jnp.float64 else jnp.float32
     logits = jnp.dot(tokens.astype(wide), weights.astype(wide))  # [N, E]
     if bias is not None:
@@ -292,14 +343,14 @@ def _route(tokens, counts, weights, bias, num_selected, renormalise):
         weight = jnp.exp(highest - total[:, None])
 
     kept = counts.astype(wide)  # [N]
-    number = jnp.maximum(jnp.sum(kept), 1)
+    number = jnp.maximum(total_of(jnp.sum(kept)), 1)
     num_experts = logits.shape[-1]
     chosen = jnp.zeros(num_experts, wide)
     chosen = chosen.at[expert].add(jnp.broadcast_to(kept[:, None], expert.shape))
-    part = chosen / (num_selected * number)
-    mean = jnp.sum(probabilities * kept[:, None], axis=0) / number
+    part = total_of(chosen) / (num_selected * number)
+    mean = total_of(jnp.sum(probabilities * kept[:, None], axis=0)) / number
     losses = RouterLosses(
         load_balance=num_experts * jnp.sum(part * mean),
-        z=jnp.sum(jnp.square(total) * kept) / number,
+        z=total_of(jnp.sum(jnp.square(total) * kept)) / number,
     )
     return _Choice(expert, weight), losses

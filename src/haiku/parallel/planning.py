@@ -45,6 +45,14 @@ class Plan:
       largest_batch: The largest batch that fits into `memory`, by a straight line
         through the temporaries of this batch and of twice as many rows; None without a
         memory.
+
+    Example:
+      >>> net = hk.transform(lambda x: hk.Linear(8, False)(x))
+      >>> auto = (jax.sharding.AxisType.Auto,)
+      >>> mesh = jax.make_mesh((2,), ("data",), auto, devices=jax.devices()[:2])
+      >>> x = jax.ShapeDtypeStruct([4, 32], jnp.float32)
+      >>> hk.parallel.plan(net, hk.parallel.data(), mesh, x).params_bytes
+      1024
     """
 
     rules: Rules
