@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._artifacts import in_artifacts
 from haiku._core import Module, get_parameter, name_scope, transparent
 from haiku._layers.cached_tracing import compiled
 from haiku._layers.expert_slots import expert_linear, filled, slots_of, weighed
@@ -18,6 +19,7 @@ from haiku.initializers import Initializer, TruncatedNormal
 __all__ = ["MixtureOfExperts", "RouterLosses"]
 
 
+@in_artifacts
 class RouterLosses(NamedTuple):
     """Losses that keep a router even and its logits small, over the tokens that count.
 
