@@ -224,6 +224,53 @@ def test_row_with_a_cache(name, server):
         close(leaves[:1], wanted[:, 5:])
 
 
+def test_more_tokens_than_a_cache_holds():
+    """An error where a constraint says how many, else NaN: never a silent number."""
+    net = hk.transform_with_state(_decoder())
+    text = np.zeros([2, 5], np.int32)
+    params, _ = jax.eval_shape(net.init, KEY, text, None)
+    values = jax.tree.map(lambda p: np.full(p.shape, 0.1, p.dtype), params)
+
+    def run(params, tokens):
+        return net.apply(params, {}, None, tokens, 8)[0]
+
+    for constraints in ([], ["t <= 8"]):
+        shape = export.symbolic_shape("2, t", constraints=constraints)
+        tokens = jax.ShapeDtypeStruct(shape, text.dtype)
+        program = export.export(jax.jit(run))(params, tokens)
+        assert np.isfinite(program.call(values, text)).all()
+        if constraints:
+            with pytest.raises(ValueError, match="t <= 8"):
+                program.call(values, np.zeros([2, 9], np.int32))
+        else:
+            assert np.isnan(program.call(values, np.zeros([2, 9], np.int32))).any()
+
+
+@pytest.mark.tables
+def test_generation_is_served(server):
+    config = hk.nets.DecoderConfig(5, 8, 2, 2, hidden_size=6)
+    text = np.random.RandomState(0).randint(0, 5, [3, 6]).astype(np.int32)
+    model = hk.bind(hk.nets.Decoder, config).init(3, text)
+
+    def write(params, key, tokens):
+        out = hk.generation.generate(
+            model.replace(params=params),
+            tokens,
+            max_new_tokens=4,
+            rng_key=key,
+            temperature=0.7,
+            top_p=0.9,
+            eos=2,
+        )
+        return out._asdict()
+
+    tokens = jax.ShapeDtypeStruct(symbols(text.shape, 0, 1), text.dtype)
+    program = exported(write, *shapes_of((model.params, RAW_KEY)), tokens)
+    calls = [(model.params, RAW_KEY, rows) for rows in (text, text[:1, :3])]
+    for leaves, args in zip(server.outputs(program, *calls), calls):
+        close(leaves, write(*args))
+
+
 # Which sizes can't be symbols: the shape, words of the error, and why.
 NUMBERS = {
     "static_unroll of LSTM": ("t, b, 5", "use hk.dynamic_unroll", "a Python loop"),
