@@ -7,6 +7,7 @@ rows hold.
 
 import functools
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -364,11 +365,13 @@ def test_the_guides_program_in_two_processes(tmp_path):
     assert len(making) == len(serving) == 1
     save = "\nnp.save('wanted.npy', apply(params, example))"
     load = "\nnp.testing.assert_allclose(logits, np.load('wanted.npy'), atol=1e-5)"
+    ours = {**os.environ, "PYTHONPATH": str(pathlib.Path(hk.__file__).parents[1])}
     blocked = "import sys; sys.modules['haiku'] = None\n"
     for program in (making[0] + save, blocked + serving[0] + load):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program],
             cwd=tmp_path,
+            env=ours,
             capture_output=True,
             text=True,
             check=False,
