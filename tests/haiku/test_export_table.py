@@ -325,7 +325,10 @@ def test_images_of_any_size(name, shape, constraints, size, server):
     close(leaves, jax.jit(net.apply)(*values, RAW_KEY, x))
 
 
-@pytest.mark.parametrize("name", ["LearnedPositions", "nets.Whisper"])
+@pytest.mark.parametrize(
+    "name",
+    ["LearnedPositions", pytest.param("nets.Whisper", marks=pytest.mark.tables)],
+)
 def test_more_steps_than_positions_are_nan(name):
     """Without a constraint it isn't known before the program runs."""
     row = SUBJECTS[name]
