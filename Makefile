@@ -47,7 +47,7 @@ bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
-oracles: .venv-oracles/.installed  ## what the references and other libraries compute, beside ours
+oracles: .venv-oracles/.installed .venv-onnx/.installed  ## what the references and other libraries compute, beside ours
 	mkdir -p build/oracles
 	for cases in oracles/peers/*_cases.py; do .venv-oracles/bin/python -W ignore $$cases || exit 1; done
 	.venv-oracles/bin/python oracles/table.py --write
@@ -55,6 +55,7 @@ oracles: .venv-oracles/.installed  ## what the references and other libraries co
 	rm -rf build/oracles/folders
 	PYTHONPATH=src .venv-oracles/bin/python oracles/nets/write_folders.py build/oracles/folders
 	.venv-oracles/bin/python -W ignore oracles/nets/read_back.py build/oracles/folders
+	PYTHONPATH=src .venv-onnx/bin/python -W ignore oracles/nets/onnx_check.py
 	for suite in rlax haiku; do \
 	  .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-reference.pickle && \
 	  PYTHONPATH=src .venv-oracles/bin/python oracles/run.py $$suite build/oracles/$$suite-ours.pickle && \
@@ -84,7 +85,7 @@ hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick
 	$(VENV)/bin/pre-commit install
 
 clean:  ## remove what these targets made
-	rm -rf build demo dist .venv-bench .venv-oracles $(VENV)
+	rm -rf build demo dist .venv-bench .venv-oracles .venv-onnx $(VENV)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -100,6 +101,11 @@ $(VENV)/.installed-model: $(VENV)/.installed-dev
 	test -x .venv-oracles/bin/python || $(PYTHON) -m venv .venv-oracles
 	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
 	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r oracles/requirements-alone.txt
+	touch $@
+
+.venv-onnx/.installed: oracles/requirements-onnx.txt
+	test -x .venv-onnx/bin/python || $(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements-onnx.txt
 	touch $@
 
 # The peers in the benchmarks have the same import names, so they get their own place.

@@ -36,7 +36,8 @@ def test_every_guide_shows_programs():
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_page(page, monkeypatch):
+def test_page(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     blocks = programs(page)
     # One set of names for the whole page: it is read from the top.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._layers.inputs import as_array, at_least_single
+from haiku._layers.inputs import as_array, at_least_single, known_size
 
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool"]
 
@@ -104,6 +104,7 @@ def _pooled(x: jax.Array, sizes: list[int], reduce: Reduce) -> jax.Array:
             shape = (*x.shape[:axis], size, n // size, *x.shape[axis + 1 :])
             x = reduce(x.reshape(shape), axis + 1, None)
             continue
+        known_size(n, "Adaptive pooling computes a window for each output")
         starts = np.arange(size) * n // size
         ends = -(-np.arange(1, size + 1) * n // size)
         places = starts[:, None] + np.arange((ends - starts).max())

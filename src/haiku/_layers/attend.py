@@ -284,7 +284,7 @@ def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
         logits = logits + bias.astype(logits.dtype)
     if seen is not None:
         logits = jnp.where(seen, logits, -jnp.inf)
-    largest = jnp.max(logits, axis=axis, keepdims=True, initial=-jnp.inf)
+    largest = jnp.expand_dims(jax.lax.reduce_max(logits, (axis,)), axis)  # -inf of none
     if sinks is not None:
         shape = (1, 1, heads) if by_key else (1, heads, 1, 1)
         sinks = sinks.astype(logits.dtype).reshape(shape)

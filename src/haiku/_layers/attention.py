@@ -261,7 +261,8 @@ class Attention(Module):
         by_length = self.rotary is not None and self.rotary.by_length
         at = jnp.zeros(steps, jnp.float32) if by_length or self.alibi else None
         cache = Cache.read(Kept(key, value, at), cache_size, self.window)
-        if mask is None and steps[1] > cache.slots and not cache.ring:
+        known = mask is None and isinstance(steps[1], int)  # not in an export
+        if known and not cache.ring and steps[1] > cache.slots:
             raise ValueError(
                 f"{self.module_name!r} got {steps[1]} steps for a cache of "
                 f"{cache_size}: pass a larger cache_size."

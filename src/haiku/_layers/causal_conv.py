@@ -6,12 +6,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._artifacts import in_artifacts
 from haiku._core import Module, get_parameter
 from haiku.initializers import TruncatedNormal
 
 __all__ = ["CausalConv", "ConvState"]
 
 
+@in_artifacts
 class ConvState(NamedTuple):
     """State of a layer with a convolution before its recurrence.
 

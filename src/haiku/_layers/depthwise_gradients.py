@@ -58,12 +58,14 @@ def explicit_padding(layer: Any, x: jax.Array) -> tuple[tuple[int, int], ...] | 
     """The padding of a layer's convolution, if `depthwise_conv` is the quicker one.
 
     That is on a CPU, for floats, where an image isn't so wide that a band of the
-    kernel's width would be mostly zeros.
+    kernel's width would be mostly zeros, and its size is known.
     """
     ordinary = layer.channel_multiplier == 1 and layer.channel_index == -1
     if layer.num_spatial_dims != 2 or not ordinary:
         return None
     if not jnp.issubdtype(x.dtype, jnp.floating) or jax.default_backend() != "cpu":
+        return None
+    if not all(isinstance(n, int) for n in x.shape[1:3]):  # symbols, in an export
         return None
     pairs = zip(layer.kernel_shape, layer.rhs_dilation)
     spans = [(size - 1) * rate + 1 for size, rate in pairs]

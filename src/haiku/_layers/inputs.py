@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 
@@ -19,3 +20,12 @@ def shapes_broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two shapes, possibly symbolic, broadcast together."""
     pairs = zip(reversed(one), reversed(other))
     return one == other or all(n == m or 1 in (n, m) for n, m in pairs)
+
+
+def known_size(size: Any, why: str) -> None:
+    """Raises if a size of an axis is a symbol, as in an export."""
+    if jax.export.is_symbolic_dim(size):
+        raise ValueError(
+            f"{why}, so it must be a number, and is the symbol {size}: export one "
+            "program for each size; the batch may stay symbolic."
+        )

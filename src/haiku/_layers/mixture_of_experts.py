@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from haiku._artifacts import in_artifacts
 from haiku._core import Module, get_parameter, name_scope, transparent
 from haiku._layers.cached_tracing import compiled
 from haiku._layers.constrain import split_over
@@ -22,6 +23,7 @@ from haiku.initializers import Initializer, TruncatedNormal
 __all__ = ["MixtureOfExperts", "RouterLosses"]
 
 
+@in_artifacts
 class RouterLosses(NamedTuple):
     """Losses that keep a router even and its logits small, over the tokens that count.
 

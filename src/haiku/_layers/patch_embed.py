@@ -82,7 +82,8 @@ class PatchEmbed(Module):
             raise ValueError(
                 f"{self.module_name!r} cuts images into patches of {self.patch} "
                 f"pixels, which don't divide images of {(height, width)}: crop, pad or "
-                "resize them."
+                "resize them. Of symbolic sizes, export multiples, as in "
+                "jax.export.symbolic_shape('b, 2*h, 2*w, 3')."
             )
         y = Conv2D(
             *(self.size, self.patch, self.patch),

@@ -86,6 +86,8 @@ class LearnedPositions(Module):
         embeddings = get_parameter("embeddings", shape, x.dtype, init=self.w_init)
         if positions is not None:
             added = self._chosen(embeddings, jnp.asarray(positions), x.shape)
+        elif jax.export.is_symbolic_dim(steps):
+            added = self._chosen(embeddings, jnp.arange(steps), x.shape)
         elif steps > self.max_length:
             raise ValueError(
                 f"{self.module_name!r} has {self.max_length} positions, got {steps} "

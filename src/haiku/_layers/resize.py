@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from haiku._layers.inputs import at_least_single
+from haiku._layers.inputs import at_least_single, known_size
 
 __all__ = ["METHODS", "resized"]
 
@@ -30,6 +30,8 @@ def resized(
     for axis, size in enumerate(sizes, 1):
         if x.shape[axis] == size:
             continue
+        for n in (x.shape[axis], size):
+            known_size(n, "Resizing computes weights for each size of an axis")
         if method == "nearest":
             places = np.arange(size) * x.shape[axis] // size
             x = jnp.take(x, places, axis=axis)

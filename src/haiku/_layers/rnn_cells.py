@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._artifacts import in_artifacts
 from haiku._core import get_parameter
 from haiku._layers.cached_tracing import elementwise, relu
 from haiku._layers.inputs import as_array, shapes_broadcast
@@ -88,6 +89,7 @@ class VanillaRNN(RNNCore):
         return add_batch(jnp.zeros([self.hidden_size]), batch_size)
 
 
+@in_artifacts
 class LSTMState(NamedTuple):
     """State of an :class:`LSTM`.
 

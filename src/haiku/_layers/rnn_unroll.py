@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core import Module
 from haiku._core.runs.frame import frames
@@ -83,7 +84,8 @@ def static_unroll(
       Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state.
 
     Raises:
-      ValueError: The arrays differ in length, or there are none.
+      ValueError: The arrays differ in length, or there are none; or the length is
+        symbolic, in an export.
 
     Example:
       >>> core = lambda x, total: (total + x, total + x)
@@ -94,6 +96,11 @@ def static_unroll(
         input_sequence = _swap_batch_and_time(input_sequence)
     input_sequence = jax.tree.map(jnp.asarray, input_sequence)
     length = _length(input_sequence)
+    if jax.export.is_symbolic_dim(length):
+        raise ValueError(
+            "hk.static_unroll runs a Python loop, and its length is the symbol "
+            f"{length}: use hk.dynamic_unroll, or export with a number of steps."
+        )
     if length == 0:  # Tracing a loop gives the shapes of outputs without a step.
         outputs, state = dynamic_unroll(core, input_sequence, initial_state)
         return (outputs if time_major else _swap_batch_and_time(outputs)), state
@@ -125,7 +132,7 @@ def dynamic_unroll(
       reverse: Whether to run from the last step to the first. Outputs stay in the order
         of the inputs.
       return_all_states: Whether to return the state after each step, not just the last.
-      unroll: Number of steps per iteration of the loop.
+      unroll: Number of steps per iteration of the loop; 1 if the length is symbolic.
 
     Returns:
       Outputs of all steps, ``[T, ...]`` or ``[B, T, ...]``, and the last state. With
@@ -143,7 +150,8 @@ def dynamic_unroll(
     """
     if not time_major:
         input_sequence = _swap_batch_and_time(input_sequence)
-    _length(input_sequence)
+    if jax.export.is_symbolic_dim(_length(input_sequence)):
+        unroll = 1  # JAX's loops of a symbolic length run step by step
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         output, state = core(inputs, state)
@@ -168,7 +176,7 @@ def dynamic_unroll(
 
 
 def _length(sequence: Any) -> int:
-    lengths = [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(sequence)]
+    lengths = [np.shape(leaf)[:1] for leaf in jax.tree.leaves(sequence)]
     if not lengths or not all(lengths) or len(set(lengths)) > 1:
         raise ValueError(
             "An unroll needs arrays with a time axis, all of one length, got lengths "

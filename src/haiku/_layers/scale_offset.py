@@ -146,7 +146,7 @@ def scale_and_offset(
 def _with_rank_of(inputs: jax.Array, x: Any, name: str, layer: Any) -> Any:
     if x is None:
         return None
-    shape = jnp.shape(x)
+    shape = np.shape(x)
     missing = len(inputs.shape) - len(shape)
     if not shapes_broadcast(shape, inputs.shape):
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core.keys.key_sequence import PRNGSequence, split
 from haiku._core.modules.module import Module
@@ -224,10 +225,10 @@ def _values_and_inputs(layers: Layers, args: tuple[Any, ...]) -> tuple[Any, Any]
         raise ValueError("hk.layer_stack needs at least the value to begin with.")
     for i, x in enumerate(args[1:]):
         for leaf in jax.tree.leaves(x):
-            if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != layers.num_layers:
+            if np.shape(leaf)[:1] != (layers.num_layers,):
                 raise ValueError(
                     f"Per-layer input {i} of hk.layer_stack has shape "
-                    f"{jnp.shape(leaf)}: its first axis must be num_layers, "
+                    f"{np.shape(leaf)}: its first axis must be num_layers, "
                     f"{layers.num_layers}."
                 )
     return args[0], args[1:]

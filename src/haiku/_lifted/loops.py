@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from haiku._core.runs.frame import Contents, Frame, changes, current_frame
 from haiku._lifted.pure import once, pure, settle_keys, without_running
@@ -130,7 +131,7 @@ def scan_by(
 
 
 def _length(xs: Any, length: int | None) -> int:
-    shapes = [jnp.shape(x) for x in jax.tree.leaves(xs)]
+    shapes = [np.shape(x) for x in jax.tree.leaves(xs)]
     if () in shapes:
         raise ValueError(
             "hk.scan goes along the leading axis of each array in `xs`, and one of "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from haiku._artifacts import in_artifacts
 from haiku.generation.beams import search
 from haiku.generation.cache_dtypes import with_cache_dtype
 from haiku.generation.decoding import Texts
@@ -21,6 +22,7 @@ __all__ = ["Generated", "generate", "stream"]
 _CHUNK = 8  # tokens between two looks at the texts for those that end them
 
 
+@in_artifacts
 class Generated(NamedTuple):
     """What `generate` returns.
 

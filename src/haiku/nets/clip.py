@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from haiku._artifacts import in_artifacts
 from haiku._core import Module, get_parameter, name_like, transparent
 from haiku._layers.explicit_axes import keeping_rows
 from haiku._layers.inputs import at_least_single
@@ -19,6 +20,7 @@ from haiku.nets.vision_transformer import VisionTransformer
 __all__ = ["CLIP", "CLIPOutput"]
 
 
+@in_artifacts
 class CLIPOutput(NamedTuple):
     """What a :class:`CLIP` returns.
 

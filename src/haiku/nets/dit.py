@@ -10,7 +10,7 @@ from haiku._core import Module, get_parameter, name_like, name_scope, transparen
 from haiku._layers.adaptive_norm import AdaptiveNorm
 from haiku._layers.attention import Attention
 from haiku._layers.explicit_axes import keeping_rows, looked_up
-from haiku._layers.inputs import as_array
+from haiku._layers.inputs import as_array, known_size
 from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
 from haiku._layers.positions import sinusoidal_positions
@@ -162,6 +162,8 @@ class DiT(Module):
     def _positions(self, rows, columns, h):
         """Sines and cosines of columns, then of rows, as wide as `h`."""
         half = h.shape[-1] // 2
+        for size in (rows, columns):
+            known_size(size, "DiT computes positions for each size of an image")
         down, across = (
             sinusoidal_positions(
                 np.arange(n) * (of_training / n), half, interleaved=False
