@@ -23,7 +23,7 @@ from haiku.checkpoint.orbax_folder import OrbaxFolder
 from haiku.checkpoint.preemption import Preemption
 from haiku.checkpoint.restoring import OtherModel, Restoring
 from haiku.checkpoint.same_program import assert_same_versions
-from haiku.checkpoint.snapshot import Snapshot
+from haiku.checkpoint.snapshot import LOADER, Snapshot
 from haiku.checkpoint.watchdog import Watchdog
 from haiku.checkpoint.writer_lock import WriterLock
 
@@ -88,6 +88,7 @@ class Checkpoints:
         self._watchdog: Watchdog | None = None
         self._newest: int | None = None  # Of the steps that later ones have to follow.
         self._saved: int | None = None  # The last step that this block saved.
+        self._begun: int | None = None  # The last one that it began to write.
         self._given_up: list[int] = []  # Steps after the one that was restored by name.
         self._stopping = False
 
@@ -119,12 +120,13 @@ class Checkpoints:
     ) -> None:
         folder = self._opened()
         try:
-            try:
+            if error is None:
                 self.wait()
-            except CheckpointError as writing:
-                if error is None:
-                    raise
-                error.add_note(str(writing))
+            else:  # The other processes may be elsewhere: wait for this one alone.
+                try:
+                    self._writing(folder.wait)
+                except CheckpointError as writing:
+                    error.add_note(str(writing))
         finally:
             self._folder = None
             folder.close()
@@ -188,7 +190,7 @@ class Checkpoints:
         """
         folder = self._opened()
         self._set_back()
-        self._writing(folder.wait)
+        self._together(lambda: self._writing(folder.wait))
         self._set_back()
 
     def restore(
@@ -273,6 +275,7 @@ class Checkpoints:
             self._together(lambda other=other: folder.delete(other))
         self._given_up = []
         manifest = snapshot.manifest(step)
+        self._begun = step
         self._writing(
             lambda: folder.write(
                 step, snapshot.arrays(), manifest.as_json(), snapshot.loader
@@ -310,15 +313,17 @@ class Checkpoints:
         try:
             return act()
         except Exception as error:
-            failed, self._saved = self._saved, None
+            self._saved = None
             steps = self.steps()
             self._newest = max(steps, default=None)
             whole = (
                 f"Whole are: {first_of(reversed(steps))}" if steps else "None is whole"
             )
+            several = jax.process_count() > 1
+            logs = " Where it is about a barrier, another process's log has the cause."
             raise CheckpointError(
                 f"A checkpoint in {self._path} couldn't be written, the last begun is "
-                f"step {failed} ({in_words(error)}). {whole}."
+                f"step {self._begun} ({in_words(error)}). {whole}.{logs * several}"
             ) from error
 
     # ---- Restoring ----------------------------------------------------------------
@@ -386,14 +391,16 @@ class Checkpoints:
         names = dict.fromkeys(name for note in notes for name in note)
         unlike = [n for n in names if any(x.get(n) != notes[0].get(n) for x in notes)]
         odd = odd_ones([note.get(unlike[0], "") for note in notes])
-        hint = (
-            " Arrays on one device are each process's own: make them alike, from one seed, "
-            "or put them on the mesh. A loader's position is the same in all processes "
-            "where each reads `[index::count]` of one order."
-        )
+        if LOADER in unlike:
+            hint = "It is the same where each process reads `[index::count]` of one order."
+        else:
+            hint = (
+                "Arrays that aren't on a mesh are each process's own: make them alike, "
+                "from one seed, or put them on the mesh."
+            )
         raise CheckpointError(
             f"Processes disagree on {first_of(unlike)}: other in {named(odd)} than in "
-            f"the rest.{hint}"
+            f"the rest. {hint}"
         )
 
 

@@ -19,6 +19,9 @@ import numpy as np
 from haiku.checkpoint.leaves import Row, nested, unnested
 
 Paths = tuple[str, ...]
+# Seconds that processes wait for the slowest to have written its part. Where one can't
+# write, Orbax tells all of them after this time; that one's log says at once.
+_PATIENCE = 300
 
 
 class OrbaxFolder:
@@ -33,7 +36,10 @@ class OrbaxFolder:
         self._manager = ocp.CheckpointManager(
             folder,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, cleanup_tmp_directories=clear
+                max_to_keep=keep,
+                create=True,
+                cleanup_tmp_directories=clear,
+                async_options=ocp.AsyncOptions(timeout_secs=_PATIENCE),
             ),
         )
 

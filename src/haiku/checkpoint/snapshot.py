@@ -11,6 +11,8 @@ from haiku.checkpoint.leaves import Row, named_leaves, stored, wide
 from haiku.checkpoint.manifest import Manifest, hash_of
 
 Paths = tuple[str, ...]
+LOADER = "the loader's position"  # As messages call it.
+_SMALL = 1 << 16  # Elements.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Snapshot:
     def parts(self) -> dict[str, str]:
         """Hashes of what has to be equal in all processes, by what it is called."""
         parts = {"/".join(path): hash_of(r.as_json()) for path, r in self.rows.items()}
-        return {**parts, "the loader's position": hash_of(self.loader)}
+        return {**parts, LOADER: hash_of(self.loader)}
 
     def manifest(self, step: int) -> Manifest:
         """The manifest, with fingerprints of all processes' shards."""
@@ -60,7 +62,14 @@ class Snapshot:
 
 def fingerprints_of(arrays: dict[Paths, jax.Array]) -> dict[Paths, int]:
     """Fingerprints of JAX's arrays. All processes call this together."""
-    numbers = {path: fingerprints.of_devices(x) for path, x in arrays.items()}
-    # Each device has the whole sum; ask one of this process.
-    here = {path: number.addressable_data(0) for path, number in numbers.items()}
-    return {path: int(number) for path, number in jax.device_get(here).items()}
+    small, sums = {}, {}
+    for path, x in arrays.items():
+        if x.size <= _SMALL and (x.is_fully_replicated or x.is_fully_addressable):
+            # To compile a program for its shape would take longer than to fetch it.
+            small[path] = x.addressable_data(0) if x.is_fully_replicated else x
+        else:
+            # Each device has the whole sum; ask one of this process.
+            sums[path] = fingerprints.of_devices(x).addressable_data(0)
+    small, sums = jax.device_get((small, sums))
+    numbers = {path: fingerprints.of_array(value) for path, value in small.items()}
+    return numbers | {path: int(number) for path, number in sums.items()}

@@ -30,6 +30,7 @@ class Watchdog:
     """A clock that `step` sets back; `seconds` after the last one the process ends."""
 
     def __init__(self, seconds: float, folder: pathlib.Path):
+        self._of = threading.get_ident()  # The thread that trains.
         self._seconds = seconds
         self._notes = folder / _NOTES
         self._after: int | None = None  # The last step that was reported.
@@ -96,37 +97,50 @@ class Watchdog:
         """Leaves a note, waits for those of the others, and compares."""
         self._notes.mkdir(exist_ok=True)
         note = self._notes / f"{process}.new"
-        note.write_text(json.dumps(-1 if self._after is None else self._after))
+        step = -1 if self._after is None else self._after
+        note.write_text(json.dumps([step, _place(self._of)]))
         note.rename(self._notes / f"{process}.json")
         until = time.monotonic() + _grace(self._seconds)
-        steps: dict[int, int] = {}
-        while len(steps) < processes and time.monotonic() < until:
+        notes: dict[int, tuple[int, str]] = {}
+        while len(notes) < processes and time.monotonic() < until:
             time.sleep(0.1)
-            steps = {
-                int(file.stem): json.loads(file.read_text())
+            notes = {
+                int(file.stem): tuple(json.loads(file.read_text()))
                 for file in self._notes.glob("*.json")
             }
-        _print(behind(steps, processes))
+        _print(who_is_behind(notes, processes))
 
 
-def behind(steps: dict[int, int], processes: int) -> str:
-    """In words, which processes are behind, by the last steps of those that spoke."""
-    silent = [process for process in range(processes) if process not in steps]
-    last = min(steps.values())
-    slow = [process for process, step in steps.items() if step == last]
-    words = []
-    if last < max(steps.values()):
-        words.append(
-            f"Behind is {named(sorted(slow))}: {_after(last)}, "
-            f"others {max(steps.values())}."
-        )
+def who_is_behind(notes: dict[int, tuple[int, str]], processes: int) -> str:
+    """In words, who is behind, by each one's last step and the line it stands at.
+
+    Where all have done the same step, those that stand elsewhere than most are named:
+    the others wait for them in one and the same place.
+    """
+    steps = {process: step for process, (step, _) in notes.items()}
+    lines = [notes[process][1] for process in sorted(notes)]
+    first, last = min(steps.values()), max(steps.values())
+    if first < last:
+        slow = sorted(process for process, step in steps.items() if step == first)
+        words = [f"Behind is {named(slow)}: {_after(first)}, elsewhere it is {last}."]
     else:
-        words.append(f"All that speak are at the same step: {_after(last)}.")
+        words = [f"All that speak have done the same: {_after(first)}."]
+    for line in dict.fromkeys(sorted(lines, key=lines.count)):
+        there = [process for process in sorted(notes) if notes[process][1] == line]
+        words.append(f"At {line}: {named(there)}.")
+    silent = [process for process in range(processes) if process not in notes]
     if silent:
-        words.append(
-            f"Nothing was heard of {named(silent)}: dead, not started, or still at work."
-        )
+        words.append(f"Silent: {named(silent)}, dead or still at work.")
     return " ".join(words)
+
+
+def _place(thread: int) -> str:
+    """The line of Python that a thread is at."""
+    frame = sys._current_frames().get(thread)
+    if frame is None:
+        return "the end of its thread"
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} ({code.co_qualname})"
 
 
 def _after(step: int | None) -> str:
