@@ -297,7 +297,7 @@ class Checkpoints:
                 "loader)`. To begin anew: another folder."
             )
         if not self._may_write:
-            if jax.process_index() == 0 and not self._lock.take(patience=5.0):
+            if jax.process_index() == 0 and not self._lock.take(patience=2.0):
                 raise CheckpointError(
                     f"Another program writes its checkpoints into {self._path}: end it, "
                     "or give this one another folder."
