@@ -71,14 +71,15 @@ class Position:
         self.position = state["next_index"]
 
 
-def tell(act):
-    """Prints the error that something raises, or that there is none."""
+def tell(name, act):
+    """Prints, in one line, the error that something raises, or that there is none."""
     try:
         act()
     except Exception as error:
-        print(type(error).__name__, str(error).replace("\n", " "))
+        words = f"{type(error).__name__} {error}".replace("\n", " ")
     else:
-        print("no error")
+        words = "no error"
+    print(f"{name}: {words}")
 
 
 def save_and_disagree(process, port, folder):
@@ -93,30 +94,28 @@ def save_and_disagree(process, port, folder):
     with hk.checkpoint.Checkpoints(folder) as checkpoints:
         checkpoints.save(0, state_on(mesh, 0), Position(4))
         checkpoints.save(1, state, Position(8))
-        print("loader:", end=" ")
-        tell(lambda: checkpoints.save(2, state, Position(8 + process)))
+        tell("loader", lambda: checkpoints.save(2, state, Position(8 + process)))
         own = {**state, "key": jax.random.key(process)}
-        print("key:", end=" ")
-        tell(lambda: checkpoints.save(2, own, Position(12)))
-        print("other tree:", end=" ")
-        tell(lambda: checkpoints.save(2, {**state, f"p{process}": 1}, Position(12)))
-        print("one fails:", end=" ")
+        tell("key", lambda: checkpoints.save(2, own, Position(12)))
+        tell(
+            "other tree",
+            lambda: checkpoints.save(2, {**state, f"p{process}": 1}, Position(12)),
+        )
         odd = {**state, "count": "text" if process else 1}
-        tell(lambda: checkpoints.save(2, odd, Position(12)))
+        tell("one fails", lambda: checkpoints.save(2, odd, Position(12)))
         got, at = checkpoints.restore(state_on(mesh, 0), position := Position(0))
         print("equal:", is_equal(got, state), at, position.position)
-    print("arguments:", end=" ")
-    tell(lambda: hk.checkpoint.Checkpoints(folder, every=1 + process).__enter__())
+    tell(
+        "arguments",
+        lambda: hk.checkpoint.Checkpoints(folder, every=1 + process).__enter__(),
+    )
     same = jax.jit(lambda x: jnp.sin(x) * 2)
     other = jax.jit(lambda x: jnp.sin(x) * (2 + process))
-    print("same:", end=" ")
-    tell(lambda: hk.checkpoint.assert_same_program(same, state["w"]))
-    print("other:", end=" ")
-    tell(lambda: hk.checkpoint.assert_same_program(other, state["w"]))
+    tell("same", lambda: hk.checkpoint.assert_same_program(same, state["w"]))
+    tell("other", lambda: hk.checkpoint.assert_same_program(other, state["w"]))
     if process:
-        same_program.versions = lambda: "JAX 0.9.9, jaxlib 0.9.9"
-    print("versions:", end=" ")
-    tell(lambda: hk.checkpoint.assert_same_program(same, state["w"]))
+        same_program.versions = lambda: "jax 0.9.9, jaxlib 0.9.9"
+    tell("versions", lambda: hk.checkpoint.assert_same_program(same, state["w"]))
     print("end")
 
 
@@ -127,8 +126,7 @@ def resume_and_stop(process, port, folder):
     mesh = begin(process, port, folder.parent / "programs")
     state = state_on(mesh, 0)
     with hk.checkpoint.Checkpoints(folder, every=1000, keep=9) as checkpoints:
-        print("damaged:", end=" ")
-        tell(lambda: checkpoints.restore(state))
+        tell("damaged", lambda: checkpoints.restore(state))
         state, at = checkpoints.restore(state, position := Position(0), step=4)
         print("equal:", is_equal(state, state_on(mesh, 4)), at, position.position)
         for i in range(at + 1, 4000):

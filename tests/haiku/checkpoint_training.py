@@ -1,7 +1,8 @@
 """A small training in a process of its own, which tests end at a moment they choose.
 
-Each step and each part of one is a line in a log, so that a test knows where the process
-is. The state is large beside the model, so that many moments are moments of writing.
+Each step and each part of one is a line in a log, so that a test knows where the
+process is. The state is large beside the model, so that many moments are moments of
+writing.
 """
 
 import hashlib
@@ -135,6 +136,5 @@ def _with_log(target, log, arguments):
     log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)
-    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False)
+    sys.stdout.reconfigure(line_buffering=True)
     target(*arguments)

@@ -8,8 +8,8 @@ FIRST = 3
 class CheckpointError(ValueError):
     """A checkpoint can't be written, or isn't what the program wants to restore.
 
-    The message names the folder, the step, the arrays or files, and the older steps with
-    the line that takes one.
+    The message names the folder, the step, the arrays or files, and the older steps
+    with the line that takes one.
 
     Example:
       >>> import tempfile
@@ -32,7 +32,8 @@ def in_words(error: BaseException) -> str:
     """An error's type and the first line of its message."""
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text if len(text) <= 400 else text[:400] + "..."
+    # Orbax begins with what it was doing, and ends with the cause.
+    return text if len(text) <= 500 else f"{text[:250]} ... {text[-250:]}"
 
 
 def other_steps(step: int, steps: Sequence[int]) -> str:

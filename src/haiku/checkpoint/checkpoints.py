@@ -1,6 +1,5 @@
 """`Checkpoints`: what a training saves, restores, and stops at."""
 
-import json
 import operator
 import os
 import pathlib
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import jax
 
 from haiku.checkpoint import loader_state
-from haiku.checkpoint.agreement import gathered, named, odd_ones
+from haiku.checkpoint.agreement import agree_on, agree_on_parts, together
 from haiku.checkpoint.checkpoint_error import (
     CheckpointError,
     first_of,
@@ -28,6 +27,11 @@ from haiku.checkpoint.watchdog import Watchdog
 from haiku.checkpoint.writer_lock import WriterLock
 
 T = TypeVar("T")
+_HINTS = {
+    LOADER: "It is the same where each process reads `[index::count]` of one order.",
+    "": "Arrays that aren't on a mesh are each process's own: make them alike, from "
+    "one seed, or put them on the mesh.",
+}
 
 
 class Checkpoints:
@@ -37,14 +41,14 @@ class Checkpoints:
     its methods, together; the folder is one that all of them see.
 
     A checkpoint is whole or not there. Each array's fingerprint stands in it, so damage
-    is an error. While the block is open, SIGTERM doesn't end the program: the next `save`
-    writes its step, whatever `every` says, and `stopping` becomes True. In several
-    processes that is the same step for all, a second or two later.
+    is an error. While the block is open, SIGTERM doesn't end the program: the next
+    `save` writes its step, whatever `every` says, and `stopping` becomes True. In
+    several processes that is the same step for all, a second or two later.
 
     Args:
-      folder: Where checkpoints are. It is made where it isn't there, and opens with plain
-        Orbax (`orbax.checkpoint.CheckpointManager`) too. One training writes into it; any
-        number of programs may read.
+      folder: Where checkpoints are. It is made where it isn't there, and opens with
+        plain Orbax (`orbax.checkpoint.CheckpointManager`) too. One training writes into
+        it; any number of programs may read.
       every: Steps from one checkpoint to the next: those that it divides are saved.
       keep: How many checkpoints are kept, the newest; None keeps all.
       hang_after: Seconds without a call of `save` after which this process prints its
@@ -77,7 +81,7 @@ class Checkpoints:
                 raise ValueError(f"{name} counts, so it is 1 or more, not {number!r}.")
         if hang_after is not None and not hang_after > 0:
             raise ValueError(
-                f"hang_after is a number of seconds above 0, or None, not {hang_after!r}."
+                f"hang_after is a number of seconds above 0, not {hang_after!r}."
             )
         self._path = pathlib.Path(folder).absolute()
         self._every, self._keep, self._hang_after = every, keep, hang_after
@@ -102,8 +106,8 @@ class Checkpoints:
             raise CheckpointError(f"The checkpoints in {self._path} are open already.")
         assert_same_versions()
         asked = [str(self._path), self._every, self._keep, self._hang_after]
-        self._agree_on("folder, every, keep, hang_after", json.dumps(asked))
-        self._together(self._open)
+        agree_on("folder, every, keep, hang_after", asked)
+        together(self._open)
         self._newest = max(self.steps(), default=None)
         self._preemption = Preemption()
         self._preemption.open()
@@ -144,18 +148,18 @@ class Checkpoints:
     def save(self, step: int, state: Any, loader: Any | None = None) -> bool:
         """Saves a step where its turn has come, or where the training is to end.
 
-        Call it after each step. Arrays are copied off their devices before it returns, so
-        the next step may take their memory (`donate_argnums`); files are written while
-        the program goes on. Between turns it does nothing but notice SIGTERM, where it
-        waits until all is written.
+        Call it after each step. Arrays are copied off their devices before it returns,
+        so the next step may take their memory (`donate_argnums`); files are written
+        while the program goes on. Between turns it does nothing but notice SIGTERM,
+        where it waits until all is written.
 
         Args:
-          step: The number of the step that `state` comes from, 0 or more, higher at each
-            call.
+          step: The number of the step that `state` comes from, 0 or more, higher at
+            each call.
           state: A tree of arrays, typed keys and numbers, with all that the training
             needs to go on.
-          loader: What gives the batches: `get_state()` says where it stands, as bytes or
-            JSON, the same in all processes.
+          loader: What gives the batches: `get_state()` says where it stands, as bytes
+            or JSON, the same in all processes.
 
         Returns:
           Whether this call saved the step.
@@ -170,7 +174,7 @@ class Checkpoints:
         if self._watchdog is not None:
             self._watchdog.set_back(step)
         if jax.process_count() == 1:  # Several tell each other, at their turn.
-            self._check(folder)
+            self._writing(folder.check)
         stops = self._preemption.is_due() or self._stopping
         if not (stops or step % self._every == 0):
             return False
@@ -190,7 +194,7 @@ class Checkpoints:
         """
         folder = self._opened()
         self._set_back()
-        self._together(lambda: self._writing(folder.wait))
+        together(lambda: self._writing(folder.wait))
         self._set_back()
 
     def restore(
@@ -202,16 +206,17 @@ class Checkpoints:
         and NumPy's numbers and arrays come back as such.
 
         Args:
-          state: A tree like the one that was saved: of arrays, whose values aren't read,
-            or of `jax.ShapeDtypeStruct`s, with shardings or for the default device.
+          state: A tree like the one that was saved: of arrays, whose values aren't
+            read, or of `jax.ShapeDtypeStruct`s, with shardings or for the default
+            device.
           loader: What gives the batches: `set_state()` puts it where it was. Without it
             the saved position is left alone.
-          step: Which checkpoint, by its step; the newest where it is None. What is newer
-            is given up: the next `save` removes it.
+          step: Which checkpoint, by its step; the newest where it is None. What is
+            newer is given up: the next `save` removes it.
 
         Returns:
-          The restored state and its step; `state` itself and None where the folder has no
-          checkpoint.
+          The restored state and its step; `state` itself and None where the folder has
+          no checkpoint.
 
         Raises:
           CheckpointError: The checkpoint is damaged, another model's, or not there.
@@ -219,22 +224,22 @@ class Checkpoints:
         folder = self._opened()
         self.wait()
         steps = folder.steps()
-        self._agree_on("steps in the folder", json.dumps(steps))
+        agree_on("steps in the folder", steps)
         if step is None and not steps:
             return state, None
         at = steps[-1] if step is None else operator.index(step)
         if at not in steps:
             there = f"there are {first_of(reversed(steps))}" if steps else "it is empty"
             raise CheckpointError(f"{self._path} has no step {at}: {there}.")
-        restoring = self._together(lambda: Restoring(folder, at, state))
+        restoring = together(lambda: Restoring(folder, at, state))
         for part in (
             lambda: restoring.read(with_loader=loader is not None),
             restoring.compare_shards,
         ):
-            self._together(lambda part=part: self._reading(at, steps, part))
+            together(lambda part=part: self._reading(at, steps, part))
         result = restoring.result()
         if loader is not None:
-            self._together(lambda: self._put(loader, restoring.loader, at))
+            together(lambda: self._put(loader, restoring.loader, at))
         self._given_up = [other for other in steps if other > at]
         self._newest, self._saved = at, None
         self._set_back()
@@ -266,13 +271,10 @@ class Checkpoints:
         self, folder: OrbaxFolder, step: int, state: Any, loader: Any | None
     ) -> None:
         """Begins to write a step, once all processes agree on what it is."""
-        snapshot = self._together(lambda: self._prepared(folder, step, state, loader))
-        parts = {"the step": str(step), **snapshot.parts()}
-        notes = [json.loads(text) for text in gathered(json.dumps(parts))]
-        if any(note != notes[0] for note in notes):
-            self._raise_for_parts(notes)
+        snapshot = together(lambda: self._prepared(folder, step, state, loader))
+        agree_on_parts({"the step": str(step), **snapshot.parts()}, _HINTS)
         for other in self._given_up:
-            self._together(lambda other=other: folder.delete(other))
+            together(lambda other=other: folder.delete(other))
         self._given_up = []
         manifest = snapshot.manifest(step)
         self._begun = step
@@ -287,26 +289,23 @@ class Checkpoints:
         self, folder: OrbaxFolder, step: int, state: Any, loader: Any | None
     ) -> Snapshot:
         """What this process has to write; errors here are known to all before it is."""
-        self._check(folder)
+        self._writing(folder.wait)  # Orbax writes one checkpoint at a time.
         if step < 0:
             raise CheckpointError(f"A step is 0 or more, not {step}.")
         if self._newest is not None and step <= self._newest:
             raise CheckpointError(
                 f"{self._path} has step {self._newest} already, and step {step} isn't "
-                "after it. To go on from there: `state, at = checkpoints.restore(state, "
-                "loader)`. To begin anew: another folder."
+                "after it. To go on from there: `state, at = checkpoints."
+                "restore(state, loader)`. To begin anew: another folder."
             )
         if not self._may_write:
             if jax.process_index() == 0 and not self._lock.take(patience=2.0):
                 raise CheckpointError(
-                    f"Another program writes its checkpoints into {self._path}: end it, "
-                    "or give this one another folder."
+                    f"Another program writes its checkpoints into {self._path}: end "
+                    "it, or give this one another folder."
                 )
             self._may_write = True
         return Snapshot.of(state, loader)
-
-    def _check(self, folder: OrbaxFolder) -> None:
-        self._writing(folder.check)
 
     def _writing(self, act: Callable[[], T]) -> T:
         """Runs a part of Orbax's writing; its errors name the folder."""
@@ -345,63 +344,13 @@ class Checkpoints:
             loader_state.set_state(loader, saved)
         except Exception as error:
             raise CheckpointError(
-                f"The loader, a {type(loader).__name__}, doesn't take the position that "
-                f"was saved at step {step} ({in_words(error)})."
+                f"The loader, a {type(loader).__name__}, doesn't take the position "
+                f"that was saved at step {step} ({in_words(error)})."
             ) from error
-
-    # ---- Processes ----------------------------------------------------------------
 
     def _set_back(self) -> None:
         if self._watchdog is not None:
             self._watchdog.set_back()
-
-    def _together(self, act: Callable[[], T]) -> T:
-        """Runs what may fail in one process, and then fails in all of them."""
-        problem, result = None, None
-        try:
-            result = act()
-        except Exception as error:
-            if jax.process_count() == 1:
-                raise
-            problem = error
-        texts = gathered("" if problem is None else in_words(problem))
-        failed = [process for process, text in enumerate(texts) if text]
-        if problem is not None:
-            raise problem
-        if failed:
-            raise CheckpointError(
-                f"{named(failed).capitalize()} of {len(texts)} failed: "
-                f"{texts[failed[0]]}"
-            )
-        return result  # pyright: ignore[reportReturnType]
-
-    def _agree_on(self, what: str, text: str) -> None:
-        texts = gathered(text)
-        odd = odd_ones(texts)
-        if odd:
-            usual = next(p for p in range(len(texts)) if p not in odd)
-            raise CheckpointError(
-                f"Processes disagree on {what}: {texts[usual]} in process {usual}, "
-                f"{texts[odd[0]]} in {named(odd)}. All processes need the same folder, "
-                "on a file system that they share, and the same arguments."
-            )
-
-    def _raise_for_parts(self, notes: list[dict[str, str]]) -> None:
-        """Names what differs between processes that are about to save."""
-        names = dict.fromkeys(name for note in notes for name in note)
-        unlike = [n for n in names if any(x.get(n) != notes[0].get(n) for x in notes)]
-        odd = odd_ones([note.get(unlike[0], "") for note in notes])
-        if LOADER in unlike:
-            hint = "It is the same where each process reads `[index::count]` of one order."
-        else:
-            hint = (
-                "Arrays that aren't on a mesh are each process's own: make them alike, "
-                "from one seed, or put them on the mesh."
-            )
-        raise CheckpointError(
-            f"Processes disagree on {first_of(unlike)}: other in {named(odd)} than in "
-            f"the rest. {hint}"
-        )
 
 
 def _is_integer(number: object) -> bool:

@@ -6,11 +6,12 @@
 complex128, real part first, low half first; `i` counts them in the whole array. Devices
 sum their shards where they lie; sums of shards add up to that of the array.
 
-A plain sum of `(2 i + 1) word[i]` would notice each single flipped bit too, but not this:
-256 elements that change from 1.0 to 2.0 together, since the odd numbers below 512 sum
-to 256², and the change of each is a multiple of 2^16. Constant arrays are common (scales,
-counts) and compress to few bytes, of which one flip changes all. `mix` is one to one, so
-each change of a single word shows, and changes of several cancel by chance only.
+A plain sum of `(2 i + 1) word[i]` would notice each single flipped bit too, but not
+this: 256 elements that change from 1.0 to 2.0 together, since the odd numbers below 512
+sum to 256², and the change of each is a multiple of 2^16. Constant arrays are common
+(scales, counts) and compress to few bytes, of which one flip changes all. `mix` is one
+to one, so each change of a single word shows, and changes of several cancel by chance
+only.
 """
 
 import math

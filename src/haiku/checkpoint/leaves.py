@@ -1,8 +1,8 @@
 """The leaves of a state: their names in a folder, and what stands there for each.
 
-Orbax gets plain nested dicts of arrays: `state["optimizer"]["0"]["mu"]...`, whatever the
-containers are. A typed key is stored as its numbers, a Python scalar as a NumPy one; a
-`Row` of the manifest remembers what it was.
+Orbax gets plain nested dicts of arrays: `state["optimizer"]["0"]["mu"]...`, whatever
+the containers are. A typed key is stored as its numbers, a Python scalar as a NumPy
+one; a `Row` of the manifest remembers what it was.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -257,6 +258,6 @@ def _host_array(name: str, leaf: Any) -> np.ndarray:
     else:
         what = f"a {type(leaf).__name__}"
     raise CheckpointError(
-        f"{name} is {what}: a state holds arrays, typed keys and numbers. Leave it out, "
-        "and build it anew when the program starts."
+        f"{name} is {what}: a state holds arrays, typed keys and numbers. Leave it "
+        "out, and build it anew when the program starts."
     )

@@ -1,4 +1,4 @@
-"""A loader's position: what `get_state` returns, as a text that `set_state` gets back."""
+"""A loader's position: what `get_state` returns and `set_state` gets back."""
 
 import base64
 import json
@@ -24,8 +24,8 @@ def state_of(loader: Any) -> dict[str, Any]:
         again = json.loads(text)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
-            f"get_state() of the loader, a {type(loader).__name__}, returned what isn't "
-            f"JSON ({error}): return bytes, or dicts, lists, texts and numbers."
+            f"get_state() of the loader, a {type(loader).__name__}, returned what "
+            f"isn't JSON ({error}): return bytes, or dicts, lists, texts and numbers."
         ) from error
     if again != _with_lists(state):
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """The manifest: what each array of a checkpoint was when it was saved.
 
-It stands in the checkpoint itself, so both are there or neither is, and it guards itself
-by a hash.
+It stands in the checkpoint itself, so both are there or neither is, and it guards
+itself by a hash.
 """
 
 import dataclasses

@@ -5,8 +5,8 @@
     folder/300/loader/...     the loader's position, as JSON
 
 Orbax's manager writes: a checkpoint has its name only when it is whole. Reading goes
-through Orbax's handlers, one process by itself: the manager waits for all processes after
-reading, so a file that is damaged for one of them would leave the others waiting.
+through Orbax's handlers, one process by itself: the manager waits for all processes
+after reading, so a file that is damaged for one of them would leave the others waiting.
 """
 
 import pathlib
@@ -57,7 +57,7 @@ class OrbaxFolder:
     ) -> None:
         """Begins to write a checkpoint; the arrays may be donated afterwards."""
         save = self._ocp.args
-        items = {"manifest": save.JsonSave(manifest)}
+        items: dict[str, Any] = {"manifest": save.JsonSave(manifest)}
         if arrays:
             items["state"] = save.PyTreeSave(nested(arrays))
         if loader is not None:

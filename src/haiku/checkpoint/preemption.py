@@ -17,8 +17,8 @@ class Preemption:
     """Whether a job manager wants this program to end.
 
     One process alone has a handler of its own while this is open. Under
-    `jax.distributed` JAX's runtime catches the signal in any process, and chooses a step
-    that none has come to yet.
+    `jax.distributed` JAX's runtime catches the signal in any process, and chooses a
+    step that none has come to yet.
     """
 
     def __init__(self):

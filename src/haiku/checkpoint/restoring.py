@@ -1,14 +1,12 @@
 """A checkpoint read, compared with its fingerprints, and put where the state lives."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from haiku.checkpoint import fingerprints
-from haiku.checkpoint.agreement import gathered
-from haiku.checkpoint.checkpoint_error import CheckpointError, first_of, in_words
+from haiku.checkpoint.checkpoint_error import first_of, in_words
 from haiku.checkpoint.leaves import (
     Row,
     named_leaves,
@@ -110,7 +108,8 @@ class Restoring:
         path = self._folder.path_of(self._step, item)
         if not path.exists():
             raise Damaged(
-                f"{path} isn't there: it was removed, or another program wrote the folder"
+                f"{path} isn't there: it was removed, or another program wrote "
+                "the folder"
             )
         try:
             return self._folder.read_json(self._step, item)

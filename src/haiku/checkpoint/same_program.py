@@ -1,23 +1,23 @@
 """Whether all processes run the same program."""
 
 import hashlib
+from importlib import metadata
 from typing import Any
 
 import jax
-import jaxlib
 
 from haiku.checkpoint.agreement import gathered, named, odd_ones
 
 
 def versions() -> str:
     """What processes have to have in common to run one program."""
-    return f"JAX {jax.__version__}, jaxlib {jaxlib.__version__}"
+    return ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib"))
 
 
 def assert_same_versions() -> None:
     """Raises an error where processes have other versions of JAX."""
     theirs = gathered(versions())
-    _raise_for_odd_ones(theirs, "have other versions", theirs)
+    _raise_for_odd_ones(theirs, "have different versions", theirs)
 
 
 def assert_same_program(step: Any, *args: Any, **kwargs: Any) -> None:
@@ -26,8 +26,8 @@ def assert_same_program(step: Any, *args: Any, **kwargs: Any) -> None:
     Processes that start from other files or with other settings compile other programs;
     then they hang in a collective, or compute wrong numbers. Call it once before the
     first step, in all processes, with the arguments of the first call. It compares the
-    versions of JAX and a hash of what `step` is lowered to. One process alone has nothing
-    to compare, and nothing is lowered.
+    versions of JAX and a hash of what `step` is lowered to. One process alone has
+    nothing to compare, and nothing is lowered.
 
     Args:
       step: What `jax.jit` returned.
@@ -54,7 +54,7 @@ def assert_same_program(step: Any, *args: Any, **kwargs: Any) -> None:
     text = step.lower(*args, **kwargs).as_text()
     hashes = gathered(hashlib.sha256(text.encode()).hexdigest())
     if odd_ones(hashes):
-        _raise_for_odd_ones(hashes, "run another program", gathered(text))
+        _raise_for_odd_ones(hashes, "run different programs", gathered(text))
 
 
 def _raise_for_odd_ones(values: list[str], what: str, texts: list[str]) -> None:
@@ -62,12 +62,11 @@ def _raise_for_odd_ones(values: list[str], what: str, texts: list[str]) -> None:
     if not odd:
         return
     usual = next(process for process in range(len(values)) if process not in odd)
-    lines = "; ".join(_first_difference(texts[usual], texts[odd[0]]))
-    verb = what if len(odd) > 1 else what.replace("have", "has").replace("run", "runs")
+    one, other = _first_difference(texts[usual], texts[odd[0]])
     raise RuntimeError(
-        f"{named(odd).capitalize()} of {len(values)} {verb} than the rest. Process "
-        f"{usual} and process {odd[0]}: {lines}. Start all processes from the same files, "
-        "with the same settings and the same packages."
+        f"{len(values)} processes {what}. Other than the rest: {named(odd)}. Process "
+        f"{usual} has `{one}`, process {odd[0]} has `{other}`. Start all from the same "
+        "files, with the same settings and the same packages."
     )
 
 

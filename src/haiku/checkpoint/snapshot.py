@@ -1,4 +1,4 @@
-"""What a checkpoint will hold: the rows and arrays of a state, and a loader's position."""
+"""What a checkpoint will hold: rows and arrays of a state, and a loader's position."""
 
 import dataclasses
 from typing import Any

@@ -3,8 +3,8 @@
 A process that dies is noticed by JAX's runtime. One that hangs, in a loader, a file
 system or a collective that another never comes to, is not: all others wait for it. Here
 each process has a clock that every step sets back. When it runs out, the process prints
-its step and all Python stacks, learns from the others' notes in the folder who is behind,
-and ends with a code on which job managers restart.
+its step and all Python stacks, learns from the others' notes in the folder who is
+behind, and ends with a code on which job managers restart.
 """
 
 import faulthandler
@@ -21,6 +21,7 @@ from haiku.checkpoint.agreement import named
 
 EXIT_CODE = 75  # EX_TEMPFAIL: a failure that may be gone at the next try.
 _NOTES = "haiku-hang"
+_STDERR = 2  # The process's own, whatever a program or a test puts in its place.
 # A thread of Python's needs the interpreter; faulthandler's doesn't. Where C code hangs
 # with the interpreter locked, that one ends the process, this long after.
 _LAST_RESORT = 15.0
@@ -54,7 +55,7 @@ class Watchdog:
         self._after = self._after if step is None else step
         self._since = time.monotonic()
         faulthandler.dump_traceback_later(
-            self._seconds + _LAST_RESORT, exit=True, file=sys.__stderr__
+            self._seconds + _LAST_RESORT, exit=True, file=_STDERR
         )
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class Watchdog:
             f"Process {process} of {processes} hangs: no step was finished for "
             f"{self._seconds:g} s; {_after(self._after)}. Its threads stand here:"
         )
-        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+        faulthandler.dump_traceback(_STDERR, all_threads=True)
         if processes > 1:
             # The folder may hang too: this thread only waits for the one that asks.
             asking = threading.Thread(
@@ -154,7 +155,4 @@ def _grace(seconds: float) -> float:
 
 def _print(text: str) -> None:
     """Writes to the error stream at once, whatever the program made of `sys.stderr`."""
-    stream = sys.__stderr__
-    if stream is not None:
-        stream.write(f"haiku.checkpoint: {text}\n")
-        stream.flush()
+    os.write(_STDERR, f"haiku.checkpoint: {text}\n".encode())

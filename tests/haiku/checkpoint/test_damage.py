@@ -13,7 +13,9 @@ import haiku as hk
 from haiku.checkpoint import CheckpointError, Checkpoints
 
 # Orbax's threads report through an event loop that is closed when reading has failed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 class Loader:
@@ -134,9 +136,9 @@ def test_what_the_error_names(saved, tmp_path):
     shutil.copytree(saved, folder := tmp_path / "steps")
     shutil.rmtree(folder / "1" / "manifest")
     words = (
-        rf"Step 1 of {re.escape(str(folder))} is damaged: .*manifest isn't there: it was "
-        r"removed, or another program wrote the folder. Older steps: 0. To go on from one "
-        r"of them: `checkpoints.restore\(state, loader, step=0\)`"
+        rf"Step 1 of {re.escape(str(folder))} is damaged: .*manifest isn't there: it "
+        r"was removed, or another program wrote the folder. Older steps: 0. To go on "
+        r"from one of them: `checkpoints.restore\(state, loader, step=0\)`"
     )
     with Checkpoints(folder) as checkpoints:
         with pytest.raises(CheckpointError, match=words):
@@ -150,7 +152,9 @@ def test_a_step_under_another_name(saved, tmp_path):
     shutil.copytree(saved / "1", tmp_path / "steps" / "7")
     with (
         Checkpoints(tmp_path / "steps") as checkpoints,
-        pytest.raises(CheckpointError, match="a checkpoint of step 1 under another name"),
+        pytest.raises(
+            CheckpointError, match="a checkpoint of step 1 under another name"
+        ),
     ):
         checkpoints.restore(a_state())
 
@@ -182,7 +186,9 @@ def test_a_reader_beside_a_training_clears_nothing(tmp_path):
             training.save(2, a_state(2))
             training.wait()
             assert evaluation.restore(a_state())[1] == 2
-            with pytest.raises(CheckpointError, match="Another program writes its check"):
+            with pytest.raises(
+                CheckpointError, match="Another program writes its check"
+            ):
                 evaluation.save(3, a_state())
 
 
@@ -190,10 +196,22 @@ def test_another_models_checkpoint(saved):
     state = a_state()
     cases = [
         ({"w": state["w"]}, "The state lacks key, n, scale."),
-        (state | {f"new{i}": 1 for i in range(5)}, "lacks new0, new1, new2 and 2 more."),
-        (state | {"w": jnp.zeros((48, 65))}, "w is float32[48, 64] there and float32[48, 65]"),
-        (state | {"w": state["w"].astype(int)}, "float32[48, 64] there and int32[48, 64]"),
-        (state | {"key": jnp.zeros(2, jnp.uint32)}, "key is keys of threefry2x32[] there"),
+        (
+            state | {f"new{i}": 1 for i in range(5)},
+            "lacks new0, new1, new2 and 2 more.",
+        ),
+        (
+            state | {"w": jnp.zeros((48, 65))},
+            "float32[48, 64] there and float32[48, 65]",
+        ),
+        (
+            state | {"w": state["w"].astype(int)},
+            "float32[48, 64] there and int32[48, 64]",
+        ),
+        (
+            state | {"key": jnp.zeros(2, jnp.uint32)},
+            "key is keys of threefry2x32[] there",
+        ),
         (state | {"key": jax.random.key(0, impl="rbg")}, "and keys of rbg[] here"),
         (state | {"n": 5.0}, "n is int64[] there and float64[] here"),
     ]

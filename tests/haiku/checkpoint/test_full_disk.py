@@ -58,7 +58,11 @@ def test_a_full_disk(tmp_path):
     for line in log.read_text().splitlines():
         name, _, rest = line.partition(" ")
         told[name] = rest
-    for name, step, whole in (("wait:", 1, "0"), ("save:", 2, "0"), ("end:", 9, "4, 0")):
+    for name, step, whole in (
+        ("wait:", 1, "0"),
+        ("save:", 2, "0"),
+        ("end:", 9, "4, 0"),
+    ):
         words = f"A checkpoint in {folder} couldn't be written, the last begun is step"
         assert f"CheckpointError {words} {step} (" in told[name]
         assert "File too large" in told[name]

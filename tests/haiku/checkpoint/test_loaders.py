@@ -22,7 +22,7 @@ def shuffled(index, count):
 
 
 def packed(index, count):
-    """Rows of 16 tokens packed from texts; each process packs all, and takes its rows."""
+    """Rows of 16 tokens; each process packs all texts and takes its rows."""
     data = grain.MapDataset.source(TEXTS).seed(0).shuffle().repeat()
     data = data.map(lambda text: {"tokens": text}).to_iter_dataset(READING)
     rows = grain.experimental.FirstFitPackIterDataset(
@@ -41,7 +41,8 @@ def global_batches(loaders, number):
 
 
 @pytest.mark.parametrize(
-    ("made", "first", "then", "counts"), [(shuffled, 9, 15, (1, 2, 8)), (packed, 3, 3, (2,))]
+    ("made", "first", "then", "counts"),
+    [(shuffled, 9, 15, (1, 2, 8)), (packed, 3, 3, (2,))],
 )
 def test_four_processes_go_on_as_others(made, first, then, counts, tmp_path):
     alone = [np.sort(x, 0) for x in global_batches([made(0, 1)], first + then)]

@@ -1,4 +1,4 @@
-"""Two processes over the network of this machine: one training, its ends, its errors."""
+"""Two processes over this machine's network: one training, its ends, its errors."""
 
 import os
 import signal
@@ -58,17 +58,20 @@ def test_two_processes_save_and_disagree_and_resume_and_stop(tmp_path, mesh):
     for log in logs:
         assert line(log, "equal:") == "True 1 8"
         error = line(log, "loader:")
-        assert "Processes disagree on the loader's position: other in process 1" in error
+        assert (
+            "Processes disagree on the loader's position: other in process 1" in error
+        )
         assert "Processes disagree on key" in line(log, "key:")
         assert "Processes disagree on p0, p1" in line(log, "other tree:")
         assert "every" in line(log, "arguments:")
         assert line(log, "same:") == "no error"
         error = line(log, "other:")
-        assert "RuntimeError Process 1 of 2 runs another program than the rest" in error
+        assert "RuntimeError 2 processes run different programs. Other" in error
+        assert "than the rest: process 1." in error
         assert "dense<2.0" in error and "dense<3.0" in error
         error = line(log, "versions:")
-        assert "RuntimeError Process 1 of 2 has other versions" in error
-        assert f"JAX {jax.__version__}" in error and "JAX 0.9.9" in error
+        assert "RuntimeError 2 processes have different versions. Other" in error
+        assert f"jax {jax.__version__}" in error and "jax 0.9.9" in error
     assert "Process 1 of 2 failed" in line(logs[0], "one fails:")
     assert "count is a str" in line(logs[1], "one fails:")
 
@@ -85,7 +88,7 @@ def test_two_processes_save_and_disagree_and_resume_and_stop(tmp_path, mesh):
     files = (p for p in (folder / "5").rglob("*") if p.is_file())
     largest = max(files, key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
-    content[-content.__len__() // 4] ^= 1  # In the last rows: those of process 1.
+    content[-len(content) // 4] ^= 1  # In the last rows: those of process 1.
     largest.write_bytes(content)
 
     processes, logs = start_two(resume_and_stop, folder, "resume")
