@@ -20,7 +20,7 @@ def gathered(text: str) -> list[str]:
 
     data = np.frombuffer(text.encode(), np.uint8)
     # Bytes of their own, since a text may be of any length: first the lengths.
-    lengths = _rows(multihost_utils.process_allgather(np.int32([data.size])))
+    lengths = _rows(multihost_utils.process_allgather(np.array([data.size], np.int32)))
     width = 1 << max(6, int(lengths.max() - 1).bit_length())  # Few shapes to compile.
     padded = np.zeros(width, np.uint8)
     padded[: data.size] = data

@@ -14,6 +14,7 @@ import pathlib
 import sys
 import threading
 import time
+import traceback
 
 import jax
 
@@ -140,8 +141,8 @@ def _place(thread: int) -> str:
     frame = sys._current_frames().get(thread)
     if frame is None:
         return "the end of its thread"
-    code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} ({code.co_qualname})"
+    (line,) = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=1)
+    return f"{line.filename}:{line.lineno} ({line.name})"
 
 
 def _after(step: int | None) -> str:
