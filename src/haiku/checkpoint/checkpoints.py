@@ -259,13 +259,20 @@ class Checkpoints:
         """Opens the folder; clears what was half written, where nobody is writing."""
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            alone = jax.process_index() != 0 or self._lock.take()
+            alone = jax.process_index() != 0 or self._is_alone()
             self._folder = OrbaxFolder(self._path, self._keep, clear=alone)
             self._lock.release()
         except OSError as error:
             raise CheckpointError(
                 f"{self._path} can't be opened ({in_words(error)})."
             ) from error
+
+    def _is_alone(self) -> bool:
+        """Whether nobody writes into the folder, and this program may."""
+        try:
+            return self._lock.take()
+        except OSError:  # A folder to read from alone.
+            return False
 
     def _write(
         self, folder: OrbaxFolder, step: int, state: Any, loader: Any | None
@@ -299,7 +306,10 @@ class Checkpoints:
                 "restore(state, loader)`. To begin anew: another folder."
             )
         if not self._may_write:
-            if jax.process_index() == 0 and not self._lock.take(patience=2.0):
+            takes = jax.process_index() != 0 or self._writing(
+                lambda: self._lock.take(patience=2.0)
+            )
+            if not takes:
                 raise CheckpointError(
                     f"Another program writes its checkpoints into {self._path}: end "
                     "it, or give this one another folder."
