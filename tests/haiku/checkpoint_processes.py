@@ -15,7 +15,9 @@ def begin(process, port, programs):
     jax.distributed.initialize(
         f"127.0.0.1:{port}", 2, process, heartbeat_timeout_seconds=20
     )
-    return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    jax.set_mesh(mesh)
+    return mesh
 
 
 def state_on(mesh, start):

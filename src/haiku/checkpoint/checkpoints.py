@@ -29,8 +29,8 @@ from haiku.checkpoint.writer_lock import WriterLock
 T = TypeVar("T")
 _HINTS = {
     LOADER: "It is the same where each process reads `[index::count]` of one order.",
-    "": "Arrays that aren't on a mesh are each process's own: make them alike, from "
-    "one seed, or put them on the mesh.",
+    "": "Each process has its own copy of an array that isn't split: make them alike, "
+    "from one seed, or put one value on all of the mesh.",
 }
 
 
@@ -284,6 +284,9 @@ class Checkpoints:
             together(lambda other=other: folder.delete(other))
         self._given_up = []
         manifest = snapshot.manifest(step)
+        # A copy in each process, of which one is saved: seen by their fingerprints.
+        copies = {row.name: str(row.fingerprint) for row in manifest.rows}
+        agree_on_parts(copies, _HINTS)
         self._begun = step
         self._writing(
             lambda: folder.write(
