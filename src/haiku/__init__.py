@@ -18,7 +18,7 @@ What is here, by idea:
 - Layers: `Linear`, `Conv2D`, `LayerNorm`, `Attention`, `LSTM`, ...
 - Beside: `hk.nets`, `hk.initializers`, `hk.pad`, `hk.rotary`, `hk.mixed_precision`,
   `hk.data_structures`, `hk.surgery`, `hk.pretrained`, `hk.generation`, `hk.parallel`,
-  `hk.views`, `hk.testing`, `hk.config`, `hk.experimental`.
+  `hk.checkpoint`, `hk.views`, `hk.testing`, `hk.config`, `hk.experimental`.
 """
 
 import importlib
@@ -205,6 +205,7 @@ from haiku.typing import SupportsCall as SupportsCall
 
 if TYPE_CHECKING:
     from haiku import adapt as adapt
+    from haiku import checkpoint as checkpoint
     from haiku import experimental as experimental
     from haiku import generation as generation
     from haiku import parallel as parallel
@@ -227,6 +228,7 @@ __version__ = "0.1.0"
 # Loaded when first used: most programs need none of them.
 _LAZY = {
     "adapt": ("haiku.adapt", None),
+    "checkpoint": ("haiku.checkpoint", None),
     "custom_jvp": ("haiku._lifted.custom_derivatives", "custom_jvp"),
     "custom_vjp": ("haiku._lifted.custom_derivatives", "custom_vjp"),
     "shard_map": ("haiku._lifted.shard_map", "shard_map"),

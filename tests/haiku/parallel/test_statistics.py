@@ -64,8 +64,8 @@ def test_layers(f, rules, sizes):
 
 def popart_step(targets):
     init, update = rlax.popart(3, 0.1, 1e-4, 1e6)
-    params, state = init()["linear"], None
-    return targets
+    layer = {"w": jnp.ones([4, 3]), "b": jnp.zeros(3)}
+    return update(layer, init(), targets, jnp.arange(targets.shape[0]) % 3)
 
 
 def vmpo(log_probs):
