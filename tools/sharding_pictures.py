@@ -2,8 +2,8 @@
 
     python tools/sharding_pictures.py
 
-Each rectangle is a parameter of a decoder's block; the coloured part is what the first of
-eight devices holds.
+Each rectangle is a parameter of a decoder's block; the coloured part is what the first
+of eight devices holds.
 """
 
 import os
@@ -40,7 +40,7 @@ ARRAYS = {
 
 def shapes_of(rules, sizes):
     """The decoder's parameters under rules: shapes with shardings."""
-    config = hk.nets.DecoderConfig(512, 256, num_layers=2, num_heads=8, hidden_size=768)
+    config = hk.nets.DecoderConfig(512, 256, num_layers=2, num_heads=8, hidden_size=512)
     net = hk.transform(lambda tokens: hk.nets.Decoder(config)(tokens))
     kinds = (AxisType.Auto,) * len(sizes)
     mesh = jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=kinds)
@@ -57,21 +57,22 @@ def draw(axis, x):
     axis.add_patch(plt.Rectangle((0, 0), width, height, fc="#eceff4", ec="#5b6575"))
     part = (columns.start, rows.start), len(columns), len(rows)
     axis.add_patch(plt.Rectangle(*part, fc="#3b7dd8", ec="none"))
-    axis.set(xlim=(-10, 780), ylim=(780, -10), aspect="equal")
+    axis.set(xlim=(-10, 560), ylim=(520, -10), aspect="equal")
     axis.axis("off")
 
 
 def main():
     """Draws all."""
     plt.rcParams["svg.hashsalt"] = "renga"
-    figure, axes = plt.subplots(len(ROWS), len(ARRAYS), figsize=(8, 7))
-    for row, (name, (rules, sizes)) in zip(axes, ROWS.items()):
+    figure, axes = plt.subplots(len(ROWS), len(ARRAYS), figsize=(8, 6))
+    for number, (name, (rules, sizes)) in enumerate(ROWS.items()):
+        row = axes[number]
         params = shapes_of(rules, sizes)
         for axis, (title, (module, of_module)) in zip(row, ARRAYS.items()):
             draw(axis, params[module][of_module])
-            if row is axes[0]:
-                axis.set_title(title, fontsize=9)
-        row[0].text(0, -90, name, fontsize=8, family="monospace")
+            if number == 0:
+                axis.set_title(title, fontsize=9, loc="left", pad=18)
+        row[0].text(0, -40, name, fontsize=8, family="monospace")
     figure.tight_layout()
     figure.savefig(TARGET, metadata={"Date": None}, transparent=True)
 

@@ -154,7 +154,8 @@ def _config(model: str) -> nets.DecoderConfig:
     fields = json.loads(path.read_text())
     if not isinstance(fields, dict):
         raise ValueError(f"{model} must hold an object of DecoderConfig's fields.")
-    return nets.DecoderConfig(**{"remat": True} | fields)
+    given: dict[str, Any] = {"remat": True} | fields
+    return nets.DecoderConfig(**given)
 
 
 def _rules(text: str) -> parallel.Rules:
