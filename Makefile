@@ -5,14 +5,18 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test tables slow check house mutate bench guard oracles docs pages site dist release hooks clean
+.PHONY: help demo demo-distributed test tables slow check house mutate bench guard oracles docs pages site dist release hooks clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
 
 demo: $(VENV)/.installed-demo  ## train a classifier and an agent; pictures go to demo/
 	$(RUN) examples/demo.py
 	$(RUN) examples/rl/dqn.py --seeds 1 --at-least 475 --out demo
+
+demo-distributed: $(VENV)/.installed-dev  ## the same over two processes, one of which is killed
+	rm -rf demo/distributed
+	$(RUN) examples/distributed.py --out demo/distributed
 
 test: $(VENV)/.installed-dev $(VENV)/.installed-model  ## all tests but long ones and `tables`, warnings as errors
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(PART)

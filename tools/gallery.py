@@ -88,6 +88,11 @@ EXAMPLES = {
     "speculative": Example(
         "python examples/speculative.py", {"speculative": "speculative.png"}, text=True
     ),
+    "distributed": Example(
+        "python examples/distributed.py",
+        {"distributed": "distributed.png"},
+        text=True,
+    ),
     "catch_q": agent("catch_q"),
     "catch_q_lambda": agent("catch_q_lambda"),
     "catch_popart": agent("catch_popart"),

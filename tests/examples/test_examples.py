@@ -382,3 +382,32 @@ def test_help(name):
 def test_the_table_lists_every_example():
     table = (EXAMPLES / "README.md").read_text()
     assert all(f"`{name}.py`" in table for name in FILES)
+
+
+def test_distributed_worker(tmp_path):
+    # Twice: the second goes on from the first's checkpoint.
+    for steps in (3, 13):
+        subprocess.run(
+            [sys.executable, EXAMPLES / "distributed.py", "--out", str(tmp_path)]
+            + ["--steps", str(steps), "--count", "1", "--index", "0"],
+            check=True,
+            capture_output=True,
+        )
+    lines = (tmp_path / "curve.jsonl").read_text().splitlines()
+    curve = [(line["step"], line["loss"]) for line in map(json.loads, lines)]
+    assert [step for step, _ in curve] == [0, 1, 2, *range(1, 13)]
+    assert dict(curve[:3])[1] == dict(curve[3:])[1]
+    assert curve[-1][1] < curve[0][1] - 0.5
+
+
+@pytest.mark.slow
+def test_distributed_goes_on_after_a_kill(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "distributed.py", "--out", str(tmp_path)]
+        + ["--steps", "60"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "killed one of two at step 3" in done.stdout
+    assert is_picture(tmp_path / "distributed.png")
