@@ -10,24 +10,19 @@ import pathlib
 import sys
 import traceback
 
-for blocked in ("haiku", "rlax"):
-    sys.modules[blocked] = None  # type: ignore[assignment]
-
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-
 # An artifact names its named tuples; their types are this program's own.
-for name, fields in (
-    ("LSTMState", "hidden cell"),
-    ("ConvState", "inputs hidden"),
-    ("RouterLosses", "load_balance z"),
-):
-    jax.export.register_namedtuple_serialization(
-        collections.namedtuple(name, fields), serialized_name=f"haiku.{name}"
-    )
+TUPLES = {
+    "LSTMState": "hidden cell",
+    "ConvState": "inputs hidden",
+    "RouterLosses": "load_balance z",
+}
 
 
 def answer(artifact, calls):
+    """Runs an artifact on the arguments in some files; returns the outputs' files."""
+    import jax
+    import numpy as np
+
     exported = jax.export.deserialize(pathlib.Path(artifact).read_bytes())
     run = jax.jit(exported.call)
     files = []
@@ -42,10 +37,23 @@ def answer(artifact, calls):
     return files
 
 
-if __name__ == "__main__":
+def main():
+    """Answers until the input ends."""
+    for blocked in ("haiku", "rlax"):
+        sys.modules[blocked] = None  # type: ignore[assignment]
+    import jax
+
+    for name, fields in TUPLES.items():
+        jax.export.register_namedtuple_serialization(
+            collections.namedtuple(name, fields), serialized_name=f"haiku.{name}"
+        )
     for line in sys.stdin:
         try:
             reply = {"files": answer(**json.loads(line))}
         except Exception:
             reply = {"error": traceback.format_exc()}
         print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    main()

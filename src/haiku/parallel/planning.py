@@ -153,7 +153,7 @@ def plan(
       >>> mesh = jax.make_mesh((8,), ("data",), axis_types=auto)
       >>> x = jax.ShapeDtypeStruct([16, 32], jnp.float32)
       >>> hk.parallel.plan(net, hk.parallel.fully_sharded(), mesh, x).params_bytes
-      1312
+      3360
     """
     if not isinstance(net, Transformed | TransformedWithState):
         raise TypeError(

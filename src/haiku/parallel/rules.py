@@ -44,9 +44,9 @@ class Rules:
 
     Example:
       >>> rules = hk.parallel.fully_sharded() | hk.parallel.tensor()
-      >>> rules | hk.parallel.Rules({"vocab": None})  # keep the vocabulary whole
-      Rules(axes={'batch': 'data', 'heads': 'model', 'mlp': 'model', 'vocab': None},
-      largest='data')
+      >>> rules = rules | hk.parallel.Rules({"vocab": None})  # which stays whole
+      >>> rules.axes["mlp"], rules.axes["vocab"], rules.largest
+      ('model', None, 'data')
     """
 
     axes: Mapping[str, MeshAxes] = dataclasses.field(default_factory=dict)
@@ -179,9 +179,9 @@ def sequence(axis: str = "model") -> Rules:
       Models, arXiv:2205.05198.
 
     Example:
-      >>> hk.parallel.tensor() | hk.parallel.sequence()
-      Rules(axes={'heads': 'model', 'mlp': 'model', 'vocab': 'model', 'length':
-      'model'})
+      >>> rules = hk.parallel.tensor() | hk.parallel.sequence()
+      >>> list(rules.axes)
+      ['heads', 'mlp', 'vocab', 'length']
     """
     return Rules({"length": axis})
 
