@@ -1,7 +1,7 @@
 """Anakin: environments and learner in one compiled program over all devices.
 
     python examples/rl/anakin.py
-    JAX_NUM_CPU_DEVICES=8 python examples/rl/anakin.py --compare 1 2 4 8
+    python examples/rl/anakin.py --cpu-devices 8 --compare 1 2 4 8
 
 The environment is written in JAX (cartpole.py), so acting and learning are one program:
 `vmap` over environments, `scan` over their steps, and `scan` over updates. The host
@@ -15,7 +15,6 @@ Source: Hessel et al., 2021, Podracer architectures for scalable Reinforcement L
 arXiv:2104.06272.
 """
 
-import functools
 import json
 import time
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import ppo
+import tqdm
 from jax.sharding import AxisType
 from rollouts import Rollout
 
@@ -178,17 +178,18 @@ def told(trained: Trained, devices: int) -> str:
 def learn(options, seed, report):
     devices = options.devices or jax.device_count()
     trained = train(options, seed, devices, report)
-    print(told(trained, devices))
+    tqdm.tqdm.write(told(trained, devices))
     return trained.params
 
 
-parser = experiment.parser(__doc__, environment="CartPole-v1", steps=500_000)
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=300_000)
 ppo.add_options(
     parser, environments=64, length=32, epochs=10, minibatches=4, evaluations=8
 )
 add = parser.add_argument
 add("--updates", type=int, default=16, help="of a dispatch; %(default)s")
 add("--devices", type=int, help="the first so many; all")
+add("--cpu-devices", type=int, metavar="N", help="make the CPU N devices")
 add("--compare", type=int, nargs="+", metavar="N", help="train on N devices each")
 act = ppo.act
 
@@ -262,6 +263,8 @@ def draw(options, runs, rows, path):
 def main(argv=None, **others):
     """Learns with each seed, or compares numbers of devices."""
     options = parser.parse_args(argv)
+    if options.cpu_devices:
+        jax.config.update("jax_num_cpu_devices", options.cpu_devices)
     if options.compare:
         return compare(options)
     return experiment.main(learn, act, parser, argv=argv, **others)

@@ -1,4 +1,4 @@
-"""CartPole: a pole stands on a cart, which is pushed left (0) or right (1) in each step.
+"""CartPole: a pole stands on a cart that each step pushes left (0) or right (1).
 
 Barto, Sutton and Anderson's pole (1983, Neuronlike adaptive elements that can solve
 difficult learning control problems), as gymnasium's CartPole-v1 has it, written anew:
