@@ -132,6 +132,11 @@ class Trained(NamedTuple):
 
 def train(options, seed: int, devices: int, report) -> Trained:
     """Trains on the first so many devices."""
+    if devices > jax.device_count():
+        raise ValueError(
+            f"There are {jax.device_count()} devices, fewer than {devices}. Give "
+            f"--cpu-devices {devices} to make the CPU so many."
+        )
     optimizer = ppo.optimizer(options)
     environments_key, init_key, key = jax.random.split(jax.random.key(seed), 3)
     mesh = jax.make_mesh(
@@ -142,7 +147,7 @@ def train(options, seed: int, devices: int, report) -> Trained:
     )
     with jax.set_mesh(mesh):
         keys = jax.random.split(environments_key, options.environments)
-        environments = jax.vmap(begin)(keys)
+        environments = jax.jit(jax.vmap(begin))(keys)
         environments, key = hk.parallel.global_batch((environments, key), RULES)
         params = network.init(init_key, jnp.zeros(4))
         state = hk.parallel.follow(optimizer.init)(params)
@@ -263,6 +268,8 @@ def draw(options, runs, rows, path):
 def main(argv=None, **others):
     """Learns with each seed, or compares numbers of devices."""
     options = parser.parse_args(argv)
+    if options.environment != "CartPole-v1":
+        parser.error(f"cartpole.py is CartPole-v1, not {options.environment}")
     if options.cpu_devices:
         jax.config.update("jax_num_cpu_devices", options.cpu_devices)
     if options.compare:
