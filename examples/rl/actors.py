@@ -8,6 +8,7 @@ hangs is left alone, and ends if it ever comes back.
 """
 
 import dataclasses
+import math
 import queue
 import sys
 import threading
@@ -61,23 +62,25 @@ class Figures:
     @property
     def speed(self):
         """Frames per second that the learner takes in."""
-        return self.timed / (self.idle + self.busy)
+        seconds = self.idle + self.busy
+        return self.timed / seconds if seconds else math.nan
 
     @property
     def idle_share(self):
         """How much of its time the learner waited."""
-        return self.idle / (self.idle + self.busy)
+        seconds = self.idle + self.busy
+        return self.idle / seconds if seconds else math.nan
 
     def told(self, options) -> str:
         """The same for people."""
         return (
             f"{self.learned:,} frames learned from, {self.acted:,} acted; "
-            f"{self.speed:,.0f} frames/s from {options.actors} actors; "
+            f"{self.speed:,.0f} frames/s, actor threads: {options.actors}; "
             f"the learner waited {self.idle_share:.0%} of the time; "
             f"{np.mean(self.depths):.1f} of {options.depth} places in the queue taken; "
             f"parameters at most {max(self.ages)} updates old (mean "
-            f"{np.mean(self.ages):.1f}, {options.oldest} allowed), {self.thrown} "
-            f"rollouts thrown away; {self.replaced} actors replaced"
+            f"{np.mean(self.ages):.1f}, {options.oldest} allowed); "
+            f"rollouts thrown away: {self.thrown}; actors replaced: {self.replaced}"
         )
 
 

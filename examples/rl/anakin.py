@@ -176,8 +176,12 @@ def on_one(tree):
 def told(trained: Trained, devices: int) -> str:
     return (
         f"{len(trained.returns)} updates in {trained.dispatches} dispatches, "
-        f"{trained.speed:,.0f} steps/s on {devices} of {jax.device_count()} devices"
+        f"{trained.speed:,.0f} steps/s on {named(devices)}"
     )
+
+
+def named(devices: int) -> str:
+    return f"{devices} device{'s' if devices > 1 else ''}"
 
 
 def learn(options, seed, report):
@@ -187,7 +191,7 @@ def learn(options, seed, report):
     return trained.params
 
 
-parser = experiment.parser(__doc__, environment="CartPole-v1", steps=300_000)
+parser = experiment.parser(__doc__, environment="CartPole-v1", steps=262_144)
 ppo.add_options(
     parser, environments=64, length=32, epochs=10, minibatches=4, evaluations=8
 )
@@ -232,7 +236,7 @@ def write(options, runs):
             "devices": devices, "speed": speed, "same": same, "scores": scores
         })  # fmt: skip
         print(
-            f"{devices} devices: {speed:,.0f} steps/s; score "
+            f"{named(devices)}: {speed:,.0f} steps/s; score "
             f"{experiment.spread(scores)}; returns within 1e-4 of those on "
             f"{options.compare[0]} for the first {same} of {len(apart[0])} updates"
         )
@@ -252,7 +256,7 @@ def draw(options, runs, rows, path):
         returns = some[0][0].returns
         steps = each * np.arange(1, len(returns) + 1)
         width = 1.5 + 2 * (len(runs) - 1 - i)  # so that those below are seen
-        curves.plot(steps, returns, lw=width, label=f"{devices} devices")
+        curves.plot(steps, returns, lw=width, label=named(devices))
     curves.set(xlabel="steps in the environments", ylabel="return of an episode")
     curves.set_title(f"anakin on {options.environment}, seed {options.seed}")
     curves.legend(frameon=False)

@@ -172,8 +172,8 @@ def test_sebulba(load, tmp_path, capsys):
     mean, *others = run(sebulba, tmp_path, f"{SMALL} --actor-devices 4")
     assert not others and 8 <= mean <= 500
     out = capsys.readouterr().out
-    assert "256 frames learned from" in out and "0 actors replaced" in out
-    assert "updates old" in out and "frames/s from 2 actors" in out
+    assert "256 frames learned from" in out and "actors replaced: 0" in out
+    assert "updates old" in out and "frames/s, actor threads: 2;" in out
 
 
 def test_sebulba_replaces_an_actor_that_dies_in_training(
@@ -293,8 +293,10 @@ def test_an_actor_that_hangs_is_replaced(start, capsys):
     told = "Actor 0 made no rollout in 0.5 s; actor 2 takes its place."
     assert told in capsys.readouterr().err
     woken.set()  # it comes back, and ends without a word
-    while not made[0].closed:
+    until = time.monotonic() + 20
+    while not made[0].closed and time.monotonic() < until:
         time.sleep(0.01)
+    assert made[0].closed and not actors.alive()
 
 
 def test_rollouts_by_old_parameters_are_thrown_away(start):
