@@ -39,7 +39,7 @@ class Acted(NamedTuple):
 class Seat:
     """A thread that acts, and what is known of it."""
 
-    thread: threading.Thread | None = None
+    thread: threading.Thread = dataclasses.field(init=False)
     since: float | None = None  # when its rollout began; None while it waits to put it
     error: BaseException | None = None
     wanted: bool = True

@@ -176,6 +176,51 @@ def test_sebulba(load, tmp_path, capsys):
     assert "updates old" in out and "frames/s, actor threads: 2;" in out
 
 
+def test_sebulba_s_learner_on_four_devices_learns_as_impala_s(load, monkeypatch):
+    """Of the same rollouts, each with other ends."""
+    import optax
+
+    sebulba, impala, rollouts = (load(x) for x in ("sebulba", "impala", "rollouts"))
+    rng, made = np.random.default_rng(0), []
+
+    class Recorded:
+        """An actor of two environments, whose rollouts are drawn and kept."""
+
+        def __init__(self, policy, environments, seed):
+            self.environments = environments
+
+        def __call__(self, params, length):
+            shape = length, 2
+            s_tm1, s_t = rng.normal(size=(2, *shape, 4)).astype(np.float32)
+            logits = rng.normal(size=(*shape, 2)).astype(np.float32)
+            actions, first = rng.integers(2, size=(2, *shape))
+            ended, cut = rng.random((2, *shape)) < 0.1
+            r_t = rng.normal(size=shape).astype(np.float32)
+            ends = ended, cut & ~ended
+            fields = s_tm1, first > 0, logits, actions, r_t, *ends, s_t
+            made.append(rollouts.Rollout(*fields))
+            return made[-1]
+
+    monkeypatch.setattr(sebulba, "Actor", Recorded)
+    options = options_of(sebulba, f"{SMALL} --actor-devices 4 --actors 1 --oldest 99")
+    params, figures = sebulba.train(options, 0, silent)
+    assert figures.learned == 256 and figures.thrown == 0
+
+    wanted = jax.jit(impala.network.init)(jax.random.key(0), np.zeros(4, np.float32))
+    rate = optax.linear_schedule(options.learning_rate, 0.0, 8)
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
+    state = optimizer.init(wanted)
+    gradient = jax.jit(jax.grad(lambda *x: impala.loss(*x, options)))
+    before = wanted
+    for pair in zip(made[:16:2], made[1:16:2]):
+        batch = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pair)
+        updates, state = optimizer.update(gradient(wanted, batch), state)
+        wanted = optax.apply_updates(wanted, updates)
+    for x, y, z in zip(*map(jax.tree.leaves, (params, wanted, before))):
+        np.testing.assert_allclose(x, y, atol=1e-4)
+        assert abs(y - z).max() > 1e-3
+
+
 def test_sebulba_replaces_an_actor_that_dies_in_training(
     load, tmp_path, capsys, monkeypatch
 ):
