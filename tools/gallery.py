@@ -106,6 +106,17 @@ EXAMPLES = {
     "a2c": agent("a2c"),
     "vmpo": agent("vmpo"),
     "impala": agent("impala"),
+    "anakin": Example(
+        "python examples/rl/anakin.py --cpu-devices 8 --compare 1 2 4 8",
+        {"anakin": "anakin.png"},
+        text=True,
+    ),
+    "sebulba": agent("sebulba"),
+    "sebulba_actors": Example(
+        "python examples/rl/sebulba.py --compare 1 2 4 8 --steps 50000",
+        {"sebulba_actors": "sebulba.png"},
+        text=True,
+    ),
     "sac": agent("sac"),
     "atari": Example("python examples/rl/atari.py --steps 5120 --seeds 1", text=True),
 }
