@@ -16,6 +16,7 @@ import numpy as np
 
 from haiku.nets.layer_plan import plan_of
 from haiku.pretrained.json_files import shown
+from haiku.pretrained.placement import array_of_parts
 
 
 class Layout(NamedTuple):
@@ -292,7 +293,7 @@ class Source:
         if sharding is None:
             whole = (slice(None),) * len(self.shape)
             return jax.device_put(self.read(whole))
-        return jax.make_array_from_callback(self.shape, sharding, self.read)
+        return array_of_parts(self.shape, self.dtype_read, sharding, self.read)
 
 
 def _filled(views: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> np.ndarray:
