@@ -45,7 +45,9 @@ class InForce:
         return repr(self.rules)
 
 
-_blocks: Stack[contextlib.ExitStack] = Stack("rules_blocks")  # open ones, innermost last
+_blocks: Stack[contextlib.ExitStack] = Stack(
+    "rules_blocks"
+)  # open ones, innermost last
 
 
 @contextlib.contextmanager
