@@ -65,16 +65,17 @@ def _gathered(x: jax.Array, index: tuple[int, ...]) -> np.ndarray:
     if not isinstance(x.sharding, NamedSharding):
         return np.asarray(multihost_utils.process_allgather(x, tiled=True))[index]
     mesh, spec = x.sharding.mesh, x.sharding.spec
-    if AxisType.Explicit in mesh.axis_types:  # where indices of split axes are refused
-        mesh = Mesh(mesh.devices, mesh.axis_names)
-        parts = [shard.data for shard in x.addressable_shards]
-        x = jax.make_array_from_single_device_arrays(
-            x.shape, NamedSharding(mesh, spec), parts, dtype=x.dtype
-        )
+    # Explicit axes refuse an index where they split, and another mesh may be set.
+    mesh = Mesh(mesh.devices, mesh.axis_names, (AxisType.Auto,) * len(mesh.axis_names))
+    parts = [shard.data for shard in x.addressable_shards]
+    x = jax.make_array_from_single_device_arrays(
+        x.shape, NamedSharding(mesh, spec), parts, dtype=x.dtype
+    )
     split = tuple(i for i, axes in enumerate(spec[: len(index)]) if axes)
     everywhere = NamedSharding(mesh, PartitionSpec())
-    take = jax.jit(_taken, static_argnums=2, out_shardings=everywhere)
-    return _of_device(take(x, index, split).addressable_data(0), ())
+    with jax.set_mesh(mesh):
+        take = jax.jit(_taken, static_argnums=2, out_shardings=everywhere)
+        return _of_device(take(x, index, split).addressable_data(0), ())
 
 
 def _taken(x: Any, index: tuple[Any, ...], split: tuple[int, ...]) -> Any:
