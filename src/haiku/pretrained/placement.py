@@ -21,11 +21,15 @@ Shardings = Callable[[str, tuple[int, ...]], Sharding] | Rules | None
 
 def check_shardings(shardings: Any) -> None:
     """Raises TypeError unless it is what `load` takes."""
-    if not (shardings is None or isinstance(shardings, Rules) or callable(shardings)):
+    if shardings is None or isinstance(shardings, Rules):
+        return
+    of_rules = getattr(shardings, "__module__", None) == Rules.__module__
+    if of_rules or not callable(shardings):
+        name = getattr(shardings, "__name__", "fully_sharded")
         raise TypeError(
-            "sharding of hk.pretrained.load must be hk.parallel.Rules, such as "
-            "hk.parallel.fully_sharded(), or a function of path and shape that returns "
-            f"a jax.sharding.Sharding, got {type(shardings).__name__}: {shardings!r}."
+            "sharding of hk.pretrained.load must be hk.parallel.Rules, or a function "
+            "of path and shape that returns a jax.sharding.Sharding, got "
+            f"{shardings!r}. Write sharding=hk.parallel.{name}()."
         )
 
 
@@ -58,20 +62,14 @@ def sharding_of(
     def of_place(place: Place) -> Sharding | None:
         found = shardings and shardings(place.path, shapes[place])
         if found is not None and not isinstance(found, Sharding):
-            hint = ""
-            if isinstance(found, Rules):
-                hint = f" For rules write sharding=hk.parallel.{_called(shardings)}()."
             raise TypeError(
                 "sharding of hk.pretrained.load must return a jax.sharding.Sharding "
-                f"for {place.path}, got {type(found).__name__}: {found!r}.{hint}"
+                f"for {place.path}, got {found!r}. Write "
+                "jax.sharding.NamedSharding(mesh, spec)."
             )
         return found
 
     return of_place
-
-
-def _called(f: Any) -> str:
-    return getattr(f, "__name__", "fully_sharded")
 
 
 def array_of_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import jax
@@ -123,8 +123,7 @@ def write_to(
     names, header = header_of(arrays, metadata)
     file.write(header)
     for name in names:
-        for part in _bytes_of(name, arrays[name]):
-            file.write(part)
+        _write_array(file, name, arrays[name])
 
 
 def as_array(name: Any, value: Any) -> np.ndarray | jax.Array | Deferred:
@@ -144,8 +143,10 @@ def as_array(name: Any, value: Any) -> np.ndarray | jax.Array | Deferred:
     return value
 
 
-def _bytes_of(name: str, value: np.ndarray | jax.Array | Deferred) -> Iterator[Any]:
-    """The bytes of an array in the file's order; of one in another order a few rows."""
+def _write_array(
+    file: BinaryIO, name: str, value: np.ndarray | jax.Array | Deferred
+) -> None:
+    """Writes an array's bytes; some rows at once, if it isn't in the file's order."""
     try:
         array = value.read() if isinstance(value, Deferred) else np.asarray(value)
     except RuntimeError as error:  # Deleted, or spread over processes.
@@ -158,4 +159,4 @@ def _bytes_of(name: str, value: np.ndarray | jax.Array | Deferred) -> Iterator[A
         rows = max(1, rows * _AT_ONCE // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         part = array[start : start + rows].astype(dtype, copy=False)
-        yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+        file.write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)

@@ -4,7 +4,6 @@ python process_folders.py PORT INDEX FOLDER
 """
 
 import json
-import os
 import pathlib
 import sys
 
@@ -12,7 +11,7 @@ import jax
 
 
 def main(port, index, folder):
-    """Prints what the process found; the saved folders lie beside the one loaded."""
+    """Prints where logits lie; the saved folders lie beside the one loaded."""
     jax.config.update("jax_num_cpu_devices", 4)
     jax.config.update("jax_platforms", "cpu")
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(index))
@@ -26,7 +25,6 @@ def main(port, index, folder):
     R, folder = hk.parallel, pathlib.Path(folder)
     auto, both = AxisType.Auto, R.fully_sharded() | R.tensor()
     cases = {
-        "fully sharded": (R.fully_sharded(), auto, {"data": 8}),
         "explicit": (R.fully_sharded(), AxisType.Explicit, {"data": 8}),
         "both": (both, auto, {"data": 4, "model": 2}),
         "layers": (R.pipeline("data"), auto, {"data": 2, "model": 4}),
@@ -37,17 +35,13 @@ def main(port, index, folder):
     for name, (rules, kind, sizes) in cases.items():
         with jax.set_mesh(mesh_of(kind, **sizes)):
             model, _ = hk.pretrained.load(folder, sharding=rules)
-            own = {
-                shard.data.nbytes
-                for x in jax.tree.leaves(model.params)
-                for shard in x.addressable_shards
-            }
-            batch = R.global_batch(tokens[:: R.batch_shard(rules)[1]], rules)
+            part, count = R.batch_shard(rules)
+            batch = R.global_batch(np.split(tokens, count)[part], rules)
             logits = jax.jit(lambda m, x: m(x))(model, batch)
             logits = multihost_utils.process_allgather(logits, tiled=True)
             hk.pretrained.save(folder.parent / name, model, max_shard_size=20_000)
-            there = sorted(os.listdir(folder.parent / name))
-            found[name] = [float(np.sum(logits)), max(own), there]
+            found[name] = str(folder.parent / f"{name}-{index}.npy")
+            np.save(found[name], logits)
     with jax.set_mesh(mesh_of(data=8)):
         lora = hk.adapt.LoRA("**/attention/*/w", rank=2)
         adapted = jax.jit(lambda m: hk.adapt.add(m, lora, rng_key=0))(model)
