@@ -14,10 +14,10 @@ from haiku._core.transforms.multi_transform import (
 )
 from haiku._core.transforms.pure_functions import Transformed, TransformedWithState
 from haiku._core.variables.axis_names import axis_names
-from haiku.parallel.in_force import InForce
 from haiku.parallel.placed import Call, Where, current_mesh, placed
 from haiku.parallel.placing import shardings_of
 from haiku.parallel.rules import Rules
+from haiku.parallel.under_rules import UnderRules
 
 __all__ = ["sharded"]
 
@@ -90,7 +90,7 @@ def _under(rules: Rules, f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def apply_fn(*args, **kwargs):
-        with InForce(rules):
+        with UnderRules(rules):
             return f(*args, **kwargs)
 
     return apply_fn

@@ -64,7 +64,8 @@ def _gathered(x: jax.Array, index: tuple[int, ...]) -> np.ndarray:
     """`x[index]` of an array with parts in all processes."""
     if not isinstance(x.sharding, NamedSharding):
         return np.asarray(multihost_utils.process_allgather(x, tiled=True))[index]
-    mesh, spec = x.sharding.mesh, x.sharding.spec
+    mesh: Any = x.sharding.mesh
+    spec = x.sharding.spec
     # Explicit axes refuse an index where they split, and another mesh may be set.
     mesh = Mesh(mesh.devices, mesh.axis_names, (AxisType.Auto,) * len(mesh.axis_names))
     parts = [shard.data for shard in x.addressable_shards]

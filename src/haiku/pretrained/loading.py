@@ -19,8 +19,8 @@ from haiku._core.variables.axis_names import axis_names
 from haiku._trees.places import Place, nested
 from haiku.adapt import Int4, Int8
 from haiku.adapt.models import holding
-from haiku.parallel.in_force import InForce
 from haiku.parallel.rules import Rules
+from haiku.parallel.under_rules import UnderRules
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
 from haiku.pretrained.family import (
@@ -216,7 +216,7 @@ def _model(config, where, weights, folder, dtype, sharding, adaptations) -> Boun
             values |= integers(place, source, quantised[place], place_of)
         else:
             values[place] = source.array(place_of(place))
-    hooks = [InForce(sharding)] if isinstance(sharding, Rules) else []
+    hooks = [UnderRules(sharding)] if isinstance(sharding, Rules) else []
     model = bind(net).to(nested(values)).replace(hooks=hooks)
     return holding(model, values, adaptations)
 

@@ -12,7 +12,7 @@ import numpy as np
 from haiku._bound import Bound
 from haiku._core import Blueprint
 from haiku.adapt import adaptations
-from haiku.parallel.in_force import InForce
+from haiku.parallel.under_rules import UnderRules
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.deferred import Deferred
 from haiku.pretrained.families import FAMILIES
@@ -177,7 +177,7 @@ def _check_plain(model: Bound) -> None:
             f"{', ...' if found[1:] else ''}: save hk.adapt.merge(model), or low-rank "
             "updates alone with hk.pretrained.save_adapters(folder, model)."
         )
-    hooks = [hook for hook in model.hooks if not isinstance(hook, InForce)]
+    hooks = [hook for hook in model.hooks if not isinstance(hook, UnderRules)]
     if hooks:
         raise ValueError(
             f"The model holds {len(hooks)} hooks, which a folder can't: save "

@@ -1,4 +1,4 @@
-"""`InForce`: rules that a net runs under, as a block and as a bound model's hook."""
+"""`UnderRules`: rules that a net runs under, as a block and as a bound model's hook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from haiku.parallel.rules import Rules
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class InForce:
+class UnderRules:
     """Rules that a net runs under while a block runs, where a mesh is set.
 
     On Explicit mesh axes parameters that `largest` split are gathered when they are
