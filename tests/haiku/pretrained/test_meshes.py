@@ -263,6 +263,22 @@ def test_integers_on_a_mesh(name, folders):
         hk.pretrained.save("nowhere", model)
 
 
+def test_adapters_on_a_mesh(folders, tmp_path):
+    lora = hk.adapt.DoRA("**/attention/*/w", rank=2)
+    plain = hk.pretrained.load(folders["llama"]).model
+    adapted = hk.adapt.add(plain, lora, rng_key=0)
+    hk.pretrained.save_adapters(tmp_path / "one", adapted)
+    with jax.set_mesh(mesh_of(data=8)):
+        rules = R.fully_sharded()
+        model = hk.pretrained.load(folders["llama"], sharding=rules).model
+        again = hk.pretrained.load_adapters(tmp_path / "one", model)
+        hk.pretrained.save_adapters(tmp_path / "again", again)
+        hk.pretrained.save(tmp_path / "merged", hk.adapt.merge(again))
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "one")
+    merged = hk.pretrained.load(tmp_path / "merged").model
+    np.testing.assert_allclose(merged(TOKENS), adapted(TOKENS), atol=1e-4)
+
+
 def test_a_function_may_choose_a_kind_of_memory(folders):
     mesh = mesh_of(x=8)
 
