@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from haiku._core.transforms.multi_transform import (
     MultiTransformed,
     MultiTransformedWithState,
 )
 from haiku._core.transforms.pure_functions import Transformed, TransformedWithState
-from haiku._core.variables import hooks
 from haiku._core.variables.axis_names import axis_names
-from haiku._layers.constrain import free_axes, rules_in_force
 from haiku.parallel.placed import Call, Where, current_mesh, placed
-from haiku.parallel.placing import specs_of
+from haiku.parallel.placing import shardings_of
 from haiku.parallel.rules import Rules
+from haiku.parallel.under_rules import UnderRules
 
 __all__ = ["sharded"]
 
@@ -78,16 +75,12 @@ def _where(rules: Rules, net: Any) -> Where:
     """Where the values live that `init` makes."""
 
     def where(call: Call) -> tuple[Any, Any] | None:
-        mesh = current_mesh()
-        if mesh.empty:
+        if current_mesh().empty:
             return None
         names, shapes = axis_names(call.run, call.arrays)
-        sizes = free_axes(jax.sharding.get_abstract_mesh())
         if isinstance(net, _WITH_STATE):
-            specs = specs_of(rules, sizes, names, *shapes)
-        else:
-            specs, _ = specs_of(rules, sizes, names, shapes, {})
-        return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs), shapes
+            return shardings_of(rules, names, *shapes), shapes
+        return shardings_of(rules, names, shapes, {})[0], shapes
 
     return where
 
@@ -97,34 +90,7 @@ def _under(rules: Rules, f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def apply_fn(*args, **kwargs):
-        mesh = jax.sharding.get_abstract_mesh()
-        if mesh.empty:
-            return f(*args, **kwargs)
-        with contextlib.ExitStack() as held:
-            held.enter_context(rules_in_force.push(rules))
-            gathered = _explicit_of(mesh, rules.largest)
-            if gathered:
-                getter = functools.partial(_gather, gathered)
-                held.enter_context(hooks.param_getters.push(getter))
+        with UnderRules(rules):
             return f(*args, **kwargs)
 
     return apply_fn
-
-
-def _explicit_of(mesh: Any, axes: Any) -> set[str]:
-    """Those of some mesh axes whose arrays carry their sharding in their type."""
-    axes = (axes,) if isinstance(axes, str) else axes or ()
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types))
-    return {axis for axis in axes if kinds.get(axis) is AxisType.Explicit}
-
-
-def _gather(axes: set[str], next_getter: Any, value: Any, context: Any) -> Any:
-    """A getter that makes parameters whole along some mesh axes."""
-    del context
-    spec = jax.typeof(value).sharding.spec
-    entries = [entry if isinstance(entry, tuple) else (entry,) for entry in spec]
-    kept = [tuple(axis for axis in e if axis not in axes) for e in entries]
-    if kept == entries:
-        return next_getter(value)
-    whole = PartitionSpec(*(group if any(group) else None for group in kept))
-    return next_getter(jax.sharding.reshard(value, whole))

@@ -7,16 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from haiku._core.variables.axis_names import Names
-from haiku._layers.constrain import check_divides, mesh_axes_of
+from haiku._layers.constrain import check_divides, free_axes, mesh_axes_of
 from haiku._trees.rules import Match
 from haiku._trees.rules import Rules as ByPattern
+from haiku.parallel.placed import current_mesh
 from haiku.parallel.rules import Rules
 
 Values = Mapping[str, Mapping[str, Any]]
 Groups = list[tuple[str, ...]]  # for each axis of an array its mesh axes
+
+
+def shardings_of(
+    rules: Rules,
+    names: Mapping[str, Mapping[str, Names]],
+    params: Values,
+    state: Values,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`specs_of` on the mesh of `jax.set_mesh`, as shardings."""
+    mesh = current_mesh()
+    sizes = free_axes(jax.sharding.get_abstract_mesh())
+    specs = specs_of(rules, sizes, names, params, state)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
 def specs_of(

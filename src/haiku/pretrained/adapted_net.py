@@ -16,6 +16,7 @@ from haiku.adapt.models import as_read, weights_of
 from haiku.pretrained.adapter_config import Settings
 from haiku.pretrained.adapter_layers import BEFORE, Layer, Update, layers_of
 from haiku.pretrained.folders import Weights
+from haiku.pretrained.gathering import numbers
 from haiku.pretrained.json_files import shown
 from haiku.pretrained.layouts import Slot, tensors
 from haiku.pretrained.saving import config_of, family_of
@@ -79,7 +80,8 @@ class AdaptedNet(NamedTuple):
         places = {self.place(part) for slot in slots for part in slot.parts}
         read = nested({x: as_read(self.values, x, self.weights[x]) for x in places})
         below = {path.partition("/")[2]: named for path, named in read.items()}
-        return {BEFORE + name: array for name, array in tensors(slots, below).items()}
+        found = tensors(slots, below)
+        return {BEFORE + name: array.read() for name, array in found.items()}
 
     def whole_tensors(self, weights: Weights, settings: Settings, left: Any) -> Values:
         """Parameters that a folder has in place of the model's."""
@@ -98,7 +100,7 @@ class AdaptedNet(NamedTuple):
                         f"{place.path}, which has {self.weights[place][0]!r}. Load "
                         "the adapters first, then add others."
                     )
-                ours = found.setdefault(place, np.array(self.values[place]))
+                ours = found.setdefault(place, np.array(numbers(self.values[place])))
                 ours[part.index] = slot.layout.part(view, start, size, len(slot.parts))
                 start += size
         return {place: jnp.asarray(x) for place, x in found.items()}
@@ -110,7 +112,7 @@ class AdaptedNet(NamedTuple):
     def norms(self, place: Place) -> np.ndarray:
         """The length of each column of a weight."""
         of_weight = [x for x in self.weights[place] if x.kind != UPDATED]
-        return np.asarray(norms_of(as_read(self.values, place, of_weight)))
+        return numbers(norms_of(as_read(self.values, place, of_weight)))
 
     def update_of(self, place, index, adaptation, factor, kinds) -> Update:
         """The update of one matrix, which is nothing without an adaptation."""
@@ -122,7 +124,7 @@ class AdaptedNet(NamedTuple):
             return Update(*nothing, self.norms(place)[index])
         names = adaptation._shapes(self.values[place].shape, place.name)
         own = (self.values[Place(place.module, name)] for name in names)
-        update = Update(*(np.asarray(x)[index] for x in own))
+        update = Update(*(numbers(x, index) for x in own))
         if adaptation.factor == factor:
             return update
         return update._replace(b=update.b * (adaptation.factor / factor))

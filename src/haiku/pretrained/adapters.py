@@ -24,6 +24,7 @@ from haiku.pretrained.folders import (
     read_weights,
     write_folder,
 )
+from haiku.pretrained.gathering import numbers, spans_processes
 from haiku.pretrained.json_files import shown
 from haiku.pretrained.saving import family_of
 
@@ -36,7 +37,8 @@ def save_adapters(folder: Folder, model: Any) -> None:
     """Writes a model's low-rank updates alone, as a folder that PEFT loads.
 
     The files are `adapter_config.json` and `adapter_model.safetensors`. They take their
-    places at once, as those of `save`.
+    places at once, as those of `save`. All processes that the model lives in call this
+    together.
 
     Args:
       folder: Made if it isn't there.
@@ -106,7 +108,8 @@ def save_adapters(folder: Folder, model: Any) -> None:
     if heads:
         ends = {slot.theirs.split(".")[-2] for slot in heads}
         keys["modules_to_save"] = sorted(ends)
-    write_folder(folder, arrays, {_CONFIG: keys}, stem=_STEM)
+    together = spans_processes(model)
+    write_folder(folder, arrays, {_CONFIG: keys}, stem=_STEM, together=together)
 
 
 def load_adapters(folder: Folder, model: Any) -> Bound:
@@ -221,7 +224,7 @@ def _check_base(net: AdaptedNet, layer: Layer, weights: Weights, left: dict) -> 
     start, view = 0, layer.slot.layout.read(theirs)
     for part in layer.slot.parts:
         place = net.place(part)
-        ours = np.asarray(net.values[place])[part.index]
+        ours = numbers(net.values[place], part.index)
         own = view[:, start : start + part.shape[1]]
         start += part.shape[1]
         if any(x.kind != UPDATED for x in net.weights[place]):

@@ -23,6 +23,8 @@ from haiku.pretrained.json_files import (
     shown,
 )
 from haiku.pretrained.safetensors import as_array, read, write_to
+from haiku.pretrained.safetensors_header import header_of
+from haiku.pretrained.taking_turns import write_together
 
 __all__ = [
     "MODEL_STEMS",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 MODEL_STEMS = ("model", "diffusion_pytorch_model")
+_METADATA = {"format": "pt"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 Folder = str | os.PathLike[str]
@@ -216,6 +219,7 @@ def write_folder(
     *,
     stem: str = "model",
     max_shard_size: int = 5 * 10**9,
+    together: bool = False,
 ) -> None:
     """Writes weights and other files: all of them, or the folder stays as it was.
 
@@ -227,6 +231,7 @@ def write_folder(
       texts: Other files by name: an object to write as JSON, or the bytes.
       stem: What the files of weights are called.
       max_shard_size: Bytes of arrays in one file. A larger array has its own file.
+      together: Whether all processes call this, since arrays lie in several.
     """
     if type(max_shard_size) is not int or max_shard_size < 1:
         raise ValueError(
@@ -245,13 +250,22 @@ def write_folder(
         places = {name: file for file, names in zip(files, shards) for name in names}
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": places}
         texts = {**texts, f"{stem}.safetensors.index.json": index}
-    with replacing_files(pathlib.Path(folder), _weights_of(stem)) as aside:
-        for name, names in zip(files, shards):
-            with new_file(aside / name) as file:
-                write_to(file, {x: arrays[x] for x in names}, {"format": "pt"})
-        for name, text in texts.items():
-            with new_file(aside / name) as file:
-                file.write(text if isinstance(text, bytes) else json_text(text))
+
+    def write(arrays: Mapping[str, Any]) -> None:
+        with replacing_files(pathlib.Path(folder), _weights_of(stem)) as aside:
+            for name, names in zip(files, shards):
+                with new_file(aside / name) as file:
+                    write_to(file, {x: arrays[x] for x in names}, _METADATA)
+            for name, text in texts.items():
+                with new_file(aside / name) as file:
+                    file.write(text if isinstance(text, bytes) else json_text(text))
+
+    if together:
+        of_files = ({x: arrays[x] for x in names} for names in shards)
+        order = [name for own in of_files for name in header_of(own, _METADATA)[0]]
+        write_together(arrays, order, write)
+    else:
+        write(arrays)
 
 
 def _shards(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ along their last axis. The same rules read and write.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from haiku.nets.layer_plan import plan_of
+from haiku.pretrained.deferred import Deferred
+from haiku.pretrained.gathering import numbers
 from haiku.pretrained.json_files import shown
+from haiku.pretrained.placement import array_of_parts
 
 
 class Layout(NamedTuple):
@@ -57,15 +61,6 @@ class Layout(NamedTuple):
         if self.interleaved:
             return view[..., start // size :: number]
         return view[..., start : start + size]
-
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """One array of several parameters."""
-        if len(parts) == 1:
-            return parts[0]
-        if self.interleaved:
-            stacked = np.stack(parts, axis=-1)
-            return stacked.reshape(*stacked.shape[:-2], -1)
-        return np.concatenate(parts, axis=-1)
 
 
 PLAIN = Layout()
@@ -292,7 +287,7 @@ class Source:
         if sharding is None:
             whole = (slice(None),) * len(self.shape)
             return jax.device_put(self.read(whole))
-        return jax.make_array_from_callback(self.shape, sharding, self.read)
+        return array_of_parts(self.shape, self.dtype_read, sharding, self.read)
 
 
 def _filled(views: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -332,12 +327,28 @@ def sources(
 # ---- Writing -------------------------------------------------------------------------
 
 
-def tensors(slots: Sequence[Slot], params: Mapping[str, Mapping[str, Any]]) -> dict:
-    """The tensors of the slots, as NumPy arrays; views where nothing is joined."""
+def tensors(
+    slots: Sequence[Slot], params: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Deferred]:
+    """The tensors of the slots; views where nothing is joined or gathered."""
     found = {}
     for slot in slots:
-        parts = [
-            np.asarray(params[part.path][part.name])[part.index] for part in slot.parts
-        ]
-        found[slot.theirs] = slot.layout.write(slot.layout.joined(parts))
+        arrays = [params[part.path][part.name] for part in slot.parts]
+        dtype = np.result_type(*(x.dtype for x in arrays))
+        read = functools.partial(_read, slot, arrays, dtype)
+        found[slot.theirs] = Deferred(slot.shape, dtype, read)
     return found
+
+
+def _read(slot: Slot, arrays: Sequence[Any], dtype: Any) -> np.ndarray:
+    first, *others = slot.parts
+    if not others:
+        return slot.layout.write(numbers(arrays[0], first.index))
+    *lead, _ = first.shape
+    sizes = [part.shape[-1] for part in slot.parts]
+    whole, start = np.empty((*lead, sum(sizes)), dtype), 0
+    for x, part, size in zip(arrays, slot.parts, sizes):
+        own = slot.layout.part(whole, start, size, len(sizes))
+        own[...] = numbers(x, part.index)
+        start += size
+    return slot.layout.write(whole)

@@ -15,9 +15,12 @@ import numpy as np
 
 from haiku._bound import Bound, bind
 from haiku._core import Blueprint, transform
+from haiku._core.variables.axis_names import axis_names
 from haiku._trees.places import Place, nested
 from haiku.adapt import Int4, Int8
 from haiku.adapt.models import holding
+from haiku.parallel.rules import Rules
+from haiku.parallel.under_rules import UnderRules
 from haiku.pretrained.config_keys import Keys
 from haiku.pretrained.families import FAMILIES
 from haiku.pretrained.family import (
@@ -35,10 +38,8 @@ from haiku.pretrained.folders import (
     read_weights,
 )
 from haiku.pretrained.json_files import shown
-from haiku.pretrained.layouts import (
-    check_tensors,
-    sources,
-)
+from haiku.pretrained.layouts import Source, check_tensors, sources
+from haiku.pretrained.placement import Shardings, check_shardings, sharding_of
 from haiku.pretrained.quantised_sources import adaptations_of, integers
 from haiku.pretrained.tokenizer import Tokenizer, load_tokenizer
 
@@ -78,7 +79,7 @@ def load(
     *,
     dtype: Any = None,
     tokenizer: bool = True,
-    sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding] | None = None,
+    sharding: Shardings = None,
     adaptations: Sequence[Int8 | Int4] = (),
 ) -> Pretrained:
     """Loads a model and its tokenizer from a Hugging Face folder.
@@ -92,8 +93,11 @@ def load(
         `tokenizer.json` if there is one.
       dtype: Dtype of all parameters. Default: that of the files.
       tokenizer: Whether to load the tokenizer too.
-      sharding: From a parameter's path (`decoder/embed/embeddings`) and shape to the
-        sharding that it gets; each device reads its part alone. Default: none.
+      sharding: :class:`hk.parallel.Rules`: parameters live where they say on the mesh
+        of `jax.set_mesh`, and the model runs under them; without a mesh they change
+        nothing. Or a function from a parameter's path (`decoder/embed/embeddings`) and
+        shape to the `jax.sharding.Sharding` that it gets. Each process reads the parts
+        of its own devices alone. Default: none.
       adaptations: :class:`haiku.adapt.Int8` or ``Int4`` of the weights that their
         patterns find. The model is that of :func:`haiku.adapt.add` after loading, but
         the weights are made integers layer by layer, so that memory never holds more
@@ -105,9 +109,11 @@ def load(
     Raises:
       FileNotFoundError: The folder or a file isn't there, or it is a pipeline of
         diffusers, whose models lie in subfolders.
+      TypeError: `sharding` is something else, or returns something else.
       ValueError: A file is damaged; the config isn't of a known family, or has a key
         or size that can't be; a tensor is missing, left over, or of another shape; an
-        adaptation is of another kind, finds nothing, or finds what it can't adapt.
+        adaptation is of another kind, finds nothing, or finds what it can't adapt; the
+        mesh doesn't divide an axis that the rules split.
 
     Example:
       >>> import tempfile
@@ -121,6 +127,7 @@ def load(
       >>> bool((loaded(tokens) == model(tokens)).all())
       True
     """
+    check_shardings(sharding)
     config = _read_config(folder)
     weights = read_weights(folder)
     where = str(pathlib.Path(folder) / "config.json")
@@ -187,16 +194,14 @@ def _model(config, where, weights, folder, dtype, sharding, adaptations) -> Boun
                 f"{end}, and the files hold {held}."
             )
     net = Blueprint(family.net.module, config)
-    shapes = _shapes(net, family)
+    names, shapes = _axes_and_shapes(net, family)
     top = next(iter(shapes)).partition("/")[0]
 
     def file_of(name: str | None) -> Any:
         return weights.files.get(name, folder) if name else folder
 
     has = any(name.startswith(family.prefix) for name in weights.arrays)
-    slots = family.slots(
-        _shapes(net, family), config, head, family.prefix if has else ""
-    )
+    slots = family.slots(shapes, config, head, family.prefix if has else "")
     check_tensors(slots, weights.arrays, _ignored(config, head), file_of)
     found = {
         Place(f"{top}/{path}" if path else top, name): source
@@ -204,14 +209,16 @@ def _model(config, where, weights, folder, dtype, sharding, adaptations) -> Boun
         for name, source in named.items()
     }
     quantised = adaptations_of(found, adaptations)
+    place_of = sharding_of(sharding, *_stored(found, quantised, names))
     values = {}
     for place, source in found.items():
         if place in quantised:
-            values |= integers(place, source, quantised[place], sharding)
+            values |= integers(place, source, quantised[place], place_of)
         else:
-            of_place = sharding and sharding(place.path, source.shape)
-            values[place] = source.array(of_place)
-    return holding(bind(net).to(nested(values)), values, adaptations)
+            values[place] = source.array(place_of(place))
+    hooks = [UnderRules(sharding)] if isinstance(sharding, Rules) else []
+    model = bind(net).to(nested(values)).replace(hooks=hooks)
+    return holding(model, values, adaptations)
 
 
 def _read_config(folder: Folder) -> dict[str, Any]:
@@ -371,7 +378,23 @@ def _ignored(config: Any, head: Head) -> Callable[[str], bool]:
     return lambda name: any(fnmatch.fnmatchcase(name, x) for x in patterns)
 
 
-def _shapes(net: Blueprint, family: Family) -> Any:
+def _axes_and_shapes(net: Blueprint, family: Family) -> Any:
+    """The names of the parameters' axes, and the parameters' shapes."""
     inputs = family.net.inputs(net.arguments["config"])
     init = transform(lambda *x: net(*x)).init
-    return jax.eval_shape(init, jax.ShapeDtypeStruct((2,), jnp.uint32), *inputs)
+    return axis_names(init, jax.ShapeDtypeStruct((2,), jnp.uint32), *inputs)
+
+
+def _stored(found: Mapping[Place, Source], quantised: Any, names: Any) -> Any:
+    """The names of all arrays' axes, those beside quantised weights too, and shapes."""
+    named = {path: dict(of_path) for path, of_path in names.items()}
+    shapes = {}
+    for place, source in found.items():
+        shapes[place] = source.shape
+        if place not in quantised:
+            continue
+        layers = len(source.shape) - len(named[place.module][place.name])
+        for name, shape in quantised[place]._shapes(source.shape, place.name).items():
+            shapes[Place(place.module, name)] = shape
+            named[place.module][name] = (None,) * (len(shape) - layers)
+    return named, shapes

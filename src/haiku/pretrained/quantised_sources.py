@@ -3,17 +3,19 @@
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from haiku._trees.places import Place, Values, find_places
 from haiku.adapt import Int4, Int8
 from haiku.adapt.adaptation import twice
 from haiku.pretrained.layouts import Source
+from haiku.pretrained.placement import array_of_parts
 
 __all__ = ["adaptations_of", "integers"]
 
@@ -45,7 +47,12 @@ def adaptations_of(
     return found
 
 
-def integers(place: Place, source: Source, adaptation: Int8, sharding: Any) -> Values:
+def integers(
+    place: Place,
+    source: Source,
+    adaptation: Int8,
+    sharding_of: Callable[[Place], Sharding | None],
+) -> Values:
     """A weight as integers, and its scales beside it."""
     lead = source.lead
     number = math.prod(lead)
@@ -64,10 +71,14 @@ def integers(place: Place, source: Source, adaptation: Int8, sharding: Any) -> V
             held[name][i] = stored
     values = {}
     for name, of_name in shapes.items():
-        at = Place(place.module, name)
-        x = _array(held.pop(name), of_name.shape, of_name.dtype)
-        own = sharding and sharding(at.path, x.shape)
-        values[at] = x if own is None else jax.device_put(x, own)
+        at, stored = Place(place.module, name), held.pop(name)
+        shape, dtype = of_name.shape, of_name.dtype
+        own = sharding_of(at)
+        if own is None:
+            values[at] = _array(stored, shape, dtype)
+        else:
+            read = functools.partial(_part, stored, shape, dtype, lead)
+            values[at] = array_of_parts(shape, dtype, own, read)
     return values
 
 
@@ -85,6 +96,27 @@ def _array(stored: np.ndarray, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     if stored.dtype != np.uint8:
         return jnp.asarray(stored.reshape(shape))
     return _unpacked(stored, shape, dtype)
+
+
+def _part(
+    stored: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: Any,
+    lead: tuple[int, ...],
+    index: tuple[slice, ...],
+) -> np.ndarray:
+    """A part of the array of numbers as `_stored` has them, a row for each layer."""
+    axes = [range(size)[part] for size, part in zip(lead, index)]
+    rest = index[len(lead) :]
+    rows = np.arange(math.prod(lead)).reshape(lead)[np.ix_(*axes)] if lead else 0
+    parts = []
+    for row in np.ravel(rows):
+        numbers = stored[row]
+        if stored.dtype == np.uint8:
+            low_high = np.stack([numbers << 4, numbers], axis=-1).view(np.int8)
+            numbers = (low_high >> 4).astype(dtype)
+        parts.append(numbers.reshape(shape[len(lead) :])[rest])
+    return np.stack(parts).reshape(*map(len, axes), *parts[0].shape)
 
 
 @functools.partial(jax.jit, static_argnames=("shape", "dtype"))

@@ -13,10 +13,13 @@ import numpy as np
 from jax.core import Tracer
 
 from haiku.pretrained.atomic import replacing_file
+from haiku.pretrained.deferred import Deferred
 from haiku.pretrained.json_files import check_is_file, shown
 from haiku.pretrained.safetensors_header import Entry, header_of, read_header
 
 __all__ = ["as_array", "read", "write", "write_to"]
+
+_AT_ONCE = 2**26  # bytes that are brought into the file's order together
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -115,15 +118,15 @@ def write(
 def write_to(
     file: BinaryIO, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None
 ) -> None:
-    """Writes what `write` does into an open file."""
+    """Writes what `write` does into an open file, and reads each array in its turn."""
     arrays = {name: as_array(name, value) for name, value in tensors.items()}
     names, header = header_of(arrays, metadata)
     file.write(header)
     for name in names:
-        file.write(_bytes_of(name, arrays[name]))
+        _write_array(file, name, arrays[name])
 
 
-def as_array(name: Any, value: Any) -> np.ndarray | jax.Array:
+def as_array(name: Any, value: Any) -> np.ndarray | jax.Array | Deferred:
     """An array of any kind as it is, a number as an array."""
     if isinstance(value, bool | int | float | complex | np.generic):
         value = np.asarray(value)
@@ -132,7 +135,7 @@ def as_array(name: Any, value: Any) -> np.ndarray | jax.Array:
             f"hk.pretrained.write: tensor {shown(name)} is traced. Return it from the "
             "jitted function, and write it outside."
         )
-    if not isinstance(value, np.ndarray | jax.Array):
+    if not isinstance(value, np.ndarray | jax.Array | Deferred):
         raise TypeError(
             f"hk.pretrained.write: tensor {shown(name)} must be an array or a number, "
             f"and is {shown(value)}. Convert it with np.asarray."
@@ -140,15 +143,20 @@ def as_array(name: Any, value: Any) -> np.ndarray | jax.Array:
     return value
 
 
-def _bytes_of(name: str, value: np.ndarray | jax.Array) -> memoryview:
-    """The bytes of an array in the file's order, without a copy if possible."""
+def _write_array(
+    file: BinaryIO, name: str, value: np.ndarray | jax.Array | Deferred
+) -> None:
+    """Writes an array's bytes; some rows at once, if it isn't in the file's order."""
     try:
-        array = np.asarray(value)
+        array = value.read() if isinstance(value, Deferred) else np.asarray(value)
     except RuntimeError as error:  # Deleted, or spread over processes.
         raise ValueError(
             f"hk.pretrained.write: tensor {shown(name)} can't be read: {error}"
         ) from error
-    array = np.ascontiguousarray(
-        array.astype(array.dtype.newbyteorder("<"), copy=False)
-    )
-    return array.reshape(-1).view(np.uint8).data
+    dtype, array = array.dtype.newbyteorder("<"), np.atleast_1d(array)
+    rows = max(1, len(array))
+    if not (array.flags.c_contiguous and array.dtype == dtype):
+        rows = max(1, rows * _AT_ONCE // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows].astype(dtype, copy=False)
+        file.write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)

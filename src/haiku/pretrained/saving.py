@@ -12,10 +12,13 @@ import numpy as np
 from haiku._bound import Bound
 from haiku._core import Blueprint
 from haiku.adapt import adaptations
+from haiku.parallel.under_rules import UnderRules
 from haiku.pretrained.config_keys import Keys
+from haiku.pretrained.deferred import Deferred
 from haiku.pretrained.families import FAMILIES
 from haiku.pretrained.family import DIFFUSERS, Family, Head
 from haiku.pretrained.folders import Folder, write_folder
+from haiku.pretrained.gathering import spans_processes
 from haiku.pretrained.layouts import tensors
 from haiku.pretrained.tokenizer import Tokenizer, tokenizer_files
 
@@ -43,16 +46,22 @@ def save(
 
     The folder is replaced as one: a save that is killed leaves the old or the new one.
 
+    Of a model that lives on many devices a host holds one tensor at a time. Where it
+    lives in several processes, all of them call this together, with a folder that all
+    see: process 0 writes, and all return when the folder is whole.
+
     Args:
       folder: Made if it isn't there.
       model: A bound net, such as `hk.nets.Decoder`: one that `load` made is written in
-        its family, another in the simplest family that has its config.
+        its family, another in the simplest family that has its config. Rules that it
+        runs under aren't written.
       tokenizer: Written beside it. Default: none.
       max_shard_size: Bytes in one file of weights.
 
     Raises:
       TypeError: `model` isn't a bound net that has families.
       ValueError: No family has its config, or the model holds hooks or adaptations.
+      RuntimeError: Another process failed; what it raised is in the message.
 
     Example:
       >>> import os, tempfile
@@ -87,7 +96,10 @@ def save(
     if tokenizer is not None:
         texts |= tokenizer_files(tokenizer)
     write_folder(
-        folder, arrays, texts, stem=library.stem, max_shard_size=max_shard_size
+        *(folder, arrays, texts),
+        stem=library.stem,
+        max_shard_size=max_shard_size,
+        together=spans_processes(model),
     )
 
 
@@ -95,7 +107,7 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
     """The parameters of a model under Hugging Face's names and layouts.
 
     Args:
-      model: A bound net, see `save`.
+      model: A bound net, see `save`. All processes that it lives in call this together.
 
     Returns:
       NumPy arrays by name.
@@ -113,7 +125,8 @@ def to_state_dict(model: Any) -> dict[str, np.ndarray]:
     """
     config = config_of(model)
     _check_plain(model)
-    return _tensors(model, config, family_of(config))
+    arrays = _tensors(model, config, family_of(config))
+    return {name: array.read() for name, array in arrays.items()}
 
 
 class Found(NamedTuple):
@@ -126,7 +139,7 @@ class Found(NamedTuple):
     written: dict[str, Any]
 
 
-def _tensors(model, config, found: Found) -> dict[str, np.ndarray]:
+def _tensors(model, config, found: Found) -> dict[str, Deferred]:
     prefix = "" if found.head.fields.get("head") is None else found.family.prefix
     slots = found.family.slots(model.params, config, found.head, prefix)
     params = {path.partition("/")[2]: named for path, named in model.params.items()}
@@ -164,9 +177,10 @@ def _check_plain(model: Bound) -> None:
             f"{', ...' if found[1:] else ''}: save hk.adapt.merge(model), or low-rank "
             "updates alone with hk.pretrained.save_adapters(folder, model)."
         )
-    if model.hooks:
+    hooks = [hook for hook in model.hooks if not isinstance(hook, UnderRules)]
+    if hooks:
         raise ValueError(
-            f"The model holds {len(model.hooks)} hooks, which a folder can't: save "
+            f"The model holds {len(hooks)} hooks, which a folder can't: save "
             "model.replace(hooks=[]), or what the hooks compute as parameters."
         )
 
