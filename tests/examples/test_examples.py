@@ -385,18 +385,15 @@ def test_the_table_lists_every_example():
 
 
 def test_distributed_worker(tmp_path):
-    # Twice: the second goes on from the first's checkpoint.
-    for steps in (3, 13):
-        subprocess.run(
-            [sys.executable, EXAMPLES / "distributed.py", "--out", str(tmp_path)]
-            + ["--steps", str(steps), "--count", "1", "--index", "0"],
-            check=True,
-            capture_output=True,
-        )
+    subprocess.run(
+        [sys.executable, EXAMPLES / "distributed.py", "--out", str(tmp_path)]
+        + ["--steps", "13", "--count", "1", "--index", "0"],
+        check=True,
+        capture_output=True,
+    )
     lines = (tmp_path / "curve.jsonl").read_text().splitlines()
     curve = [(line["step"], line["loss"]) for line in map(json.loads, lines)]
-    assert [step for step, _ in curve] == [0, 1, 2, *range(1, 13)]
-    assert dict(curve[:3])[1] == dict(curve[3:])[1]
+    assert [step for step, _ in curve] == list(range(13))
     assert curve[-1][1] < curve[0][1] - 0.5
 
 

@@ -35,13 +35,14 @@ def test_imports_jax_and_numpy_alone():
 
 
 def test_import_is_quick():
-    """Under 0.1 s of CPU on top of jax; the median of three."""
+    """Less than a fifth of jax's own, in the same process; the median of three."""
     code = (
-        "import time, jax, jax.numpy; start = time.process_time(); import rlax\n"
-        "print(time.process_time() - start)"
+        "import time; begun = time.process_time(); import jax, jax.numpy\n"
+        "middle = time.process_time(); import rlax\n"
+        "print((time.process_time() - middle) / (middle - begun))"
     )
     run(code)  # compiles the files
-    assert statistics.median(float(run(code)) for _ in range(3)) < 0.1
+    assert statistics.median(float(run(code)) for _ in range(3)) < 0.2
 
 
 @pytest.mark.parametrize("protocol", ["protocol 2", "protocol 4"])

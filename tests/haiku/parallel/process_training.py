@@ -22,8 +22,7 @@ def main(port, processes, index):
 
     R = hk.parallel
     cases = {
-        "fully sharded": (R.fully_sharded(), {"data": 8}),
-        "data, tensor": (R.data() | R.tensor(), {"data": 4, "model": 2}),
+        "both": (R.fully_sharded() | R.tensor(), {"data": 4, "model": 2}),
         # The model's axis spans processes: all feed the same rows.
         "tensor first": (R.data() | R.tensor(), {"model": 8}),
     }

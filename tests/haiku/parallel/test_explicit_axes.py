@@ -70,10 +70,13 @@ def test_gradients_are_typed(name, rules):
     ("net", "rules", "sizes", "kinds"),
     [
         ("decoder", R.fully_sharded(), {"data": 8}, "E"),
-        ("ResNet", R.data(), {"data": 8}, "E"),
+        pytest.param(*("ResNet", R.data(), {"data": 8}, "E"), marks=pytest.mark.tables),
         # `tensor` stays on an Auto axis of the same mesh.
         ("MLP", R.fully_sharded() | R.tensor(), {"data": 4, "model": 2}, "EA"),
-        ("decoder", R.data() | R.tensor(), {"data": 2, "model": 4}, "EA"),
+        pytest.param(
+            *("decoder", R.data() | R.tensor(), {"data": 2, "model": 4}, "EA"),
+            marks=pytest.mark.tables,
+        ),
     ],
 )
 def test_training_is_that_of_one_device(net, rules, sizes, kinds):

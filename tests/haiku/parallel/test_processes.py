@@ -60,11 +60,10 @@ def test_processes_train_as_one(processes):
             )
     parts = {
         name: [found[name]["part"] for found in many]
-        for name in ("fully sharded", "data, tensor", "tensor first")
+        for name in ("both", "tensor first")
     }
     own = [[i, processes] for i in range(processes)]
     assert parts == {
-        "fully sharded": own,
-        "data, tensor": own,
+        "both": own,
         "tensor first": [[0, 1]] * processes,
     }

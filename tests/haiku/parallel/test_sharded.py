@@ -40,7 +40,6 @@ RULES = {  # rules, and the mesh
 SHORT = {
     ("data", "MLP"),
     ("fully sharded", "mixture"),
-    ("data, tensor", "ResNet"),
     ("tensor, sequence", "decoder"),
 }
 

@@ -108,6 +108,7 @@ def parameters(model, end):
     return found
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", RULES)
 def test_a_model_on_a_mesh_is_that_of_one_device(name, net, folders, tmp_path):
