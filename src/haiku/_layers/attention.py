@@ -11,6 +11,7 @@ from haiku._layers.attend import attend
 from haiku._layers.attention_cache import Cache, Kept
 from haiku._layers.constrain import is_split, prefer
 from haiku._layers.linear import Linear
+from haiku._layers.multi_head_attention import PROJECTION_AXES
 from haiku._layers.rotary import Rotary
 from haiku._layers.wide_norm import WideNorm
 from haiku.initializers import Initializer
@@ -84,15 +85,7 @@ class Attention(Module):
       True
     """
 
-    _own_axes = {
-        "query/w": ("embed", "heads"),
-        "query/b": ("heads",),
-        "key/w": ("embed", "heads"),
-        "key/b": ("heads",),
-        "value/w": ("embed", "heads"),
-        "value/b": ("heads",),
-        "output/w": ("heads", "embed"),
-    }
+    _own_axes = PROJECTION_AXES | {"output/w": ("heads", "embed")}
 
     def __init__(
         self,

@@ -16,6 +16,13 @@ __all__ = ["MultiHeadAttention"]
 # A masked logit, if the dtype can hold it: as good as minus infinity, without NaNs.
 _MASKED = -1e30
 
+# Names of axes, for `hk.parallel`, of the maps to queries, keys and values.
+PROJECTION_AXES = {
+    f"{name}/{parameter}": axes
+    for name in ("query", "key", "value")
+    for parameter, axes in (("w", ("embed", "heads")), ("b", ("heads",)))
+}
+
 
 class MultiHeadAttention(Module):
     """Averages values, weighted in each head by how well their keys match the query.
@@ -50,15 +57,7 @@ class MultiHeadAttention(Module):
       ...     return attend(x, x, x, mask=jnp.tri(x.shape[1])[None, None])
     """
 
-    _own_axes = {
-        "query/w": ("embed", "heads"),
-        "query/b": ("heads",),
-        "key/w": ("embed", "heads"),
-        "key/b": ("heads",),
-        "value/w": ("embed", "heads"),
-        "value/b": ("heads",),
-        "linear/w": ("heads", "embed"),
-    }
+    _own_axes = PROJECTION_AXES | {"linear/w": ("heads", "embed")}
 
     def __init__(
         self,
