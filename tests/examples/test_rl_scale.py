@@ -142,7 +142,8 @@ def test_anakin_runs_and_shows_what_it_kept(load, tmp_path, capsys):
 
 def test_anakin_compares_numbers_of_devices(load, tmp_path, capsys, monkeypatch):
     anakin = load("anakin")
-    monkeypatch.setattr(anakin, "train", lambda *args: trained(args[2])[0])
+    kept = {devices: trained(devices)[0] for devices in (1, 8)}
+    monkeypatch.setattr(anakin, "train", lambda *args: kept[args[2]])
     scores = run(anakin, tmp_path, f"{TINY} --compare 1 8")
     assert all(8 <= score <= 500 for score, *_ in scores.values())
     first, second = json.loads((tmp_path / "agent.json").read_text())
