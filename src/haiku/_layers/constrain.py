@@ -67,9 +67,10 @@ def prefer(x: jax.Array, *names: Any) -> jax.Array:
 
 def _split(x: jax.Array, names: Any, strict: bool) -> jax.Array:
     rules = rules_in_force.get()
-    mesh = jax.sharding.get_abstract_mesh()
-    sizes = free_axes(mesh)
-    if not rules or not sizes:
+    if not rules:
+        return x
+    sizes = free_axes(jax.sharding.get_abstract_mesh())
+    if not sizes:
         return x
     groups = mesh_axes_of(rules[-1].axes, sizes, names)
     groups = [() if n == 1 else group for n, group in zip(x.shape, groups)]
@@ -156,12 +157,13 @@ def check_divides(
         if n % parts == 0:
             continue
         one = group[0] if len(group) == 1 else group
-        whole = name if isinstance(name, str) else "vocab"
+        whole = "write None in its place"
+        if isinstance(name, str):
+            whole = f"leave it whole: `rules | hk.parallel.Rules({{{name!r}: None}})`"
         raise ValueError(
             f"{what} of shape {list(shape)} has {n} along axis {i}, {name!r}, which "
             f"can't be split evenly over the mesh axis {one!r} of {parts} devices. "
-            f"Make it {-(-n // parts) * parts}, or leave it whole: `rules | "
-            f"hk.parallel.Rules({{{whole!r}: None}})`."
+            f"Make it {-(-n // parts) * parts}, or {whole}."
         )
 
 

@@ -167,15 +167,16 @@ def plan(
         params, opt_state = step.shapes(args)
         pipelines: list[Pipeline] = []
         with noted_pipelines.push(pipelines):
-            compiled = step.compile(args)
+            compiled = step.compile(params, opt_state, args)
         held = _bytes_of_device(params), _bytes_of_device(opt_state)
         temporary = compiled.memory_analysis().temp_size_in_bytes
         largest = None
         if memory is not None:
-            double = step.compile(_scaled(args, 2)).memory_analysis()
+            double = step.compile(params, opt_state, _scaled(args, 2)).memory_analysis()
             more = double.temp_size_in_bytes - temporary
+            rows = jax.tree.leaves(args)[0].shape[0]
             largest = _largest_batch(
-                args[0].shape[0], temporary, more, memory - sum(held), rules, mesh
+                rows, temporary, more, memory - sum(held), rules, mesh
             )
     collectives, flops = read_program(compiled.as_text())
     moved = sum(c.bytes for c in collectives)
@@ -213,9 +214,8 @@ class _Step:
             return values, ()
         return values, eval_shape(follow(self.optimizer.init), values[0])
 
-    def compile(self, args: Any) -> Any:
-        """The compiled step for a batch."""
-        values, opt_state = self.shapes(args)
+    def compile(self, values: Any, opt_state: Any, args: Any) -> Any:
+        """The compiled step for `shapes` and a batch."""
         optimizer = self.optimizer
 
         def loss_of(params: Any, state: Any, args: Any) -> tuple[Any, Any]:
@@ -261,7 +261,7 @@ def _with_empty_state(net: Any) -> TransformedWithState:
 
 def _default_loss(output: Any, *args: Any) -> jax.Array:
     output = jax.tree.leaves(output)[0]
-    tokens = args[0]
+    tokens = jax.tree.leaves(args)[0]
     is_text = (
         len(tokens.shape) == 2
         and jnp.issubdtype(tokens.dtype, jnp.integer)
