@@ -40,7 +40,7 @@ def other_steps(step: int, steps: Sequence[int]) -> str:
     """Which older steps there are, and the line that takes one."""
     older = sorted((s for s in steps if s < step), reverse=True)
     if not older:
-        return "There is no older step."
+        return "The folder has no older step."
     return (
         f"Older steps: {first_of(older)}. To go on from one of them: "
         f"`checkpoints.restore(state, loader, step={older[0]})`."

@@ -1,7 +1,7 @@
 """Numbers of arrays that live on several devices, or in several processes, on a host.
 
-Only what is asked for is moved, and nothing stays: NumPy's own way, `np.asarray(x)`,
-keeps the numbers of all of `x` as long as `x` lives.
+These functions copy only the requested part and keep nothing. `np.asarray(x)` would
+cache a host copy of all of `x` for as long as `x` lives.
 """
 
 from __future__ import annotations
