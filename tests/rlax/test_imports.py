@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import pathlib
 import pickle
 import statistics
@@ -20,7 +21,12 @@ OURS = [name for name in PICKLES if name.startswith(("PopArtState", "EmaState"))
 
 
 def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    # An installed package has its bytecode; a checkout must be allowed to keep it.
+    environment = {
+        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
+    }
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -35,14 +41,14 @@ def test_imports_jax_and_numpy_alone():
 
 
 def test_import_is_quick():
-    """Less than a fifth of jax's own, in the same process; the median of three."""
+    """Less than an eighth of jax's own, in the same process; the median of three."""
     code = (
         "import time; begun = time.process_time(); import jax, jax.numpy\n"
         "middle = time.process_time(); import rlax\n"
         "print((time.process_time() - middle) / (middle - begun))"
     )
     run(code)  # compiles the files
-    assert statistics.median(float(run(code)) for _ in range(3)) < 0.2
+    assert statistics.median(float(run(code)) for _ in range(3)) < 1 / 8
 
 
 @pytest.mark.parametrize("protocol", ["protocol 2", "protocol 4"])
