@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,8 +41,10 @@ def write_together(
     except Exception as raised:  # The others must not wait for it.
         error = raised
     for x in left:  # in the other processes, or after an error
-        with contextlib.suppress(Exception):
+        try:
             x.read()
+        except Exception as raised:
+            error = error or raised
     texts = _exchanged("" if error is None else f"{type(error).__name__}: {error}")
     if error is not None:
         raise error
@@ -58,7 +59,15 @@ def write_together(
 def _in_turn(x: Any, left: Any) -> Any:
     if not isinstance(x, Deferred):
         return x
-    return x._replace(read=lambda: next(left).read())
+
+    def read() -> Any:
+        if next(left) is not x:  # The others read another array with this process.
+            raise RuntimeError(
+                "hk.pretrained reads arrays in another order than it said"
+            )
+        return x.read()
+
+    return x._replace(read=read)
 
 
 def _exchanged(text: str) -> list[str]:
