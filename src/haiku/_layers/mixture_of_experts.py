@@ -209,7 +209,8 @@ class MixtureOfExperts(Module):
         params["down"] = of_experts("down", [hidden_size, size])
         # Without a capacity a token's experts are its own affair: devices that have
         # other rows need to agree on the losses alone.
-        axes = () if self.capacity_factor else split_over("batch", x.shape[0])
+        rows = x.shape[0] if len(x.shape) > 1 else 1
+        axes = () if self.capacity_factor else split_over("batch", rows)
         run = functools.partial(self._mixed, axes)
         if axes:
             run = _over_rows(run, axes)

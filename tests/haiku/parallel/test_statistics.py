@@ -62,6 +62,22 @@ def test_layers(f, rules, sizes):
     )
 
 
+@pytest.mark.parametrize("shape", [(8,), (2, 8), (8, 3, 8)])
+def test_a_mixture_takes_any_number_of_tokens(shape):
+    x = RANDOM.normal(size=shape).astype(np.float32)
+    net = hk.transform(lambda x: hk.MixtureOfExperts(4, 2, 16)(x))
+    params = net.init(KEY, x)
+    wanted = net.apply(params, None, x)
+    with jax.set_mesh(mesh_of(data=8)):
+        many = R.sharded(net, R.data())
+        found = jax.jit(many.apply)(many.init(KEY, x), None, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        found,
+        wanted,
+    )
+
+
 def popart_step(targets):
     init, update = rlax.popart(3, 0.1, 1e-4, 1e6)
     layer = {"w": jnp.ones([4, 3]), "b": jnp.zeros(3)}
