@@ -16,6 +16,7 @@ import experiment
 import jax
 import jax.numpy as jnp
 import optax
+import ppo
 from rollouts import Actor
 
 import haiku as hk
@@ -68,13 +69,13 @@ def policy(params, observations, first, memory):
 
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
-    actor = Actor(policy, environments, seed)
-    params = jax.jit(network.init)(jax.random.key(seed), actor.observations)
+    params = ppo.start(network, environments, jax.random.key(seed))
     each = options.length * options.environments
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
-    state = optimizer.init(params)
+    (params, state), first = report.resume((params, optimizer.init(params)))
+    actor = Actor(policy, environments, seed, played=report.played, steps=first)
 
     @jax.jit
     def update(params, state, batch):
@@ -82,8 +83,8 @@ def learn(options, seed, report):
         updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state
 
-    for i in range(updates):
-        report(i * each, params)
+    for step in range(first, options.steps, each):
+        report(step, params, (params, state))
         params, state = update(params, state, actor(params, options.length))
     environments.close()
     return params

@@ -152,12 +152,13 @@ def train(options, seed: int, devices: int, report) -> Trained:
         params = network.init(init_key, jnp.zeros(4))
         state = hk.parallel.follow(optimizer.init)(params)
         training = Training(params, state, environments, key)
+        training, first = report.resume(training)
         program = compiled(optimizer, options, training)
 
     each = options.length * options.environments * options.updates
     returns, seconds = [], 0.0
-    for done in range(0, options.steps, each):
-        report(done, on_one(training.params))
+    for done in range(first, options.steps, each):
+        report(done, on_one(training.params), training)
         start = time.perf_counter()
         with jax.transfer_guard("disallow"):
             training, some = jax.block_until_ready(program(training))

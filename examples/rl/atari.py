@@ -43,7 +43,7 @@ class Game(AtariVectorEnv):
         return *results, ended, cut, {**info, "_final_obs": ended | cut}
 
 
-def whole_games(game: str, count: int, wrappers=()):
+def whole_games(game: str, count: int, wrappers=(), **render):
     """Games with their true score."""
     return Game(game, count, reward_clipping=False)
 
@@ -99,17 +99,18 @@ def updater(network, optimizer, options):
 
 def learn(options, seed, report):
     games = Game(options.environment, options.environments, episodic_life=True)
-    actor = Actor(policy, games, seed)
     net = network(int(games.single_action_space.n))
     key, init_key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(net.init)(init_key, actor.observations)
+    params = ppo.start(net, games, init_key)
     optimizer = ppo.optimizer(options)
-    update, state = updater(net, optimizer, options), optimizer.init(params)
+    (params, state, key), first = report.resume((params, optimizer.init(params), key))
+    actor = Actor(policy, games, seed, played=report.played, steps=first)
+    update = updater(net, optimizer, options)
 
     each = options.length * options.environments
     seconds = []  # of acting and learning; the first time compiles
-    for step in range(0, options.steps, each):
-        report(step, params, **speed(seconds[-1:], each))
+    for step in range(first, options.steps, each):
+        report(step, params, (params, state, key), **speed(seconds[-1:], each))
         start = time.perf_counter()
         key, update_key = jax.random.split(key)
         rollout = actor(params, options.length)

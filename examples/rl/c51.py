@@ -11,9 +11,6 @@ Source: Bellemare et al., 2017, A Distributional Perspective on Reinforcement Le
 arXiv:1707.06887.
 """
 
-import functools
-
-import experiment
 import jax
 import jax.numpy as jnp
 import value_agent
@@ -21,45 +18,40 @@ import value_agent
 import haiku as hk
 import rlax
 
-ACTIONS = 2
 ATOMS = jnp.linspace(0, 100, 51)  # No return is beyond 1 / (1 - 0.99).
 
 parser = value_agent.parser(__doc__)
 
 
-@hk.without_apply_rng
-@hk.transform
-def network(observations):
-    """Logits [B, ACTIONS, ATOMS]."""
-    outputs = hk.nets.MLP([120, 84, ACTIONS * len(ATOMS)])(observations)
-    return outputs.reshape(-1, ACTIONS, len(ATOMS))
+def rule(actions: int, options):
+    @hk.without_apply_rng
+    @hk.transform
+    def network(observations):
+        """Logits [B, A, ATOMS]."""
+        logits = hk.Linear(actions * len(ATOMS))(value_agent.torso(observations))
+        return logits.reshape(-1, actions, len(ATOMS))
+
+    def q_values(params, observations):
+        return jax.nn.softmax(network.apply(params, observations)) @ ATOMS
+
+    def loss(params, target_params, key, transitions):
+        s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        logits_tm1 = network.apply(params, s_tm1)
+        logits_t = network.apply(target_params, s_t)
+
+        def cross_entropy(logits_tm1, a_tm1, r_t, discount_t, logits_t):
+            return rlax.categorical_q_learning(
+                ATOMS, logits_tm1, a_tm1, r_t, discount_t, ATOMS, logits_t
+            )
+
+        return jax.vmap(cross_entropy)(
+            logits_tm1, a_tm1, r_t, discount_t, logits_t
+        ).mean()
+
+    return value_agent.Rule(network.init, loss, q_values)
 
 
-def q_values(params, observations):
-    return jax.nn.softmax(network.apply(params, observations)) @ ATOMS
-
-
-def loss(params, target_params, transitions, options):
-    s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-    logits_tm1 = network.apply(params, s_tm1)
-    logits_t = network.apply(target_params, s_t)
-
-    def cross_entropy(logits_tm1, a_tm1, r_t, discount_t, logits_t):
-        return rlax.categorical_q_learning(
-            ATOMS, logits_tm1, a_tm1, r_t, discount_t, ATOMS, logits_t
-        )
-
-    return jnp.mean(
-        jax.vmap(cross_entropy)(logits_tm1, a_tm1, r_t, discount_t, logits_t)
-    )
-
-
-def act(params, observations, memory):
-    return jnp.argmax(q_values(params, observations), -1), memory
-
-
-learn = functools.partial(value_agent.learn, network.init, loss, q_values)
-main = functools.partial(experiment.main, learn, act, parser)
+main = value_agent.main(rule, parser)
 
 if __name__ == "__main__":
     main()

@@ -5,13 +5,13 @@ difficult learning control problems), as gymnasium's CartPole-v1 has it, written
 the reward is 1 for each step, the episode ends when the pole leans by more than 12
 degrees or the cart is more than 2.4 metres from the middle, and it is cut off after 500
 steps.
-
-The rules are pure functions on JAX arrays, of one cart: `jax.vmap` makes many.
 """
 
 import math
 from typing import NamedTuple
 
+import games
+import gymnasium
 import jax
 import jax.numpy as jnp
 
@@ -56,3 +56,12 @@ def step(cart: CartPole, action):
 def observation(cart: CartPole):
     """What the player sees, [4]."""
     return jnp.stack(cart[:4])
+
+
+GAME = games.Game(
+    "CartPole-v1",
+    start,
+    lambda cart, action, key: step(cart, action),
+    observation,
+    gymnasium.spaces.Discrete(2),
+)

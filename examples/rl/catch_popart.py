@@ -115,11 +115,11 @@ def learn(options, seed: int, report):
     games = jax.vmap(catch.start)(jax.random.split(start_key, TASKS))
     params = jax.jit(network.init)(init_key, jnp.zeros([catch.ROWS, catch.COLUMNS]))
     learned = {"params": params, "statistics": initial()}
-    carry = learned, optimizer.init(params), games
+    carry, first = report.resume((learned, optimizer.init(params), games))
     keys = jax.random.split(key, options.steps // TASKS)
     chunk = max(1, len(keys) // options.evaluations)
-    for done in range(0, len(keys), chunk):
-        report(done * TASKS, kept(carry))
+    for done in range(first // TASKS, len(keys), chunk):
+        report(done * TASKS, kept(carry), carry)
         carry = steps(carry, keys[done : done + chunk])
     return kept(carry)
 
@@ -136,7 +136,7 @@ def act(learned, boards, memory):
     return jax.vmap(best)(boards, task), memory
 
 
-main = functools.partial(experiment.main, learn, act, parser, vector=catch.CatchVector)
+main = functools.partial(experiment.main, learn, act, parser, vector=catch.vector)
 
 if __name__ == "__main__":
     main()

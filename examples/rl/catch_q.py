@@ -63,11 +63,11 @@ def learn(options, seed: int, report):
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
     game = catch.start(start_key)
     params = jax.jit(network.init)(init_key, catch.board(game))
-    carry = params, optimizer.init(params), game
+    carry, first = report.resume((params, optimizer.init(params), game))
     keys = jax.random.split(key, options.steps)
     chunk = max(1, options.steps // options.evaluations)
-    for done in range(0, options.steps, chunk):
-        report(done, carry[0])
+    for done in range(first, options.steps, chunk):
+        report(done, carry[0], carry)
         carry, rewards = steps(carry, keys[done : done + chunk])
     return carry[0]
 
@@ -77,7 +77,7 @@ def act(params, boards, memory):
     return jnp.argmax(q, -1), memory
 
 
-main = functools.partial(experiment.main, learn, act, parser, vector=catch.CatchVector)
+main = functools.partial(experiment.main, learn, act, parser, vector=catch.vector)
 
 if __name__ == "__main__":
     main()

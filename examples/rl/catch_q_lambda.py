@@ -64,16 +64,16 @@ def learn(options, seed: int, report):
 
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
     params = jax.jit(network.init)(init_key, catch.board(catch.start(start_key)))
-    carry = params, optimizer.init(params)
+    carry, first = report.resume((params, optimizer.init(params)))
     keys = jax.random.split(key, options.steps // catch.STEPS)
     chunk = max(1, len(keys) // options.evaluations)
-    for done in range(0, len(keys), chunk):
-        report(done * catch.STEPS, carry[0])
+    for done in range(first // catch.STEPS, len(keys), chunk):
+        report(done * catch.STEPS, carry[0], carry)
         carry = episodes(carry, keys[done : done + chunk])
     return carry[0]
 
 
-main = functools.partial(experiment.main, learn, act, parser, vector=catch.CatchVector)
+main = functools.partial(experiment.main, learn, act, parser, vector=catch.vector)
 
 if __name__ == "__main__":
     main()

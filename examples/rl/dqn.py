@@ -13,9 +13,6 @@ Nature 518; van Hasselt et al., 2016, Deep Reinforcement Learning with Double
 Q-learning, arXiv:1509.06461.
 """
 
-import functools
-
-import experiment
 import jax
 import jax.numpy as jnp
 import value_agent
@@ -26,29 +23,29 @@ import rlax
 parser = value_agent.parser(__doc__)
 parser.add_argument("--double", action="store_true", help="double Q-learning")
 
-network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([120, 84, 2])(x)))
+
+def rule(actions: int, options):
+    network = hk.without_apply_rng(
+        hk.transform(lambda x: hk.Linear(actions)(value_agent.torso(x)))
+    )
+
+    def loss(params, target_params, key, transitions):
+        s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        q_tm1 = network.apply(params, s_tm1)
+        q_t = network.apply(target_params, s_t)
+        if options.double:
+            q_t_selector = network.apply(params, s_t)
+            errors = jax.vmap(rlax.double_q_learning)(
+                q_tm1, a_tm1, r_t, discount_t, q_t, q_t_selector
+            )
+        else:
+            errors = jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t)
+        return jnp.mean(rlax.huber_loss(errors))
+
+    return value_agent.Rule(network.init, loss, network.apply)
 
 
-def loss(params, target_params, transitions, options):
-    s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-    q_tm1 = network.apply(params, s_tm1)
-    q_t = network.apply(target_params, s_t)
-    if options.double:
-        q_t_selector = network.apply(params, s_t)
-        errors = jax.vmap(rlax.double_q_learning)(
-            q_tm1, a_tm1, r_t, discount_t, q_t, q_t_selector
-        )
-    else:
-        errors = jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t)
-    return jnp.mean(rlax.l2_loss(errors))
-
-
-def act(params, observations, memory):
-    return jnp.argmax(network.apply(params, observations), -1), memory
-
-
-learn = functools.partial(value_agent.learn, network.init, loss, network.apply)
-main = functools.partial(experiment.main, learn, act, parser)
+main = value_agent.main(rule, parser)
 
 if __name__ == "__main__":
     main()

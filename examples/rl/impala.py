@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import ppo
 from rollouts import Actor
 
 import haiku as hk
@@ -126,16 +127,16 @@ def learn(options, seed, report):
         for _ in range(options.actors)
     ]
     # Each actor has its own environments and its own stream of random numbers.
-    actors = [
-        Actor(policy, vector, seed * options.actors + i)
-        for i, vector in enumerate(vectors)
-    ]
-    params = jax.jit(network.init)(jax.random.key(seed), actors[0].observations)
+    params = ppo.start(network, vectors[0], jax.random.key(seed))
     each = options.batch * options.length * options.environments
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
-    state = optimizer.init(params)
+    (params, state), first = report.resume((params, optimizer.init(params)))
+    actors = [
+        Actor(policy, vector, seed * options.actors + i, steps=first)
+        for i, vector in enumerate(vectors)
+    ]
 
     @jax.jit
     def update(params, state, batch):
@@ -145,12 +146,12 @@ def learn(options, seed, report):
 
     lag = 0.0
     with Actors(actors, params, options.length) as acting:
-        for i in range(updates):
-            report(i * each, params, lag=lag)
+        for step in range(first, options.steps, each):
+            report(step, params, (params, state), lag=lag)
             batch, now = acting.batch(options.batch)
             lag += 0.01 * (now - lag)
             params, state = update(params, state, batch)
-            acting.params, acting.version = params, i + 1
+            acting.params, acting.version = params, acting.version + 1
     for vector in vectors:
         vector.close()
     return params

@@ -16,6 +16,7 @@ import functools
 import experiment
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from rollouts import Actor
 
@@ -151,16 +152,23 @@ def policy(params, observations, first, memory):
     return network.apply(params, observations)[0], memory
 
 
+def start(network, environments, key):
+    """First parameters of a network that sees what these environments show."""
+    space = environments.observation_space
+    return jax.jit(network.init)(key, np.zeros(space.shape, space.dtype))
+
+
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
-    actor = Actor(policy, environments, seed)
     key, init_key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(network.init)(init_key, actor.observations)
+    params = start(network, environments, init_key)
     optimise = optimizer(options)
-    update, state = updater(network, optimise, options), optimise.init(params)
-    each = options.length * options.environments
-    for step in range(0, options.steps, each):
-        report(step, params)
+    training = params, optimise.init(params), key
+    (params, state, key), first = report.resume(training)
+    actor = Actor(policy, environments, seed, played=report.played, steps=first)
+    update = updater(network, optimise, options)
+    for step in range(first, options.steps, options.length * options.environments):
+        report(step, params, (params, state, key))
         key, update_key = jax.random.split(key)
         rollout = actor(params, options.length)
         params, state = update(params, state, update_key, rollout)

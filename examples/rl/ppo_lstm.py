@@ -113,17 +113,20 @@ def learn(options, seed, report):
     environments = experiment.vector(
         options.environment, options.environments, [HideVelocities]
     )
-    actor = Actor(policy, environments, seed)
     key, init_key = jax.random.split(jax.random.key(seed))
-    x, first = actor.observations[None], actor.first[None]
-    params = jax.jit(network.init)(init_key, x, first, None, x)
-    # Whatever is in the memory now: the first step sets it back.
-    _, actor.memory = jax.jit(policy)(params, actor.observations, actor.first, None)
+    x = np.zeros(environments.observation_space.shape, np.float32)
+    begins = np.ones(options.environments, bool)
+    params = jax.jit(network.init)(init_key, x[None], begins[None], None, x[None])
     optimizer = ppo.optimizer(options)
-    update, state = updater(optimizer, options), optimizer.init(params)
-    each = options.length * options.environments
-    for step in range(0, options.steps, each):
-        report(step, params)
+    (params, state, key), first = report.resume((params, optimizer.init(params), key))
+    # Whatever is in the memory now: the first step sets it back.
+    _, memory = jax.jit(policy)(params, x, begins, None)
+    actor = Actor(
+        policy, environments, seed, memory, played=report.played, steps=first
+    )
+    update = updater(optimizer, options)
+    for step in range(first, options.steps, options.length * options.environments):
+        report(step, params, (params, state, key))
         key, update_key = jax.random.split(key)
         memory = actor.memory
         rollout = actor(params, options.length)

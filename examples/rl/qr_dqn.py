@@ -11,9 +11,6 @@ Source: Dabney et al., 2018, Distributional Reinforcement Learning with Quantile
 Regression, arXiv:1710.10044.
 """
 
-import functools
-
-import experiment
 import jax
 import jax.numpy as jnp
 import value_agent
@@ -21,52 +18,48 @@ import value_agent
 import haiku as hk
 import rlax
 
-ACTIONS, QUANTILES = 2, 10
+QUANTILES = 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
 parser = value_agent.parser(__doc__)
 
 
-@hk.without_apply_rng
-@hk.transform
-def network(observations):
-    """Quantiles [B, QUANTILES, ACTIONS]."""
-    outputs = hk.nets.MLP([120, 84, QUANTILES * ACTIONS])(observations)
-    return outputs.reshape(-1, QUANTILES, ACTIONS)
+def rule(actions: int, options):
+    @hk.without_apply_rng
+    @hk.transform
+    def network(observations):
+        """Quantiles [B, QUANTILES, A]."""
+        outputs = hk.Linear(QUANTILES * actions)(value_agent.torso(observations))
+        return outputs.reshape(-1, QUANTILES, actions)
+
+    def q_values(params, observations):
+        return network.apply(params, observations).mean(1)
+
+    def loss(params, target_params, key, transitions):
+        s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        quantiles_tm1 = network.apply(params, s_tm1)
+        quantiles_t = network.apply(target_params, s_t)
+
+        def quantile_loss(quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t):
+            return rlax.quantile_q_learning(
+                quantiles_tm1,
+                TAU,
+                a_tm1,
+                r_t,
+                discount_t,
+                quantiles_t,  # selects the next action
+                quantiles_t,  # values it
+                huber_param=1.0,
+            )
+
+        return jax.vmap(quantile_loss)(
+            quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t
+        ).mean()
+
+    return value_agent.Rule(network.init, loss, q_values)
 
 
-def q_values(params, observations):
-    return jnp.mean(network.apply(params, observations), 1)
-
-
-def loss(params, target_params, transitions, options):
-    s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-    quantiles_tm1 = network.apply(params, s_tm1)
-    quantiles_t = network.apply(target_params, s_t)
-
-    def quantile_loss(quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t):
-        return rlax.quantile_q_learning(
-            quantiles_tm1,
-            TAU,
-            a_tm1,
-            r_t,
-            discount_t,
-            quantiles_t,  # selects the next action
-            quantiles_t,  # values it
-            huber_param=1.0,
-        )
-
-    return jnp.mean(
-        jax.vmap(quantile_loss)(quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t)
-    )
-
-
-def act(params, observations, memory):
-    return jnp.argmax(q_values(params, observations), -1), memory
-
-
-learn = functools.partial(value_agent.learn, network.init, loss, q_values)
-main = functools.partial(experiment.main, learn, act, parser)
+main = value_agent.main(rule, parser)
 
 if __name__ == "__main__":
     main()

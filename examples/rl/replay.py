@@ -1,35 +1,53 @@
-"""A memory of transitions to learn from again, in arrays of fixed size."""
+"""A memory of transitions to learn from again: a ring of arrays, as a value.
 
-import numpy as np
+Everything is a pure function on JAX arrays, so that it works inside compiled loops, and
+is kept in checkpoints with the rest of a training.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 
-class Replay:
-    """The last `capacity` transitions, drawn from uniformly and with replacement."""
+class Replay(NamedTuple):
+    """The last transitions, as many as there is room for."""
 
-    def __init__(self, capacity: int, seed: int):
-        self.capacity, self.size, self.next = capacity, 0, 0
-        self.random = np.random.default_rng(seed)
-        self.columns = None
+    columns: Any  # a tree of [capacity, ...]
+    added: jax.Array  # how many there ever were
 
-    def add(self, *columns):
-        """Adds a batch of transitions: each of `columns` is [B, ...]."""
-        columns = [np.asarray(x) for x in columns]
-        if self.columns is None:
-            self.columns = [
-                np.zeros((self.capacity, *x.shape[1:]), x.dtype) for x in columns
-            ]
-        at = (self.next + np.arange(len(columns[0]))) % self.capacity
-        for kept, new in zip(self.columns, columns):
-            kept[at] = new
-        self.next = int(at[-1] + 1) % self.capacity
-        self.size = min(self.size + len(at), self.capacity)
 
-    def sample(self, count: int):
-        """A list of [count, ...], in the order that they were added with."""
-        at = self.random.integers(self.size, size=count)
-        return [x[at] for x in self.columns]
+def empty(capacity: int, transition) -> Replay:
+    """Room for `capacity` transitions like this one, a tree of arrays or shapes."""
 
-    def batches(self, number: int, count: int):
-        """As `sample`, but `number` batches in one go: [number, count, ...]."""
-        at = self.random.integers(self.size, size=(number, count))
-        return [x[at] for x in self.columns]
+    def room(x):
+        x = jnp.asarray(x) if isinstance(x, bool | int | float) else x
+        return jnp.zeros((capacity, *x.shape), x.dtype)
+
+    return Replay(jax.tree.map(room, transition), jnp.zeros([], jnp.int32))
+
+
+def capacity(replay: Replay) -> int:
+    """How many transitions there is room for."""
+    return jax.tree.leaves(replay.columns)[0].shape[0]
+
+
+def size(replay: Replay):
+    """How many there are."""
+    return jnp.minimum(replay.added, capacity(replay))
+
+
+def add(replay: Replay, transitions) -> Replay:
+    """With more of them, a tree of [B, ...], in place of the oldest."""
+    count = jax.tree.leaves(transitions)[0].shape[0]
+    at = (replay.added + jnp.arange(count)) % capacity(replay)
+    columns = jax.tree.map(
+        lambda kept, new: kept.at[at].set(new), replay.columns, transitions
+    )
+    return Replay(columns, replay.added + count)
+
+
+def sample(replay: Replay, key, count: int):
+    """Transitions drawn uniformly and with replacement, [count, ...]."""
+    at = jax.random.randint(key, [count], 0, size(replay))
+    return jax.tree.map(lambda x: x[at], replay.columns)

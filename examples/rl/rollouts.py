@@ -29,15 +29,21 @@ class Actor:
     """Acts in its environments, and goes on next time where it stopped.
 
     `policy(params, observations, first, memory)` gives logits [B, A] and the memory for
-    the next step; `first` [B] tells where an episode begins.
+    the next step; `first` [B] tells where an episode begins. `played` is called with
+    the rewards of each step and where episodes are over. A training that is resumed
+    gives the number of steps that were made before: new episodes begin, with chances
+    of their own.
     """
 
-    def __init__(self, policy, environments, seed: int, memory=None):
+    def __init__(
+        self, policy, environments, seed: int, memory=None, *, played=None, steps=0
+    ):
         self.environments, self.memory = environments, memory
-        self.observations, _ = environments.reset(seed=1000 * seed)
+        self.observations, _ = environments.reset(seed=1000 * seed + steps)
         self.first = np.ones(environments.num_envs, bool)
+        self.played = played or (lambda rewards, over: None)
         # Apart from the learner's: split's and fold_in's first keys are the same.
-        self.key, self.steps = jax.random.key(1_000_000 + seed), 0
+        self.key, self.steps = jax.random.key(1_000_000 + seed), steps
 
         def choose(params, key, step, *inputs):
             logits, memory = policy(params, *inputs)
@@ -62,6 +68,7 @@ class Actor:
             a_tm1 = np.asarray(a_tm1)
             self.observations, r_t, ended, cut, info = self.environments.step(a_tm1)
             self.first = ended | cut
+            self.played(r_t, self.first)
             s_t = experiment.last_observations(self.observations, info)
             r_t = np.asarray(r_t, np.float32)
             rows.append((s_tm1, first_tm1, logits, a_tm1, r_t, ended, cut, s_t))

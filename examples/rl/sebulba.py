@@ -73,7 +73,7 @@ def split_devices(options):
     return acting, mesh
 
 
-def train(options, seed: int, report):
+def train(options, seed: int, report, resume=lambda training: (training, 0)):
     """Trains once; returns parameters and what happened."""
     acting, mesh = split_devices(options)
     each = options.batch * options.length * options.environments
@@ -85,7 +85,7 @@ def train(options, seed: int, report):
 
     def make(number: int):
         vector = experiment.vector(options.environment, options.environments)
-        return Actor(policy, vector, 100 * seed + number)
+        return Actor(policy, vector, 100 * seed + number, steps=first)
 
     def loss(params, batch):
         one = jax.vmap(lambda sequence: impala.loss(params, sequence, options))
@@ -98,6 +98,7 @@ def train(options, seed: int, report):
     with jax.set_mesh(mesh):
         params = network.init(jax.random.key(seed), example)
         state = hk.parallel.follow(optimizer.init)(params)
+    (params, state), first = resume((params, state))
     update = jax.jit(update, out_shardings=hk.parallel.shardings((params, state)))
 
     def to_actors(params):
@@ -105,9 +106,9 @@ def train(options, seed: int, report):
 
     with Actors(make, options, to_actors(params)) as actors:
         figures = actors.figures
-        for i in range(updates):
+        for step in range(first, options.steps, each):
             shown = {"age": np.mean(figures.ages[-100:])} if figures.ages else {}
-            report(i * each, actors.published.params[0], **shown)
+            report(step, actors.published.params[0], (params, state), **shown)
             start = time.perf_counter()
             rows = actors.batch()
             taken = time.perf_counter()
@@ -116,7 +117,7 @@ def train(options, seed: int, report):
                 params, state = jax.block_until_ready(update(params, state, batch))
             actors.publish(to_actors(params))
             figures.learned += each
-            if i:  # the first one compiles
+            if step > first:  # the first one compiles
                 figures.idle += taken - start
                 figures.busy += time.perf_counter() - taken
                 figures.timed += each
@@ -124,7 +125,7 @@ def train(options, seed: int, report):
 
 
 def learn(options, seed, report):
-    params, figures = train(options, seed, report)
+    params, figures = train(options, seed, report, report.resume)
     tqdm.tqdm.write(figures.told(options))
     return params
 

@@ -1,31 +1,29 @@
-"""The loop that DQN, C51 and QR-DQN share: act, remember, learn from memory.
+"""What DQN, C51 and QR-DQN share; they differ in their network and its loss.
 
-Those agents differ in their network and its loss; they give `learn` both. Sizes are
-those that CleanRL publishes for CartPole (Huang et al., 2022, JMLR 23). Several
-environments go on side by side, and the learning rate starts higher and falls to zero.
-As the actions of a balanced pole have nearly the same value, where little noise upsets
-the policy, the policy that is evaluated has averaged parameters; and what `learn`
-returns are those of the best evaluation on the way. The final figure comes from other
-episodes than these.
-An episode that is cut off by the time limit still has a future to bootstrap from: its
-discount stays (Pardo et al., 2018, Time Limits in Reinforcement Learning,
-arXiv:1712.00378).
+The network of most recent parameters acts, and learns toward an older copy. As the
+actions of a balanced pole have nearly the same value, where little noise upsets the
+policy, the learning rate falls to zero and the policy that is evaluated has averaged
+parameters. `off_policy.py` has the loop. Sizes and exploration are those that RL
+Baselines3 Zoo publishes for CartPole.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import experiment
 import jax
-import numpy as np
+import jax.numpy as jnp
+import off_policy
 import optax
-from replay import Replay
 
+import haiku as hk
 import rlax
 
 
-def parser(description: str, **defaults):
+def parser(description: str, *, environment="CartPole-v1", steps=50_000, **defaults):
     """The options of these agents."""
-    options = experiment.parser(
-        description, environment="CartPole-v1", steps=300_000, evaluations=30
-    )
+    options = experiment.parser(description, environment=environment, steps=steps)
+    off_policy.add_options(options, every=256, updates=128)
 
     def add(name, default, what):
         kind = type(default)
@@ -33,39 +31,50 @@ def parser(description: str, **defaults):
             name, type=kind, default=default, help=f"{what}; %(default)s"
         )
 
-    add("--environments", 16, "side by side")
-    add("--updates", 2, "after a step in each of them")
-    add("--batch-size", 128, "transitions of an update")
-    add("--capacity", 10_000, "transitions kept")
-    add("--warm-up", 10_000, "steps before learning")
-    add("--learning-rate", 1e-3, "at first; falls to 0")
-    add("--copy-period", 50, "updates until the target network is a new copy")
-    add("--average", 0.002, "weight of new parameters in the averaged ones")
-    add("--discount", 0.99, "of later rewards")
-    add("--explore", 0.4, "fraction of the steps in which epsilon falls")
-    add("--epsilon", 0.05, "chance of a random action after that")
+    add("--learning-rate", 2.3e-3, "at first; falls to 0")
+    add("--copy-period", 10, "updates until the target network is a new copy")
+    add("--average", 0.01, "weight of new parameters in the averaged ones")
+    add("--explore", 0.16, "fraction of the steps in which epsilon falls")
+    add("--epsilon", 0.04, "chance of a random action after that")
     options.set_defaults(**defaults)
     return options
 
 
-def learn(init, loss, q_values, options, seed: int, report):
-    """Trains with one seed; returns parameters.
+class Rule(NamedTuple):
+    """A network that gives values of actions, and how it learns them."""
 
-    `init(key, observations)` gives them, `q_values(params, observations)` is [B, A],
-    and `loss(params, target_params, transitions, options)` is a number, for transitions
-    `(s_tm1, a_tm1, r_t, discount_t, s_t)`, each [B, ...].
-    """
-    environments = experiment.vector(options.environment, options.environments)
-    observations, _ = environments.reset(seed=1000 * seed)
-    environments.action_space.seed(seed)
-    rounds = max(1, options.steps // options.environments)
-    rate = optax.linear_schedule(options.learning_rate, 0, rounds * options.updates)
+    init: Callable  # key, observations -> params
+    loss: Callable  # params, target_params, key, transitions -> a number
+    q_values: Callable  # params, observations -> [B, A]
+
+
+def torso(x):
+    """What a network makes of vectors [B, D], or of boards [B, H, W, C]."""
+    if x.ndim == 2:
+        return hk.nets.MLP([120, 84], activate_final=True)(x)
+    x = jax.nn.relu(hk.Conv2D(16, 3, padding="VALID")(x.astype(jnp.float32)))
+    return jax.nn.relu(hk.Linear(128)(hk.Flatten()(x)))
+
+
+def agent(rule: Rule, options) -> off_policy.Agent:
+    """An agent that learns by this rule."""
+    rate = optax.linear_schedule(
+        options.learning_rate, 0, off_policy.updates_of(options)
+    )
     optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(rate))
-    epsilon = optax.linear_schedule(1, options.epsilon, int(options.explore * rounds))
+    epsilon = optax.linear_schedule(1.0, options.epsilon, 1000)
 
-    def update(state, transitions):
+    def init(key, observations, _):
+        params = rule.init(key, observations)
+        return params, params, params, optimizer.init(params), 0
+
+    def explore(state, key, observations, share):
+        policy = rlax.epsilon_greedy(epsilon(1000 * share / options.explore))
+        return policy.sample(key, rule.q_values(state[0], observations))
+
+    def update(state, key, transitions):
         params, target_params, average, optimizer_state, count = state
-        grads = jax.grad(loss)(params, target_params, transitions, options)
+        grads = jax.grad(rule.loss)(params, target_params, key, transitions)
         updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
         params = optax.apply_updates(params, updates)
         count = count + 1
@@ -73,34 +82,27 @@ def learn(init, loss, q_values, options, seed: int, report):
             params, target_params, count, options.copy_period
         )
         average = optax.incremental_update(params, average, options.average)
-        return (params, target_params, average, optimizer_state, count), None
+        return params, target_params, average, optimizer_state, count
 
-    def act(params, observations, key, round):
-        q = q_values(params, observations)
-        policy = rlax.epsilon_greedy(epsilon(round))
-        return policy.sample(jax.random.fold_in(key, round), q)
+    return off_policy.Agent(init, explore, update, lambda state: state[2])
 
-    @jax.jit  # Learning and acting in one call: there and back once in each round.
-    def update_and_act(state, batches, observations, key, round):
-        state, _ = jax.lax.scan(update, state, batches)
-        return state, act(state[0], observations, key, round)
 
-    key, init_key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(init)(init_key, observations)
-    state = params, params, params, optimizer.init(params), 0
-    memory = Replay(options.capacity, seed)
-    for round in range(rounds):
-        if memory.size < min(options.warm_up, options.capacity):
-            actions = environments.action_space.sample()
-        else:
-            batches = memory.batches(options.updates, options.batch_size)
-            state, actions = update_and_act(state, batches, observations, key, round)
-        average = state[2]
-        s_tm1 = observations
-        observations, rewards, ended, _, info = environments.step(np.asarray(actions))
-        s_t = experiment.last_observations(observations, info)
-        discounts = np.float32(options.discount * ~ended)
-        memory.add(s_tm1, actions, np.float32(rewards), discounts, s_t)
-        report((round + 1) * options.environments, average)
-    environments.close()
-    return report.best
+def main(rule, parser, vector=experiment.vector):
+    """Makes the program of `rule(actions, options)`."""
+
+    def run(argv=None):
+        options = parser.parse_args(argv)
+        environments = vector(options.environment, 1)
+        chosen = rule(int(environments.single_action_space.n), options)
+        environments.close()
+
+        def act(params, observations, memory):
+            return chosen.q_values(params, observations).argmax(-1), memory
+
+        def learn(options, seed, report):
+            rule = agent(chosen, options)
+            return off_policy.learn(rule, options, seed, report, vector=vector)
+
+        return experiment.main(learn, act, parser, vector=vector, argv=argv)
+
+    return run

@@ -17,6 +17,7 @@ import experiment
 import jax
 import jax.numpy as jnp
 import optax
+import ppo
 from rollouts import Actor
 
 import haiku as hk
@@ -95,9 +96,8 @@ def updater(optimizer, options):
 
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
-    actor = Actor(policy, environments, seed)
     learned = {
-        "network": jax.jit(network.init)(jax.random.key(seed), actor.observations),
+        "network": ppo.start(network, environments, jax.random.key(seed)),
         "log_temperature": jnp.zeros([]),
         "log_multiplier": jnp.zeros([]),
     }
@@ -105,12 +105,15 @@ def learn(options, seed, report):
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates * options.epochs)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
-    update, state = updater(optimizer, options), optimizer.init(learned)
-    for i in range(updates):
+    (learned, state), first = report.resume((learned, optimizer.init(learned)))
+    actor = Actor(policy, environments, seed, played=report.played, steps=first)
+    update = updater(optimizer, options)
+    for step in range(first, options.steps, each):
         temperature, multiplier = (
             float(jnp.exp(learned[x])) for x in ("log_temperature", "log_multiplier")
         )
-        report(i * each, learned, temperature=temperature, multiplier=multiplier)
+        shown = {"temperature": temperature, "multiplier": multiplier}
+        report(step, learned, (learned, state), **shown)
         learned, state = update(learned, state, actor(learned, options.length))
     environments.close()
     return learned
