@@ -107,6 +107,7 @@ def our_model(size):
         output_bias=True,
         mlp_bias=True,
         tied=True,
+        unroll=layers,  # as peers' lists of blocks are compiled
     )
     w = weights(size)
     params = {
