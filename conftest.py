@@ -35,17 +35,22 @@ def _names_in_docstrings(doctest_namespace):
 
 
 def pytest_addoption(parser):
-    """Adds `--part N`."""
-    help_ = "run one of N tests, always the same ones"
-    parser.addoption("--part", type=int, default=1, metavar="N", help=help_)
+    """Adds `--parts` and `--part`."""
+    help_ = "deal the tests out into so many parts, and run one"
+    parser.addoption("--parts", type=int, default=1, metavar="N", help=help_)
+    help_ = "which one: any number, of which the remainder of N counts"
+    parser.addoption("--part", type=int, default=0, metavar="I", help=help_)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keeps one of N tests."""
-    part = config.getoption("part")
-    others = [x for x in items if zlib.crc32(x.nodeid.encode()) % part]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [x for x in items if zlib.crc32(x.nodeid.encode()) % part == 0]
+    """Keeps one part of the tests."""
+    parts, part = config.getoption("parts"), config.getoption("part")
+
+    def runs(item):
+        return (zlib.crc32(item.nodeid.encode()) - part) % parts == 0
+
+    config.hook.pytest_deselected(items=[x for x in items if not runs(x)])
+    items[:] = [x for x in items if runs(x)]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,5 +1,7 @@
 """The layers that run a sequence at once or step by step, small, for their tests."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,9 +47,14 @@ def noisy(params, scale=0.3):
     )
 
 
+@functools.cache
 def made(name):
-    model = parallel(name).init(0, X)
+    model = jax.jit(lambda x: parallel(name).init(0, x))(X)
     return model.replace(params=noisy(model.params))
+
+
+# A model's outputs from one compiled program, not one for each operation.
+run = jax.jit(lambda model, *args, **options: model(*args, **options))
 
 
 def close(a, b, tolerance=1e-5):

@@ -52,6 +52,8 @@ class DecoderConfig(TransformerConfig):
       num_classes: For ``head="classes"``.
       dropout: Rate, where `apply` gets a key.
       remat: Whether the backward pass computes each block again, which saves memory.
+      unroll: How many blocks that are alike are compiled as one step of a loop. More
+        make a larger program, which takes longer to compile and runs a little faster.
       source: The config.json that it was read from, whose other keys are kept when the
         model is saved. Two configs that differ in it alone are equal.
 
@@ -98,6 +100,7 @@ class DecoderConfig(TransformerConfig):
     num_classes: int | None = None
     dropout: float = 0.0
     remat: bool = False
+    unroll: int = 1
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
     causal: ClassVar[bool] = True

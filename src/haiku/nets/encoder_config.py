@@ -57,6 +57,8 @@ class EncoderConfig(TransformerConfig):
       num_classes: For classes.
       dropout: Rate, where `apply` gets a key.
       remat: Whether the backward pass computes each block again, which saves memory.
+      unroll: How many blocks that are alike are compiled as one step of a loop. More
+        make a larger program, which takes longer to compile and runs a little faster.
       source: As in :class:`DecoderConfig`.
 
     Raises:
@@ -107,6 +109,7 @@ class EncoderConfig(TransformerConfig):
     num_classes: int | None = None
     dropout: float = 0.0
     remat: bool = False
+    unroll: int = 1
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
     _choices: ClassVar[dict[str, tuple]] = {

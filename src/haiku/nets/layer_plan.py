@@ -42,13 +42,17 @@ def plan_of(kinds: Sequence[Hashable]) -> LayerPlan:
 
 
 def run_layers(
-    layer: Callable[[int, Any, str], Any], kinds: Sequence[Hashable], x: Any
+    layer: Callable[[int, Any, str], Any],
+    kinds: Sequence[Hashable],
+    x: Any,
+    unroll: int = 1,
 ) -> Any:
     """Applies ``layer(i, x, name)`` for all i, those that are alike as one stack.
 
     Parameters lie under ``blocks`` (under ``blocks/block_0``, ... if a period has
     several layers), with a leading axis of repeats; those of the other layers under
-    ``block_3``, with their index.
+    ``block_3``, with their index. A loop over the stack takes `unroll` of its repeats
+    at a time.
     """
     plan = plan_of(kinds)
     for i in range(plan.start):
@@ -61,7 +65,7 @@ def run_layers(
         return x
 
     if plan.repeats:
-        x = layer_stack(plan.repeats, name="blocks")(period)(x)
+        x = layer_stack(plan.repeats, unroll=unroll, name="blocks")(period)(x)
     for i in range(plan.stop, len(kinds)):
         x = layer(i, x, f"block_{i}")
     return x

@@ -75,7 +75,8 @@ def run_expert_blocks(
             carry["losses"] = jax.tree.map(jnp.add, carry["losses"], losses)
         return carry
 
-    carry = run_layers(layer, kinds, {"h": h, "losses": zeros, "rate": rate})
+    carry = {"h": h, "losses": zeros, "rate": rate}
+    carry = run_layers(layer, kinds, carry, config.unroll)
     return carry["h"], jax.tree.map(lambda x: x / number, carry["losses"])
 
 

@@ -32,7 +32,7 @@ _CHOICES = {
 _SIZES = (
     *("vocab_size", "model_size", "num_layers", "num_heads", "num_kv_heads"),
     *("head_size", "hidden_size", "max_length", "num_classes"),
-    *("relative_buckets", "relative_distance"),
+    *("relative_buckets", "relative_distance", "unroll"),
 )
 _NUMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "norm_eps": (lambda x: x >= 0, "a number of at least 0"),
@@ -100,6 +100,7 @@ class TransformerConfig:
     layer_scale: float | None = None
     dropout: float = 0.0
     remat: bool = False
+    unroll: int = 1
     stochastic_depth: float = 0.0
 
     _choices: ClassVar[dict[str, tuple]] = {}

@@ -49,6 +49,8 @@ class VisionTransformerConfig(TransformerConfig):
       num_classes: For classes.
       dropout: Rate, where `apply` gets a key.
       remat: Whether the backward pass computes each block again, which saves memory.
+      unroll: How many blocks that are alike are compiled as one step of a loop. More
+        make a larger program, which takes longer to compile and runs a little faster.
       stochastic_depth: Rate at which the last block leaves out its attention and its
         MLP, each by itself, where `apply` gets a key; that of the first is 0, and it
         grows evenly between, see :func:`stochastic_depth`.
@@ -93,6 +95,7 @@ class VisionTransformerConfig(TransformerConfig):
     num_classes: int | None = None
     dropout: float = 0.0
     remat: bool = False
+    unroll: int = 1
     stochastic_depth: float = 0.0
     source: str | None = dataclasses.field(default=None, compare=False, repr=False)
 

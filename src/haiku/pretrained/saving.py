@@ -194,7 +194,7 @@ def family_of(config: Any) -> Found:
         if found is None:
             continue
         architecture, head = found
-        free = {"dropout", "remat", "stochastic_depth", "num_classes"}
+        free = {"dropout", "remat", "unroll", "stochastic_depth", "num_classes"}
         free |= {*(head.optional or ())[:1]}
         free |= {"tied"} if head.tied_to else set()
         free |= {*(family.repeated or ())[:1]}

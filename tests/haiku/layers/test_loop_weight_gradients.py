@@ -39,7 +39,7 @@ def losses(make, **options):
     """The loss of a compiled loop, of a step-by-step unroll, and their parameters."""
     loop = unrolled(make, hk.dynamic_unroll, **options)
     steps = unrolled(make, hk.static_unroll)
-    params = loop.init(jax.random.key(0), sequence())
+    params = jax.jit(loop.init)(jax.random.key(0), sequence())
 
     def loss(net):
         return lambda params, xs: jnp.sum(

@@ -83,10 +83,10 @@ def test_outputs_and_gradients_are_those_of_transformers(number):
     x, y, gradient = (jnp.asarray(case[k]) for k in ("x", "y", "gradient"))
     layer, name, own, parts = OURS[case["architecture"]](case["config"], w)
     params = {name: own, **{f"{name}/{k}": v for k, v in parts.items()}}
-    made = layer.init(0, x)
+    made = jax.jit(lambda x: layer.init(0, x))(x)
     shapes = jax.tree.map(jnp.shape, dict(made.params))
     assert jax.tree.map(jnp.shape, params) == shapes
     model = made.replace(params=jax.tree.map(jnp.asarray, params))
-    np.testing.assert_allclose(model(x)[0], y, rtol=2e-5, atol=2e-5)
-    have = jax.grad(lambda x: jnp.sin(model(x)[0]).sum())(x)
+    np.testing.assert_allclose(jax.jit(model)(x)[0], y, rtol=2e-5, atol=2e-5)
+    have = jax.jit(jax.grad(lambda x: jnp.sin(model(x)[0]).sum()))(x)
     np.testing.assert_allclose(have, gradient, rtol=2e-4, atol=2e-4)

@@ -31,15 +31,18 @@ def of_gpt_oss(gate, up):
 
 
 def layer(experts=5, selected=2, x=X, **options):
-    model = hk.bind(
-        hk.MixtureOfExperts, experts, selected, F, w_init=NORMAL, **options
-    ).init(0, x)
+    net = hk.bind(hk.MixtureOfExperts, experts, selected, F, w_init=NORMAL, **options)
+    model = jax.jit(lambda x: net.init(0, x))(x)
     # Biases that do something.
     noise = np.random.default_rng(1)
     params = jax.tree.map(
         lambda p: p + 0.3 * noise.standard_normal(p.shape).astype(p.dtype), model.params
     )
     return model.replace(params=params)
+
+
+# A model's outputs from one compiled program, not one for each operation.
+run = jax.jit(lambda model, *args: model(*args))
 
 
 def in_loops(model, x, mask=None, *, selected=2, capacity=None, **options):
@@ -92,7 +95,7 @@ def in_loops(model, x, mask=None, *, selected=2, capacity=None, **options):
 
 def check_beside_loops(experts, selected, mask=None, capacity=None, **options):
     model = layer(experts, selected, capacity_factor=capacity, **options)
-    y, losses = jax.jit(lambda x: model(x, mask))(X)
+    y, losses = run(model, X, mask)
     want, wanted_losses = in_loops(
         model, X, mask, selected=selected, capacity=capacity, **options
     )
@@ -155,7 +158,7 @@ def test_experts_with_any_load(counts):
     router = {"w": 9 * jnp.eye(3)}
     model = model.replace(params=model.params | {"mixture_of_experts/router": router})
     want, _ = in_loops(model, x, selected=1)
-    np.testing.assert_allclose(model(x)[0], want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(run(model, x)[0], want, rtol=1e-4, atol=1e-4)
 
 
 def test_equal_logits_choose_the_first():
@@ -163,7 +166,7 @@ def test_equal_logits_choose_the_first():
     params = jax.tree.map(jnp.zeros_like, model.params)
     number = jnp.broadcast_to(jnp.arange(4.0)[:, None], [4, D])
     params["mixture_of_experts"]["down_b"] = number
-    y, losses = model.replace(params=params)(X)
+    y, losses = run(model.replace(params=params), X)
     np.testing.assert_allclose(y, 0.5)  # the mean of experts 0 and 1
     np.testing.assert_allclose(losses.load_balance, 1.0, rtol=1e-6)
     np.testing.assert_allclose(losses.z, math.log(4) ** 2, rtol=1e-6)
@@ -175,7 +178,7 @@ def test_choices_are_dropped_in_order():
     model = hk.bind(
         hk.MixtureOfExperts, 3, 1, 2, capacity_factor=1.0, w_init=jnp.ones
     ).init(0, x)
-    y, _ = model(x, mask)
+    y, _ = run(model, x, mask)
     np.testing.assert_array_equal(y[:, 0] != 0, [0, 1, 1, 0, 0, 0])
 
 
@@ -204,14 +207,16 @@ def test_values_of_transformers(case):
     x = jnp.asarray(case["x"], jnp.float32)
     model = hk.bind(hk.MixtureOfExperts, 5, 2, 4, **BLOCKS[case["block"]]).init(0, x)
     model = model.replace(params=by_module(case["parameters"]))
-    np.testing.assert_allclose(model(x)[0], case["y"], rtol=1e-5, atol=1e-5)
-    _, losses = model(x, jnp.asarray(case["mask"]))  # integers, as tokenizers give them
+    np.testing.assert_allclose(run(model, x)[0], case["y"], rtol=1e-5, atol=1e-5)
+    _, losses = run(
+        model, x, jnp.asarray(case["mask"])
+    )  # integers, as tokenizers give them
     np.testing.assert_allclose(losses.load_balance, case["load_balance"], rtol=1e-5)
 
     def loss(params, x):
         return jnp.sum(jnp.sin(model.replace(params=params)(x)[0]))
 
-    params, by_x = jax.grad(loss, (0, 1))(model.params, x)
+    params, by_x = jax.jit(jax.grad(loss, (0, 1)))(model.params, x)
     want = dict(case["gradients"])
     np.testing.assert_allclose(by_x, want.pop("x"), rtol=1e-4, atol=1e-5)
     for path, values in by_module(want).items():
@@ -226,13 +231,13 @@ def test_values_of_transformers(case):
 def test_masked_tokens_reach_nothing(capacity):
     model = layer(capacity_factor=capacity, with_bias=True)
 
-    def run(params, x):
+    def loss(params, x):
         y, losses = model.replace(params=params)(x, MASK)
         return jnp.sum(jnp.sin(y)) + sum(losses), (y, losses)
 
-    run = jax.value_and_grad(run, (0, 1), has_aux=True)
+    loss = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
     broken = jnp.where(MASK[..., None], X, jnp.nan)
-    have, want = run(model.params, broken), run(model.params, X)
+    have, want = loss(model.params, broken), loss(model.params, X)
     jax.tree.map(np.testing.assert_array_equal, have, want)
     (_, (y, _)), (_, by_x) = have
     assert not np.any(y[~MASK]) and not np.any(by_x[~MASK])
@@ -242,10 +247,10 @@ def test_masked_tokens_reach_nothing(capacity):
 def test_without_tokens_losses_are_zero(capacity):
     model = layer(capacity_factor=capacity)
     for x, mask in ((X, jnp.zeros([B, T], bool)), (X[:0], None)):
-        y, losses = model(x, mask)
+        y, losses = run(model, x, mask)
         assert y.shape == x.shape and not np.any(y)
         np.testing.assert_array_equal(losses, (0.0, 0.0))
-        gradient = jax.grad(lambda x, m: sum(model(x, m)[1]))(x, mask)
+        gradient = jax.jit(jax.grad(lambda x, m: sum(model(x, m)[1])))(x, mask)
         np.testing.assert_array_equal(gradient, jnp.zeros_like(x))
 
 
@@ -258,13 +263,13 @@ def test_gradients_are_slopes():
                 x=x, capacity_factor=capacity, renormalise=False, with_bias=True
             )
 
-            def run(params, x, model=model):
+            def loss(params, x, model=model):
                 y, losses = model.replace(params=params)(x, MASK)
                 assert {y.dtype, *(v.dtype for v in losses)} == {jnp.dtype(float)}
                 return jnp.sum(jnp.sin(y)) + losses.load_balance + losses.z
 
             order = 2 if capacity is None else 1
-            check_grads(run, (model.params, x), order, eps=1e-6)
+            check_grads(jax.jit(loss), (model.params, x), order, eps=1e-6)
 
 
 def test_the_choice_itself_has_no_gradient():
@@ -282,10 +287,9 @@ def test_the_choice_itself_has_no_gradient():
     want = jax.grad(
         lambda w: 5 * jnp.sum(part * jnp.mean(jax.nn.softmax(X @ w), (0, 1)))
     )(w)
-    np.testing.assert_allclose(jax.grad(loss)(w), want, rtol=1e-4, atol=1e-6)
-    params = jax.grad(lambda p: model.replace(params=p)(X)[1].load_balance)(
-        model.params
-    )
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(w), want, rtol=1e-4, atol=1e-6)
+    balance = jax.grad(lambda p: model.replace(params=p)(X)[1].load_balance)
+    params = jax.jit(balance)(model.params)
     assert not any(map(np.any, params["mixture_of_experts"].values()))
 
 
@@ -298,19 +302,20 @@ def test_vmap_over_anything(capacity):
     model = layer(capacity_factor=capacity)
     params = jax.tree.map(lambda p: jnp.stack([p, 1.1 * p]), model.params)
 
-    def run(params, x):
+    def both_of(params, x):
         y, losses = model.replace(params=params)(x)
         return jnp.sum(jnp.sin(y)) + sum(losses), y
 
     def loss(params, x):
-        return run(params, x)[0]
+        return both_of(params, x)[0]
 
-    for f in run, jax.grad(loss, (0, 1)), jax.jacfwd(loss, 1):
+    for f in both_of, jax.grad(loss, (0, 1)), jax.jacfwd(loss, 1):
         both = jax.jit(
             lambda params, x, f=f: jax.vmap(jax.vmap(f, (None, 0)), (0, None))(
                 params, x
             )
         )(params, X)
+        alone = jax.jit(f)
         for i in range(2):
             one = jax.tree.map(lambda p: p[i], params)  # noqa: B023
             for j in range(B):
@@ -322,7 +327,7 @@ def test_vmap_over_anything(capacity):
                         atol=1e-4,
                     ),
                     both,
-                    f(one, X[j]),
+                    alone(one, X[j]),
                 )
 
 
@@ -354,16 +359,16 @@ def test_in_stacks_loops_and_remat(capacity):
 
     for f in stacked, looped:
         net = hk.without_apply_rng(hk.transform(f))
-        params = net.init(jax.random.key(0), X)
+        params = jax.jit(net.init)(jax.random.key(0), X)
         y, losses = jax.jit(net.apply)(params, X)
         one = hk.without_apply_rng(hk.transform(block))
-        h, total = X, np.zeros(2)
+        alone, h, total = jax.jit(one.apply), X, np.zeros(2)
         for i in range(3):
             p = list(params.values())
             if f is stacked:
                 p = [jax.tree.map(lambda v: v[i], v) for v in p]  # noqa: B023
             names = [name.rpartition("mixture_of_experts")[1:] for name in params]
-            h, more = one.apply({"".join(n): v for n, v in zip(names, p)}, h)
+            h, more = alone({"".join(n): v for n, v in zip(names, p)}, h)
             total += np.array(more)
         np.testing.assert_allclose(y, h, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(losses, total, rtol=1e-4)
@@ -379,9 +384,10 @@ def test_half_precision(dtype):
     """The router is in single precision, so it chooses as there."""
     model = layer()
     params = jax.tree.map(lambda p: p.astype(dtype), model.params)
-    y, losses = model.replace(params=params)(X.astype(dtype))
+    y, losses = run(model.replace(params=params), X.astype(dtype))
     wide = jax.tree.map(lambda p: p.astype(jnp.float32), params)
-    want, wanted = model.replace(params=wide)(X.astype(dtype).astype(jnp.float32))
+    single = X.astype(dtype).astype(jnp.float32)
+    want, wanted = run(model.replace(params=wide), single)
     assert y.dtype == dtype and losses.z.dtype == jnp.float32
     np.testing.assert_allclose(losses, wanted, rtol=1e-5)
     np.testing.assert_allclose(y.astype(jnp.float32), want, rtol=0.05, atol=0.05)
@@ -406,7 +412,7 @@ def test_memory_of_a_backward_pass():
         )
     )
     x = jnp.ones([16, 64])
-    params = net.init(jax.random.key(0), x)
+    params = jax.jit(net.init)(jax.random.key(0), x)
     gradient = jax.jit(jax.grad(lambda p, x: jnp.sum(net.apply(p, x))))
     memory = gradient.lower(params, x).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 1.2 * hk.data_structures.tree_bytes(params)

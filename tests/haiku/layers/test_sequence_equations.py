@@ -1,9 +1,10 @@
 """Layers of sequences: each equation as a loop in NumPy, and initial values."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequence_layers import LAYERS, B, D, X, made
+from sequence_layers import LAYERS, B, D, X, made, run
 
 import haiku as hk
 
@@ -168,7 +169,7 @@ def by_part(params):
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_layer_is_its_equation(name):
     model = made(name)
-    y, _ = model(X)
+    y, _ = run(model, X)
     p = by_part(model.params)
     for row in range(B):
         want = EQUATIONS[name](p, np.asarray(X[row], np.float64))
@@ -178,8 +179,12 @@ def test_the_layer_is_its_equation(name):
 # ---- Initial values ------------------------------------------------------------------
 
 
+def params_of(model, x):
+    return jax.jit(lambda x: model.init(0, x).params)(x)
+
+
 def test_initial_decays_of_rglru():
-    params = hk.bind(hk.RGLRU, 600, 2).init(0, jnp.ones([1, 1, 600])).params
+    params = params_of(hk.bind(hk.RGLRU, 600, 2), jnp.ones([1, 1, 600]))
     a = np.exp(-8 * softplus(np.asarray(params["rglru"]["decay"])))
     assert a.min() > 0.899
     assert a.max() < 0.9995
@@ -196,7 +201,7 @@ def test_initial_decays_of_rglru():
 )
 def test_initial_time_steps_are_log_uniform(layer, module, bias):
     x = jnp.ones([1, 1, 250])
-    params = hk.bind(lambda x: layer()(x)).init(0, x).params
+    params = params_of(hk.bind(lambda x: layer()(x)), x)
     log = np.log(softplus(np.asarray(params[module][bias], np.float64)))
     assert log.min() > np.log(0.00099)
     assert log.max() < np.log(0.101)
@@ -215,8 +220,8 @@ def test_initial_time_steps_are_log_uniform(layer, module, bias):
 def test_the_initial_system_of_s5_is_hippo():
     """The real system that `b` and `c` stand for has the normal part of HiPPO-LegS."""
     size, blocks = 8, 2
-    model = hk.bind(hk.S5, 2 * size, blocks).init(0, jnp.ones([1, 1, 3]))
-    p = {k: np.asarray(v, np.float64) for k, v in model.params["s5"].items()}
+    params = params_of(hk.bind(hk.S5, 2 * size, blocks), jnp.ones([1, 1, 3]))
+    p = {k: np.asarray(v, np.float64) for k, v in params["s5"].items()}
     n = np.arange(size)
     root = np.sqrt(2 * n + 1)
     legs = -np.tril(np.outer(root, root), -1) - np.diag(n + 1)
