@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 import tqdm
 from actors import Actors
 from jax.sharding import AxisType

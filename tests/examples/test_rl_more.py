@@ -134,7 +134,7 @@ def test_muzero_learns_from_what_followed(load):
     muzero = load("muzero")
     on = jnp.arange(9) < 5
     rewards = jnp.float32(jnp.arange(9) == 4)
-    game = muzero.Game(None, np.arange(9) * on, np.eye(9), rewards, on)
+    game = muzero.Game(None, jnp.arange(9) * on, jnp.eye(9), rewards, on)
     a, pi, z, r, now = muzero.targets(game, 2)
     np.testing.assert_array_equal(z[:5, 0], [1, -1, 1, -1, 1])
     np.testing.assert_array_equal(z[3], [-1, 1, 0])
