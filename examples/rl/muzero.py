@@ -47,7 +47,7 @@ add("--batch-size", type=int, default=32, help="games of an update; %(default)s"
 add("--updates", type=int, default=16, help="after each round of games; %(default)s")
 add("--rounds", type=int, default=10, help="in one compiled call; %(default)s")
 add("--learning-rate", type=float, default=2e-3, help="%(default)s, sinks to 0")
-SIMULATIONS = 16  # of a search in play for the score
+SIMULATIONS = 32  # of a search in play for the score
 
 
 class Game(NamedTuple):

@@ -69,9 +69,8 @@ def rollout(params, divers, key, options):
         a_tm1 = rlax.softmax().sample(keys[0], logits)
         each = jax.random.split(keys[1], options.environments)
         divers, now = jax.vmap(functools.partial(games.play, GAME))(divers, a_tm1, each)
-        first = divers.row == 0  # isn't used
         return divers, Rollout(
-            s_tm1, first, logits, a_tm1, now.r_t, now.ended_t, now.cut_t, now.s_t
+            s_tm1, None, logits, a_tm1, now.r_t, now.ended_t, now.cut_t, now.s_t
         )
 
     return jax.lax.scan(step, divers, jax.random.split(key, options.length))
