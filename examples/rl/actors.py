@@ -60,6 +60,11 @@ class Figures:
     timed: int = 0  # frames of these seconds: the first update compiles
 
     @property
+    def age(self):
+        """By how many updates the parameters of the last rollouts were old."""
+        return float(np.mean(self.ages[-100:])) if self.ages else 0.0
+
+    @property
     def speed(self):
         """Frames per second that the learner takes in."""
         seconds = self.idle + self.busy

@@ -34,7 +34,7 @@ import haiku as hk
 import rlax
 
 RULES = hk.parallel.data()
-network = hk.parallel.sharded(ppo.network, RULES)
+network = hk.parallel.sharded(ppo.network(2), RULES)
 
 
 class Environment(NamedTuple):

@@ -13,28 +13,40 @@ Weighted Actor-Learner Architectures, arXiv:1802.01561.
 """
 
 import functools
-import queue
-import threading
 
 import experiment
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import ppo
+from actors import Actors
 from rollouts import Actor
 
 import haiku as hk
 import rlax
 
 parser = experiment.parser(__doc__, environment="CartPole-v1", steps=300_000)
-parser.add_argument("--actors", type=int, default=4, help="threads; 4")
-parser.add_argument("--environments", type=int, default=4, help="of each actor; 4")
-parser.add_argument("--length", type=int, default=16, help="steps of a rollout; 16")
-parser.add_argument("--batch", type=int, default=2, help="rollouts of an update; 2")
-parser.add_argument("--learning-rate", type=float, default=2e-3, help="2e-3, sinks")
-parser.add_argument("--discount", type=float, default=0.99, help="0.99")
-parser.add_argument("--entropy", type=float, default=0.01, help="weight; 0.01")
+
+
+def add_options(parser, **defaults):
+    """The options of the learner and of its threads."""
+    add = parser.add_argument
+    add("--actors", type=int, default=2, help="threads; %(default)s")
+    add("--environments", type=int, default=4, help="of each actor; %(default)s")
+    add("--length", type=int, default=32, help="steps of a rollout; %(default)s")
+    add("--batch", type=int, default=2, help="rollouts of an update; %(default)s")
+    add("--depth", type=int, default=4, help="rollouts in the queue; %(default)s")
+    add("--oldest", type=int, default=8, help="parameters, in updates; %(default)s")
+    add("--replacements", type=int, default=3, help="of actors; %(default)s")
+    add("--patience", type=float, default=60, help="seconds for one; %(default)s")
+    add("--learning-rate", type=float, default=2e-3, help="%(default)s, sinks to 0")
+    add("--discount", type=float, default=0.99, help="%(default)s")
+    add("--entropy", type=float, default=0.01, help="weight; %(default)s")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+add_options(parser)
 
 
 def forward(x):
@@ -48,24 +60,29 @@ network = hk.without_apply_rng(hk.transform(forward))
 
 
 def loss(params, batch, options):
-    logits_tm1, v_tm1 = network.apply(params, batch.s_tm1)  # [T, B, A], [T, B]
+    """What IMPALA minimises, of sequences [B, T]."""
+    logits_tm1, v_tm1 = network.apply(params, batch.s_tm1)
     _, v_t = network.apply(params, batch.s_t)
     ratio = rlax.categorical_importance_sampling_ratios
-    vtrace = rlax.vtrace_td_error_and_advantage(
-        v_tm1,
-        v_t,
-        batch.r_t,
-        options.discount * (1.0 - batch.ended_t),
-        ratio(logits_tm1, batch.logits_tm1, batch.a_tm1),
-        truncation_t=batch.cut_t,
-    )
+
+    def vtrace(v_tm1, v_t, batch, ratios_tm1):
+        # A reward of 1 in each step, for ever, is now worth 1: the gradient of values
+        # does not drown that of the policy when both are clipped together.
+        r_t = (1 - options.discount) * batch.r_t
+        discount_t = options.discount * (1.0 - batch.ended_t)
+        return rlax.vtrace_td_error_and_advantage(
+            v_tm1, v_t, r_t, discount_t, ratios_tm1, truncation_t=batch.cut_t
+        )
+
+    ratios_tm1 = ratio(logits_tm1, batch.logits_tm1, batch.a_tm1)
+    errors, adv_tm1, _ = jax.vmap(vtrace)(v_tm1, v_t, batch, ratios_tm1)
+    adv_tm1 = rlax.normalize_advantages(jax.lax.stop_gradient(adv_tm1))
+    gradient = jax.vmap(rlax.policy_gradient_loss)
     weights = jnp.ones_like(v_tm1)
-    policy = rlax.policy_gradient_loss(
-        logits_tm1, batch.a_tm1, vtrace.pg_advantage, weights
-    )
-    entropy = rlax.entropy_loss(logits_tm1, weights)
-    value = rlax.l2_loss(vtrace.errors)
-    return policy.mean() + 0.5 * value.mean() + options.entropy * entropy.mean()
+    policy = gradient(logits_tm1, batch.a_tm1, adv_tm1, weights)
+    entropy = jax.vmap(rlax.entropy_loss)(logits_tm1, weights)
+    value = rlax.l2_loss(errors)
+    return policy.mean() + value.mean() + options.entropy * entropy.mean()
 
 
 def act(params, observations, memory):
@@ -76,84 +93,36 @@ def policy(params, observations, first, memory):
     return network.apply(params, observations)[0], memory
 
 
-class Actors:
-    """Threads that act with the newest parameters and fill a queue with rollouts."""
-
-    def __init__(self, actors, params, length: int):
-        self.params, self.version, self.length = params, 0, length
-        self.rollouts = queue.Queue(maxsize=len(actors))  # a full queue makes them wait
-        self.running = True
-        self.threads = [threading.Thread(target=self.run, args=[x]) for x in actors]
-
-    def run(self, actor):
-        """Runs one actor until it is stopped."""
-        try:
-            while self.running:
-                version = self.version
-                self.rollouts.put((version, actor(self.params, self.length)))
-        except Exception as error:
-            self.rollouts.put((None, error))
-
-    def batch(self, count: int):
-        """The next `count` rollouts side by side, and by how many updates they lag."""
-        versions, rollouts = zip(*(self.next() for _ in range(count)))
-        joined = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *rollouts)
-        return joined, self.version - np.mean(versions)
-
-    def next(self):
-        """The next rollout, with the number of updates its actor had seen."""
-        version, rollout = self.rollouts.get()
-        if version is None:
-            raise rollout
-        return version, rollout
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.running = False
-        while any(thread.is_alive() for thread in self.threads):
-            try:  # makes room for those that wait to put
-                self.rollouts.get(timeout=0.05)
-            except queue.Empty:
-                continue
-
-
-def learn(options, seed, report):
-    vectors = [
-        experiment.vector(options.environment, options.environments)
-        for _ in range(options.actors)
-    ]
-    # Each actor has its own environments and its own stream of random numbers.
-    params = ppo.start(network, vectors[0], jax.random.key(seed))
+def optimizer(options):
+    """Adam at a rate that sinks to 0, and how many steps an update takes in."""
     each = options.batch * options.length * options.environments
     updates = -(-options.steps // each)
     rate = optax.linear_schedule(options.learning_rate, 0.0, updates)
-    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
-    (params, state), first = report.resume((params, optimizer.init(params)))
-    actors = [
-        Actor(policy, vector, seed * options.actors + i, steps=first)
-        for i, vector in enumerate(vectors)
-    ]
+    return optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate)), each
+
+
+def learn(options, seed, report):
+    def make(number: int):
+        vector = experiment.vector(options.environment, options.environments)
+        return Actor(policy, vector, 100 * seed + number, steps=first)
+
+    optimise, each = optimizer(options)
+    environment = experiment.vector(options.environment, 1)
+    params = ppo.start(network, environment, jax.random.key(seed))
+    environment.close()
+    (params, state), first = report.resume((params, optimise.init(params)))
 
     @jax.jit
     def update(params, state, batch):
         gradient = jax.grad(loss)(params, batch, options)
-        updates, state = optimizer.update(gradient, state)
+        updates, state = optimise.update(gradient, state)
         return optax.apply_updates(params, updates), state
 
-    lag = 0.0
-    with Actors(actors, params, options.length) as acting:
+    with Actors(make, options, [params]) as actors:
         for step in range(first, options.steps, each):
-            report(step, params, (params, state), lag=lag)
-            batch, now = acting.batch(options.batch)
-            lag += 0.01 * (now - lag)
-            params, state = update(params, state, batch)
-            acting.params, acting.version = params, acting.version + 1
-    for vector in vectors:
-        vector.close()
+            report(step, params, (params, state), lag=actors.figures.age)
+            params, state = update(params, state, actors.batch())
+            actors.publish([params])
     return params
 
 

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (PPO) on CartPole.
+"""Proximal policy optimisation (PPO).
 
     python examples/rl/ppo.py
 
@@ -41,8 +41,8 @@ def add_options(parser, **defaults):
     return parser
 
 
-def forward(x):
-    """Logits of two actions, and the value: two networks."""
+def forward(x, actions: int):
+    """Logits of the actions, and the value: two networks."""
     wide = hk.initializers.Orthogonal(2**0.5)
 
     def mlp(name, size, scale):
@@ -52,10 +52,11 @@ def forward(x):
         last = hk.initializers.Orthogonal(scale)
         return hk.Linear(size, w_init=last, name=f"{name}_out")(x_to_hidden(x))
 
-    return mlp("policy", 2, 0.01), mlp("value", 1, 1.0)[..., 0]
+    return mlp("policy", actions, 0.01), mlp("value", 1, 1.0)[..., 0]
 
 
-network = hk.without_apply_rng(hk.transform(forward))
+def network(actions: int):
+    return hk.without_apply_rng(hk.transform(lambda x: forward(x, actions)))
 
 
 def advantages(v_tm1, v_t, batch, options):
@@ -144,12 +145,13 @@ def optimizer(options):
     return optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate, eps=1e-5))
 
 
-def act(params, observations, memory):
-    return jnp.argmax(network.apply(params, observations)[0], -1), memory
-
-
 def policy(params, observations, first, memory):
-    return network.apply(params, observations)[0], memory
+    actions = params["policy_out"]["b"].size
+    return network(actions).apply(params, observations)[0], memory
+
+
+def act(params, observations, memory):
+    return jnp.argmax(policy(params, observations, None, None)[0], -1), memory
 
 
 def start(network, environments, key):
@@ -160,13 +162,14 @@ def start(network, environments, key):
 
 def learn(options, seed, report):
     environments = experiment.vector(options.environment, options.environments)
+    net = network(int(environments.single_action_space.n))
     key, init_key = jax.random.split(jax.random.key(seed))
-    params = start(network, environments, init_key)
+    params = start(net, environments, init_key)
     optimise = optimizer(options)
     training = params, optimise.init(params), key
     (params, state, key), first = report.resume(training)
     actor = Actor(policy, environments, seed, played=report.played, steps=first)
-    update = updater(network, optimise, options)
+    update = updater(net, optimise, options)
     for step in range(first, options.steps, options.length * options.environments):
         report(step, params, (params, state, key))
         key, update_key = jax.random.split(key)

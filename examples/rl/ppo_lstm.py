@@ -1,6 +1,7 @@
-"""PPO with a memory: CartPole without velocities.
+"""PPO with a memory: CartPole without velocities, or a T-maze.
 
     python examples/rl/ppo_lstm.py
+    python examples/rl/ppo_lstm.py --environment tmaze:TMaze-v0 --name tmaze_lstm
 
 One observation tells where cart and pole are, not where they are going: that takes a
 memory. The policy's is an LSTM, whose state goes on from rollout to rollout and is set
@@ -109,10 +110,14 @@ def updater(optimizer, options):
     return update
 
 
+def vector(environment: str, count: int, wrappers=(), **render):
+    """CartPole without velocities; others, like tmaze.py, as they are."""
+    wrappers = [HideVelocities] if environment.startswith("CartPole") else []
+    return experiment.vector(environment, count, wrappers, **render)
+
+
 def learn(options, seed, report):
-    environments = experiment.vector(
-        options.environment, options.environments, [HideVelocities]
-    )
+    environments = vector(options.environment, options.environments)
     key, init_key = jax.random.split(jax.random.key(seed))
     x = np.zeros(environments.observation_space.shape, np.float32)
     begins = np.ones(options.environments, bool)
@@ -121,9 +126,7 @@ def learn(options, seed, report):
     (params, state, key), first = report.resume((params, optimizer.init(params), key))
     # Whatever is in the memory now: the first step sets it back.
     _, memory = jax.jit(policy)(params, x, begins, None)
-    actor = Actor(
-        policy, environments, seed, memory, played=report.played, steps=first
-    )
+    actor = Actor(policy, environments, seed, memory, played=report.played, steps=first)
     update = updater(optimizer, options)
     for step in range(first, options.steps, options.length * options.environments):
         report(step, params, (params, state, key))
@@ -147,7 +150,7 @@ ppo.add_options(
     lambda_=0.95,
     value=1.0,
 )
-main = functools.partial(experiment.main, learn, act, parser, wrappers=[HideVelocities])
+main = functools.partial(experiment.main, learn, act, parser, vector=vector)
 
 if __name__ == "__main__":
     main()

@@ -38,18 +38,8 @@ RULES = hk.parallel.data()
 network = hk.parallel.sharded(impala.network, RULES)
 
 parser = experiment.parser(__doc__, environment="CartPole-v1", steps=300_000)
+impala.add_options(parser)
 add = parser.add_argument
-add("--actors", type=int, default=4, help="threads; %(default)s")
-add("--environments", type=int, default=4, help="of each actor; %(default)s")
-add("--length", type=int, default=16, help="steps of a rollout; %(default)s")
-add("--batch", type=int, default=2, help="rollouts of an update; %(default)s")
-add("--depth", type=int, default=4, help="rollouts in the queue at most; %(default)s")
-add("--oldest", type=int, default=8, help="parameters, in updates; %(default)s")
-add("--replacements", type=int, default=3, help="of actors at most; %(default)s")
-add("--patience", type=float, default=60, help="seconds for a rollout; %(default)s")
-add("--learning-rate", type=float, default=2e-3, help="%(default)s, sinks to 0")
-add("--discount", type=float, default=0.99, help="%(default)s")
-add("--entropy", type=float, default=0.01, help="weight; %(default)s")
 add("--actor-devices", type=int, default=1, help="the others learn; %(default)s")
 add("--cpu-devices", type=int, metavar="N", help="make the CPU N devices")
 add("--compare", type=int, nargs="+", metavar="N", help="measure with N actors each")
@@ -76,10 +66,7 @@ def split_devices(options):
 def train(options, seed: int, report, resume=lambda training: (training, 0)):
     """Trains once; returns parameters and what happened."""
     acting, mesh = split_devices(options)
-    each = options.batch * options.length * options.environments
-    updates = -(-options.steps // each)
-    rate = optax.linear_schedule(options.learning_rate, 0.0, updates)
-    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
+    optimizer, each = impala.optimizer(options)
     with gymnasium.make(options.environment) as environment:
         example = jnp.zeros(environment.observation_space.shape)
 
@@ -87,12 +74,9 @@ def train(options, seed: int, report, resume=lambda training: (training, 0)):
         vector = experiment.vector(options.environment, options.environments)
         return Actor(policy, vector, 100 * seed + number, steps=first)
 
-    def loss(params, batch):
-        one = jax.vmap(lambda sequence: impala.loss(params, sequence, options))
-        return one(batch).mean()
-
     def update(params, state, batch):
-        updates, state = optimizer.update(jax.grad(loss)(params, batch), state)
+        gradient = jax.grad(impala.loss)(params, batch, options)
+        updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state
 
     with jax.set_mesh(mesh):
@@ -107,8 +91,8 @@ def train(options, seed: int, report, resume=lambda training: (training, 0)):
     with Actors(make, options, to_actors(params)) as actors:
         figures = actors.figures
         for step in range(first, options.steps, each):
-            shown = {"age": np.mean(figures.ages[-100:])} if figures.ages else {}
-            report(step, actors.published.params[0], (params, state), **shown)
+            acting_now = actors.published.params[0]
+            report(step, acting_now, (params, state), lag=figures.age)
             start = time.perf_counter()
             rows = actors.batch()
             taken = time.perf_counter()
