@@ -22,7 +22,8 @@ def empty(capacity: int, transition) -> Replay:
 
     def room(x):
         x = jnp.asarray(x) if isinstance(x, bool | int | float) else x
-        return jnp.zeros((capacity, *x.shape), x.dtype)
+        kind = jax.dtypes.canonicalize_dtype(x.dtype)  # NumPy's int64 are int32
+        return jnp.zeros((capacity, *x.shape), kind)
 
     return Replay(jax.tree.map(room, transition), jnp.zeros([], jnp.int32))
 

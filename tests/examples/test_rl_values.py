@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import pathlib
-from unittest import mock
 
 import jax
 import numpy as np
@@ -47,7 +46,7 @@ def test_value_agent(load, tmp_path, name):
     (mean,) = agent.main(argv=argv)
     assert 8 <= mean <= 500
     seed = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]
-    assert [step for step, _ in seed["curve"]] == [16, 320, 640]
+    assert [step for step, _ in seed["curve"]] == [0, 320, 640]
     assert seed["curve"][-1][1] == seed["mean"] == mean
     assert (tmp_path / "agent.png").stat().st_size > 10_000
     show = [*common, "--show", str(tmp_path / "agent-0")]
@@ -80,11 +79,12 @@ TRANSITIONS = (
 
 
 def setting(agent, *options):
-    """The compiled network, parameters, those of the target network, and the loss."""
-    init, options = jax.jit(agent.network.init), agent.parser.parse_args(options)
+    """The network, parameters, those of the target network, and the loss."""
+    rule = agent.rule(2, agent.parser.parse_args(options))
+    init = jax.jit(rule.init)
     params, target = (init(jax.random.key(i), TRANSITIONS[0]) for i in range(2))
-    loss = jax.jit(lambda *x: agent.loss(*x, options))(params, target, TRANSITIONS)
-    return jax.jit(agent.network.apply), params, target, loss
+    loss = jax.jit(rule.loss)(params, target, jax.random.key(2), TRANSITIONS)
+    return jax.jit(agent.network(2).apply), params, target, loss
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -99,7 +99,8 @@ def test_dqn_loss(load, double):
         value = network(target_params, s_t)[i, best]
         error = r_t[i] + discount_t[i] * value
         error -= network(params, s_tm1)[i, a_tm1[i]]
-        total += error**2 / 2
+        size = abs(error)
+        total += error**2 / 2 if size < 1 else size - 0.5
     np.testing.assert_allclose(loss, total / 2, rtol=1e-5)
 
 
@@ -109,8 +110,8 @@ def test_c51_loss(load):
     s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
     atoms, total = np.asarray(agent.ATOMS), 0.0
     for i in range(2):
-        best = np.argmax(agent.q_values(target_params, s_t)[i])
         probs = np.asarray(jax.nn.softmax(network(target_params, s_t)))
+        best = np.argmax(probs[i] @ atoms)
         log_q = jax.nn.log_softmax(network(params, s_tm1)[i, a_tm1[i]])
         for place, p in zip(r_t[i] + discount_t[i] * atoms, probs[i, best]):
             near = np.clip(1 - np.abs(np.clip(place, 0, 100) - atoms) / 2, 0, 1)
@@ -124,7 +125,7 @@ def test_qr_dqn_loss(load):
     s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
     total = 0.0
     for i in range(2):
-        best = np.argmax(agent.q_values(target_params, s_t)[i])
+        best = np.argmax(network(target_params, s_t)[i].mean(0))
         values = np.asarray(network(target_params, s_t))[i, :, best]
         ours = np.asarray(network(params, s_tm1))[i, :, a_tm1[i]]
         for tau, x in zip(np.asarray(agent.TAU), ours):
@@ -135,24 +136,10 @@ def test_qr_dqn_loss(load):
     np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
 
 
-def test_transitions_bootstrap_where_an_episode_is_cut_off(
-    load, monkeypatch, short_cart_pole
-):
-    value_agent, dqn, kept = load("value_agent"), load("dqn"), []
-
-    class Kept(value_agent.Replay):
-        def add(self, *columns):
-            super().add(*columns)
-            kept.append(columns)
-
-    monkeypatch.setattr(value_agent, "Replay", Kept)
-    options = dqn.parser.parse_args(
-        ["--environment", short_cart_pole, "--steps", "640", "--warm-up", "10000"]
-    )
-    dqn.learn(options, 0, mock.Mock())
-    columns = [np.concatenate(x) for x in zip(*kept)]
+def test_transitions_bootstrap_where_an_episode_is_cut_off(load, short_cart_pole):
+    columns = remembered(load, short_cart_pole)
     s_tm1, a_tm1, r_t, discount_t, s_t = columns
-    assert len(s_t) == 640 and np.all(r_t == 1)
+    assert len(s_t) == 632 and np.all(r_t == 1)
     # By the physics of CartPole: each s_t follows its s_tm1, also at the end.
     np.testing.assert_allclose(s_t[:, 0], s_tm1[:, 0] + 0.02 * s_tm1[:, 1], atol=1e-6)
     np.testing.assert_allclose(s_t[:, 2], s_tm1[:, 2] + 0.02 * s_tm1[:, 3], atol=1e-6)
@@ -161,35 +148,82 @@ def test_transitions_bootstrap_where_an_episode_is_cut_off(
     np.testing.assert_array_equal(discount_t == 0, fallen)
     np.testing.assert_allclose(discount_t[~fallen], 0.99)
     # Each environment's next observation is another one where an episode was cut off.
-    following = s_tm1.reshape(-1, 16, 4)[1:]
-    cut = np.any(following != s_t.reshape(-1, 16, 4)[:-1], -1).ravel() & ~fallen[:-16]
+    following = s_tm1.reshape(-1, 8, 4)[1:]
+    cut = np.any(following != s_t.reshape(-1, 8, 4)[:-1], -1).ravel() & ~fallen[:-8]
     assert cut.sum() > 10
+
+
+def test_transitions_of_three_steps(load, short_cart_pole):
+    """They add up rewards to the end of an episode, and not beyond."""
+    single = remembered(load, short_cart_pole)
+    joined = remembered(load, short_cart_pole, "--n-step", "3")
+    count = len(joined.r_t)
+    assert count == 632 - 2 * 8
+    over = np.any(single.s_tm1[8:] != single.s_t[:-8], -1)  # by environment
+    for i in range(count - 8):
+        total, discount, at = 0.0, 1.0, i
+        for at in (i, i + 8, i + 16):
+            total += discount * single.r_t[at]
+            discount *= single.discount_t[at]
+            if over[at]:
+                break
+        np.testing.assert_array_equal(joined.s_tm1[i], single.s_tm1[i])
+        np.testing.assert_array_equal(joined.s_t[i], single.s_t[at])
+        np.testing.assert_allclose(joined.r_t[i], total, rtol=1e-6)
+        np.testing.assert_allclose(joined.discount_t[i], discount, rtol=1e-6)
+    assert set(np.round(joined.r_t, 4)) == {1, 1.99, 2.9701}
+
+
+def remembered(load, environment, *more):
+    """The transitions of 632 random steps, in a row."""
+    dqn, off_policy, value_agent = map(load, ("dqn", "off_policy", "value_agent"))
+    options = dqn.parser.parse_args(
+        f"--environment {environment} --steps 640 --warm-up 10000 --capacity 700".split()
+        + list(more)
+    )
+
+    class Report:
+        def resume(self, training):
+            return training, 0
+
+        def __call__(self, step, learned, training):
+            self.memory = jax.tree.map(np.array, training[1])
+
+        def played(self, rewards, over):
+            pass
+
+    report = Report()
+    agent = value_agent.agent(dqn.rule(2, options), options)
+    off_policy.learn(agent, options, 0, report)
+    columns, added = report.memory
+    return jax.tree.map(lambda x: x[:added], columns)
 
 
 # What agents share.
 
 
 def test_replay_keeps_the_last(load):
-    replay = load("replay").Replay(10, seed=0)
+    replay = load("replay")
+    memory = replay.empty(10, (0, np.zeros(2, np.float32)))
+    add = jax.jit(replay.add)
     for start in range(0, 21, 3):
         number = np.arange(start, start + 3)
-        replay.add(number, -np.stack([number, number], 1).astype(np.float32))
-    assert replay.size == 10
-    number, pair = replay.sample(1000)
-    assert set(number) == set(range(11, 21))  # all of the last ten, and no other
+        pair = -np.stack([number, number], 1).astype(np.float32)
+        memory = add(memory, (number, pair))
+    assert replay.size(memory) == 10
+    number, pair = replay.sample(memory, jax.random.key(0), 1000)
+    assert set(number.tolist()) == set(range(11, 21))  # all of the last ten alone
     assert pair.shape == (1000, 2) and pair.dtype == np.float32
     np.testing.assert_array_equal(pair[:, 0], -number)
     np.testing.assert_array_equal(pair[:, 1], -number)
-    number, pair = replay.batches(4, 5)
-    assert number.shape == (4, 5) and pair.shape == (4, 5, 2)
-    np.testing.assert_array_equal(pair[..., 0], -number)
 
 
 def test_replay_is_drawn_from_evenly_and_by_seed(load):
+    replay = load("replay")
+    memory = replay.add(replay.empty(100, 0), np.arange(8))  # 92 are never drawn.
+
     def drawn(seed):
-        replay = load("replay").Replay(100, seed)
-        replay.add(np.arange(8))  # The rest is empty, and never drawn.
-        return replay.sample(8000)[0]
+        return replay.sample(memory, jax.random.key(seed), 8000)
 
     counts = np.bincount(drawn(0), minlength=8)
     assert counts.shape == (8,) and counts.min() > 850 and counts.max() < 1150
@@ -277,19 +311,37 @@ def test_main_evaluates_apart_from_training(load, tmp_path, monkeypatch, capsys)
     main(argv=[*argv, "--name", "a", "--at-least", "100"])
 
 
-def test_report_knows_the_best(load, monkeypatch):
+def test_a_killed_training_goes_on(load, tmp_path, monkeypatch):
+    """The curve and the end are those of a training that nothing stopped."""
     experiment = load("experiment")
-    options = mock.Mock(steps=50, evaluations=5)
-    report = experiment.Report(act, None, options, seed=0)
-    values = iter([3, 8, 5, 8, 7])
-    monkeypatch.setattr(report, "evaluate", lambda *_: np.full(2, next(values)))
-    best = []
-    for step in range(0, 51, 5):
-        report(step, step)
-        best.append(report.best)
-    report.bar.close()
-    assert report.curve == [(0, 3), (10, 8), (20, 5), (30, 8), (40, 7)]
-    assert best == [0, 0, 10, 10, 10, 10, 30, 30, 30, 30, 30]
+
+    def evaluate(act, environments, seed):
+        return np.full(4, float(act(np.zeros((4, 4)), None)[0][0]))
+
+    def learn(options, seed, report, killed_at=None):
+        total, first = report.resume(np.zeros([], int))
+        for step in range(first, 100, 10):
+            report(step, {"action": total}, total)
+            report.played(np.ones(2), np.array([True, step == 50]))
+            if step == killed_at:
+                raise KeyboardInterrupt
+            total = total + step
+        return {"action": total}
+
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    parser = experiment.parser("About.", environment="CartPole-v1", steps=100)
+    argv = f"--evaluations 5 --episodes 4 --seeds 1 --save-every 0 --out {tmp_path}"
+
+    def run(learn, *more):
+        return experiment.main(learn, act, parser, argv=[*argv.split(), *more])
+
+    assert run(learn, "--name", "a") == [450]
+    with pytest.raises(KeyboardInterrupt):
+        run(functools.partial(learn, killed_at=60), "--name", "b")
+    assert run(learn, "--name", "b", "--resume") == [450]
+    a, b = (json.loads((tmp_path / f"{x}.json").read_text())["seeds"] for x in "ab")
+    assert a[0]["curve"] == b[0]["curve"] and len(a[0]["curve"]) == 6
+    assert a[0]["training"] == b[0]["training"] > 1
 
 
 # Catch.
@@ -325,7 +377,7 @@ def test_balls_fall_in_every_column(load):
 
 def test_games_side_by_side(load):
     catch = load("catch")
-    games = catch.CatchVector("Catch", 6)
+    games = catch.vector("Catch", 6)
     first, _ = games.reset(seed=3)
     np.testing.assert_array_equal(games.reset(seed=3)[0], first)
     assert games.observation_space.contains(first)
@@ -341,7 +393,7 @@ def test_games_side_by_side(load):
     np.testing.assert_array_equal(info["final_obs"][:, 9, 4], 1)
     np.testing.assert_array_equal(info["final_obs"][:, :9].sum((1, 2)), 0)
     with pytest.raises(ValueError, match="Catch is played here"):
-        catch.CatchVector("CartPole-v1", 1)
+        catch.vector("CartPole-v1", 1)
 
 
 def test_popart_keeps_what_the_network_stands_for(load):
