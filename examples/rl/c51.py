@@ -20,7 +20,7 @@ import rlax
 
 ATOMS = jnp.linspace(0, 100, 51)  # No return is beyond 1 / (1 - 0.99).
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, updates=32)
 
 
 def network(actions: int):
@@ -49,9 +49,7 @@ def rule(actions: int, options):
                 ATOMS, logits_tm1, a_tm1, r_t, discount_t, ATOMS, logits_t
             )
 
-        return jax.vmap(cross_entropy)(
-            logits_tm1, a_tm1, r_t, discount_t, logits_t
-        ).mean()
+        return jax.vmap(cross_entropy)(logits_tm1, a_tm1, r_t, discount_t, logits_t)
 
     return value_agent.Rule(net.init, loss, q_values)
 

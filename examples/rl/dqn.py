@@ -14,7 +14,6 @@ Q-learning, arXiv:1509.06461.
 """
 
 import jax
-import jax.numpy as jnp
 import value_agent
 
 import haiku as hk
@@ -45,7 +44,7 @@ def rule(actions: int, options):
             )
         else:
             errors = jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t)
-        return jnp.mean(rlax.huber_loss(errors))
+        return rlax.huber_loss(errors)
 
     return value_agent.Rule(net.init, loss, net.apply)
 

@@ -20,8 +20,9 @@ import rlax
 
 SAMPLES = 8  # taus on each side of the loss: N and N' of the paper
 EVENLY = (jnp.arange(32) + 0.5) / 32  # K taus to act by; the paper draws these too
+COSINES = 16  # of the embedding; the paper has 64, for Atari
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, updates=32, learning_rate=2e-3)
 
 
 def network(actions: int):
@@ -29,7 +30,7 @@ def network(actions: int):
 
     def forward(observations, tau):
         state = value_agent.torso(observations)
-        cosines = rlax.quantile_embedding(tau)
+        cosines = rlax.quantile_embedding(tau, COSINES)
         chance = jax.nn.relu(hk.Linear(state.shape[-1])(cosines))
         return hk.Linear(actions)(state[:, None] * chance)
 
@@ -54,14 +55,13 @@ def rule(actions: int, options):
         tau_tm1, tau_t = jax.random.uniform(key, shape)
         quantiles_tm1 = net.apply(params, s_tm1, tau_tm1)
         quantiles_t = net.apply(target_params, s_t, tau_t)
-        selector_t = net.apply(target_params, s_t, evenly(s_t))
 
         def quantile_loss(*inputs):
             return rlax.quantile_q_learning(*inputs, huber_param=1.0)
 
         return jax.vmap(quantile_loss)(
-            quantiles_tm1, tau_tm1, a_tm1, r_t, discount_t, selector_t, quantiles_t
-        ).mean()
+            quantiles_tm1, tau_tm1, a_tm1, r_t, discount_t, quantiles_t, quantiles_t
+        )
 
     return value_agent.Rule(init, loss, q_values)
 

@@ -12,11 +12,10 @@ Source: Vieillard et al., 2020, Munchausen Reinforcement Learning, arXiv:2007.14
 """
 
 import jax
-import jax.numpy as jnp
 import value_agent
+from dqn import network
 
 import rlax
-from dqn import network
 
 parser = value_agent.parser(__doc__)
 add = parser.add_argument
@@ -37,10 +36,8 @@ def rule(actions: int, options):
                 *inputs, options.temperature, options.munchausen
             )
 
-        errors = jax.vmap(td_error)(
-            q_tm1, a_tm1, r_t, discount_t, q_t, q_target_tm1
-        )
-        return jnp.mean(rlax.huber_loss(errors))
+        errors = jax.vmap(td_error)(q_tm1, a_tm1, r_t, discount_t, q_t, q_target_tm1)
+        return rlax.huber_loss(errors)
 
     return value_agent.Rule(net.init, loss, net.apply)
 

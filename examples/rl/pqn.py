@@ -1,7 +1,7 @@
-"""PQN: deep Q-learning from many games at once, without a memory or a target network.
+r"""PQN: deep Q-learning from many games at once, without a memory or a target network.
 
     python examples/rl/pqn.py
-    python examples/rl/pqn.py --environment breakout --steps 1000000 \\
+    python examples/rl/pqn.py --environment breakout --steps 1000000 \
         --environments 128 --length 32 --epochs 2 --name pqn_breakout
 
 What DQN needs a memory and an old copy for is that its steps are alike, and that values

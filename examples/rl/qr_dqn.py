@@ -21,7 +21,7 @@ import rlax
 QUANTILES = 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, learning_rate=2e-3)
 
 
 def network(actions: int):
@@ -59,7 +59,7 @@ def rule(actions: int, options):
 
         return jax.vmap(quantile_loss)(
             quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t
-        ).mean()
+        )
 
     return value_agent.Rule(net.init, loss, q_values)
 
