@@ -26,7 +26,14 @@ import value_agent
 import haiku as hk
 import rlax
 
-parser = value_agent.parser(__doc__, updates=32, explore=0.02, epsilon=0.0)
+parser = value_agent.parser(
+    __doc__,
+    updates=32,
+    copy_period=64,
+    learning_rate=2e-3,
+    explore=0.02,
+    epsilon=0.0,
+)
 add = parser.add_argument
 add("--atoms", type=int, default=51, help="places of returns; %(default)s")
 add("--lowest", type=float, default=0.0, help="of them; %(default)s")
