@@ -155,11 +155,11 @@ add("--environments", type=int, default=32, help="side by side; %(default)s")
 add("--length", type=int, default=64, help="steps before an update; %(default)s")
 add("--epochs", type=int, default=4, help="over those steps; %(default)s")
 add("--minibatches", type=int, default=16, help="of an epoch; %(default)s")
-add("--learning-rate", type=float, default=5e-4, help="%(default)s, sinks to 0")
+add("--learning-rate", type=float, default=2.5e-4, help="%(default)s, sinks to 0")
 add("--discount", type=float, default=0.99, help="%(default)s")
 add("--lambda", type=float, default=0.9, dest="lambda_", help="%(default)s")
 add("--explore", type=float, default=0.2, help="of the steps until epsilon is least")
-add("--epsilon", type=float, default=0.1, help="at least; %(default)s")
+add("--epsilon", type=float, default=0.2, help="at least; %(default)s")
 
 
 def main(argv=None):

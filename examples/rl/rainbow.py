@@ -28,6 +28,7 @@ import rlax
 
 parser = value_agent.parser(
     __doc__,
+    steps=30_000,
     updates=32,
     copy_period=64,
     learning_rate=2e-3,
