@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import experiment
 import jax
-import jax.numpy as jnp
 import numpy as np
 import replay
 
@@ -87,17 +86,17 @@ def learn(agent: Agent, options, seed: int, report, *, vector=experiment.vector)
     @jax.jit
     def updates(state, memory, step):
         """The state, and the priorities, after a round."""
-        draw_key, *keys = jax.random.split(
+        keys = jax.random.split(
             jax.random.fold_in(key, 2 * step + 1), options.updates + 1
         )
         shape = options.updates, options.batch_size
         if prioritised:  # Drawn once for the round: what it changes counts in the next.
             correction = 0.4 + 0.6 * step / options.steps
             drawn = replay.prioritised_places(
-                memory, draw_key, shape, agent.priority, correction
+                memory, keys[0], shape, agent.priority, correction
             )
         else:
-            drawn = replay.places(memory, draw_key, shape), None
+            drawn = replay.places(memory, keys[0], shape), None
 
         def update(carry, inputs):
             (state, priorities), (update_key, (at, weights)) = carry, inputs
@@ -108,7 +107,7 @@ def learn(agent: Agent, options, seed: int, report, *, vector=experiment.vector)
             return (state, priorities.at[at].set(new)), None
 
         carry = state, memory.priorities
-        return jax.lax.scan(update, carry, (jnp.stack(keys), drawn))[0]
+        return jax.lax.scan(update, carry, (keys[1:], drawn))[0]
 
     remember = jax.jit(replay.add, donate_argnums=0)
     last = deque(maxlen=options.n_step)

@@ -14,7 +14,7 @@ for needed in ("matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
 
 AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
-VALUE_AGENTS = "dqn", "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn"
+VALUE_AGENTS = "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn", "rainbow"
 CATCH_AGENTS = "catch_q", "catch_q_lambda", "catch_popart"
 
 
@@ -51,6 +51,16 @@ def test_value_agent(load, tmp_path, name):
     assert (tmp_path / "agent.png").stat().st_size > 10_000
     show = [*common, "--show", str(tmp_path / "agent-0")]
     assert agent.main(argv=show) == pytest.approx([mean])
+
+
+def test_pqn(load, tmp_path):
+    small = "--steps 512 --environments 8 --length 16 --epochs 1 --minibatches 2"
+    rest = f"--evaluations 2 --seeds 1 --episodes 3 --name agent --out {tmp_path}"
+    (mean,) = load("pqn").main(argv=[*small.split(), *rest.split()])
+    assert 8 <= mean <= 500
+    seed = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]
+    assert [step for step, _ in seed["curve"]] == [0, 256, 512]
+    assert 8 <= seed["training"] <= 64  # an episode in each of 8 games, or more
 
 
 @pytest.mark.parametrize("name", CATCH_AGENTS)
@@ -134,6 +144,97 @@ def test_qr_dqn_loss(load):
             huber = np.where(size < 1, error**2 / 2, size - 0.5)
             total += np.mean(np.abs(tau - (error < 0)) * huber)
     np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
+
+
+def test_munchausen_loss(load):
+    agent = load("munchausen_dqn")
+    network, params, target_params, loss = setting(agent)
+    s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
+    total = 0.0
+    for i in range(2):
+        q_target = np.asarray(network(target_params, s_t))[i]
+        log_pi = np.asarray(jax.nn.log_softmax(q_target / 0.03))
+        soft = np.sum(np.exp(log_pi) * (q_target - 0.03 * log_pi))
+        before = network(target_params, s_tm1)[i] / 0.03
+        bonus = np.clip(0.03 * jax.nn.log_softmax(before)[a_tm1[i]], -1, 0)
+        error = r_t[i] + 0.9 * bonus + discount_t[i] * soft
+        error -= network(params, s_tm1)[i, a_tm1[i]]
+        size = abs(error)
+        total += error**2 / 2 if size < 1 else size - 0.5
+    np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
+
+
+def test_iqn_loss(load):
+    agent = load("iqn")
+    network, params, target_params, loss = setting(agent)
+    s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
+    tau_tm1, tau_t = np.asarray(
+        jax.random.uniform(jax.random.key(2), (2, 2, agent.SAMPLES))
+    )
+    total = 0.0
+    for i in range(2):
+        following = np.asarray(network(target_params, s_t, tau_t))[i]
+        values = following[:, np.argmax(following.mean(0))]
+        ours = np.asarray(network(params, s_tm1, tau_tm1))[i, :, a_tm1[i]]
+        for tau, x in zip(tau_tm1[i], ours):
+            error = r_t[i] + discount_t[i] * values - x
+            size = np.abs(error)
+            huber = np.where(size < 1, error**2 / 2, size - 0.5)
+            total += np.mean(np.abs(tau - (error < 0)) * huber)
+    np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
+
+
+def test_pqn_returns(load):
+    """They end where an episode ends, and bootstrap where it is cut off."""
+    pqn, games = load("pqn"), load("games")
+    random, shape = np.random.default_rng(0), (6, 2)
+    net, options = pqn.network(3), pqn.parser.parse_args([])
+    s_tm1, s_t = random.normal(size=(2, *shape, 4)).astype(np.float32)
+    r_t = random.normal(size=shape).astype(np.float32)
+    ended_t, cut_t = np.zeros(shape, bool), np.zeros(shape, bool)
+    ended_t[2, 0] = cut_t[3, 1] = True
+    played = games.Step(s_tm1, np.zeros(shape, int), r_t, ended_t, cut_t, s_t)
+    params = net.init(jax.random.key(0), s_t[0])
+    values = np.asarray(net.apply(params, s_t.reshape(-1, 4)).max(-1)).reshape(shape)
+    expected, following = np.zeros(shape), values[-1]
+    for t in reversed(range(6)):
+        blend = options.lambda_ * following + (1 - options.lambda_) * values[t]
+        blend = np.where(cut_t[t], values[t], blend)
+        following = r_t[t] + options.discount * ~ended_t[t] * blend
+        expected[t] = following
+    returns = pqn.returns(net, params, played, options)
+    np.testing.assert_allclose(returns, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_noisy_layers(load):
+    """Their noise has the mean 0, is another one for each key, and can be left out."""
+    rainbow = load("rainbow")
+    net = rainbow.hk.transform(lambda x: rainbow.NoisyLinear(3, 0.5)(x))
+    x = np.array([[1.0, -2.0, 0.5]], np.float32)
+    params = net.init(jax.random.key(0), x)
+    (weights,) = params.values()
+    plain = net.apply(params, None, x)
+    np.testing.assert_allclose(plain, x @ weights["w"] + weights["b"], rtol=1e-5)
+    keys = jax.random.split(jax.random.key(1), 4000)
+    noisy = jax.jit(jax.vmap(lambda key: net.apply(params, key, x)))(keys)
+    assert np.asarray(noisy).std(0).min() > 0.3
+    np.testing.assert_allclose(noisy.mean(0), plain, atol=0.08)
+
+
+def test_convolution(load):
+    """As a product it is what haiku's Conv2D computes."""
+    value_agent = load("value_agent")
+    hk = value_agent.hk
+    ours = hk.transform(lambda x: value_agent.convolution(x, 5))
+    theirs = hk.transform(lambda x: hk.Conv2D(5, 3, padding="VALID")(x))
+    x = jax.random.normal(jax.random.key(0), (2, 6, 7, 4))
+    (weights,) = ours.init(jax.random.key(1), x).values()
+    same = {"w": weights["w"].reshape(3, 3, 4, 5), "b": weights["b"] + 1}
+    np.testing.assert_allclose(
+        theirs.apply({"conv2_d": same}, None, x),
+        ours.apply({"convolution": weights}, None, x) + 1,
+        atol=1e-5,
+    )
 
 
 def test_transitions_bootstrap_where_an_episode_is_cut_off(load, short_cart_pole):
@@ -228,6 +329,21 @@ def test_replay_is_drawn_from_evenly_and_by_seed(load):
     assert counts.shape == (8,) and counts.min() > 850 and counts.max() < 1150
     np.testing.assert_array_equal(drawn(0), drawn(0))
     assert np.any(drawn(0) != drawn(1))
+
+
+def test_replay_by_priority(load):
+    """Places are drawn by priority, and the weights make up for it."""
+    replay = load("replay")
+    memory = replay.add(replay.empty(100, 0, True), np.arange(4))
+    memory = memory._replace(priorities=memory.priorities.at[:4].set([4, 0, 1, 9]))
+    draw = jax.jit(replay.prioritised_places, static_argnums=2)
+    at, weights = draw(memory, jax.random.key(0), (2, 4000), 0.5, 1.0)
+    counts = np.bincount(np.asarray(at).ravel(), minlength=4)
+    np.testing.assert_allclose(counts / 8000, [2 / 6, 0, 1 / 6, 3 / 6], atol=0.02)
+    expected = np.array([1 / 2, 0, 1, 1 / 3])[np.asarray(at)]
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    later = replay.add(memory, np.arange(2))
+    np.testing.assert_array_equal(later.priorities[:6], [4, 0, 1, 9, 9, 9])
 
 
 def test_last_observations(load):
