@@ -35,6 +35,9 @@ def rule(actions: int, options):
 
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        # A reward of 1 in each step, for ever, is now worth 1: values of that size are
+        # learned soon, and Huber's loss is of squares.
+        r_t = (1 - options.discount) * r_t
         q_tm1 = net.apply(params, s_tm1)
         q_t = net.apply(target_params, s_t)
         if options.double:

@@ -28,15 +28,21 @@ def rule(actions: int, options):
 
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        unit = 1 - options.discount  # as in dqn.py, of rewards and of all beside them
         q_tm1 = net.apply(params, s_tm1)
         q_t, q_target_tm1 = (net.apply(target_params, s) for s in (s_t, s_tm1))
 
         def td_error(*inputs):
             return rlax.munchausen_q_learning(
-                *inputs, options.temperature, options.munchausen
+                *inputs,
+                unit * options.temperature,
+                options.munchausen,
+                log_clip=-unit,
             )
 
-        errors = jax.vmap(td_error)(q_tm1, a_tm1, r_t, discount_t, q_t, q_target_tm1)
+        errors = jax.vmap(td_error)(
+            q_tm1, a_tm1, unit * r_t, discount_t, q_t, q_target_tm1
+        )
         return rlax.huber_loss(errors)
 
     return value_agent.Rule(net.init, loss, net.apply)

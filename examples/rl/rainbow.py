@@ -29,8 +29,6 @@ import rlax
 parser = value_agent.parser(
     __doc__,
     steps=30_000,
-    updates=32,
-    copy_period=64,
     learning_rate=2e-3,
     explore=0.02,
     epsilon=0.0,
@@ -55,6 +53,7 @@ class NoisyLinear(hk.Module):
         self.output_size, self.noise = output_size, noise
 
     def __call__(self, x):
+        """Outputs [B, output_size] of inputs [B, D]."""
         sizes = x.shape[-1], self.output_size
         bound = sizes[0] ** -0.5
         start = hk.initializers.RandomUniform(-bound, bound)

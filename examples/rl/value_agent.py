@@ -24,7 +24,7 @@ import rlax
 def parser(description: str, *, environment="CartPole-v1", steps=50_000, **defaults):
     """The options of these agents."""
     options = experiment.parser(description, environment=environment, steps=steps)
-    off_policy.add_options(options, every=64, updates=64, capacity=50_000, n_step=5)
+    off_policy.add_options(options, every=64, updates=32, capacity=50_000, n_step=5)
 
     def add(name, default, what):
         kind = type(default)
@@ -33,7 +33,7 @@ def parser(description: str, *, environment="CartPole-v1", steps=50_000, **defau
         )
 
     add("--learning-rate", 1e-3, "at first; falls to 0")
-    add("--copy-period", 128, "updates until the target network is a new copy")
+    add("--copy-period", 64, "updates until the target network is a new copy")
     add("--average", 0.002, "weight of new parameters in the averaged ones")
     add("--explore", 0.16, "fraction of the steps in which epsilon falls")
     add("--epsilon", 0.05, "chance of a random action after that")

@@ -107,7 +107,7 @@ def test_dqn_loss(load, double):
         chosen_by = params if double else target_params
         best = np.argmax(network(chosen_by, s_t)[i])
         value = network(target_params, s_t)[i, best]
-        error = r_t[i] + discount_t[i] * value
+        error = 0.01 * r_t[i] + discount_t[i] * value
         error -= network(params, s_tm1)[i, a_tm1[i]]
         size = abs(error)
         total += error**2 / 2 if size < 1 else size - 0.5
@@ -153,11 +153,11 @@ def test_munchausen_loss(load):
     total = 0.0
     for i in range(2):
         q_target = np.asarray(network(target_params, s_t))[i]
-        log_pi = np.asarray(jax.nn.log_softmax(q_target / 0.03))
-        soft = np.sum(np.exp(log_pi) * (q_target - 0.03 * log_pi))
-        before = network(target_params, s_tm1)[i] / 0.03
-        bonus = np.clip(0.03 * jax.nn.log_softmax(before)[a_tm1[i]], -1, 0)
-        error = r_t[i] + 0.9 * bonus + discount_t[i] * soft
+        log_pi = np.asarray(jax.nn.log_softmax(q_target / 3e-4))
+        soft = np.sum(np.exp(log_pi) * (q_target - 3e-4 * log_pi))
+        before = network(target_params, s_tm1)[i] / 3e-4
+        bonus = np.clip(3e-4 * jax.nn.log_softmax(before)[a_tm1[i]], -0.01, 0)
+        error = 0.01 * r_t[i] + 0.9 * bonus + discount_t[i] * soft
         error -= network(params, s_tm1)[i, a_tm1[i]]
         size = abs(error)
         total += error**2 / 2 if size < 1 else size - 0.5
