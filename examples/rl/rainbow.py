@@ -2,7 +2,7 @@ r"""Rainbow: six improvements of deep Q-learning at once.
 
     python examples/rl/rainbow.py
     python examples/rl/rainbow.py --environment breakout --highest 20 --every 32 \
-        --updates 8 --batch-size 32 --capacity 100000 --name rainbow_breakout
+        --updates 8 --batch-size 32 --name rainbow_breakout
 
 C51 (`c51.py`), with
 - double Q-learning: the network chooses the next action, its older copy values it;
