@@ -20,35 +20,38 @@ import rlax
 
 ATOMS = jnp.linspace(0, 100, 51)  # No return is beyond 1 / (1 - 0.99).
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, learning_rate=2e-3)
 
 
-def rule(actions: int, options):
-    @hk.without_apply_rng
-    @hk.transform
-    def network(observations):
-        """Logits [B, A, ATOMS]."""
+def network(actions: int):
+    """Logits [B, A, ATOMS] of observations."""
+
+    def forward(observations):
         logits = hk.Linear(actions * len(ATOMS))(value_agent.torso(observations))
         return logits.reshape(-1, actions, len(ATOMS))
 
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def rule(actions: int, options):
+    net = network(actions)
+
     def q_values(params, observations):
-        return jax.nn.softmax(network.apply(params, observations)) @ ATOMS
+        return jax.nn.softmax(net.apply(params, observations)) @ ATOMS
 
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-        logits_tm1 = network.apply(params, s_tm1)
-        logits_t = network.apply(target_params, s_t)
+        logits_tm1 = net.apply(params, s_tm1)
+        logits_t = net.apply(target_params, s_t)
 
         def cross_entropy(logits_tm1, a_tm1, r_t, discount_t, logits_t):
             return rlax.categorical_q_learning(
                 ATOMS, logits_tm1, a_tm1, r_t, discount_t, ATOMS, logits_t
             )
 
-        return jax.vmap(cross_entropy)(
-            logits_tm1, a_tm1, r_t, discount_t, logits_t
-        ).mean()
+        return jax.vmap(cross_entropy)(logits_tm1, a_tm1, r_t, discount_t, logits_t)
 
-    return value_agent.Rule(network.init, loss, q_values)
+    return value_agent.Rule(net.init, loss, q_values)
 
 
 main = value_agent.main(rule, parser)

@@ -14,7 +14,6 @@ Q-learning, arXiv:1509.06461.
 """
 
 import jax
-import jax.numpy as jnp
 import value_agent
 
 import haiku as hk
@@ -24,25 +23,33 @@ parser = value_agent.parser(__doc__)
 parser.add_argument("--double", action="store_true", help="double Q-learning")
 
 
-def rule(actions: int, options):
-    network = hk.without_apply_rng(
+def network(actions: int):
+    """Values of actions, [B, A], of observations."""
+    return hk.without_apply_rng(
         hk.transform(lambda x: hk.Linear(actions)(value_agent.torso(x)))
     )
 
+
+def rule(actions: int, options):
+    net = network(actions)
+
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-        q_tm1 = network.apply(params, s_tm1)
-        q_t = network.apply(target_params, s_t)
+        # A reward of 1 in each step, for ever, is now worth 1: values of that size are
+        # learned soon, and Huber's loss is of squares.
+        r_t = (1 - options.discount) * r_t
+        q_tm1 = net.apply(params, s_tm1)
+        q_t = net.apply(target_params, s_t)
         if options.double:
-            q_t_selector = network.apply(params, s_t)
+            q_t_selector = net.apply(params, s_t)
             errors = jax.vmap(rlax.double_q_learning)(
                 q_tm1, a_tm1, r_t, discount_t, q_t, q_t_selector
             )
         else:
             errors = jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t)
-        return jnp.mean(rlax.huber_loss(errors))
+        return rlax.huber_loss(errors)
 
-    return value_agent.Rule(network.init, loss, network.apply)
+    return value_agent.Rule(net.init, loss, net.apply)
 
 
 main = value_agent.main(rule, parser)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import experiment
 import jax
-import jax.numpy as jnp
 import numpy as np
 import replay
 
@@ -35,6 +34,9 @@ class Agent(NamedTuple):
     explore: Callable  # state, key, observations, share of steps done -> actions
     update: Callable  # state, key, transitions -> state
     learned: Callable  # state -> what `act` is given
+    # With an exponent, transitions are drawn by their priority to this power; `update`
+    # then takes their weights [B] too, and also returns their new priorities [B].
+    priority: float | None = None
 
 
 def add_options(parser, **defaults):
@@ -72,25 +74,40 @@ def learn(agent: Agent, options, seed: int, report, *, vector=experiment.vector)
     observations = np.zeros(seen.shape, seen.dtype)
     state = jax.jit(agent.init)(init_key, observations, space.sample())
     one = Transition(observations[0], space.sample()[0], 0.0, 0.0, observations[0])
-    (state, memory), first = report.resume((state, replay.empty(options.capacity, one)))
+    prioritised = agent.priority is not None
+    memory = replay.empty(options.capacity, one, prioritised)
+    (state, memory), first = report.resume((state, memory))
 
     @jax.jit
     def explore(state, observations, step):
         act_key = jax.random.fold_in(key, 2 * step)
         return agent.explore(state, act_key, observations, step / options.steps)
 
-    def update(carry, update_key):
-        state, memory = carry
-        keys = jax.random.split(update_key)
-        batch = replay.sample(memory, keys[0], options.batch_size)
-        return (agent.update(state, keys[1], batch), memory), None
-
     @jax.jit
     def updates(state, memory, step):
+        """The state, and the priorities, after a round."""
         keys = jax.random.split(
-            jax.random.fold_in(key, 2 * step + 1), options.updates
+            jax.random.fold_in(key, 2 * step + 1), options.updates + 1
         )
-        return jax.lax.scan(update, (state, memory), keys)[0][0]
+        shape = options.updates, options.batch_size
+        if prioritised:  # Drawn once for the round: what it changes counts in the next.
+            correction = 0.4 + 0.6 * step / options.steps
+            drawn = replay.prioritised_places(
+                memory, keys[0], shape, agent.priority, correction
+            )
+        else:
+            drawn = replay.places(memory, keys[0], shape), None
+
+        def update(carry, inputs):
+            (state, priorities), (update_key, (at, weights)) = carry, inputs
+            batch = replay.rows(memory, at)
+            if not prioritised:
+                return (agent.update(state, update_key, batch), None), None
+            state, new = agent.update(state, update_key, batch, weights)
+            return (state, priorities.at[at].set(new)), None
+
+        carry = state, memory.priorities
+        return jax.lax.scan(update, carry, (keys[1:], drawn))[0]
 
     remember = jax.jit(replay.add, donate_argnums=0)
     last = deque(maxlen=options.n_step)
@@ -112,7 +129,8 @@ def learn(agent: Agent, options, seed: int, report, *, vector=experiment.vector)
             memory = remember(memory, joined(last))
         done = step + count
         if done > options.warm_up and done % options.every < count:
-            state = updates(state, memory, step)
+            state, priorities = updates(state, memory, step)
+            memory = memory._replace(priorities=priorities)
     environments.close()
     return agent.learned(state)
 

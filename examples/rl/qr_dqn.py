@@ -21,24 +21,29 @@ import rlax
 QUANTILES = 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, learning_rate=2e-3)
 
 
-def rule(actions: int, options):
-    @hk.without_apply_rng
-    @hk.transform
-    def network(observations):
-        """Quantiles [B, QUANTILES, A]."""
+def network(actions: int):
+    """Quantiles [B, QUANTILES, A] of observations."""
+
+    def forward(observations):
         outputs = hk.Linear(QUANTILES * actions)(value_agent.torso(observations))
         return outputs.reshape(-1, QUANTILES, actions)
 
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def rule(actions: int, options):
+    net = network(actions)
+
     def q_values(params, observations):
-        return network.apply(params, observations).mean(1)
+        return net.apply(params, observations).mean(1)
 
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
-        quantiles_tm1 = network.apply(params, s_tm1)
-        quantiles_t = network.apply(target_params, s_t)
+        quantiles_tm1 = net.apply(params, s_tm1)
+        quantiles_t = net.apply(target_params, s_t)
 
         def quantile_loss(quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t):
             return rlax.quantile_q_learning(
@@ -54,9 +59,9 @@ def rule(actions: int, options):
 
         return jax.vmap(quantile_loss)(
             quantiles_tm1, a_tm1, r_t, discount_t, quantiles_t
-        ).mean()
+        )
 
-    return value_agent.Rule(network.init, loss, q_values)
+    return value_agent.Rule(net.init, loss, q_values)
 
 
 main = value_agent.main(rule, parser)

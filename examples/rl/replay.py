@@ -9,22 +9,27 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+import rlax
+
 
 class Replay(NamedTuple):
     """The last transitions, as many as there is room for."""
 
     columns: Any  # a tree of [capacity, ...]
     added: jax.Array  # how many there ever were
+    priorities: jax.Array | None = None  # [capacity], if some are drawn more often
 
 
-def empty(capacity: int, transition) -> Replay:
+def empty(capacity: int, transition, prioritised: bool = False) -> Replay:
     """Room for `capacity` transitions like this one, a tree of arrays or shapes."""
 
     def room(x):
         x = jnp.asarray(x) if isinstance(x, bool | int | float) else x
-        return jnp.zeros((capacity, *x.shape), x.dtype)
+        kind = jax.dtypes.canonicalize_dtype(x.dtype)  # NumPy's int64 are int32
+        return jnp.zeros((capacity, *x.shape), kind)
 
-    return Replay(jax.tree.map(room, transition), jnp.zeros([], jnp.int32))
+    priorities = jnp.ones(capacity) if prioritised else None
+    return Replay(jax.tree.map(room, transition), jnp.zeros([], jnp.int32), priorities)
 
 
 def capacity(replay: Replay) -> int:
@@ -38,16 +43,47 @@ def size(replay: Replay):
 
 
 def add(replay: Replay, transitions) -> Replay:
-    """With more of them, a tree of [B, ...], in place of the oldest."""
+    """With more of them, a tree of [B, ...], in place of the oldest.
+
+    They get the highest priority that there is, so that each is learned from soon.
+    """
     count = jax.tree.leaves(transitions)[0].shape[0]
     at = (replay.added + jnp.arange(count)) % capacity(replay)
     columns = jax.tree.map(
         lambda kept, new: kept.at[at].set(new), replay.columns, transitions
     )
-    return Replay(columns, replay.added + count)
+    priorities = replay.priorities
+    if priorities is not None:
+        priorities = priorities.at[at].set(priorities.max())
+    return Replay(columns, replay.added + count, priorities)
+
+
+def rows(replay: Replay, at):
+    """The transitions at these places, an array of any shape."""
+    return jax.tree.map(lambda x: x[at], replay.columns)
+
+
+def places(replay: Replay, key, shape):
+    """Places drawn uniformly and with replacement."""
+    return jax.random.randint(key, shape, 0, size(replay))
 
 
 def sample(replay: Replay, key, count: int):
     """Transitions drawn uniformly and with replacement, [count, ...]."""
-    at = jax.random.randint(key, [count], 0, size(replay))
-    return jax.tree.map(lambda x: x[at], replay.columns)
+    return rows(replay, places(replay, key, [count]))
+
+
+def prioritised_places(replay: Replay, key, shape, exponent, correction):
+    """Places drawn by priority to this power, and the weights that make up for it.
+
+    With a correction of 1 the weighted mean of a loss is as of uniform draws, up to a
+    factor; with 0 all weights are 1.
+    """
+    there = jnp.arange(capacity(replay)) < size(replay)
+    chances = rlax.prioritized_probabilities(replay.priorities, exponent, mask=there)
+    # Each place owns a piece of [0, 1], as long as its chance.
+    ends = jnp.cumsum(chances)
+    number = jax.random.uniform(key, shape, maxval=ends[-1])
+    at = jnp.minimum(jnp.searchsorted(ends, number, side="right"), size(replay) - 1)
+    weights = rlax.importance_sampling_weights(chances[at].ravel(), correction)
+    return at, weights.reshape(shape)

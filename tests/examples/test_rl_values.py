@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import pathlib
-from unittest import mock
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ for needed in ("matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
 
 AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
-VALUE_AGENTS = "dqn", "dqn --double", "c51", "qr_dqn"
+VALUE_AGENTS = "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn", "rainbow"
 CATCH_AGENTS = "catch_q", "catch_q_lambda", "catch_popart"
 
 
@@ -47,11 +46,21 @@ def test_value_agent(load, tmp_path, name):
     (mean,) = agent.main(argv=argv)
     assert 8 <= mean <= 500
     seed = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]
-    assert [step for step, _ in seed["curve"]] == [16, 320, 640]
+    assert [step for step, _ in seed["curve"]] == [0, 320, 640]
     assert seed["curve"][-1][1] == seed["mean"] == mean
     assert (tmp_path / "agent.png").stat().st_size > 10_000
     show = [*common, "--show", str(tmp_path / "agent-0")]
     assert agent.main(argv=show) == pytest.approx([mean])
+
+
+def test_pqn(load, tmp_path):
+    small = "--steps 512 --environments 8 --length 16 --epochs 1 --minibatches 2"
+    rest = f"--evaluations 2 --seeds 1 --episodes 3 --name agent --out {tmp_path}"
+    (mean,) = load("pqn").main(argv=[*small.split(), *rest.split()])
+    assert 8 <= mean <= 500
+    seed = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]
+    assert [step for step, _ in seed["curve"]] == [0, 256, 512]
+    assert 8 <= seed["training"] <= 64  # an episode in each of 8 games, or more
 
 
 @pytest.mark.parametrize("name", CATCH_AGENTS)
@@ -80,11 +89,12 @@ TRANSITIONS = (
 
 
 def setting(agent, *options):
-    """The compiled network, parameters, those of the target network, and the loss."""
-    init, options = jax.jit(agent.network.init), agent.parser.parse_args(options)
+    """The network, parameters, those of the target network, and the loss."""
+    rule = agent.rule(2, agent.parser.parse_args(options))
+    init = jax.jit(rule.init)
     params, target = (init(jax.random.key(i), TRANSITIONS[0]) for i in range(2))
-    loss = jax.jit(lambda *x: agent.loss(*x, options))(params, target, TRANSITIONS)
-    return jax.jit(agent.network.apply), params, target, loss
+    loss = jax.jit(rule.loss)(params, target, jax.random.key(2), TRANSITIONS)
+    return jax.jit(agent.network(2).apply), params, target, loss.mean()
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -97,9 +107,10 @@ def test_dqn_loss(load, double):
         chosen_by = params if double else target_params
         best = np.argmax(network(chosen_by, s_t)[i])
         value = network(target_params, s_t)[i, best]
-        error = r_t[i] + discount_t[i] * value
+        error = 0.01 * r_t[i] + discount_t[i] * value
         error -= network(params, s_tm1)[i, a_tm1[i]]
-        total += error**2 / 2
+        size = abs(error)
+        total += error**2 / 2 if size < 1 else size - 0.5
     np.testing.assert_allclose(loss, total / 2, rtol=1e-5)
 
 
@@ -109,8 +120,8 @@ def test_c51_loss(load):
     s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
     atoms, total = np.asarray(agent.ATOMS), 0.0
     for i in range(2):
-        best = np.argmax(agent.q_values(target_params, s_t)[i])
         probs = np.asarray(jax.nn.softmax(network(target_params, s_t)))
+        best = np.argmax(probs[i] @ atoms)
         log_q = jax.nn.log_softmax(network(params, s_tm1)[i, a_tm1[i]])
         for place, p in zip(r_t[i] + discount_t[i] * atoms, probs[i, best]):
             near = np.clip(1 - np.abs(np.clip(place, 0, 100) - atoms) / 2, 0, 1)
@@ -124,7 +135,7 @@ def test_qr_dqn_loss(load):
     s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
     total = 0.0
     for i in range(2):
-        best = np.argmax(agent.q_values(target_params, s_t)[i])
+        best = np.argmax(network(target_params, s_t)[i].mean(0))
         values = np.asarray(network(target_params, s_t))[i, :, best]
         ours = np.asarray(network(params, s_tm1))[i, :, a_tm1[i]]
         for tau, x in zip(np.asarray(agent.TAU), ours):
@@ -135,24 +146,101 @@ def test_qr_dqn_loss(load):
     np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
 
 
-def test_transitions_bootstrap_where_an_episode_is_cut_off(
-    load, monkeypatch, short_cart_pole
-):
-    value_agent, dqn, kept = load("value_agent"), load("dqn"), []
+def test_munchausen_loss(load):
+    agent = load("munchausen_dqn")
+    network, params, target_params, loss = setting(agent)
+    s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
+    total = 0.0
+    for i in range(2):
+        q_target = np.asarray(network(target_params, s_t))[i]
+        log_pi = np.asarray(jax.nn.log_softmax(q_target / 3e-4))
+        soft = np.sum(np.exp(log_pi) * (q_target - 3e-4 * log_pi))
+        before = network(target_params, s_tm1)[i] / 3e-4
+        bonus = np.clip(3e-4 * jax.nn.log_softmax(before)[a_tm1[i]], -0.01, 0)
+        error = 0.01 * r_t[i] + 0.9 * bonus + discount_t[i] * soft
+        error -= network(params, s_tm1)[i, a_tm1[i]]
+        size = abs(error)
+        total += error**2 / 2 if size < 1 else size - 0.5
+    np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
 
-    class Kept(value_agent.Replay):
-        def add(self, *columns):
-            super().add(*columns)
-            kept.append(columns)
 
-    monkeypatch.setattr(value_agent, "Replay", Kept)
-    options = dqn.parser.parse_args(
-        ["--environment", short_cart_pole, "--steps", "640", "--warm-up", "10000"]
+def test_iqn_loss(load):
+    agent = load("iqn")
+    network, params, target_params, loss = setting(agent)
+    s_tm1, a_tm1, r_t, discount_t, s_t = TRANSITIONS
+    tau_tm1, tau_t = np.asarray(
+        jax.random.uniform(jax.random.key(2), (2, 2, agent.SAMPLES))
     )
-    dqn.learn(options, 0, mock.Mock())
-    columns = [np.concatenate(x) for x in zip(*kept)]
+    total = 0.0
+    for i in range(2):
+        following = np.asarray(network(target_params, s_t, tau_t))[i]
+        values = following[:, np.argmax(following.mean(0))]
+        ours = np.asarray(network(params, s_tm1, tau_tm1))[i, :, a_tm1[i]]
+        for tau, x in zip(tau_tm1[i], ours):
+            error = r_t[i] + discount_t[i] * values - x
+            size = np.abs(error)
+            huber = np.where(size < 1, error**2 / 2, size - 0.5)
+            total += np.mean(np.abs(tau - (error < 0)) * huber)
+    np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
+
+
+def test_pqn_returns(load):
+    """They end where an episode ends, and bootstrap where it is cut off."""
+    pqn, games = load("pqn"), load("games")
+    random, shape = np.random.default_rng(0), (6, 2)
+    net, options = pqn.network(3), pqn.parser.parse_args([])
+    s_tm1, s_t = random.normal(size=(2, *shape, 4)).astype(np.float32)
+    r_t = random.normal(size=shape).astype(np.float32)
+    ended_t, cut_t = np.zeros(shape, bool), np.zeros(shape, bool)
+    ended_t[2, 0] = cut_t[3, 1] = True
+    played = games.Step(s_tm1, np.zeros(shape, int), r_t, ended_t, cut_t, s_t)
+    params = net.init(jax.random.key(0), s_t[0])
+    values = np.asarray(net.apply(params, s_t.reshape(-1, 4)).max(-1)).reshape(shape)
+    expected, following = np.zeros(shape), values[-1]
+    for t in reversed(range(6)):
+        blend = options.lambda_ * following + (1 - options.lambda_) * values[t]
+        blend = np.where(cut_t[t], values[t], blend)
+        following = r_t[t] + options.discount * ~ended_t[t] * blend
+        expected[t] = following
+    returns = pqn.returns(net, params, played, options)
+    np.testing.assert_allclose(returns, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_noisy_layers(load):
+    """Their noise has the mean 0, is another one for each key, and can be left out."""
+    rainbow = load("rainbow")
+    net = rainbow.hk.transform(lambda x: rainbow.NoisyLinear(3, 0.5)(x))
+    x = np.array([[1.0, -2.0, 0.5]], np.float32)
+    params = net.init(jax.random.key(0), x)
+    (weights,) = params.values()
+    plain = net.apply(params, None, x)
+    np.testing.assert_allclose(plain, x @ weights["w"] + weights["b"], rtol=1e-5)
+    keys = jax.random.split(jax.random.key(1), 4000)
+    noisy = jax.jit(jax.vmap(lambda key: net.apply(params, key, x)))(keys)
+    assert np.asarray(noisy).std(0).min() > 0.3
+    np.testing.assert_allclose(noisy.mean(0), plain, atol=0.08)
+
+
+def test_convolution(load):
+    """As a product it is what haiku's Conv2D computes."""
+    value_agent = load("value_agent")
+    hk = value_agent.hk
+    ours = hk.transform(lambda x: value_agent.convolution(x, 5))
+    theirs = hk.transform(lambda x: hk.Conv2D(5, 3, padding="VALID")(x))
+    x = jax.random.normal(jax.random.key(0), (2, 6, 7, 4))
+    (weights,) = ours.init(jax.random.key(1), x).values()
+    same = {"w": weights["w"].reshape(3, 3, 4, 5), "b": weights["b"] + 1}
+    np.testing.assert_allclose(
+        theirs.apply({"conv2_d": same}, None, x),
+        ours.apply({"convolution": weights}, None, x) + 1,
+        atol=1e-5,
+    )
+
+
+def test_transitions_bootstrap_where_an_episode_is_cut_off(load, short_cart_pole):
+    columns = remembered(load, short_cart_pole, "--n-step", "1")
     s_tm1, a_tm1, r_t, discount_t, s_t = columns
-    assert len(s_t) == 640 and np.all(r_t == 1)
+    assert len(s_t) == 632 and np.all(r_t == 1)
     # By the physics of CartPole: each s_t follows its s_tm1, also at the end.
     np.testing.assert_allclose(s_t[:, 0], s_tm1[:, 0] + 0.02 * s_tm1[:, 1], atol=1e-6)
     np.testing.assert_allclose(s_t[:, 2], s_tm1[:, 2] + 0.02 * s_tm1[:, 3], atol=1e-6)
@@ -161,40 +249,101 @@ def test_transitions_bootstrap_where_an_episode_is_cut_off(
     np.testing.assert_array_equal(discount_t == 0, fallen)
     np.testing.assert_allclose(discount_t[~fallen], 0.99)
     # Each environment's next observation is another one where an episode was cut off.
-    following = s_tm1.reshape(-1, 16, 4)[1:]
-    cut = np.any(following != s_t.reshape(-1, 16, 4)[:-1], -1).ravel() & ~fallen[:-16]
+    following = s_tm1.reshape(-1, 8, 4)[1:]
+    cut = np.any(following != s_t.reshape(-1, 8, 4)[:-1], -1).ravel() & ~fallen[:-8]
     assert cut.sum() > 10
+
+
+def test_transitions_of_three_steps(load, short_cart_pole):
+    """They add up rewards to the end of an episode, and not beyond."""
+    single = remembered(load, short_cart_pole, "--n-step", "1")
+    joined = remembered(load, short_cart_pole, "--n-step", "3")
+    count = len(joined.r_t)
+    assert count == 632 - 2 * 8
+    over = np.any(single.s_tm1[8:] != single.s_t[:-8], -1)  # by environment
+    for i in range(count - 8):
+        total, discount, at = 0.0, 1.0, i
+        for at in (i, i + 8, i + 16):
+            total += discount * single.r_t[at]
+            discount *= single.discount_t[at]
+            if over[at]:
+                break
+        np.testing.assert_array_equal(joined.s_tm1[i], single.s_tm1[i])
+        np.testing.assert_array_equal(joined.s_t[i], single.s_t[at])
+        np.testing.assert_allclose(joined.r_t[i], total, rtol=1e-6)
+        np.testing.assert_allclose(joined.discount_t[i], discount, rtol=1e-6)
+    assert set(np.round(joined.r_t.tolist(), 4)) == {1, 1.99, 2.9701}
+
+
+def remembered(load, environment, *more):
+    """The transitions of 632 random steps, in a row."""
+    dqn, off_policy, value_agent = map(load, ("dqn", "off_policy", "value_agent"))
+    random = "--steps 640 --warm-up 10000 --capacity 700"
+    argv = [*random.split(), "--environment", environment, *more]
+    options = dqn.parser.parse_args(argv)
+
+    class Report:
+        def resume(self, training):
+            return training, 0
+
+        def __call__(self, step, learned, training):
+            self.memory = jax.tree.map(np.array, training[1])
+
+        def played(self, rewards, over):
+            pass
+
+    report = Report()
+    agent = value_agent.agent(dqn.rule(2, options), options)
+    off_policy.learn(agent, options, 0, report)
+    columns, added, _ = report.memory
+    return jax.tree.map(lambda x: x[:added], columns)
 
 
 # What agents share.
 
 
 def test_replay_keeps_the_last(load):
-    replay = load("replay").Replay(10, seed=0)
+    replay = load("replay")
+    memory = replay.empty(10, (0, np.zeros(2, np.float32)))
+    add = jax.jit(replay.add)
     for start in range(0, 21, 3):
         number = np.arange(start, start + 3)
-        replay.add(number, -np.stack([number, number], 1).astype(np.float32))
-    assert replay.size == 10
-    number, pair = replay.sample(1000)
-    assert set(number) == set(range(11, 21))  # all of the last ten, and no other
+        pair = -np.stack([number, number], 1).astype(np.float32)
+        memory = add(memory, (number, pair))
+    assert replay.size(memory) == 10
+    number, pair = replay.sample(memory, jax.random.key(0), 1000)
+    assert set(number.tolist()) == set(range(11, 21))  # all of the last ten alone
     assert pair.shape == (1000, 2) and pair.dtype == np.float32
     np.testing.assert_array_equal(pair[:, 0], -number)
     np.testing.assert_array_equal(pair[:, 1], -number)
-    number, pair = replay.batches(4, 5)
-    assert number.shape == (4, 5) and pair.shape == (4, 5, 2)
-    np.testing.assert_array_equal(pair[..., 0], -number)
 
 
 def test_replay_is_drawn_from_evenly_and_by_seed(load):
+    replay = load("replay")
+    memory = replay.add(replay.empty(100, 0), np.arange(8))  # 92 are never drawn.
+
     def drawn(seed):
-        replay = load("replay").Replay(100, seed)
-        replay.add(np.arange(8))  # The rest is empty, and never drawn.
-        return replay.sample(8000)[0]
+        return replay.sample(memory, jax.random.key(seed), 8000)
 
     counts = np.bincount(drawn(0), minlength=8)
     assert counts.shape == (8,) and counts.min() > 850 and counts.max() < 1150
     np.testing.assert_array_equal(drawn(0), drawn(0))
     assert np.any(drawn(0) != drawn(1))
+
+
+def test_replay_by_priority(load):
+    """Places are drawn by priority, and the weights make up for it."""
+    replay = load("replay")
+    memory = replay.add(replay.empty(100, 0, True), np.arange(4))
+    memory = memory._replace(priorities=memory.priorities.at[:4].set([4, 0, 1, 9]))
+    draw = jax.jit(replay.prioritised_places, static_argnums=2)
+    at, weights = draw(memory, jax.random.key(0), (2, 4000), 0.5, 1.0)
+    counts = np.bincount(np.asarray(at).ravel(), minlength=4)
+    np.testing.assert_allclose(counts / 8000, [2 / 6, 0, 1 / 6, 3 / 6], atol=0.02)
+    expected = np.array([1 / 2, 0, 1, 1 / 3])[np.asarray(at)]
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    later = replay.add(memory, np.arange(2))
+    np.testing.assert_array_equal(later.priorities[:6], [4, 0, 1, 9, 9, 9])
 
 
 def test_last_observations(load):
@@ -277,19 +426,37 @@ def test_main_evaluates_apart_from_training(load, tmp_path, monkeypatch, capsys)
     main(argv=[*argv, "--name", "a", "--at-least", "100"])
 
 
-def test_report_knows_the_best(load, monkeypatch):
+def test_a_killed_training_goes_on(load, tmp_path, monkeypatch):
+    """The curve and the end are those of a training that nothing stopped."""
     experiment = load("experiment")
-    options = mock.Mock(steps=50, evaluations=5)
-    report = experiment.Report(act, None, options, seed=0)
-    values = iter([3, 8, 5, 8, 7])
-    monkeypatch.setattr(report, "evaluate", lambda *_: np.full(2, next(values)))
-    best = []
-    for step in range(0, 51, 5):
-        report(step, step)
-        best.append(report.best)
-    report.bar.close()
-    assert report.curve == [(0, 3), (10, 8), (20, 5), (30, 8), (40, 7)]
-    assert best == [0, 0, 10, 10, 10, 10, 30, 30, 30, 30, 30]
+
+    def evaluate(act, environments, seed):
+        return np.full(4, float(act(np.zeros((4, 4)), None)[0][0]))
+
+    def learn(options, seed, report, killed_at=None):
+        total, first = report.resume(np.zeros([], int))
+        for step in range(first, 100, 10):
+            report(step, {"action": total}, total)
+            report.played(np.ones(2), np.array([True, step == 50]))
+            if step == killed_at:
+                raise KeyboardInterrupt
+            total = total + step
+        return {"action": total}
+
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    parser = experiment.parser("About.", environment="CartPole-v1", steps=100)
+    argv = f"--evaluations 5 --episodes 4 --seeds 1 --save-every 0 --out {tmp_path}"
+
+    def run(learn, *more):
+        return experiment.main(learn, act, parser, argv=[*argv.split(), *more])
+
+    assert run(learn, "--name", "a") == [450]
+    with pytest.raises(KeyboardInterrupt):
+        run(functools.partial(learn, killed_at=60), "--name", "b")
+    assert run(learn, "--name", "b", "--resume") == [450]
+    a, b = (json.loads((tmp_path / f"{x}.json").read_text())["seeds"] for x in "ab")
+    assert a[0]["curve"] == b[0]["curve"] and len(a[0]["curve"]) == 6
+    assert a[0]["training"] == b[0]["training"] > 1
 
 
 # Catch.
@@ -325,7 +492,7 @@ def test_balls_fall_in_every_column(load):
 
 def test_games_side_by_side(load):
     catch = load("catch")
-    games = catch.CatchVector("Catch", 6)
+    games = catch.vector("Catch", 6)
     first, _ = games.reset(seed=3)
     np.testing.assert_array_equal(games.reset(seed=3)[0], first)
     assert games.observation_space.contains(first)
@@ -341,7 +508,7 @@ def test_games_side_by_side(load):
     np.testing.assert_array_equal(info["final_obs"][:, 9, 4], 1)
     np.testing.assert_array_equal(info["final_obs"][:, :9].sum((1, 2)), 0)
     with pytest.raises(ValueError, match="Catch is played here"):
-        catch.CatchVector("CartPole-v1", 1)
+        catch.vector("CartPole-v1", 1)
 
 
 def test_popart_keeps_what_the_network_stands_for(load):
