@@ -30,62 +30,61 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
         raise ValueError("--n-step must be 1, and --environments divide --every.")
     count, space = options.environments, game.action_space
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
-    rods = jax.vmap(game.start)(jax.random.split(start_key, count))
-    observations = jax.vmap(game.observe)(rods)
+    states = jax.vmap(game.start)(jax.random.split(start_key, count))
+    observations = jax.vmap(game.observe)(states)
     actions = random_actions(space, key, count)
     state = jax.jit(agent.init)(init_key, observations, actions)
     one = off_policy.Transition(observations[0], actions[0], 0.0, 0.0, observations[0])
-    training = state, replay.empty(options.capacity, one), rods
-    (state, memory, rods), first = report.resume(training)
+    training = state, replay.empty(options.capacity, one), states
+    (state, memory, states), first = report.resume(training)
 
-    def act(warm, carry, step):
-        state, memory, rods = carry
+    def act(learning, carry, step):
+        state, memory, states = carry
         act_key, play_key = jax.random.split(jax.random.fold_in(key, 2 * step))
-        observations = jax.vmap(game.observe)(rods)
+        observations = jax.vmap(game.observe)(states)
         share = step / options.steps
-        if warm:
+        if learning:
             actions = agent.explore(state, act_key, observations, share)
         else:
             actions = random_actions(space, act_key, count)
-        rods, played = jax.vmap(functools.partial(games.play, game))(
-            rods, actions, jax.random.split(play_key, count)
+        states, played = jax.vmap(functools.partial(games.play, game))(
+            states, actions, jax.random.split(play_key, count)
         )
         discount_t = options.discount * ~played.ended_t
         transition = off_policy.Transition(
             played.s_tm1, actions, played.r_t, discount_t, played.s_t
         )
         memory = replay.add(memory, transition)
-        return (state, memory, rods), (played.r_t, played.ended_t | played.cut_t)
+        return (state, memory, states), (played.r_t, played.ended_t | played.cut_t)
 
     def update(memory, state, update_key):
         keys = jax.random.split(update_key)
         batch = replay.sample(memory, keys[0], options.batch_size)
         return agent.update(state, keys[1], batch), None
 
-    def round_(warm, carry, first):
+    def round_(learning, carry, first):
         steps = first + jnp.arange(0, options.every, count)
-        (state, memory, rods), played = jax.lax.scan(
-            functools.partial(act, warm), carry, steps
+        (state, memory, states), played = jax.lax.scan(
+            functools.partial(act, learning), carry, steps
         )
-        if warm:
+        if learning:
             keys = jax.random.fold_in(key, 2 * first + 1)
             keys = jax.random.split(keys, options.updates)
-            learn = functools.partial(update, memory)
-            state = jax.lax.scan(learn, state, keys)[0]
-        return (state, memory, rods), played
+            state = jax.lax.scan(functools.partial(update, memory), state, keys)[0]
+        return (state, memory, states), played
 
     @functools.partial(jax.jit, static_argnums=0)
-    def rounds(warm, carry, firsts):
-        return jax.lax.scan(functools.partial(round_, warm), carry, firsts)
+    def rounds(learning, carry, firsts):
+        return jax.lax.scan(functools.partial(round_, learning), carry, firsts)
 
     # Few different lengths, since each is compiled: warm-up, distances, and the rest.
-    carry, apart = (state, memory, rods), options.steps // options.evaluations
+    carry, apart = (state, memory, states), options.steps // options.evaluations
     while first < options.steps:
         report(first, agent.learned(carry[0]), carry)
-        warm = first >= options.warm_up
-        end = min(first + apart, options.steps) if warm else options.warm_up
+        learning = first >= options.warm_up
+        end = min(first + apart, options.steps) if learning else options.warm_up
         firsts = jnp.arange(first, end, options.every)
-        carry, (rewards, over) = rounds(warm, carry, firsts)
+        carry, (rewards, over) = rounds(learning, carry, firsts)
         for row in zip(*(np.asarray(x).reshape(-1, count) for x in (rewards, over))):
             report.played(*row)
         first += len(firsts) * options.every

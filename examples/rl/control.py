@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import compiled
 import experiment
-import jax
 import jax.numpy as jnp
 import numpy as np
 import off_policy
@@ -97,14 +96,30 @@ def parser(description: str, **defaults):
     options.add_argument(
         "--compiled", action="store_true", help="the loop as one program"
     )
-    options.add_argument("--learning-rate", type=float, default=1e-3, help="%(default)s")
+    options.add_argument(
+        "--learning-rate", type=float, default=1e-3, help="%(default)s"
+    )
     options.set_defaults(**defaults)
     return options
 
 
-def mlp(sizes, name=None):
-    """A network of some layers with ReLUs between them."""
-    return hk.nets.MLP(sizes, name=name)
+def deterministic(size: int):
+    """A network that gives one action in [-1, 1] to each observation."""
+    return hk.without_apply_rng(
+        hk.transform(lambda s: jnp.tanh(hk.nets.MLP([64, 64, size])(s)))
+    )
+
+
+def gaussian(size: int):
+    """A network that gives mean and standard deviation of u; tanh(u) is the action."""
+
+    @hk.without_apply_rng
+    @hk.transform
+    def policy(s):
+        mu, log_sigma = jnp.split(hk.nets.MLP([64, 64, 2 * size])(s), 2, -1)
+        return mu, jnp.exp(jnp.clip(log_sigma, -5, 2))
+
+    return policy
 
 
 def ensemble(count: int, outputs: int, sizes=(64, 64)):
@@ -114,7 +129,7 @@ def ensemble(count: int, outputs: int, sizes=(64, 64)):
     @hk.transform
     def critics(s, a):
         sa = jnp.concatenate([s, a], -1)
-        return jnp.stack([mlp([*sizes, outputs])(sa) for _ in range(count)], 1)
+        return jnp.stack([hk.nets.MLP([*sizes, outputs])(sa) for _ in range(count)], 1)
 
     return critics
 

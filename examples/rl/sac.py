@@ -28,7 +28,6 @@ import jax.numpy as jnp
 import off_policy
 import optax
 
-import haiku as hk
 import rlax
 
 parser = control.parser(__doc__)
@@ -66,20 +65,8 @@ class State(NamedTuple):
     noise: jax.Array  # [B, A], which --hold holds
 
 
-def gaussian(size: int):
-    """A network that gives mean and standard deviation of u; tanh(u) is the action."""
-
-    @hk.without_apply_rng
-    @hk.transform
-    def policy(s):
-        mu, log_sigma = jnp.split(hk.nets.MLP([64, 64, 2 * size])(s), 2, -1)
-        return mu, jnp.exp(jnp.clip(log_sigma, -5, 2))
-
-    return policy
-
-
 def rule(size: int, options) -> control.Rule:
-    policy = gaussian(size)
+    policy = control.gaussian(size)
     critics = control.ensemble(count=2, outputs=1)
     optimizer = optax.adam(options.learning_rate)
 
