@@ -90,7 +90,11 @@ def translated(agent: off_policy.Agent, scales: Scales) -> off_policy.Agent:
 def parser(description: str, **defaults):
     """The options of these agents."""
     options = experiment.parser(
-        description, environment="Pendulum-v1", steps=20_000, episodes=100
+        description,
+        environment="Pendulum-v1",
+        steps=20_000,
+        episodes=100,
+        evaluations=10,
     )
     off_policy.add_options(options, environments=4, batch_size=256)
     options.add_argument(
@@ -134,7 +138,15 @@ def ensemble(count: int, outputs: int, sizes=(64, 64)):
     return critics
 
 
-def main(rule, parser, recipes=None):
+def online(agent, options, seed, report):
+    """Learns from what it does itself."""
+    if options.compiled:
+        game = GAMES[options.environment]
+        return compiled.learn(game, agent, options, seed, report)
+    return off_policy.learn(agent, options, seed, report)
+
+
+def main(rule, parser, recipes=None, loop=online):
     """Makes the program of `rule(number of actions, options) -> Rule`.
 
     `recipes` are other defaults for some environments.
@@ -156,10 +168,7 @@ def main(rule, parser, recipes=None):
             return scale.bounded(best(learned, scale.seen(observations))), memory
 
         def learn(options, seed, report):
-            if options.compiled:
-                game = GAMES[options.environment]
-                return compiled.learn(game, agent, options, seed, report)
-            return off_policy.learn(agent, options, seed, report)
+            return loop(agent, options, seed, report)
 
         return experiment.main(learn, act, defaults, argv=argv)
 

@@ -23,7 +23,7 @@ import optax
 import haiku as hk
 import rlax
 
-parser = control.parser(__doc__)
+parser = control.parser(__doc__, steps=10_000, batch_size=128)
 parser.add_argument("--width", type=int, default=128, help="of the critics; 128")
 parser.add_argument("--delay", type=int, default=3, help="of the policy's steps; 3")
 

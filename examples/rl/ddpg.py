@@ -22,7 +22,7 @@ import optax
 
 import rlax
 
-parser = control.parser(__doc__)
+parser = control.parser(__doc__, steps=10_000, batch_size=128)
 parser.add_argument("--follow", type=float, default=0.005, help="of the copies; 0.005")
 parser.add_argument("--noise", type=float, default=0.1, help="to explore; 0.1")
 

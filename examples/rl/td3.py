@@ -23,11 +23,18 @@ import optax
 
 import rlax
 
-parser = control.parser(__doc__)
-parser.add_argument("--follow", type=float, default=0.005, help="of the copies; 0.005")
-parser.add_argument("--noise", type=float, default=0.1, help="to explore; 0.1")
-parser.add_argument("--smooth", type=float, default=0.2, help="noise of targets; 0.2")
-parser.add_argument("--delay", type=int, default=2, help="of the policy's steps; 2")
+
+def add_options(parser):
+    """TD3's options."""
+    add = parser.add_argument
+    add("--follow", type=float, default=0.005, help="of the copies; %(default)s")
+    add("--noise", type=float, default=0.1, help="to explore; %(default)s")
+    add("--smooth", type=float, default=0.2, help="noise of targets; %(default)s")
+    add("--delay", type=int, default=2, help="of the policy's steps; %(default)s")
+    return parser
+
+
+parser = add_options(control.parser(__doc__, steps=10_000, batch_size=128))
 
 
 class Params(NamedTuple):
@@ -46,7 +53,13 @@ class State(NamedTuple):
     count: jax.Array  # of updates
 
 
-def rule(size: int, options) -> control.Rule:
+def up_the_slope(q, a, a_tm1, options):
+    """A loss whose gradient is that of minus the value `q` of the policy's actions."""
+    dqda = jax.grad(lambda a: q(a).sum())(jax.lax.stop_gradient(a))
+    return jax.vmap(rlax.dpg_loss)(a, dqda).sum(-1).mean()
+
+
+def rule(size: int, options, loss=up_the_slope) -> control.Rule:
     policy = control.deterministic(size)
     critics = control.ensemble(count=2, outputs=1)
     optimizer = optax.adam(options.learning_rate)
@@ -69,10 +82,11 @@ def rule(size: int, options) -> control.Rule:
         )
         return rlax.l2_loss(errors).sum(-1).mean()
 
-    def policy_loss(params, critics, s):
-        a = policy.apply(params, s)
-        dqda = jax.grad(lambda a: values(critics, s, a)[:, 0].sum())(a)
-        return jax.vmap(rlax.dpg_loss)(a, dqda).sum(-1).mean()
+    def policy_loss(params, critics_params, batch):
+        def q(a):
+            return values(critics_params, batch.s_tm1, a)[:, 0]
+
+        return loss(q, policy.apply(params, batch.s_tm1), batch.a_tm1, options)
 
     def descend(state, name, grads):
         params, optimizers = state.params._asdict(), state.optimizers._asdict()
@@ -92,7 +106,7 @@ def rule(size: int, options) -> control.Rule:
 
         def improved(state):
             params = state.params
-            grads = jax.grad(policy_loss)(params.policy, params.critics, batch.s_tm1)
+            grads = jax.grad(policy_loss)(params.policy, params.critics, batch)
             state = descend(state, "policy", grads)
             target = optax.incremental_update(
                 state.params, state.target, options.follow
