@@ -1,7 +1,7 @@
 """Records what policies of sac.py do, for agents that learn from recorded data.
 
-    python examples/rl/sac.py --compiled --seeds 1
-    python examples/rl/sac.py --compiled --seeds 1 --steps 2400 --name sac_half
+    python examples/rl/sac.py
+    python examples/rl/sac.py --compiled --seeds 1 --steps 3000 --name sac_half
     python examples/rl/record.py demo/rl/sac_half-0 demo/rl/sac-0
 
 Each policy plays some episodes, with its own noise; `offline.py` says what is kept of

@@ -34,17 +34,19 @@ parser = control.parser(__doc__)
 parser.add_argument("--follow", type=float, default=0.005, help="of the copies; 0.005")
 parser.add_argument("--temperature", type=float, help="fixed; by default learned")
 parser.add_argument("--hold", action="store_true", help="noise between two rounds")
+parser.add_argument("--settle", action="store_true", help="learning rate falls to 0")
 
 CAR = {
-    "steps": 50_000,
+    "steps": 30_000,
     "warm_up": 128,
     "every": 128,  # 32 in each environment
     "updates": 128,
     "discount": 0.9999,
     "follow": 0.01,
-    "temperature": 0.1,
+    "temperature": 0.03,
     "learning_rate": 3e-4,
     "hold": True,
+    "settle": True,
 }
 
 
@@ -68,7 +70,12 @@ class State(NamedTuple):
 def rule(size: int, options) -> control.Rule:
     policy = control.gaussian(size)
     critics = control.ensemble(count=2, outputs=1)
-    optimizer = optax.adam(options.learning_rate)
+    last = 0.0 if options.settle else options.learning_rate
+    optimizer = optax.adam(
+        optax.linear_schedule(
+            options.learning_rate, last, off_policy.updates_of(options)
+        )
+    )
 
     def draw(params, key, s):
         """Actions [B, A], differentiable in the policy, and log probabilities [B]."""
