@@ -77,15 +77,18 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
     def rounds(learning, carry, firsts):
         return jax.lax.scan(functools.partial(round_, learning), carry, firsts)
 
-    # Few different lengths, since each is compiled: warm-up, distances, and the rest.
-    carry, apart = (state, memory, states), options.steps // options.evaluations
-    while first < options.steps:
+    # Warm-up in one piece, the rest in pieces of one length, since each is compiled.
+    every, carry = options.every, (state, memory, states)
+    warm = -(-options.warm_up // every)
+    rest = max(0, options.steps // every - warm)
+    most = max(1, options.steps // options.evaluations // every)
+    piece = max(i for i in range(1, most + 1) if rest % i == 0)
+    while first < options.steps // every * every:
         report(first, agent.learned(carry[0]), carry)
-        learning = first >= options.warm_up
-        end = min(first + apart, options.steps) if learning else options.warm_up
-        firsts = jnp.arange(first, end, options.every)
+        learning = first >= warm * every
+        firsts = first + every * jnp.arange(piece if learning else warm)
         carry, (rewards, over) = rounds(learning, carry, firsts)
         for row in zip(*(np.asarray(x).reshape(-1, count) for x in (rewards, over))):
             report.played(*row)
-        first += len(firsts) * options.every
+        first += len(firsts) * every
     return agent.learned(carry[0])

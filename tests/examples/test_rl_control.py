@@ -93,7 +93,7 @@ def test_sac_drives_a_car_with_its_recipe(load, tmp_path):
     (mean,) = sac.main(argv=argv.split())
     assert -100 < mean < 100
     options = json.loads((tmp_path / "agent.json").read_text())["options"]
-    assert options["hold"] == "True" and options["discount"] == "0.9999"
+    assert options["hold"] == "True" and options["settle"] == "True"
     assert options["batch_size"] == "16"  # what is given counts more
 
 
