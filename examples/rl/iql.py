@@ -7,7 +7,7 @@ No value of an action that isn't in the data is ever used. The value of a state 
 expectile of the values of the actions that were taken there: above 1/2 it leans toward
 the best of them, at 1 it would be their maximum. Critics learn toward that value of the
 next state. The policy imitates the data, each action with a weight that grows with its
-advantage. With --clone all weights are 1.
+advantage, at a learning rate that falls to 0. With --clone all weights are 1.
 Source: Kostrikov et al., 2021, Offline Reinforcement Learning with Implicit Q-Learning,
 arXiv:2110.06169.
 """
@@ -60,7 +60,9 @@ def rule(size: int, options) -> control.Rule:
         hk.transform(lambda s: hk.nets.MLP([64, 64, 1])(s)[:, 0])
     )
     critics = control.ensemble(count=2, outputs=1)
-    optimizer = optax.adam(options.learning_rate)
+    optimizer = optax.adam(
+        optax.cosine_decay_schedule(options.learning_rate, options.steps)
+    )
 
     def loss(params, target, batch):
         s_tm1, a_tm1, r_t, discount_t, s_t = batch

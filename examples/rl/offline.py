@@ -21,7 +21,7 @@ def parser(description: str, **defaults):
     options = experiment.parser(
         description,
         environment="Pendulum-v1",
-        steps=10_000,
+        steps=20_000,
         episodes=100,
         evaluations=10,
     )

@@ -36,14 +36,16 @@ parser.add_argument("--temperature", type=float, help="fixed; by default learned
 parser.add_argument("--hold", action="store_true", help="noise between two rounds")
 parser.add_argument("--settle", action="store_true", help="learning rate falls to 0")
 
+# With this temperature a push is worth more for its entropy than it costs, so the car
+# goes on trying; with this discount arriving is worth more than trying for ever.
 CAR = {
     "steps": 20_000,
     "warm_up": 128,
     "every": 128,  # 32 in each environment
     "updates": 128,
-    "discount": 0.99,  # nearer to 1, the entropy of never arriving is worth more
+    "discount": 0.999,
     "follow": 0.01,
-    "temperature": 0.03,
+    "temperature": 0.1,
     "learning_rate": 3e-4,
     "hold": True,
     "settle": True,
