@@ -44,8 +44,7 @@ def history(name, *options):
     agent = module.rule(1, module.parser.parse_args(options)).agent
     transitions = off_policy.Transition(*batch())
 
-    # Compiled quickly, since it runs once.
-    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def states(key):
         first = agent.init(key, batch()[0], batch()[1])
 
