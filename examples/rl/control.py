@@ -98,7 +98,9 @@ def parser(description: str, **defaults):
     )
     off_policy.add_options(options, environments=4, batch_size=256)
     options.add_argument(
-        "--compiled", action="store_true", help="the loop as one program"
+        "--compiled",
+        action="store_true",
+        help="the loop as one program, with games in JAX",
     )
     options.add_argument(
         "--learning-rate", type=float, default=1e-3, help="%(default)s"

@@ -1,7 +1,6 @@
 """CrossQ: soft actor-critic without target networks, by batch normalisation.
 
-    python examples/rl/crossq.py
-    python examples/rl/crossq.py --compiled --name crossq_compiled
+    python examples/rl/crossq.py --compiled   # or without, in gymnasium's Pendulum
 
 Target networks are there because a critic that learns toward its own values may run
 away with them. Here batch normalisation keeps them in bounds: the states and actions

@@ -1,7 +1,6 @@
 """Deep deterministic policy gradient (DDPG) on Pendulum.
 
-    python examples/rl/ddpg.py
-    python examples/rl/ddpg.py --compiled --name ddpg_compiled
+    python examples/rl/ddpg.py --compiled   # or without, in gymnasium's Pendulum
 
 Q-learning for continuous actions: a second network, the policy, learns which action has
 the highest value by going up the slope of the critic at its own action. The critic

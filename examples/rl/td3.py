@@ -1,7 +1,6 @@
 """Twin delayed deep deterministic policy gradient (TD3) on Pendulum.
 
-    python examples/rl/td3.py
-    python examples/rl/td3.py --compiled --name td3_compiled
+    python examples/rl/td3.py --compiled   # or without, in gymnasium's Pendulum
 
 The policy gives one action, and goes up the slope of its value; some noise is added to
 explore. Critics that learn toward the value of the policy's own actions rate them too

@@ -1,7 +1,6 @@
 """Truncated quantile critics (TQC) on Pendulum.
 
-    python examples/rl/tqc.py
-    python examples/rl/tqc.py --compiled --name tqc_compiled
+    python examples/rl/tqc.py --compiled   # or without, in gymnasium's Pendulum
 
 Soft actor-critic whose critics give quantiles of the return. Maxima of noisy values are
 too high, and most so in the upper tail: all critics' quantiles at the next state are
