@@ -206,7 +206,9 @@ class Report:
             self.checkpoints.save(step, saved)
             self.saved, self.saved_at = step, time.perf_counter()
         if self.checkpoints.stopping:
-            raise SystemExit(f"Stopped after {step} steps; --resume goes on from there.")
+            raise SystemExit(
+                f"Stopped after {step} steps; --resume goes on from there."
+            )
 
 
 def main(learn, act, options, *, wrappers=(), vector=vector, argv=None):

@@ -144,21 +144,6 @@ def test_a_policy_with_too_few_actions_is_named(load, tmp_path):
         run(load("a2c"), tmp_path, "--environment Acrobot-v1 --steps 8 --episodes 1")
 
 
-def test_squashed_gaussian_has_the_probability_it_says(load):
-    """Its density, summed over the actions, is 1."""
-    import jax
-
-    sac = load("sac")
-    states = np.ones([5000, 3], np.float32)
-    params = sac.actor.init(jax.random.key(0), states[:1])
-    draw = jax.jit(sac.draw)(params, jax.random.key(1), states)
-    actions, log_prob = (np.asarray(x) for x in draw)
-    order = np.argsort(actions[:, 0])
-    density = np.exp(log_prob[order]) / sac.BOUND
-    assert abs(np.trapezoid(density, actions[order, 0]) - 1) < 0.01
-    assert np.abs(actions).max() <= sac.BOUND
-
-
 LONG = {
     "catch_q": "--steps 800 --evaluations 20 --episodes 2",
     "a2c": "--steps 2048 --length 8 --environments 4 --evaluations 4 --episodes 2",

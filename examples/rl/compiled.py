@@ -1,0 +1,94 @@
+"""The loop of `off_policy.py` in one compiled program: environments, memory, updates.
+
+The environments are games in JAX. A round acts for `--every` steps, then learns from
+`--updates` batches; the host starts as many rounds at once as lie between two
+evaluations. Nothing else differs from `off_policy.learn`.
+"""
+
+import functools
+
+import games
+import jax
+import jax.numpy as jnp
+import numpy as np
+import off_policy
+import replay
+
+
+def random_actions(space, key, count: int):
+    """Actions drawn uniformly, [count, ...]."""
+    if hasattr(space, "n"):
+        return jax.random.randint(key, [count], 0, space.n)
+    return jax.random.uniform(
+        key, [count, *space.shape], space.dtype, space.low, space.high
+    )
+
+
+def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report):
+    """Trains with one seed; returns what it learned."""
+    if options.n_step != 1 or options.every % options.environments:
+        raise ValueError("--n-step must be 1, and --environments divide --every.")
+    count, space = options.environments, game.action_space
+    key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
+    states = jax.vmap(game.start)(jax.random.split(start_key, count))
+    observations = jax.vmap(game.observe)(states)
+    actions = random_actions(space, key, count)
+    state = jax.jit(agent.init)(init_key, observations, actions)
+    one = off_policy.Transition(observations[0], actions[0], 0.0, 0.0, observations[0])
+    training = state, replay.empty(options.capacity, one), states
+    (state, memory, states), first = report.resume(training)
+
+    def act(learning, carry, step):
+        state, memory, states = carry
+        act_key, play_key = jax.random.split(jax.random.fold_in(key, 2 * step))
+        observations = jax.vmap(game.observe)(states)
+        share = step / options.steps
+        if learning:
+            actions = agent.explore(state, act_key, observations, share)
+        else:
+            actions = random_actions(space, act_key, count)
+        states, played = jax.vmap(functools.partial(games.play, game))(
+            states, actions, jax.random.split(play_key, count)
+        )
+        discount_t = options.discount * ~played.ended_t
+        transition = off_policy.Transition(
+            played.s_tm1, actions, played.r_t, discount_t, played.s_t
+        )
+        memory = replay.add(memory, transition)
+        return (state, memory, states), (played.r_t, played.ended_t | played.cut_t)
+
+    def update(memory, state, update_key):
+        keys = jax.random.split(update_key)
+        batch = replay.sample(memory, keys[0], options.batch_size)
+        return agent.update(state, keys[1], batch), None
+
+    def round_(learning, carry, first):
+        steps = first + jnp.arange(0, options.every, count)
+        (state, memory, states), played = jax.lax.scan(
+            functools.partial(act, learning), carry, steps
+        )
+        if learning:
+            keys = jax.random.fold_in(key, 2 * first + 1)
+            keys = jax.random.split(keys, options.updates)
+            state = jax.lax.scan(functools.partial(update, memory), state, keys)[0]
+        return (state, memory, states), played
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def rounds(learning, carry, firsts):
+        return jax.lax.scan(functools.partial(round_, learning), carry, firsts)
+
+    # Warm-up in one piece, the rest in pieces of one length, since each is compiled.
+    every, carry = options.every, (state, memory, states)
+    warm = -(-options.warm_up // every)
+    rest = max(0, options.steps // every - warm)
+    most = max(1, options.steps // options.evaluations // every)
+    piece = max(i for i in range(1, most + 1) if rest % i == 0)
+    while first < options.steps // every * every:
+        report(first, agent.learned(carry[0]), carry)
+        learning = first >= warm * every
+        firsts = first + every * jnp.arange(piece if learning else warm)
+        carry, (rewards, over) = rounds(learning, carry, firsts)
+        for row in zip(*(np.asarray(x).reshape(-1, count) for x in (rewards, over))):
+            report.played(*row)
+        first += len(firsts) * every
+    return agent.learned(carry[0])
