@@ -103,9 +103,9 @@ class Games(gymnasium.vector.VectorEnv):
 
     def render(self):
         """A picture of each game."""
-        states = jax.device_get(self.states)
-        one = [jax.tree.map(lambda x: x[i], states) for i in range(self.num_envs)]
-        return tuple(np.asarray(self.game.draw(state), np.uint8) for state in one)
+        leaves, tree = jax.tree.flatten(jax.device_get(self.states))
+        states = [jax.tree.unflatten(tree, row) for row in zip(*leaves)]
+        return tuple(np.asarray(self.game.draw(state), np.uint8) for state in states)
 
     def _keys(self):
         number = self.np_random.integers(2**31)
