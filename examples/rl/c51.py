@@ -20,7 +20,7 @@ import rlax
 
 ATOMS = jnp.linspace(0, 100, 51)  # No return is beyond 1 / (1 - 0.99).
 
-parser = value_agent.parser(__doc__, learning_rate=2e-3)
+parser = value_agent.parser(__doc__)
 
 
 def network(actions: int):

@@ -22,7 +22,7 @@ SAMPLES = 8  # taus on each side of the loss: N and N' of the paper
 EVENLY = (jnp.arange(32) + 0.5) / 32  # K taus to act by; the paper draws these too
 COSINES = 16  # of the embedding; the paper has 64, for Atari
 
-parser = value_agent.parser(__doc__, learning_rate=2e-3)
+parser = value_agent.parser(__doc__)
 
 
 def network(actions: int):

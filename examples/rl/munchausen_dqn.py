@@ -17,7 +17,7 @@ from dqn import network
 
 import rlax
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, learning_rate=1e-3)
 add = parser.add_argument
 add("--temperature", type=float, default=0.03, help="of the policy; %(default)s")
 add("--munchausen", type=float, default=0.9, help="weight of the bonus; %(default)s")

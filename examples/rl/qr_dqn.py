@@ -21,7 +21,7 @@ import rlax
 QUANTILES = 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = value_agent.parser(__doc__, learning_rate=2e-3)
+parser = value_agent.parser(__doc__, updates=64, copy_period=128)
 
 
 def network(actions: int):

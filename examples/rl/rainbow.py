@@ -29,7 +29,6 @@ import rlax
 parser = value_agent.parser(
     __doc__,
     steps=30_000,
-    learning_rate=2e-3,
     explore=0.02,
     epsilon=0.0,
 )

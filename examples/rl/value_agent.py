@@ -32,7 +32,7 @@ def parser(description: str, *, environment="CartPole-v1", steps=50_000, **defau
             name, type=kind, default=default, help=f"{what}; %(default)s"
         )
 
-    add("--learning-rate", 1e-3, "at first; falls to 0")
+    add("--learning-rate", 2e-3, "at first; falls to 0")
     add("--copy-period", 64, "updates until the target network is a new copy")
     add("--average", 0.002, "weight of new parameters in the averaged ones")
     add("--explore", 0.16, "fraction of the steps in which epsilon falls")
