@@ -1,7 +1,7 @@
 """Implicit Q-learning (IQL) from recorded data.
 
     python examples/rl/iql.py          # after the three commands of record.py
-    python examples/rl/iql.py --clone --name clone  # imitates, and no more
+    python examples/rl/iql.py --clone --steps 4000 --name clone  # imitates alone
 
 No value of an action that isn't in the data is ever used. The value of a state is an
 expectile of the values of the actions that were taken there: above 1/2 it leans toward
