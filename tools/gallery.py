@@ -36,11 +36,14 @@ class Example:
     writes: bool = True  # whether it takes --out
 
 
-def agent(file: str, options: str = "", name: str | None = None) -> Example:
-    """An agent, with one seed: its learning curve."""
+def agent(
+    file: str, options: str = "", name: str | None = None, *, seeds: int = 1
+) -> Example:
+    """An agent's learning curves; with three seeds that of the table of scores."""
     name = name or file
     command = f"python examples/rl/{file}.py {options}".strip()
-    return Example(f"{command} --seeds 1", {name: f"{name}.png"})
+    command += "" if seeds == 3 else f" --seeds {seeds}"
+    return Example(command, {name: f"{name}.png"})
 
 
 EXAMPLES = {
@@ -97,15 +100,20 @@ EXAMPLES = {
     "catch_q_lambda": agent("catch_q_lambda"),
     "catch_popart": agent("catch_popart"),
     "catch_plain": agent("catch_popart", "--plain --name catch_plain", "catch_plain"),
-    "dqn": agent("dqn"),
-    "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn"),
-    "c51": agent("c51"),
-    "qr_dqn": agent("qr_dqn"),
+    "dqn": agent("dqn", seeds=3),
+    "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn", seeds=3),
+    "munchausen_dqn": agent("munchausen_dqn", seeds=3),
+    "c51": agent("c51", seeds=3),
+    "qr_dqn": agent("qr_dqn", seeds=3),
+    "iqn": agent("iqn", seeds=3),
+    "rainbow": agent("rainbow", seeds=3),
+    "pqn": agent("pqn", seeds=3),
     "ppo": agent("ppo"),
     "ppo_lstm": agent("ppo_lstm"),
     "a2c": agent("a2c"),
     "vmpo": agent("vmpo"),
-    "impala": agent("impala"),
+    "trpo": agent("trpo", "--evaluations 5", seeds=3),
+    "impala": agent("impala", "--evaluations 10", seeds=3),
     "anakin": Example(
         "python examples/rl/anakin.py --cpu-devices 8 --compare 1 2 4 8",
         {"anakin": "anakin.png"},
@@ -117,7 +125,20 @@ EXAMPLES = {
         {"sebulba_actors": "sebulba.png"},
         text=True,
     ),
-    "sac": agent("sac"),
+    "sac": agent("sac", seeds=3),
+    "sac_car": agent(
+        "sac",
+        "--environment MountainCarContinuous-v0 --name sac_car",
+        "sac_car",
+        seeds=3,
+    ),
+    "td3": agent("td3", "--compiled", seeds=3),
+    "ddpg": agent("ddpg", "--compiled", seeds=3),
+    "td3_bc": agent("td3_bc", seeds=3),
+    "iql": agent("iql", "--expectile 0.9", seeds=3),
+    "rnd": agent("rnd", "--evaluations 5", seeds=3),
+    "qmix": agent("qmix", seeds=3),
+    "grpo": agent("grpo", seeds=3),
     "atari": Example("python examples/rl/atari.py --steps 5120 --seeds 1", text=True),
 }
 
