@@ -5,10 +5,11 @@
 
 Three functions are learned together: what a board looks like inside, what a move makes
 of that and its reward, and the policy and value there. A search with them, mctx's
-Gumbel MuZero, chooses each move of the games that the agent plays with itself; nothing
-but the board's legal first moves is told to it. From each position of past games the
-model is unrolled along the moves that were made, and learns the search's policies, the
-rewards and how the games went on. What is good for one player is bad for the other: the
+Gumbel MuZero, chooses the moves of the games that the agent plays with itself; nothing
+but the board's legal first moves is told to it. The first moves of a game are drawn, of
+each game another number: else it would soon play one game again and again, and know no
+other. From each later position the model is unrolled along the moves that were made,
+and learns the search's policies, the rewards and how the games went on. What is good for one player is bad for the other: the
 discount is -1. A step is one move of self-play; the score is that against an opponent
 who plays perfectly, where 0, always a draw, is the best possible.
 Sources: Schrittwieser et al., 2020, Mastering Atari, Go, Chess and Shogi by Planning
@@ -41,6 +42,7 @@ parser = experiment.parser(
 add = parser.add_argument
 add("--games", type=int, default=64, help="side by side; %(default)s")
 add("--simulations", type=int, default=16, help="of a search; %(default)s")
+add("--opening", type=int, default=5, help="moves drawn at most; %(default)s")
 add("--unroll", type=int, default=4, help="moves of the model; %(default)s")
 add("--capacity", type=int, default=2048, help="games kept; %(default)s")
 add("--batch-size", type=int, default=32, help="games of an update; %(default)s")
@@ -58,6 +60,7 @@ class Game(NamedTuple):
     pi_tm1: Any  # what the search made of the policy, [T, A]
     r_t: Any  # for the one who moved
     on_tm1: Any  # whether the game was still on
+    searched_tm1: Any  # whether the move was the search's, not one of a drawn opening
 
 
 class Inside(NamedTuple):
@@ -135,18 +138,26 @@ def search(params, key, s, simulations: int, gumbel_scale=1.0):
 def play(params, key, options) -> Game:
     """Plays games with itself, to their ends, [B, T, ...]."""
 
-    def step(state, key):
+    def step(state, inputs):
+        time, *keys = inputs
         s_tm1, on = state.observation, ~state.terminated
-        found = search(params, key, s_tm1, options.simulations)
-        after = jax.vmap(RULES.step)(state, found.action)
+        found = search(params, keys[0], s_tm1, options.simulations)
+        legal = jnp.where(state.legal_action_mask, 0.0, -jnp.inf)
+        searched = time >= drawn
+        a_tm1 = jnp.where(
+            searched, found.action, jax.random.categorical(keys[1], legal)
+        )
+        after = jax.vmap(RULES.step)(state, a_tm1)
         mover = state.current_player[:, None]
         r_t = jnp.take_along_axis(after.rewards, mover, 1)[:, 0]
-        row = Game(s_tm1, found.action, found.action_weights, r_t * on, on)
+        row = Game(s_tm1, a_tm1, found.action_weights, r_t * on, on, on & searched)
         return after, row
 
-    keys = jax.random.split(key, LONGEST + 1)
-    begun = jax.vmap(RULES.init)(jax.random.split(keys[0], options.games))
-    _, rows = jax.lax.scan(step, begun, keys[1:])
+    start_key, drawn_key, *keys = jax.random.split(key, 4)
+    drawn = jax.random.randint(drawn_key, [options.games], 0, options.opening + 1)
+    begun = jax.vmap(RULES.init)(jax.random.split(start_key, options.games))
+    inputs = jnp.arange(LONGEST), *(jax.random.split(k, LONGEST) for k in keys)
+    _, rows = jax.lax.scan(step, begun, inputs)
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
 
 
@@ -179,7 +190,8 @@ def loss(params, game: Game, unroll: int):
         # Half of each step's gradient goes on to the step before it.
         state = rlax.scale_gradient(inside.state, 0.5)
         inside = move_on(params, state, a[:, k])
-    return jnp.sum(total * on[:, 0]) / on[:, 0].sum()
+    weights = game.searched_tm1
+    return jnp.sum(total * weights) / jnp.maximum(weights.sum(), 1)
 
 
 def updater(optimizer, options):
