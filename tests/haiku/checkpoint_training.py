@@ -138,3 +138,48 @@ def _with_log(target, log, arguments):
     os.dup2(log, 2)
     sys.stdout.reconfigure(line_buffering=True)
     target(*arguments)
+
+
+def write_without_room(folder):
+    """A limit of the size of files stands for a full disk: the same calls fail."""
+    import logging
+    import resource
+
+    import jax.numpy as jnp
+    import numpy as np
+
+    import haiku as hk
+
+    logging.getLogger("absl").setLevel("CRITICAL")  # The log is a file too.
+    noise = np.random.default_rng(0).normal(size=(300, 300))
+    state = {"w": jnp.asarray(noise, jnp.float32)}
+
+    def room(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def tell(name, act):
+        try:
+            print(name, act())
+        except hk.checkpoint.CheckpointError as error:
+            print(name, "CheckpointError", str(error).replace("\n", " "))
+
+    def leave():
+        with hk.checkpoint.Checkpoints(folder) as inner:
+            inner.save(9, state)
+
+    with hk.checkpoint.Checkpoints(folder) as checkpoints:
+        checkpoints.save(0, state)
+        checkpoints.wait()
+        room(20_000)
+        checkpoints.save(1, state)
+        tell("wait:", checkpoints.wait)
+        checkpoints.save(2, state)
+        time.sleep(1.0)
+        tell("save:", lambda: checkpoints.save(3, state))
+        tell("steps:", checkpoints.steps)
+        room(resource.RLIM_INFINITY)
+        tell("restore:", lambda: checkpoints.restore(state)[1])
+        tell("again:", lambda: checkpoints.save(4, state))
+    room(20_000)
+    tell("end:", leave)
+    room(resource.RLIM_INFINITY)

@@ -1,52 +1,8 @@
 """Disks without room: an error at the next call, and older checkpoints as they were."""
 
-import logging
-import resource
-import time
-
-import numpy as np
-from checkpoint_training import start
+from checkpoint_training import start, write_without_room
 
 import haiku as hk
-
-
-def write_without_room(folder):
-    """A limit of the size of files stands for a full disk: the same calls fail."""
-    import jax.numpy as jnp
-
-    logging.getLogger("absl").setLevel("CRITICAL")  # The log is a file too.
-    noise = np.random.default_rng(0).normal(size=(300, 300))
-    state = {"w": jnp.asarray(noise, jnp.float32)}
-
-    def room(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-    def tell(name, act):
-        try:
-            print(name, act())
-        except hk.checkpoint.CheckpointError as error:
-            print(name, "CheckpointError", str(error).replace("\n", " "))
-
-    def leave():
-        with hk.checkpoint.Checkpoints(folder) as inner:
-            inner.save(9, state)
-
-    with hk.checkpoint.Checkpoints(folder) as checkpoints:
-        checkpoints.save(0, state)
-        checkpoints.wait()
-        room(20_000)
-        checkpoints.save(1, state)
-        tell("wait:", checkpoints.wait)
-        checkpoints.save(2, state)
-        time.sleep(1.0)
-        tell("save:", lambda: checkpoints.save(3, state))
-        tell("steps:", checkpoints.steps)
-        room(resource.RLIM_INFINITY)
-        tell("restore:", lambda: checkpoints.restore(state)[1])
-        tell("again:", lambda: checkpoints.save(4, state))
-    room(20_000)
-    tell("end:", leave)
-    room(resource.RLIM_INFINITY)
 
 
 def test_a_full_disk(tmp_path):
