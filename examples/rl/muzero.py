@@ -9,9 +9,10 @@ Gumbel MuZero, chooses the moves of the games that the agent plays with itself; 
 but the board's legal first moves is told to it. The first moves of a game are drawn, of
 each game another number: else it would soon play one game again and again, and know no
 other. From each later position the model is unrolled along the moves that were made,
-and learns the search's policies, the rewards and how the games went on. What is good for one player is bad for the other: the
-discount is -1. A step is one move of self-play; the score is that against an opponent
-who plays perfectly, where 0, always a draw, is the best possible.
+and learns the search's policies, the rewards and how the games went on. What is good
+for one player is bad for the other: the discount is -1. A step is one move of
+self-play; the score is that against an opponent who plays perfectly, where 0, always a
+draw, is the best possible.
 Sources: Schrittwieser et al., 2020, Mastering Atari, Go, Chess and Shogi by Planning
 with a Learned Model, arXiv:1911.08265; Danihelka et al., 2022, Policy Improvement by
 Planning with Gumbel, https://openreview.net/forum?id=bERaNdoegnO.

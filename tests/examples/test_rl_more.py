@@ -134,7 +134,7 @@ def test_muzero_learns_from_what_followed(load):
     muzero = load("muzero")
     on = jnp.arange(9) < 5
     rewards = jnp.float32(jnp.arange(9) == 4)
-    game = muzero.Game(None, jnp.arange(9) * on, jnp.eye(9), rewards, on)
+    game = muzero.Game(None, jnp.arange(9) * on, jnp.eye(9), rewards, on, on)
     a, pi, z, r, now = muzero.targets(game, 2)
     np.testing.assert_array_equal(z[:5, 0], [1, -1, 1, -1, 1])
     np.testing.assert_array_equal(z[3], [-1, 1, 0])
@@ -142,6 +142,22 @@ def test_muzero_learns_from_what_followed(load):
     np.testing.assert_array_equal(a[3], [3, 4, 0])
     np.testing.assert_array_equal(now[3], [1, 1, 0])
     np.testing.assert_array_equal(pi[3, 1], np.eye(9)[4])
+
+
+def test_muzero_draws_openings(load):
+    """Drawn moves are legal, and are not what the policy learns from."""
+    pytest.importorskip("mctx")
+    pytest.importorskip("pgx")
+    muzero = load("muzero")
+    options = muzero.parser.parse_args(
+        ["--games", "6", "--simulations", "2", "--opening", "9"]
+    )
+    params = muzero.model.init(jax.random.key(0), jnp.zeros([1, 3, 3, 2]))
+    game = jax.jit(lambda key: muzero.play(params, key, options))(jax.random.key(1))
+    searched, on = np.asarray(game.searched_tm1), np.asarray(game.on_tm1)
+    assert not np.any(searched & ~on) and np.any(on & ~searched) and np.any(searched)
+    for moves, still in zip(np.asarray(game.a_tm1), on):
+        assert len({*moves[still]}) == still.sum() >= 5
 
 
 # The deep sea, and curiosity.
