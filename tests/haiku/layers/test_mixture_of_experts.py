@@ -208,9 +208,8 @@ def test_values_of_transformers(case):
     model = hk.bind(hk.MixtureOfExperts, 5, 2, 4, **BLOCKS[case["block"]]).init(0, x)
     model = model.replace(params=by_module(case["parameters"]))
     np.testing.assert_allclose(run(model, x)[0], case["y"], rtol=1e-5, atol=1e-5)
-    _, losses = run(
-        model, x, jnp.asarray(case["mask"])
-    )  # integers, as tokenizers give them
+    mask = jnp.asarray(case["mask"])  # integers, as tokenizers give them
+    _, losses = run(model, x, mask)
     np.testing.assert_allclose(losses.load_balance, case["load_balance"], rtol=1e-5)
 
     def loss(params, x):

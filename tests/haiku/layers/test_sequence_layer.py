@@ -46,7 +46,7 @@ def test_steps_make_the_same_parameters(name):
         jax.jit(lambda x, f=f: f(name).init(0, x).params)(X)
         for f in (parallel, one_by_one)
     )
-    close(whole, steps, 1e-6)
+    close(whole, steps, 0)
 
 
 @pytest.mark.parametrize("name", LAYERS)
