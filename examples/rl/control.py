@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import compiled
 import experiment
+import jax
 import jax.numpy as jnp
 import numpy as np
 import off_policy
@@ -116,6 +117,16 @@ def deterministic(size: int):
     )
 
 
+def with_noise(policy, deviation: float):
+    """Exploration by noise on a deterministic policy's actions."""
+
+    def explore(state, key, s, share):
+        a = policy.apply(state.params.policy, s)
+        return jnp.clip(a + deviation * jax.random.normal(key, a.shape), -1, 1)
+
+    return explore
+
+
 def gaussian(size: int):
     """A network that gives mean and standard deviation of u; tanh(u) is the action."""
 
@@ -143,6 +154,11 @@ def ensemble(count: int, outputs: int, sizes=(64, 64)):
 def online(agent, options, seed, report):
     """Learns from what it does itself."""
     if options.compiled:
+        if options.environment not in GAMES:
+            raise ValueError(
+                f"--compiled plays {', '.join(GAMES)}, not {options.environment}: "
+                "leave it out, or write the game in JAX and name it in GAMES."
+            )
         game = GAMES[options.environment]
         return compiled.learn(game, agent, options, seed, report)
     return off_policy.learn(agent, options, seed, report)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import control
 import jax
-import jax.numpy as jnp
 import off_policy
 import optax
 
@@ -73,11 +72,7 @@ def rule(size: int, options) -> control.Rule:
         target = optax.incremental_update(params, state.target, options.follow)
         return State(params, target, optimizer_state)
 
-    def explore(state, key, s, share):
-        a = policy.apply(state.params.policy, s)
-        noise = options.noise * jax.random.normal(key, a.shape)
-        return jnp.clip(a + noise, -1, 1)
-
+    explore = control.with_noise(policy, options.noise)
     agent = off_policy.Agent(init, explore, update, lambda state: state.params.policy)
     return control.Rule(agent, policy.apply)
 

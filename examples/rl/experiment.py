@@ -239,7 +239,9 @@ def trained(learn, act, options, environments, seed: int) -> dict:
     if not options.resume:
         shutil.rmtree(path, ignore_errors=True)
     elif result.exists():
-        return json.loads(result.read_text())
+        figures = json.loads(result.read_text())
+        if figures["curve"][-1][0] == options.steps:
+            return figures
     with hk.checkpoint.Checkpoints(path / "training", keep=1) as checkpoints:
         report = Report(act, environments, options, seed, checkpoints)
         learned = learn(options, seed, report)

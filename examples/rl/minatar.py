@@ -10,6 +10,7 @@ Reproducible Reinforcement Learning Experiments, arXiv:1903.03176; Koyamada et a
 import colorsys
 import functools
 
+import experiment
 import games
 import gymnasium
 import numpy as np
@@ -49,5 +50,6 @@ def draw(board):
 
 
 def vector(name: str, count: int, wrappers=(), **render):
-    """Games side by side."""
-    return games.vector(game(name))(name, count, wrappers, **render)
+    """Games side by side; by other names gymnasium's environments."""
+    make = games.vector(game(name)) if name in GAMES else experiment.vector
+    return make(name, count, wrappers, **render)

@@ -35,12 +35,6 @@ def game_of(name: str) -> games.Game:
     return cartpole.GAME if name == cartpole.GAME.name else minatar.game(name)
 
 
-def vector(name: str, count: int, wrappers=(), **render):
-    """What is evaluated in: gymnasium's own CartPole, or MinAtar."""
-    make = minatar.vector if name in minatar.GAMES else experiment.vector
-    return make(name, count, wrappers, **render)
-
-
 def network(actions: int):
     """Values of actions, [B, A], of vectors [B, D] or boards [B, H, W, C]."""
 
@@ -169,7 +163,7 @@ def main(argv=None):
     def act(params, observations, memory):
         return net.apply(params, observations).argmax(-1), memory
 
-    return experiment.main(learn, act, parser, vector=vector, argv=argv)
+    return experiment.main(learn, act, parser, vector=minatar.vector, argv=argv)
 
 
 if __name__ == "__main__":

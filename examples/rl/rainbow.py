@@ -17,10 +17,8 @@ Learning, arXiv:1710.02298; Wang et al., 2016, arXiv:1511.06581 (dueling); Fortu
 al., 2018, arXiv:1706.10295 (noisy); Schaul et al., 2016, arXiv:1511.05952 (replay).
 """
 
-import experiment
 import jax
 import jax.numpy as jnp
-import minatar
 import value_agent
 
 import haiku as hk
@@ -121,13 +119,7 @@ def rule(actions: int, options):
     return value_agent.Rule(net.init, loss, q_values, noisy, options.priority)
 
 
-def vector(name: str, count: int, wrappers=(), **render):
-    """Gymnasium's environments, or MinAtar's games."""
-    make = minatar.vector if name in minatar.GAMES else experiment.vector
-    return make(name, count, wrappers, **render)
-
-
-main = value_agent.main(rule, parser, vector=vector)
+main = value_agent.main(rule, parser)
 
 if __name__ == "__main__":
     main()

@@ -116,11 +116,7 @@ def rule(size: int, options, loss=up_the_slope) -> control.Rule:
         state = state._replace(count=count)
         return jax.lax.cond(count % options.delay == 0, improved, lambda x: x, state)
 
-    def explore(state, key, s, share):
-        a = policy.apply(state.params.policy, s)
-        noise = options.noise * jax.random.normal(key, a.shape)
-        return jnp.clip(a + noise, -1, 1)
-
+    explore = control.with_noise(policy, options.noise)
     agent = off_policy.Agent(init, explore, update, lambda state: state.params.policy)
     return control.Rule(agent, policy.apply)
 

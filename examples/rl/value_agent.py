@@ -14,6 +14,7 @@ from typing import NamedTuple
 import experiment
 import jax
 import jax.numpy as jnp
+import minatar
 import off_policy
 import optax
 
@@ -112,12 +113,12 @@ def agent(rule: Rule, options) -> off_policy.Agent:
     )
 
 
-def main(rule, parser, vector=experiment.vector):
+def main(rule, parser):
     """Makes the program of `rule(actions, options)`."""
 
     def run(argv=None):
         options = parser.parse_args(argv)
-        environments = vector(options.environment, 1)
+        environments = minatar.vector(options.environment, 1)
         chosen = rule(int(environments.single_action_space.n), options)
         environments.close()
 
@@ -126,8 +127,8 @@ def main(rule, parser, vector=experiment.vector):
 
         def learn(options, seed, report):
             rule = agent(chosen, options)
-            return off_policy.learn(rule, options, seed, report, vector=vector)
+            return off_policy.learn(rule, options, seed, report, vector=minatar.vector)
 
-        return experiment.main(learn, act, parser, vector=vector, argv=argv)
+        return experiment.main(learn, act, parser, vector=minatar.vector, argv=argv)
 
     return run
