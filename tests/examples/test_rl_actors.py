@@ -1,6 +1,5 @@
 """The agents that learn as they act, at sizes that take a second or two."""
 
-import importlib
 import json
 import pathlib
 import signal
@@ -29,12 +28,6 @@ SMALL = {
     "impala": "--length 8 --environments 2 --actors 2 --batch 2",
     "vmpo": "--length 16 --environments 4 --epochs 2",
 }
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(AGENTS))
-    return importlib.import_module
 
 
 def run(agent, tmp_path, options, **others):

@@ -3,7 +3,6 @@
 import functools
 import importlib
 import json
-import pathlib
 from unittest import mock
 
 import jax
@@ -15,16 +14,9 @@ gymnasium = pytest.importorskip("gymnasium")
 for needed in ("matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
 
-AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
 ONLINE = "sac", "td3", "ddpg", "tqc", "crossq"
 SMALL = "--steps 256 --warm-up 128 --evaluations 2 --seeds 1 --episodes 2 --name agent"
 SMALL += " --batch-size 16 --capacity 300"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(AGENTS))
-    return importlib.import_module
 
 
 @functools.cache

@@ -1,8 +1,6 @@
 """GRPO, MuZero, RND, QMIX, TRPO and their games, at sizes that take seconds."""
 
-import importlib
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,6 @@ import pytest
 for needed in ("gymnasium", "matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
 
-AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
 SMALL = {
     "grpo": "--steps 64 --questions 4 --group 4 --rounds 2 --accuracy 0",
     "muzero": (
@@ -23,12 +20,6 @@ SMALL = {
     "qmix": "--steps 800",
     "trpo": "--steps 256 --environments 2 --length 64",
 }
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(AGENTS))
-    return importlib.import_module
 
 
 def run(agent, tmp_path, options, **others):

@@ -4,7 +4,6 @@ import argparse
 import functools
 import importlib
 import json
-import pathlib
 import re
 import threading
 import time
@@ -15,14 +14,6 @@ import pytest
 
 for needed in ("gymnasium", "matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
-
-AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(AGENTS))
-    return importlib.import_module
 
 
 def test_cartpole_is_that_of_gymnasium(load):

@@ -1,9 +1,9 @@
 """The agents that learn values, Catch, and what all agents share."""
 
 import functools
-import importlib
 import json
 import pathlib
+from unittest import mock
 
 import jax
 import numpy as np
@@ -16,12 +16,6 @@ for needed in ("matplotlib", "optax", "orbax.checkpoint", "tqdm"):
 AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
 VALUE_AGENTS = "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn", "rainbow"
 CATCH_AGENTS = "catch_q", "catch_q_lambda", "catch_popart"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(AGENTS))
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -300,6 +294,38 @@ def remembered(load, environment, *more):
 
 
 # What agents share.
+
+
+def test_report_evaluates_at_even_distances(load, monkeypatch):
+    experiment = load("experiment")
+    options = mock.Mock(steps=50, evaluations=5)
+    report = experiment.Report(lambda *_: None, None, options, seed=0)
+    values = iter([3, 8, 5, 8, 7])
+    monkeypatch.setattr(report, "evaluate", lambda *_: np.full(2, next(values)))
+    for step in range(0, 51, 5):
+        report(step, step)
+    report.bar.close()
+    assert report.curve == [(0, 3), (10, 8), (20, 5), (30, 8), (40, 7)]
+
+
+def test_resume_goes_on_for_more_steps(load, tmp_path, monkeypatch):
+    agent = load("catch_q")
+    small = "--evaluations 2 --seeds 1 --episodes 2 --name agent --save-every 0"
+    learned = []
+    resume = agent.experiment.Report.resume
+
+    def seen(report, training):
+        training, first = resume(report, training)
+        learned.append((first, report.options.steps))
+        return training, first
+
+    monkeypatch.setattr(agent.experiment.Report, "resume", seen)
+    for steps, more in ((90, ""), (90, "--resume"), (180, "--resume")):
+        options = f"{small} --steps {steps} --out {tmp_path} {more}"
+        agent.main(argv=options.split())
+    # The second run has nothing left to do.
+    assert [steps for _, steps in learned] == [90, 180]
+    assert learned[0][0] == 0 < learned[1][0] < 180
 
 
 def test_replay_keeps_the_last(load):
