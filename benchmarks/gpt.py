@@ -84,7 +84,7 @@ def timed(f, repeats=15):
 # ---- Ours ----------------------------------------------------------------------------
 
 
-def our_model(size, unroll=1):
+def our_model(size):
     """A bound `hk.nets.Decoder`."""
     import jax
     import jax.numpy as jnp
@@ -107,7 +107,6 @@ def our_model(size, unroll=1):
         output_bias=True,
         mlp_bias=True,
         tied=True,
-        unroll=unroll,
     )
     w = weights(size)
     params = {
@@ -129,9 +128,12 @@ def ours(size):
     import jax
     import jax.numpy as jnp
 
-    layers, _, _, length, _ = SIZES[size]
-    model, tokens = our_model(size), jnp.asarray(texts(size))
-    unrolled = our_model(size, layers)  # as peers' lists of blocks are compiled
+    import haiku as hk
+
+    length, model, tokens = SIZES[size][3], our_model(size), jnp.asarray(texts(size))
+    # Layers with arrays of their own, as in peers' lists of blocks.
+    own = hk.unstack_layers(model.params, "decoder/blocks")
+    model = model.replace(params=own)
 
     @jax.jit
     def call(model, x):
@@ -144,7 +146,7 @@ def ours(size):
     return of_jax(
         size,
         model.params,
-        lambda params, x: unrolled.replace(params=params)(x),
+        lambda params, x: model.replace(params=params)(x),
         lambda: call(reading, one)[0],
     )
 

@@ -183,6 +183,8 @@ from haiku._lifted.layer_stack import (
     LayerStackTransparencyMapping as LayerStackTransparencyMapping,
 )
 from haiku._lifted.layer_stack import layer_stack as layer_stack
+from haiku._lifted.layers_apart import stack_layers as stack_layers
+from haiku._lifted.layers_apart import unstack_layers as unstack_layers
 from haiku._lifted.lift import LiftWithStateUpdater as LiftWithStateUpdater
 from haiku._lifted.lift import lift as lift
 from haiku._lifted.lift import lift_with_state as lift_with_state

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Values = dict[str, dict[str, Any]]
 
@@ -30,6 +31,9 @@ class Apart:
 
     def __init__(self, layers: Any):
         self.layers = tuple(layers)
+
+    def __repr__(self) -> str:
+        return f"<{len(self.layers)} layers of {self.layers[0]!r}>"
 
     def tree_flatten(self) -> tuple[Any, None]:
         """The layers' values."""
@@ -67,7 +71,7 @@ def taken_apart(
     """Values with an `Apart` for each stacked array below the paths of stacks."""
 
     def apart(path: str, value: Any) -> Any:
-        within = any(path.startswith(stack) for stack in stacks)
+        within = f"{path}/".startswith(tuple(stacks))
         stays = not within or isinstance(value, Apart) or is_packed(value)
         return value if stays else Apart(_each(value))
 
@@ -75,6 +79,107 @@ def taken_apart(
         path: {name: apart(path, value) for name, value in named.items()}
         for path, named in values.items()
     }
+
+
+def unstack_layers(values: Mapping[str, Mapping[str, Any]], *stacks: str) -> Values:
+    """Parameters or state, with an array of its own for each layer of some stacks.
+
+    Arrays of a stack have an axis of layers, so that a program is small and compiles
+    once for all layers. But XLA copies each layer's part out of them whenever the stack
+    runs, and its gradient into them. With arrays of their own `hk.layer_stack` runs the
+    layers one after the other without these copies: a longer program, which compiles
+    more slowly and runs faster where copies count, as in decoding on a CPU. Numbers
+    stay the same. Gradients come in the same form as the parameters, so optimizers need
+    no change; a cache that such a model makes is in it too.
+
+    Args:
+      values: Parameters, state or gradients of a whole net, stacked.
+      stacks: Paths of stacks, such as ``"decoder/blocks"``.
+
+    Returns:
+      A copy, in which each array below these paths is a tree of an array for each
+      layer, in its attribute `layers`. Arrays of int4 and smaller stay stacked. It is
+      for calls and training; to save it or place it on a mesh, stack it again with
+      `hk.stack_layers`.
+
+    Raises:
+      ValueError: No stack is given; there is nothing below a path; arrays below it
+        don't have the same number of layers.
+
+    Example:
+      >>> def stack(x):
+      ...     return hk.layer_stack(3, name="stack")(lambda x: hk.Linear(2)(x))(x)
+      >>> f, x = hk.without_apply_rng(hk.transform(stack)), jnp.ones([1, 2])
+      >>> params = f.init(0, x)
+      >>> params["stack/linear"]["w"].shape
+      (3, 2, 2)
+      >>> apart = hk.unstack_layers(params, "stack")
+      >>> [w.shape for w in apart["stack/linear"]["w"].layers]
+      [(2, 2), (2, 2), (2, 2)]
+      >>> bool(jnp.allclose(f.apply(apart, x), f.apply(params, x)))
+      True
+    """
+    if not stacks:
+        raise ValueError(
+            "hk.unstack_layers needs the path of a stack, such as 'decoder/blocks'; "
+            f"there are {', '.join(sorted(values))}."
+        )
+    for stack in stacks:
+        _check_stack(values, stack)
+    return taken_apart(values, [f"{stack}/" for stack in stacks])
+
+
+def stack_layers(values: Mapping[str, Mapping[str, Any]]) -> Values:
+    """The inverse of `hk.unstack_layers`: arrays with an axis of layers again.
+
+    Args:
+      values: Parameters, state or gradients, of which some have an array for each
+        layer.
+
+    Returns:
+      A copy, whose arrays have an axis of layers as `hk.layer_stack` made them.
+
+    Example:
+      >>> params = {"stack/linear": {"b": jnp.zeros([3, 2])}}
+      >>> apart = hk.unstack_layers(params, "stack")
+      >>> hk.stack_layers(apart)["stack/linear"]["b"].shape
+      (3, 2)
+    """
+
+    def together(x: Any) -> Any:
+        if not isinstance(x, Apart):
+            return x
+        return jax.tree.map(lambda *layers: jnp.stack(layers), *x.layers)
+
+    return {
+        path: {name: together(x) for name, x in named.items()}
+        for path, named in values.items()
+    }
+
+
+def _check_stack(values: Mapping[str, Mapping[str, Any]], stack: str) -> None:
+    numbers = {
+        f"{path}/{name}": np.shape(x)[:1]
+        for path, named in values.items()
+        if f"{path}/".startswith(f"{stack}/")
+        for name, x in named.items()
+        if not isinstance(x, Apart)
+        for x in jax.tree.leaves(x)
+    }
+    below = any(f"{path}/".startswith(f"{stack}/") for path in values)
+    if not below:
+        raise ValueError(
+            f"hk.unstack_layers finds nothing below {stack!r}; there are "
+            f"{', '.join(sorted(values))}."
+        )
+    if len({*numbers.values()}) > 1 or () in numbers.values():
+        found = ", ".join(
+            f"{name}: {n[0] if n else 'none'}" for name, n in numbers.items()
+        )
+        raise ValueError(
+            f"Arrays below {stack!r} don't have one number of layers as their first "
+            f"axis ({found}). Give hk.unstack_layers the path of an hk.layer_stack."
+        )
 
 
 def of_layer(
