@@ -15,6 +15,7 @@ from importlib import metadata
 if "PLAIN_XLA" not in os.environ:
     os.environ["XLA_FLAGS"] = (
         "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+        "--xla_cpu_parallel_codegen_split_count=1 "  # in parts takes twice the work
         "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
     )
     if metadata.version("jaxlib").startswith("0.10."):  # Later ones know no such flag.

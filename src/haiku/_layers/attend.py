@@ -245,15 +245,16 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
         query, key = query.astype(wide), key.astype(wide)
     key = key.astype(query.dtype)
     options = seen, bias, soft_cap, sinks, scale
-    if _is_one(steps):  # a step of a decoder: [B, S, H] leaves the cache as it lies
-        query = query.reshape(batch, groups, each, size)
-        logits = jnp.einsum(
-            "bkgd,bskd->bskg", query, key, preferred_element_type=wide
-        ).reshape(batch, keys, heads)
+    if _is_one(steps) and not _in_parts():  # a step of a decoder
+        query = jnp.swapaxes(query.reshape(batch, groups, each, size), 2, 3)
+        logits = jnp.matmul(
+            key.reshape(batch, keys, groups * size),
+            _in_blocks(query),
+            preferred_element_type=wide,
+        )  # [B, S, H]
         weights = _weights(logits, *options, by_key=True).astype(value.dtype)
-        weights = weights.reshape(batch, keys, groups, each)
-        y = jnp.einsum("bskg,bskd->bkgd", weights, value)
-        return y.reshape(batch, steps, heads, value.shape[-1])
+        value = value.reshape(batch, keys, groups * value.shape[-1])
+        return _of_blocks(jnp.matmul(jnp.swapaxes(weights, 1, 2), value), groups)
     if each == 1:  # XLA lays this out better than groups of one head
         logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
     else:
@@ -267,6 +268,31 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     weights = weights.reshape(batch, groups, each, steps, keys)
     y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
     return y.reshape(batch, steps, heads, value.shape[-1])
+
+
+def _in_parts() -> bool:
+    """Whether a mesh may have the heads on several devices."""
+    return not jax.sharding.get_abstract_mesh().empty
+
+
+def _in_blocks(query):
+    """Queries ``[B, K, D, G]`` as a block for each group, ``[B, K * D, K * G]``.
+
+    With zeros elsewhere, one product takes the cache ``[B, S, K * D]`` as it lies; XLA
+    copies and transposes it, in each step, for a product per group.
+    """
+    batch, groups, size, each = query.shape
+    own = jnp.eye(groups, dtype=bool)[None, :, None, :, None]
+    blocks = jnp.where(own, jnp.swapaxes(query, 1, 2)[:, None], 0)
+    return blocks.reshape(batch, groups * size, groups * each)
+
+
+def _of_blocks(y, groups: int):
+    """Of values of all groups, ``[B, H, K * V]``, each head's own, ``[B, 1, H, V]``."""
+    batch, heads, size = y.shape
+    y = y.reshape(batch, groups, heads // groups, groups, size // groups)
+    y = jnp.einsum("bkgkv->bkgv", y)
+    return y.reshape(batch, 1, heads, size // groups)
 
 
 def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
 
 import haiku as hk
 
@@ -155,6 +156,40 @@ def test_the_two_paths_give_the_same(options):
     fused = hk.attend(*arrays, mask=MASK, bias=BIAS, **options)
     plain = hk.attend(*arrays, mask=MASK, bias=BIAS, soft_cap=1e8, **options)
     np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("groups", [1, K, H])
+def test_a_step_is_as_within_a_sequence(groups, dtype):
+    """A decoder's step takes another way, and another one on a mesh."""
+    key, value = (np.concatenate([x, -x], 2)[:, :, :groups] for x in (KEY, VALUE))
+    arrays = [jnp.asarray(x, dtype) for x in (QUERY, key, value[..., :2])]
+    options = {"soft_cap": 2.0, "sinks": jnp.arange(H) / 2.0}
+    all_steps = hk.attend(*arrays, mask=MASK, bias=BIAS, **options)
+
+    @jax.jit
+    def step(query, key, value):
+        out = hk.attend(
+            *(query, key, value), mask=MASK[:, :, 3:], bias=BIAS[:, :, 3:], **options
+        )
+        return jnp.sum(jnp.sin(out.astype(jnp.float32))), out
+
+    arrays[0] = arrays[0][:, 3:]
+    both = jax.value_and_grad(step, (0, 1, 2), has_aux=True)
+    (_, out), slopes = both(*arrays)
+    tolerance = 1e-5 if dtype == jnp.float32 else 2e-2
+    np.testing.assert_allclose(
+        *np.float32([out, all_steps[:, 3:]]), rtol=tolerance, atol=tolerance
+    )
+    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))):
+        (_, placed), placed_slopes = both(*arrays)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(
+            *np.float32([a, b]), rtol=tolerance, atol=tolerance
+        ),
+        (placed, placed_slopes),
+        (out, slopes),
+    )
 
 
 @pytest.mark.parametrize("soft_cap", [None, 5.0])
