@@ -53,10 +53,6 @@ def made(name):
     return model.replace(params=noisy(model.params))
 
 
-# A model's outputs from one compiled program, not one for each operation.
-run = jax.jit(lambda model, *args, **options: model(*args, **options))
-
-
 def close(a, b, tolerance=1e-5):
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):

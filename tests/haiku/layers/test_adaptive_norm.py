@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run
 
 import haiku as hk
 
@@ -38,7 +39,7 @@ def normal(x, eps=1e-6):
 def test_the_layer_is_its_equation():
     model = layer(6)
     want = equation(model, X, CONDITION, normal)
-    np.testing.assert_allclose(model(X, CONDITION), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(model, X, CONDITION), want, rtol=1e-4, atol=1e-5)
 
 
 def test_it_begins_as_the_norm():
@@ -65,7 +66,7 @@ def test_another_norm():
         return y * own["scale"] + own["offset"]
 
     want = equation(model, x, CONDITION, group_norm)
-    np.testing.assert_allclose(model(x, CONDITION), want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(run(model, x, CONDITION), want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("lead", [0, 2])
@@ -73,7 +74,7 @@ def test_a_condition_of_each_step_or_of_all(lead):
     condition = RANDOM.randn(*X.shape[:lead], 3).astype(np.float32)
     model = layer(6, condition=condition)
     want = equation(model, X, condition, normal)
-    np.testing.assert_allclose(model(X, condition), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(model, X, condition), want, rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_in_half_precision_are_single():

@@ -1,9 +1,12 @@
 """`hk.Attention`: its maps and options, and its cache."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run, update
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leak_checks import checking_leaks
@@ -30,9 +33,11 @@ KINDS = {
 }
 
 
+@functools.cache
 def layer(kind="plain", **options):
     options = {**SMALL, "causal": True, **KINDS[kind], **options}
-    model = hk.bind(hk.Attention, **options).init(0, X)
+    net = hk.bind(hk.Attention, **options)
+    model = jax.jit(lambda x: net.init(0, x))(X)
     # Sinks and norms that do something.
     noise = np.random.default_rng(1)
     params = jax.tree.map(
@@ -90,7 +95,7 @@ def test_the_layer_is_its_equation(kind):
     y = hk.attend(query, key, value, bias=bias, **passed)
     out = p["attention/output"]
     want = np.asarray(y).reshape(B, T, -1) @ out["w"] + out["b"]
-    np.testing.assert_allclose(model(X), want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run(model, X), want, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +118,9 @@ def test_alibi_slopes(heads):
 def in_parts(model, x, parts, cache_size, mask=None):
     """The outputs of calls with so many steps each, after one another."""
     outputs, at = [], 0
-    call = jax.jit(lambda model, x, m: model.updating(x, mask=m, cache_size=cache_size))
     for n in parts:
         here = None if mask is None else mask[:, at : at + n]
-        y, model = call(model, x[:, at : at + n], here)
+        y, model = update(model, x[:, at : at + n], mask=here, cache_size=cache_size)
         outputs.append(y)
         at += n
     return jnp.concatenate(outputs, axis=1), model
@@ -127,7 +131,7 @@ def in_parts(model, x, parts, cache_size, mask=None):
 def test_with_a_cache_as_without(kind, parts):
     model = layer(kind)
     y, after = in_parts(model, X, parts, cache_size=9)
-    np.testing.assert_allclose(y, model(X), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y, run(model, X), rtol=1e-5, atol=1e-5)
     state = after.state["attention"]
     slots = KINDS[kind].get("window") or 9
     assert state["keys"].shape == (B, slots, 2, 6)
@@ -145,12 +149,12 @@ def test_padding_anywhere_is_as_if_it_were_not_there(mask, kind, parts):
     mask, model = np.array(mask), layer(kind)
     x = np.where(mask[:, :, None], X, 1e3)
     cached, _ = in_parts(model, jnp.asarray(x), parts, T, jnp.asarray(mask))
-    uncached = model(jnp.asarray(x), mask=jnp.asarray(mask))
+    uncached = run(model, jnp.asarray(x), mask=jnp.asarray(mask))
     for row in range(B):
         kept = mask[row]
         if not kept.any():
             continue
-        alone = model(X[row : row + 1, kept])[0]
+        alone = run(model, X[row : row + 1, kept])[0]
         for y in cached, uncached:
             np.testing.assert_allclose(y[row, kept], alone, rtol=1e-4, atol=1e-4)
     assert np.isfinite(cached).all() and np.isfinite(uncached).all()
@@ -161,19 +165,19 @@ def test_a_cache_of_a_window_stays_small():
     model = layer("window")
     x = jnp.asarray(RANDOM.standard_normal((B, 20, D)), jnp.float32)
     y, after = in_parts(model, x, (5, 1, 1, 8, 5), cache_size=3)
-    np.testing.assert_allclose(y, model(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y, run(model, x), rtol=1e-5, atol=1e-5)
     assert after.state["attention"]["keys"].shape[1] == 3
 
 
 def test_a_window_larger_than_the_cache_is_no_ring():
     model = layer("window")
     with pytest.raises(ValueError, match="got 7 steps for a cache of 2"):
-        model.updating(X, cache_size=2)
+        update(model, X, cache_size=2)
 
 
 def test_more_steps_than_room_raise_or_give_nan():
     model = layer()
-    y, after = model.updating(X[:, :4], cache_size=5)
+    y, after = update(model, X[:, :4], cache_size=5)
     with pytest.raises(ValueError, match="5 slots, and this call fills 7"):
         after.updating(X[:, 4:], cache_size=5)
     y, _ = jax.jit(lambda m, x: m.updating(x, cache_size=5))(after, X[:, 4:])
@@ -185,23 +189,23 @@ def test_more_steps_than_room_raise_or_give_nan():
 
 def test_a_prefix_is_used_many_times():
     model = layer("rotary")
-    _, prefix = model.updating(X[:, :4], cache_size=8)
+    _, prefix = update(model, X[:, :4], cache_size=8)
     for x in X[:, 4:5], X[:, 5:6]:
-        y, _ = prefix.updating(x, cache_size=8)
-        whole = model(jnp.concatenate([X[:, :4], x], axis=1))
+        y, _ = update(prefix, x, cache_size=8)
+        whole = run(model, jnp.concatenate([X[:, :4], x], axis=1))
         np.testing.assert_allclose(y, whole[:, 4:], rtol=1e-5, atol=1e-5)
 
 
 def test_positions_given_by_the_caller():
     model = layer("rotary")
     far = jnp.arange(T) + 100  # the distances stay
-    np.testing.assert_allclose(model(X, positions=far), model(X), atol=1e-4)
+    np.testing.assert_allclose(run(model, X, positions=far), run(model, X), atol=1e-4)
     stretched = 2 * jnp.arange(T)
-    assert not np.allclose(model(X, positions=stretched), model(X), atol=1e-3)
-    y, after = model.updating(X[:, :4], positions=stretched[:4], cache_size=T)
-    z, _ = after.updating(X[:, 4:], positions=stretched[4:], cache_size=T)
+    assert not np.allclose(run(model, X, positions=stretched), run(model, X), atol=1e-3)
+    y, after = update(model, X[:, :4], positions=stretched[:4], cache_size=T)
+    z, _ = update(after, X[:, 4:], positions=stretched[4:], cache_size=T)
     np.testing.assert_allclose(
-        jnp.concatenate([y, z], 1), model(X, positions=stretched), atol=1e-5
+        jnp.concatenate([y, z], 1), run(model, X, positions=stretched), atol=1e-5
     )
 
 
@@ -247,9 +251,9 @@ def test_the_cache_has_the_dtype_of_the_keys():
     half = model.replace(
         params=jax.tree.map(lambda x: x.astype(jnp.bfloat16), model.params)
     )
-    y, after = half.updating(X.astype(jnp.bfloat16), cache_size=T)
+    y, after = update(half, X.astype(jnp.bfloat16), cache_size=T)
     assert y.dtype == after.state["attention"]["keys"].dtype == jnp.bfloat16
-    np.testing.assert_allclose(y.astype(jnp.float32), model(X), atol=0.3)
+    np.testing.assert_allclose(y.astype(jnp.float32), run(model, X), atol=0.3)
 
 
 @pytest.mark.parametrize("kind", ["norm of heads", "window, alibi", "sinks"])
@@ -273,9 +277,9 @@ def test_a_context():
     context = jnp.asarray(RANDOM.standard_normal((B, 5, D)), jnp.float32)
     mask = jnp.array([[1, 1, 0, 1, 0], [1, 1, 1, 1, 1]], bool)
     spoiled = jnp.where(mask[:, :, None], context, 1e3)
-    y = model(X, spoiled, mask=mask)
+    y = run(model, X, spoiled, mask=mask)
     np.testing.assert_allclose(
-        y[0], model(X[:1], context[:1, mask[0]])[0], rtol=1e-5, atol=1e-5
+        y[0], run(model, X[:1], context[:1, mask[0]])[0], rtol=1e-5, atol=1e-5
     )
     assert y.shape == X.shape
 
@@ -283,14 +287,14 @@ def test_a_context():
 def test_segments_are_alone():
     model = layer("rotary")
     segments = jnp.array([[0, 0, 0, 1, 1, 1, 1], [5, 5, 6, 6, 6, 6, 6]])
-    y = model(X, segments=segments)
-    np.testing.assert_allclose(y[0, 3:], model(X[:1, 3:])[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(y[1, :2], model(X[1:, :2])[0], rtol=1e-4, atol=1e-5)
+    y = run(model, X, segments=segments)
+    np.testing.assert_allclose(y[0, 3:], run(model, X[:1, 3:])[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(y[1, :2], run(model, X[1:, :2])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_every_option_passes_a_gradient_to_every_parameter():
     model = layer("norm of heads", sinks=True, soft_cap=2.0, window=3)
-    gradients = jax.grad(lambda m: jnp.sum(jnp.sin(m(X))))(model)
+    gradients = jax.grad(lambda m: jnp.sum(jnp.sin(run(m, X))))(model)
     for path, x in jax.tree_util.tree_leaves_with_path(gradients.params):
         assert np.isfinite(x).all() and np.any(x), path
 
@@ -300,9 +304,10 @@ def test_the_cache_keeps_a_context():
     assert set(model.params["attention/key"]) == {"w"}
     context = jnp.asarray(RANDOM.standard_normal((B, 5, D)), jnp.float32)
     mask = jnp.ones([B, 5], bool).at[0, 3:].set(False)
-    y = model(X, context, mask=mask)
-    found, cached = model.updating(X[:, :3], context, mask=mask, cache_size=1)
-    others = cached(X[:, 3:], jnp.full_like(context, jnp.nan), mask=mask, cache_size=1)
+    y = run(model, X, context, mask=mask)
+    found, cached = update(model, X[:, :3], context, mask=mask, cache_size=1)
+    spoiled = jnp.full_like(context, jnp.nan)
+    others, _ = update(cached, X[:, 3:], spoiled, mask=mask, cache_size=1)
     found = jnp.concatenate([found, others], axis=1)
     np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
     assert cached.state["attention"]["keys"].shape == (B, 5, 2, 6)
@@ -311,10 +316,10 @@ def test_the_cache_keeps_a_context():
 def test_a_bias_of_slots():
     model = layer()
     bias = jnp.asarray(RANDOM.standard_normal((1, 4, T, T)), jnp.float32)
-    y = model(X, bias=bias)
+    y = run(model, X, bias=bias)
     wide = jnp.pad(bias, [(0, 0), (0, 0), (0, 0), (0, 2)])
-    found, cached = model.updating(X[:, :4], bias=wide[:, :, :4], cache_size=T + 2)
-    others, _ = cached.updating(X[:, 4:], bias=wide[:, :, 4:], cache_size=T + 2)
+    found, cached = update(model, X[:, :4], bias=wide[:, :, :4], cache_size=T + 2)
+    others, _ = update(cached, X[:, 4:], bias=wide[:, :, 4:], cache_size=T + 2)
     found = jnp.concatenate([found, others], axis=1)
     np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
@@ -39,10 +40,6 @@ def layer(experts=5, selected=2, x=X, **options):
         lambda p: p + 0.3 * noise.standard_normal(p.shape).astype(p.dtype), model.params
     )
     return model.replace(params=params)
-
-
-# A model's outputs from one compiled program, not one for each operation.
-run = jax.jit(lambda model, *args: model(*args))
 
 
 def in_loops(model, x, mask=None, *, selected=2, capacity=None, **options):

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequence_layers import LAYERS, B, D, X, made, run
+from compiled_calls import run
+from sequence_layers import LAYERS, B, D, X, made
 
 import haiku as hk
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leak_checks import checking_leaks
@@ -18,7 +19,6 @@ from sequence_layers import (
     noisy,
     one_by_one,
     parallel,
-    run,
 )
 
 import haiku as hk

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run
 from layer_values import VALUES, numbers
 
 import haiku as hk
@@ -78,14 +79,16 @@ def test_nothing_changes_at_first_and_scale_does_not_count(name):
         np.testing.assert_array_equal(
             of_wrapped[module][key], plain.params[module][key]
         )
-    np.testing.assert_allclose(model(X), plain(X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(model, X), run(plain, X), rtol=1e-5, atol=1e-6)
     scaled = jax.tree.map(lambda p: p, model.params)
     for own in scaled.values():
         for key in own:
             if key + "_magnitude" in own:
                 own[key] = 3 * own[key]
-    np.testing.assert_allclose(model.to(scaled)(X), plain(X), rtol=1e-5, atol=1e-6)
-    gradient = jax.grad(lambda m: jnp.sum(m(X) ** 2))(model).params
+    np.testing.assert_allclose(
+        run(model.to(scaled), X), run(plain, X), rtol=1e-5, atol=1e-6
+    )
+    gradient = jax.grad(lambda m: jnp.sum(run(m, X) ** 2))(model).params
     for path in magnitudes:
         module, _, key = path.rpartition("/")
         module = module if module in gradient else f"weight_norm/{module}"
@@ -148,7 +151,7 @@ def test_policies_reach_the_magnitude():
     model = hk.bind(f).init(0, X)
     assert {p.dtype for p in jax.tree.leaves(model.params)} == {jnp.dtype("float32")}
     plain = hk.bind(hk.Linear, 3).init(0, X)
-    np.testing.assert_allclose(model(X), plain(X), rtol=3e-2, atol=3e-2)
+    np.testing.assert_allclose(run(model, X), run(plain, X), rtol=3e-2, atol=3e-2)
 
 
 def tied(order):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import update
 from decoder_loop import decoder_loop
 
 import haiku as hk
@@ -266,9 +267,9 @@ def test_positions_given_by_the_caller(kind):
     y = call(model, TOKENS[:2], positions=places)
     for row, tokens in enumerate(TOKENS[:2]):
         close(y[row], decoder_loop(config, model.params, tokens, places)[0])
-    z, after = model.updating(TOKENS[:2, :4], positions=places[:4], cache_size=T)
+    z, after = update(model, TOKENS[:2, :4], positions=places[:4], cache_size=T)
     close(z, y[:, :4])
-    z, _ = after.updating(TOKENS[:2, 4:], positions=places[4:], cache_size=T)
+    z, _ = update(after, TOKENS[:2, 4:], positions=places[4:], cache_size=T)
     close(z, y[:, 4:])
 
 
@@ -402,15 +403,15 @@ def test_strict_settings(kind, x64):
 
 def test_a_text_longer_than_its_rings():
     model, config = model_of("bloom"), config_of("bloom")  # all windows are 4
-    first, cached = model.updating(TOKENS[:1, :5], cache_size=4)
-    second, _ = cached.updating(TOKENS[:1, 5:], cache_size=4)
+    first, cached = update(model, TOKENS[:1, :5], cache_size=4)
+    second, _ = update(cached, TOKENS[:1, 5:], cache_size=4)
     y = jnp.concatenate([first, second], 1)[0]
     close(y, decoder_loop(config, model.params, TOKENS[0])[0])
 
 
 def test_steps_under_scan():
     model = model_of("gpt-oss")
-    y, cached = model.updating(TOKENS[:, :1], cache_size=T)
+    y, cached = update(model, TOKENS[:, :1], cache_size=T)
 
     def step(model, tokens):
         y, model = model.updating(tokens[:, None], cache_size=T)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run
 from drawn_models import drawn
 
 import haiku as hk
@@ -96,8 +97,8 @@ def test_padding_may_stand_anywhere(kind):
 
 def test_a_padded_text_is_as_if_alone():
     model = model_of("modern")
-    together = model(TOKENS, mask=MASK)
-    alone = model(TOKENS[1:2, 3:])[0]
+    together = run(model, TOKENS, mask=MASK)
+    alone = run(model, TOKENS[1:2, 3:])[0]
     np.testing.assert_allclose(together[1, 3:], alone, rtol=0, atol=2e-5)
 
 
@@ -125,7 +126,7 @@ def test_padding_reaches_no_output_and_no_gradient(kind):
 def test_vmap(kind):
     model = model_of(kind)
     mapped = jax.jit(jax.vmap(lambda tokens: model(tokens[None])[0]))(TOKENS)
-    np.testing.assert_allclose(mapped, model(TOKENS), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(mapped, run(model, TOKENS), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,7 +147,7 @@ def test_bfloat16():
     low = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)
     output = low(TOKENS, mask=MASK, segments=SEGMENTS)
     assert output.dtype == jnp.bfloat16
-    whole = model(TOKENS, mask=MASK, segments=SEGMENTS)
+    whole = run(model, TOKENS, mask=MASK, segments=SEGMENTS)
     np.testing.assert_allclose(output[MASK], whole[MASK], rtol=0, atol=0.15)
 
 
@@ -173,7 +174,7 @@ def test_more_tokens_than_positions():
         model(TOKENS)
     with pytest.raises(ValueError, match="got 6 tokens"):
         model(TOKENS, mask=MASK)
-    whole = model(TOKENS[1:], mask=MASK[1:])  # three tokens each, and padding
+    whole = run(model, TOKENS[1:], mask=MASK[1:])  # three tokens each, and padding
     assert np.all(np.isfinite(whole))
     hidden = jax.jit(lambda mask: model(TOKENS, mask=mask))(MASK)
     assert np.all(np.isnan(hidden[0])) and np.all(np.isfinite(hidden[1:]))

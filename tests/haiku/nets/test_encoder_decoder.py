@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run, update
 
 import haiku as hk
 from haiku.nets.relative import relative_bias
@@ -67,8 +68,8 @@ def test_padding_may_stand_anywhere(kind):
 def test_a_padded_pair_is_as_if_alone():
     model = model_of("t5")
     options = {"mask": MASK, "decoder_mask": DECODER_MASK}
-    together = model(TOKENS, DECODER_TOKENS, **options)
-    alone = model(TOKENS[1:2, 2:], DECODER_TOKENS[1:2, :3])[0]
+    together = run(model, TOKENS, DECODER_TOKENS, **options)
+    alone = run(model, TOKENS[1:2, 2:], DECODER_TOKENS[1:2, :3])[0]
     close(together[1, :3], alone)
 
 
@@ -76,7 +77,7 @@ def test_a_padded_pair_is_as_if_alone():
 def test_the_cache_changes_nothing(kind):
     model = model_of(kind)
     options = {"mask": MASK, "decoder_mask": DECODER_MASK}
-    whole = model(TOKENS, DECODER_TOKENS, **options)
+    whole = run(model, TOKENS, DECODER_TOKENS, **options)
 
     @jax.jit
     def step(model, tokens, mask, after, decoder_mask):
@@ -100,7 +101,7 @@ def test_the_cache_changes_nothing(kind):
 
 def test_the_encoder_runs_once():
     model = model_of("t5")
-    _, cached = model.updating(TOKENS, DECODER_TOKENS[:, :1], cache_size=4)
+    _, cached = update(model, TOKENS, DECODER_TOKENS[:, :1], cache_size=4)
     spoiled = {
         path: jax.tree.map(lambda x: x * jnp.nan, x) if "/encoder/" in path else x
         for path, x in model.params.items()
@@ -116,7 +117,7 @@ def test_hidden_and_encode():
     model = model_of("t5")
     h = model.hidden(TOKENS, DECODER_TOKENS, mask=MASK)
     table = model.params["encoder_decoder/embed"]["embeddings"]
-    logits = model(TOKENS, DECODER_TOKENS, mask=MASK)
+    logits = run(model, TOKENS, DECODER_TOKENS, mask=MASK)
     close(logits, h @ table.T / np.sqrt(8))
     encoded = model.encode(TOKENS, MASK)
     assert encoded.shape == (3, S, 8)
@@ -136,10 +137,11 @@ def test_parameters():
 
 def test_vmap_gradients_and_bfloat16():
     model = model_of("1.1")
-    whole = model(TOKENS, DECODER_TOKENS)
+    whole = run(model, TOKENS, DECODER_TOKENS)
     mapped = jax.jit(jax.vmap(lambda x, y: model(x[None], y[None])[0]))
     close(mapped(TOKENS, DECODER_TOKENS), whole)
-    low = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)(TOKENS, DECODER_TOKENS)
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)
+    low = run(half, TOKENS, DECODER_TOKENS)
     assert low.dtype == jnp.bfloat16
     np.testing.assert_allclose(low, whole, rtol=0, atol=0.1)
 

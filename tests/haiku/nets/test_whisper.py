@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_calls import run, update
 
 import haiku as hk
 
@@ -54,7 +55,7 @@ def test_parameters():
 
 def test_the_cache_changes_nothing_and_hears_once():
     model = model_of()
-    whole = model(FEATURES, TOKENS)
+    whole = run(model, FEATURES, TOKENS)
 
     @jax.jit
     def step(model, features, tokens):
@@ -71,7 +72,7 @@ def test_the_cache_changes_nothing_and_hears_once():
 def test_hidden_and_encode():
     model = model_of()
     table = model.params["whisper/embed"]["embeddings"]
-    close(model(FEATURES, TOKENS), model.hidden(FEATURES, TOKENS) @ table.T)
+    close(run(model, FEATURES, TOKENS), model.hidden(FEATURES, TOKENS) @ table.T)
     assert model.encode(FEATURES).shape == (2, POSITIONS, 8)
 
 
@@ -100,10 +101,11 @@ def test_the_first_frames():
 
 def test_vmap_gradients_and_bfloat16():
     model = model_of()
-    whole = model(FEATURES, TOKENS)
+    whole = run(model, FEATURES, TOKENS)
     mapped = jax.jit(jax.vmap(lambda x, y: model(x[None], y[None])[0]))
     close(mapped(FEATURES, TOKENS), whole)
-    low = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)(FEATURES, TOKENS)
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), model)
+    low = run(half, FEATURES, TOKENS)
     assert low.dtype == jnp.bfloat16
     np.testing.assert_allclose(low, whole, rtol=0, atol=0.1)
     gradients = jax.jit(
@@ -122,7 +124,7 @@ def test_more_tokens_than_positions():
     tokens = np.zeros([2, 8], np.int32)
     with pytest.raises(ValueError, match="got 8 tokens, but has 7 learned positions"):
         model(FEATURES, tokens)
-    _, cached = model.updating(FEATURES, tokens[:, :6], cache_size=9)
+    _, cached = update(model, FEATURES, tokens[:, :6], cache_size=9)
     with pytest.raises(ValueError, match="got 8 tokens"):
         cached.updating(FEATURES, tokens[:, :2], cache_size=9)
     step = jax.jit(lambda m, x: m.updating(FEATURES, x, cache_size=9)[0])
