@@ -2,7 +2,8 @@ r"""R2D2: deep Q-learning with a memory, from sequences that are replayed.
 
     python examples/rl/r2d2.py
     python examples/rl/r2d2.py --environment tmaze:TMaze-v0 --name tmaze_r2d2 \
-        --steps 50000 --episodes 100 --evaluations 5
+        --steps 50000 --updates 16 --copy-period 100 --n-step 5 --episodes 100 \
+        --evaluations 5
 
 What a recurrent network knows of the past is in its state, so sequences are replayed,
 not single steps. Each is kept with the state that the network had when it began; but
@@ -218,19 +219,21 @@ def learn(options, seed, report):
     return training.average
 
 
-parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
+parser = experiment.parser(
+    __doc__, environment="CartPole-v1", steps=100_000, evaluations=10
+)
 add = parser.add_argument
 add("--environments", type=int, default=16, help="side by side; %(default)s")
 add("--length", type=int, default=40, help="steps of half a sequence; %(default)s")
-add("--updates", type=int, default=16, help="after so many steps; %(default)s")
+add("--updates", type=int, default=24, help="after so many steps; %(default)s")
 add("--batch-size", type=int, default=32, help="sequences; %(default)s")
 add("--capacity", type=int, default=2000, help="sequences kept; %(default)s")
 add("--warm-up", type=int, default=4000, help="steps before learning; %(default)s")
 add("--learning-rate", type=float, default=1e-3, help="%(default)s, sinks to 0")
-add("--copy-period", type=int, default=100, help="updates until the target is new")
+add("--copy-period", type=int, default=50, help="updates until the target is new")
 add("--average", type=float, default=0.005, help="weight of new parameters in it")
 add("--discount", type=float, default=0.99, help="%(default)s")
-add("--n-step", type=int, default=5, help="rewards of a target; %(default)s")
+add("--n-step", type=int, default=10, help="rewards of a target; %(default)s")
 add("--epsilon", type=float, default=0.4, help="the largest; %(default)s")
 add("--alpha", type=float, default=7.0, help="others are powers of it up to 1 + alpha")
 add("--priority", type=float, default=0.9, help="its exponent; %(default)s")

@@ -24,7 +24,7 @@ ACTIONS = 2
 # Of what CartPole shows: else the angle, at most 0.21, would hardly count in the loss.
 UNITS = np.array([2.4, 3.0, 0.21, 3.0], np.float32)
 CODES, CHOICES = 8, 8  # z: so many one-hot vectors, of so many numbers
-MEMORY, WIDTH = 128, 128  # of h, and of hidden layers
+MEMORY, WIDTH = 64, 64  # of h, and of hidden layers
 BINS = 57
 SCALAR = rlax.symexp_twohot_pair(-7.0, 7.0, BINS)  # rewards and values, to 1000
 
