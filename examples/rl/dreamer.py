@@ -239,7 +239,7 @@ def learn(options, seed, report):
 
 
 parser = experiment.parser(
-    __doc__, environment="CartPole-v1", steps=20_000, evaluations=10
+    __doc__, environment="CartPole-v1", steps=6_000, evaluations=6
 )
 add = parser.add_argument
 add("--environments", type=int, default=8, help="side by side; %(default)s")
