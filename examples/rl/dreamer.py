@@ -11,7 +11,7 @@ whose size grows exponentially; advantages are divided by the range of returns, 
 that exceeds 1; values are kept near those of an older copy; and one percent of the
 policy is uniform. Not here: normalised GRUs, values learned from replayed steps as
 well, and memories replayed with their sequences. The networks are far smaller than the
-paper's smallest; the learning rate is higher, and sinks to 0.
+paper's smallest; the learning rate is higher, and sinks to 0; the discount is lower.
 Acting and learning are compiled; scores are measured in gymnasium's CartPole-v1.
 Source: Hafner et al., 2023, Mastering Diverse Domains through World Models,
 arXiv:2301.04104.

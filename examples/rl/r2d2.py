@@ -200,7 +200,7 @@ def learn(options, seed, report):
     )
     example = Sequence(jax.tree.map(lambda x: x[0], state), half, half)
     memory = replay.empty(options.capacity, example, prioritised=True)
-    training = Training(params, params, params, optimizer.init(params), 0)
+    training = Training(params, params, params, optimizer.init(params), jnp.array(0))
     (training, memory), first = report.resume((training, memory))
 
     remember = jax.jit(lambda memory, *parts: replay.add(memory, kept(*parts)))
