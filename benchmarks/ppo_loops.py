@@ -66,10 +66,11 @@ def mean_return(game: str, act, seed: int) -> float:
             seen, state, alive, score = carry
             act_key, step_key = jax.random.split(key)
             action = act(seen, act_key)
-            seen, state, reward, done, _ = environment.step(
+            seen, state, reward, ended, cut, _ = environment.step(
                 step_key, state, action, params
             )
-            return (seen, state, alive & ~done, score + alive * reward), None
+            score += alive * reward
+            return (seen, state, alive & ~(ended | cut), score), None
 
         start_key, key = jax.random.split(key)
         seen, state = environment.reset(start_key, params)
@@ -148,8 +149,8 @@ def of_gymnax(name):
     environment, params = gymnax.make(name)
 
     def step(state, action, key):
-        _, state, reward, over, _ = environment.step_env(key, state, action, params)
-        return state, reward, over, False
+        _, state, reward, ended, _ = environment.step_env(key, state, action, params)
+        return state, reward, ended, state.time >= params.max_steps_in_episode
 
     return games.Game(
         name,
@@ -162,12 +163,28 @@ def of_gymnax(name):
 
 def rejax(name, seed):
     """`rejax.PPO`."""
+    import gymnax
     import jax
+    import optax
     import rejax
 
     setting = SETTINGS[name]
+    environment, params = gymnax.make(name)
+
+    class Environment:
+        """What rejax expects of gymnax: one word for both ends."""
+
+        def __getattr__(self, attribute):
+            return getattr(environment, attribute)
+
+        def step(self, *args):
+            seen, state, reward, ended, cut, info = environment.step(*args)
+            return seen, state, reward, ended | cut, info
+
+    updates = setting.steps // (LENGTH * setting.environments)
     agent = rejax.PPO.create(
-        env=name,
+        env=Environment(),
+        env_params=params,
         agent_kwargs={"activation": setting.activation},
         total_timesteps=setting.steps,
         eval_freq=setting.steps,
@@ -175,7 +192,9 @@ def rejax(name, seed):
         num_steps=LENGTH,
         num_epochs=EPOCHS,
         num_minibatches=setting.minibatches,
-        learning_rate=setting.learning_rate,
+        learning_rate=optax.linear_schedule(
+            setting.learning_rate, 0.0, updates * EPOCHS * setting.minibatches
+        ),
         gamma=DISCOUNT,
         gae_lambda=LAMBDA,
         clip_eps=CLIP,
@@ -252,7 +271,7 @@ def in_a_process(subject, name, seed, core):
         [*command, name, str(seed), str(core)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
         text=True,
-        stderr=subprocess.DEVNULL,
+        stderr=None,
     )
     return json.loads(out.splitlines()[-1])
 

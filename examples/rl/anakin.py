@@ -53,13 +53,22 @@ class Training(NamedTuple):
 
 def network(shape, actions: int):
     """Logits and value of what a player sees, an array of this shape."""
-    see = value_agent.board if len(shape) == 3 else lambda x: x
-    return hk.without_apply_rng(hk.transform(lambda x: ppo.forward(see(x), actions)))
+
+    def forward(x):
+        x = value_agent.board(x, 64) if len(shape) == 3 else x
+        return ppo.forward(x, actions)
+
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def rows(x):
+    """[T, B, ...] as [B * T, ...]: this way round each device keeps its games."""
+    return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
 
 def updater(game: games.Game, net, optimizer, options):
     """Makes the function of one update: act for a while, then learn from it."""
-    loss = ppo.minibatch_loss(net, options)
+    loss_of_rows = ppo.minibatch_loss(net, options)
     shape = options.length, int(game.action_space.n)
 
     def chance(key):
@@ -78,13 +87,19 @@ def updater(game: games.Game, net, optimizer, options):
         states, step = play(states, a_tm1, keys, firsts)
         return states, Rollout(step.s_tm1, None, logits, *step[1:])
 
+    def values(params, observations):
+        _, v = net.apply(params, rows(observations))
+        return v.reshape(-1, options.length).T  # [T, B]
+
+    def loss(params, *minibatch):
+        return loss_of_rows(params, *jax.tree.map(rows, minibatch))
+
     def update(training: Training, _):
         params, state, states, keys, key = training
         key, epochs_key = jax.random.split(key)
         keys, drawn = jax.vmap(chance, out_axes=(0, 1))(keys)
         states, batch = jax.lax.scan(functools.partial(act, params), states, drawn)
-        _, v_tm1 = net.apply(params, batch.s_tm1)  # [T, B]
-        _, v_t = net.apply(params, batch.s_t)
+        v_tm1, v_t = values(params, batch.s_tm1), values(params, batch.s_t)
         data = batch, *ppo.advantages(v_tm1, v_t, batch, options)
         params, state = ppo.epochs(
             loss, optimizer, params, state, epochs_key, data, options
@@ -197,7 +212,7 @@ add("--devices", type=int, help="the first so many; all")
 add("--cpu-devices", type=int, metavar="N", help="make the CPU N devices")
 add("--compare", type=int, nargs="+", metavar="N", help="train on N devices each")
 # Other defaults for MinAtar's games.
-BOARDS = {"steps": 2**20, "length": 64, "epochs": 4, "minibatches": 8}
+BOARDS = {"steps": 2**18, "epochs": 3, "minibatches": 8, "learning_rate": 2e-3}
 BOARDS |= {"discount": 0.99, "lambda_": 0.95, "entropy": 0.01}
 
 

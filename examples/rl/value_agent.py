@@ -57,10 +57,10 @@ def torso(x):
     return hk.nets.MLP([64, 64], activate_final=True)(x) if x.ndim == 2 else board(x)
 
 
-def board(x):
+def board(x, size: int = 128):
     """What a network makes of boards [..., H, W, C]: one convolution and a layer."""
     x = jax.nn.relu(convolution(x.astype(jnp.float32), 16))
-    return jax.nn.relu(hk.Linear(128)(x.reshape(*x.shape[:-3], -1)))
+    return jax.nn.relu(hk.Linear(size)(x.reshape(*x.shape[:-3], -1)))
 
 
 def convolution(x, channels: int):

@@ -166,19 +166,22 @@ def test_anakin_says_what_it_can_t_do(load, tmp_path):
         anakin.pqn.game_of("Walker")
 
 
-def test_anakin_plays_breakout(load, tmp_path):
-    """From boards too, each layer learns; what was learned plays again."""
-    anakin = load("anakin")
-    tiny = "--environment breakout --environments 4 --length 8 --minibatches 2"
-    tiny += " --updates 2 --episodes 2 --devices 1"
-    options = options_of(anakin, tiny)
+def test_anakin_plays_boards(load, monkeypatch):
+    """Each layer of the network for boards learns."""
+    anakin, catch = load("anakin"), load("catch")
+    game = catch.GAME._replace(observe=lambda state: catch.board(state)[..., None] > 0)
+    monkeypatch.setattr(anakin.pqn, "game_of", {"breakout": game}.get)
+    options = options_of(
+        anakin, f"{TINY} --environment breakout --epochs 1 --updates 1"
+    )
     options.steps, seen = 128, []
     report = Silent(lambda _, params: seen.append(params))
     result = anakin.train(options, 0, 1, report)
-    assert len(result.returns) == 4 and result.dispatches == 2
+    assert len(result.returns) == result.dispatches == 2
+    assert set(report.ended) <= {-1.0, 1.0} and len(report.ended) == 8
     moved = jax.tree.map(lambda x, y: abs(x - y).max(), seen[0], result.params)
     assert 1e-5 < min(jax.tree.leaves(moved)) < max(jax.tree.leaves(moved)) < 1
-    boards = np.zeros([3, 10, 10, 4], bool)
+    boards = np.zeros([3, 10, 5, 1], bool)
     actions, memory = anakin.act(result.params, boards, None)
     assert actions.shape == (3,) and memory is None
 
