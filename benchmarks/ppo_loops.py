@@ -46,6 +46,14 @@ LENGTH, EPOCHS, DISCOUNT, LAMBDA = 128, 4, 0.99, 0.95
 CLIP, ENTROPY, VALUE, NORM = 0.2, 0.01, 0.5, 0.5
 
 
+def set_steps(game: str, steps: int | None):
+    """Learns for other than the published steps: for whole updates, at least one."""
+    setting = SETTINGS[game]
+    each = LENGTH * setting.environments
+    if steps is not None:
+        SETTINGS[game] = setting._replace(steps=max(1, steps // each) * each)
+
+
 def measured(learn, steps: int):
     """What `learn()` returns, and its steps per second of CPU time."""
     start = time.process_time()
@@ -226,9 +234,9 @@ def stable_baselines3(name, seed):
     setting = SETTINGS[name]
     make = name
     if name == "Breakout-MinAtar":
-        import minatar
+        from minatar.gym import register_envs
 
-        minatar.gym.register_envs()
+        register_envs()
         make = functools.partial(
             gymnasium.make,
             "MinAtar/Breakout-v1",
@@ -264,14 +272,13 @@ def stable_baselines3(name, seed):
 SUBJECTS = (ours, rejax, stable_baselines3)
 
 
-def in_a_process(subject, name, seed, core):
+def in_a_process(subject, name, seed, core, steps):
     """What a subject measures, in a new process on one core."""
     command = [sys.executable, "-W", "ignore", __file__, subject.__name__]
     out = subprocess.check_output(
-        [*command, name, str(seed), str(core)],
+        [*command, name, str(seed), str(core), str(steps)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
         text=True,
-        stderr=None,
     )
     return json.loads(out.splitlines()[-1])
 
@@ -282,15 +289,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="about so many, for a trial")
     parser.add_argument("--games", nargs="*", default=SETTINGS, choices=SETTINGS)
     parser.add_argument("--subjects", nargs="*", default=named, choices=named)
     args = parser.parse_args()
     for game in args.games:
-        print(f"\n{game}, {SETTINGS[game].steps:,} steps\n")
+        set_steps(game, args.steps)
+        steps = SETTINGS[game].steps
+        print(f"\n{game}, {steps:,} steps\n")
         print("| | steps per CPU second | ours / it | score | compiles in, CPU s |")
         print("| --- | --: | --: | --: | --: |")
         runs = [
-            {x: in_a_process(named[x], game, seed, args.core) for x in args.subjects}
+            {
+                x: in_a_process(named[x], game, seed, args.core, steps)
+                for x in args.subjects
+            }
             for seed in range(args.rounds)
         ]
         rates = {}
@@ -311,8 +324,9 @@ def main():
 
 if __name__ == "__main__":
     subjects = {f.__name__: f for f in SUBJECTS}
-    if len(sys.argv) == 5 and sys.argv[1] in subjects:
+    if len(sys.argv) == 6 and sys.argv[1] in subjects:
         os.sched_setaffinity(0, [int(sys.argv[4])])
+        set_steps(sys.argv[2], int(sys.argv[5]))
         print(json.dumps(subjects[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
     else:
         main()
