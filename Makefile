@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo demo-distributed test tables slow check house mutate bench guard oracles docs pages site dist release hooks clean
+.PHONY: help demo demo-distributed test tables slow check house mutate bench bench-ppo guard oracles docs pages site dist release hooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -48,6 +48,9 @@ mutate: $(VENV)/.installed-dev  ## break src/ in 60 places: do the tests notice?
 bench: .venv-bench/.installed  ## the quick benchmarks, beside other libraries
 	.venv-bench/bin/python benchmarks/run.py
 
+bench-ppo: .venv-ppo/.installed  ## whole loops of PPO, beside rejax and stable-baselines3; takes an hour
+	.venv-ppo/bin/python benchmarks/ppo_loops.py
+
 guard: .venv-bench/.installed  ## is NEW slower than OLD? make guard OLD=v0.1.0 NEW=HEAD
 	.venv-bench/bin/python benchmarks/guard.py $(OLD) $(NEW)
 
@@ -89,7 +92,7 @@ hooks: $(VENV)/.installed-dev $(VENV)/.installed-hooks  ## let git run the quick
 	$(VENV)/bin/pre-commit install
 
 clean:  ## remove what these targets made
-	rm -rf build demo dist .venv-bench .venv-oracles .venv-onnx $(VENV)
+	rm -rf build demo dist .venv-bench .venv-ppo .venv-oracles .venv-onnx $(VENV)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -116,4 +119,9 @@ $(VENV)/.installed-model: $(VENV)/.installed-dev
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
+
+.venv-ppo/.installed: benchmarks/requirements-ppo.txt
+	test -x .venv-ppo/bin/python || $(PYTHON) -m venv .venv-ppo
+	.venv-ppo/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-ppo.txt
 	touch $@

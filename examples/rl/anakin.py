@@ -1,50 +1,44 @@
-"""Anakin: environments and learner in one compiled program over all devices.
+"""Anakin: games and learner in one compiled program over all devices.
 
     python examples/rl/anakin.py
+    python examples/rl/anakin.py --environment breakout --name anakin_breakout
     python examples/rl/anakin.py --cpu-devices 8 --compare 1 2 4 8
 
-The environment is written in JAX (cartpole.py), so acting and learning are one program:
-`vmap` over environments, `scan` over their steps, and `scan` over updates. The host
-starts it once for many updates, and nothing travels between host and devices until they
-are done. Each device has its part of the environments, with their random numbers, and
-all parameters; `hk.parallel.data()` says so. Only sums travel between devices: of
-gradients, and of the statistics that PPO normalises advantages with. A minibatch is
-some of the steps of all environments, so shuffling stays within a device. The learning
-rule is that of ppo.py; scores are measured in gymnasium's CartPole-v1.
+The games are written in JAX (games.py), so acting and learning are one program: `vmap`
+over games, `scan` over their steps, and `scan` over updates. The host starts it once
+for many updates, and nothing travels between host and devices until they are done. Each
+device has its part of the games, with their random numbers, and all parameters;
+`hk.parallel.data()` says so. Only sums travel between devices: of gradients, and of the
+statistics that PPO normalises advantages with. A minibatch is some of the steps of all
+games, so shuffling stays within a device. The learning rule is that of ppo.py.
 Source: Hessel et al., 2021, Podracer architectures for scalable Reinforcement Learning,
 arXiv:2104.06272.
 """
 
+import copy
+import functools
 import json
 import time
 from typing import Any, NamedTuple
 
-import cartpole
 import experiment
+import games
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
+import minatar
 import numpy as np
+import pictures
 import ppo
+import pqn
 import tqdm
+import value_agent
 from jax.sharding import AxisType
 from rollouts import Rollout
 
 import haiku as hk
-import rlax
 
 RULES = hk.parallel.data()
-network = hk.parallel.sharded(ppo.network(2), RULES)
-
-
-class Environment(NamedTuple):
-    """One cart, and what goes with it."""
-
-    cart: cartpole.CartPole
-    key: jax.Array  # of its random numbers
-    first: jax.Array  # whether an episode begins
-    score: jax.Array  # the rewards of this episode so far
-    last: jax.Array  # the return of the last episode that came to an end
 
 
 class Training(NamedTuple):
@@ -52,121 +46,137 @@ class Training(NamedTuple):
 
     params: Any  # on every device
     state: Any  # of the optimizer, on every device
-    environments: Environment  # [B], each device has its part
+    games: Any  # [B], each device has its part
+    keys: jax.Array  # [B], of the games
     key: jax.Array  # of the minibatches
 
 
-def begin(key) -> Environment:
-    key, start_key = jax.random.split(key)
-    zero = jnp.float32(0)
-    return Environment(cartpole.start(start_key), key, jnp.array(True), zero, zero)
+def network(shape, actions: int):
+    """Logits and value of what a player sees, an array of this shape."""
+
+    def forward(x):
+        x = value_agent.board(x, 64) if len(shape) == 3 else x
+        return ppo.forward(x, actions)
+
+    return hk.without_apply_rng(hk.transform(forward))
 
 
-def step(params, environment: Environment):
-    """One step of one environment, by the policy's choice."""
-    key, act_key, start_key = jax.random.split(environment.key, 3)
-    s_tm1 = cartpole.observation(environment.cart)
-    logits, _ = network.apply(params, s_tm1)
-    a_tm1 = rlax.softmax().sample(act_key, logits)
-    cart, r_t, ended, cut = cartpole.step(environment.cart, a_tm1)
-    s_t = cartpole.observation(cart)
-    first, score = ended | cut, environment.score + r_t
-    after = Environment(
-        jax.tree.map(
-            lambda x, y: jnp.where(first, x, y), cartpole.start(start_key), cart
-        ),
-        key,
-        first,
-        jnp.where(first, 0, score),
-        jnp.where(first, score, environment.last),
-    )
-    return after, Rollout(
-        s_tm1, environment.first, logits, a_tm1, r_t, ended, cut & ~ended, s_t
-    )
+def rows(x):
+    """[T, B, ...] as [B * T, ...]: this way round each device keeps its games."""
+    return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
 
-def rollout(params, environment: Environment, length: int):
-    """`length` steps of one environment, [T]."""
-    return jax.lax.scan(lambda now, _: step(params, now), environment, length=length)
-
-
-def updater(optimizer, options):
+def updater(game: games.Game, net, optimizer, options):
     """Makes the function of one update: act for a while, then learn from it."""
-    loss = ppo.minibatch_loss(network, options)
+    loss_of_rows = ppo.minibatch_loss(net, options)
+    shape = options.length, int(game.action_space.n)
+
+    def chance(key):
+        """A game's next key, and all that chance decides in its steps, [T, ...]."""
+        key, act_key, step_key, start_key = jax.random.split(key, 4)
+        firsts = jax.vmap(game.start)(jax.random.split(start_key, options.length))
+        noise = jax.random.gumbel(act_key, shape)
+        return key, (noise, jax.random.split(step_key, options.length), firsts)
+
+    def act(params, states, drawn):
+        """One step of each game, by the policy's choice."""
+        noise, keys, firsts = drawn
+        logits, _ = net.apply(params, jax.vmap(game.observe)(states))
+        a_tm1 = jnp.argmax(logits + noise, -1)  # what rlax.softmax().sample does
+        play = jax.vmap(functools.partial(games.play_on, game))
+        states, step = play(states, a_tm1, keys, firsts)
+        return states, Rollout(step.s_tm1, None, logits, *step[1:])
+
+    def values(params, observations):
+        _, v = net.apply(params, rows(observations))
+        return v.reshape(-1, options.length).T  # [T, B]
+
+    def loss(params, *minibatch):
+        return loss_of_rows(params, *jax.tree.map(rows, minibatch))
 
     def update(training: Training, _):
-        params, state, environments, key = training
+        params, state, states, keys, key = training
         key, epochs_key = jax.random.split(key)
-        act = jax.vmap(rollout, in_axes=(None, 0, None), out_axes=(0, 1))
-        environments, batch = act(params, environments, options.length)  # [T, B]
-        _, v_tm1 = network.apply(params, batch.s_tm1)
-        _, v_t = network.apply(params, batch.s_t)
+        keys, drawn = jax.vmap(chance, out_axes=(0, 1))(keys)
+        states, batch = jax.lax.scan(functools.partial(act, params), states, drawn)
+        v_tm1, v_t = values(params, batch.s_tm1), values(params, batch.s_t)
         data = batch, *ppo.advantages(v_tm1, v_t, batch, options)
         params, state = ppo.epochs(
             loss, optimizer, params, state, epochs_key, data, options
         )
-        return Training(params, state, environments, key), environments.last.mean()
+        played = batch.r_t, batch.ended_t | batch.cut_t
+        return Training(params, state, states, keys, key), played
 
     return update
 
 
-def compiled(optimizer, options, training: Training):
-    """The whole training loop, of so many updates, as one program."""
-    update = updater(optimizer, options)
+def compiled(update, training: Training, updates: int):
+    """So many updates as one program; it also gives rewards and ends, [U, T, B]."""
 
-    def updates(training: Training):
-        return jax.lax.scan(update, training, length=options.updates)
+    def loop(training: Training):
+        return jax.lax.scan(update, training, length=updates)
 
     placed = hk.parallel.shardings(training)
-    return jax.jit(updates, out_shardings=(placed, None)).lower(training).compile()
+    return jax.jit(loop, out_shardings=(placed, None)).lower(training).compile()
+
+
+def mesh(devices: int):
+    """The first so many devices."""
+    if devices > jax.device_count():
+        raise ValueError(
+            f"There are {jax.device_count()} devices, fewer than {devices}. Give "
+            f"--cpu-devices {devices} to make the CPU so many."
+        )
+    chosen, kinds = jax.devices()[:devices], (AxisType.Auto,)
+    return jax.make_mesh((devices,), ("data",), axis_types=kinds, devices=chosen)
+
+
+def start(game: games.Game, net, optimizer, options, seed: int) -> Training:
+    """The training before its first step, on the devices of `jax.set_mesh`."""
+    games_key, init_key, key = jax.random.split(jax.random.key(seed), 3)
+    keys, start_keys = jax.random.split(games_key, (2, options.environments))
+    states = jax.jit(jax.vmap(game.start))(start_keys)
+    seen = jax.jit(lambda states: jax.vmap(game.observe)(states)[0])(states)
+    params = hk.parallel.sharded(net, RULES).init(init_key, seen)
+    state = hk.parallel.follow(optimizer.init)(params)
+    states, keys, key = hk.parallel.global_batch((states, keys, key), RULES)
+    return Training(params, state, states, keys, key)
 
 
 class Trained(NamedTuple):
     """What a training came to."""
 
     params: Any
-    returns: np.ndarray  # after each update, the mean of the environments' last ones
+    returns: np.ndarray  # after each update, the mean of the last 100 episodes
     dispatches: int  # times that the host started the program
     speed: float  # steps per second
 
 
 def train(options, seed: int, devices: int, report) -> Trained:
     """Trains on the first so many devices."""
-    if devices > jax.device_count():
-        raise ValueError(
-            f"There are {jax.device_count()} devices, fewer than {devices}. Give "
-            f"--cpu-devices {devices} to make the CPU so many."
-        )
-    optimizer = ppo.optimizer(options)
-    environments_key, init_key, key = jax.random.split(jax.random.key(seed), 3)
-    mesh = jax.make_mesh(
-        (devices,),
-        ("data",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[:devices],
-    )
-    with jax.set_mesh(mesh):
-        keys = jax.random.split(environments_key, options.environments)
-        environments = jax.jit(jax.vmap(begin))(keys)
-        environments, key = hk.parallel.global_batch((environments, key), RULES)
-        params = network.init(init_key, jnp.zeros(4))
-        state = hk.parallel.follow(optimizer.init)(params)
-        training = Training(params, state, environments, key)
+    game, optimizer = pqn.game_of(options.environment), ppo.optimizer(options)
+    seen = jax.eval_shape(lambda: game.observe(game.start(jax.random.key(0))))
+    net = network(seen.shape, int(game.action_space.n))
+    with jax.set_mesh(mesh(devices)):
+        training = start(game, net, optimizer, options, seed)
         training, first = report.resume(training)
-        program = compiled(optimizer, options, training)
+        update = updater(game, net, optimizer, options)
+        program = compiled(update, training, options.updates)
 
     each = options.length * options.environments * options.updates
-    returns, seconds = [], 0.0
+    returns, seconds = [], []
     for done in range(first, options.steps, each):
         report(done, on_one(training.params), training)
-        start = time.perf_counter()
+        begun = time.perf_counter()
         with jax.transfer_guard("disallow"):
-            training, some = jax.block_until_ready(program(training))
-        seconds += time.perf_counter() - start
-        returns.append(np.asarray(some))
-    speed = each * len(returns) / seconds
-    params = on_one(training.params)
-    return Trained(params, np.concatenate(returns), len(returns), speed)
+            training, played = jax.block_until_ready(program(training))
+        seconds.append(time.perf_counter() - begun)
+        for rewards, over in zip(*map(np.asarray, played)):  # [T, B] of an update
+            for step in zip(rewards, over):
+                report.played(*step)
+            returns.append(np.mean(report.ended or [0.0]))
+    speed = each * len(seconds) / sum(seconds)
+    return Trained(on_one(training.params), np.array(returns), len(seconds), speed)
 
 
 def on_one(tree):
@@ -201,12 +211,21 @@ add("--updates", type=int, default=16, help="of a dispatch; %(default)s")
 add("--devices", type=int, help="the first so many; all")
 add("--cpu-devices", type=int, metavar="N", help="make the CPU N devices")
 add("--compare", type=int, nargs="+", metavar="N", help="train on N devices each")
-act = ppo.act
+# Other defaults for MinAtar's games.
+BOARDS = {"steps": 2**18, "epochs": 3, "minibatches": 8, "learning_rate": 2e-3}
+BOARDS |= {"discount": 0.99, "lambda_": 0.95, "entropy": 0.01}
+
+
+def act(params, observations, memory):
+    """The likeliest actions."""
+    actions = params["policy_out"]["b"].size
+    logits, _ = network(observations.shape[1:], actions).apply(params, observations)
+    return jnp.argmax(logits, -1), memory
 
 
 def compare(options):
     """Trains each seed on each number of devices; returns means by number."""
-    environments = experiment.vector(options.environment, options.episodes)
+    environments = minatar.vector(options.environment, options.episodes)
     seeds = range(options.seed, options.seed + options.seeds)
     runs = {}
     for devices in options.compare:
@@ -233,9 +252,8 @@ def write(options, runs):
         same = min(int(np.argmax([*(d > 1e-4), True])) for d in apart)
         speed = float(np.mean([x.speed for x, _ in some]))
         scores = [score for _, score in some]
-        rows.append({
-            "devices": devices, "speed": speed, "same": same, "scores": scores
-        })  # fmt: skip
+        row = {"devices": devices, "speed": speed, "same": same, "scores": scores}
+        rows.append(row)
         print(
             f"{named(devices)}: {speed:,.0f} steps/s; score "
             f"{experiment.spread(scores)}; returns within 1e-4 of those on "
@@ -252,17 +270,16 @@ def draw(options, runs, rows, path):
     figure, (curves, speeds) = plt.subplots(
         1, 2, figsize=(9, 4), layout="constrained", width_ratios=[2, 1]
     )
-    each = options.length * options.environments
-    for i, (devices, some) in enumerate(runs.items()):
-        returns = some[0][0].returns
-        steps = each * np.arange(1, len(returns) + 1)
+    for i, (devices, [(trained, _), *_]) in enumerate(runs.items()):
+        updates = np.arange(1, len(trained.returns) + 1)
+        steps = options.length * options.environments * updates
         width = 1.5 + 2 * (len(runs) - 1 - i)  # so that those below are seen
-        curves.plot(steps, returns, lw=width, label=named(devices))
+        curves.plot(steps, trained.returns, lw=width, label=named(devices))
     curves.set(xlabel="steps in the environments", ylabel="return of an episode")
     curves.set_title(f"anakin on {options.environment}, seed {options.seed}")
     curves.legend(frameon=False)
     names = [str(row["devices"]) for row in rows]
-    speeds.bar(names, [row["speed"] for row in rows], color="#2A6FDB")
+    speeds.bar(names, [row["speed"] for row in rows], color=pictures.BLUE)
     speeds.set(xlabel="devices", ylabel="steps per second")
     for axes in curves, speeds:
         axes.spines[["top", "right"]].set_visible(False)
@@ -272,14 +289,17 @@ def draw(options, runs, rows, path):
 
 def main(argv=None, **others):
     """Learns with each seed, or compares numbers of devices."""
-    options = parser.parse_args(argv)
-    if options.environment != "CartPole-v1":
-        parser.error(f"cartpole.py is CartPole-v1, not {options.environment}")
-    if options.cpu_devices:
-        jax.config.update("jax_num_cpu_devices", options.cpu_devices)
-    if options.compare:
-        return compare(options)
-    return experiment.main(learn, act, parser, argv=argv, **others)
+    options = copy.deepcopy(parser)
+    if parser.parse_known_args(argv)[0].environment in minatar.GAMES:
+        options.set_defaults(**BOARDS)
+    chosen = options.parse_args(argv)
+    if chosen.cpu_devices:
+        jax.config.update("jax_num_cpu_devices", chosen.cpu_devices)
+    if chosen.compare:
+        return compare(chosen)
+    return experiment.main(
+        learn, act, options, vector=minatar.vector, argv=argv, **others
+    )
 
 
 if __name__ == "__main__":

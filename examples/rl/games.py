@@ -44,7 +44,15 @@ def play(game: Game, state, action, key):
     Where an episode is over, that state is the first of the next one.
     """
     step_key, start_key = jax.random.split(key)
-    after, reward, ended, cut = game.step(state, action, step_key)
+    return play_on(game, state, action, step_key, game.start(start_key))
+
+
+def play_on(game: Game, state, action, key, first):
+    """`play` with a first state for the next episode, which was drawn before.
+
+    Compiled loops draw slowly on a CPU: drawing for all steps before them is faster.
+    """
+    after, reward, ended, cut = game.step(state, action, key)
     ended, cut = jnp.asarray(ended, bool), jnp.asarray(cut, bool)
     step = Step(
         game.observe(state),
@@ -54,7 +62,7 @@ def play(game: Game, state, action, key):
         cut & ~ended,
         game.observe(after),
     )
-    first, over = game.start(start_key), ended | cut
+    over = ended | cut
     return jax.tree.map(lambda x, y: jnp.where(over, x, y), first, after), step
 
 

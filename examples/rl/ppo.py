@@ -41,13 +41,13 @@ def add_options(parser, **defaults):
     return parser
 
 
-def forward(x, actions: int):
+def forward(x, actions: int, activation=jnp.tanh):
     """Logits of the actions, and the value: two networks."""
     wide = hk.initializers.Orthogonal(2**0.5)
 
     def mlp(name, size, scale):
         x_to_hidden = hk.nets.MLP(
-            [64, 64], wide, activation=jnp.tanh, activate_final=True, name=name
+            [64, 64], wide, activation=activation, activate_final=True, name=name
         )
         last = hk.initializers.Orthogonal(scale)
         return hk.Linear(size, w_init=last, name=f"{name}_out")(x_to_hidden(x))

@@ -54,17 +54,20 @@ class Rule(NamedTuple):
 
 def torso(x):
     """What a network makes of vectors [B, D], or of boards [B, H, W, C]."""
-    if x.ndim == 2:
-        return hk.nets.MLP([64, 64], activate_final=True)(x)
+    return hk.nets.MLP([64, 64], activate_final=True)(x) if x.ndim == 2 else board(x)
+
+
+def board(x, size: int = 128):
+    """What a network makes of boards [..., H, W, C]: one convolution and a layer."""
     x = jax.nn.relu(convolution(x.astype(jnp.float32), 16))
-    return jax.nn.relu(hk.Linear(128)(hk.Flatten()(x)))
+    return jax.nn.relu(hk.Linear(size)(x.reshape(*x.shape[:-3], -1)))
 
 
 def convolution(x, channels: int):
     """A convolution of 3x3, as one product: on a CPU, XLA's own are slow in loops."""
-    height, width = x.shape[1] - 2, x.shape[2] - 2
+    height, width = x.shape[-3] - 2, x.shape[-2] - 2
     places = [(i, j) for i in range(3) for j in range(3)]
-    patches = [x[:, i : i + height, j : j + width] for i, j in places]
+    patches = [x[..., i : i + height, j : j + width, :] for i, j in places]
     return hk.Linear(channels, name="convolution")(jnp.concatenate(patches, -1))
 
 

@@ -1,6 +1,7 @@
 """Agents over several devices: Anakin, Sebulba, and CartPole in JAX."""
 
 import argparse
+import collections
 import functools
 import importlib
 import json
@@ -66,12 +67,16 @@ class Silent:
 
     def __init__(self, told=lambda step, learned: None):
         self.told = told
+        self.running, self.ended = 0.0, collections.deque(maxlen=100)
 
     def __call__(self, step, learned, training=None, **shown):
         self.told(step, learned)
 
     def resume(self, training):
         return training, 0
+
+    def played(self, *step):
+        importlib.import_module("experiment").Report.played(self, *step)
 
 
 @functools.cache
@@ -81,7 +86,7 @@ def trained(devices):
     kept, seen, compiled = [], [], anakin.compiled
 
     def keep(*args):
-        kept.extend([args[-1], compiled(*args)])
+        kept.extend([args[1], compiled(*args)])
         return kept[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -111,9 +116,9 @@ def test_anakin_is_one_program_that_asks_the_host_nothing(load):
     """Only sums travel between devices, and each has its part of the environments."""
     load("anakin")
     *_, training, program = trained(8)
-    after, returns = program(training)
-    assert returns.shape == (3,)  # updates of one dispatch
-    for x in jax.tree.leaves(after.environments):
+    after, (rewards, over) = program(training)
+    assert rewards.shape == over.shape == (3, 8, 8)  # updates of a dispatch, T, B
+    for x in jax.tree.leaves((after.games, after.keys)):
         assert {s.data.shape[0] for s in x.addressable_shards} == {1}
     for x in jax.tree.leaves((after.params, after.state)):
         assert x.sharding.is_fully_replicated
@@ -153,13 +158,32 @@ def test_anakin_compares_numbers_of_devices(load, tmp_path, capsys, monkeypatch)
     assert "8 devices: " in capsys.readouterr().out
 
 
-def test_anakin_says_what_it_can_t_do(load, tmp_path, capsys):
+def test_anakin_says_what_it_can_t_do(load, tmp_path):
     anakin = load("anakin")
     with pytest.raises(ValueError, match="Give --cpu-devices 9 to make the CPU so"):
         run(anakin, tmp_path, f"{TINY} --devices 9")
-    with pytest.raises(SystemExit):
-        run(anakin, tmp_path, "--environment Acrobot-v1")
-    assert "cartpole.py is CartPole-v1, not Acrobot-v1" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="MinAtar has asterix, .* not 'Walker'"):
+        anakin.pqn.game_of("Walker")
+
+
+def test_anakin_plays_boards(load, monkeypatch):
+    """Each layer of the network for boards learns."""
+    anakin, catch = load("anakin"), load("catch")
+    game = catch.GAME._replace(observe=lambda state: catch.board(state)[..., None] > 0)
+    monkeypatch.setattr(anakin.pqn, "game_of", {"breakout": game}.get)
+    options = options_of(
+        anakin, f"{TINY} --environment breakout --epochs 1 --updates 1"
+    )
+    options.steps, seen = 128, []
+    report = Silent(lambda _, params: seen.append(params))
+    result = anakin.train(options, 0, 1, report)
+    assert len(result.returns) == result.dispatches == 2
+    assert set(report.ended) <= {-1.0, 1.0} and len(report.ended) == 8
+    moved = jax.tree.map(lambda x, y: abs(x - y).max(), seen[0], result.params)
+    assert 1e-5 < min(jax.tree.leaves(moved)) < max(jax.tree.leaves(moved)) < 1
+    boards = np.zeros([3, 10, 5, 1], bool)
+    actions, memory = anakin.act(result.params, boards, None)
+    assert actions.shape == (3,) and memory is None
 
 
 SMALL = (
