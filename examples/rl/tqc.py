@@ -6,8 +6,7 @@ Soft actor-critic whose critics give quantiles of the return. Maxima of noisy va
 too high, and most so in the upper tail: all critics' quantiles at the next state are
 put together, the largest are left out, and each critic learns toward the rest by
 quantile regression. How many are left out says how careful the targets are, more finely
-than the lower of two values. The policy goes up the mean of all quantiles. The learning
-rate falls to 0: else one seed of three forgot, near the end, what it had learned.
+than the lower of two values. The policy goes up the mean of all quantiles.
 Source: Kuznetsov et al., 2020, Controlling Overestimation Bias with Truncated Mixture
 of Continuous Distributional Quantile Critics, arXiv:2005.04269.
 """
@@ -50,10 +49,7 @@ class State(NamedTuple):
 def rule(size: int, options) -> control.Rule:
     policy = control.gaussian(size)
     critics = control.ensemble(options.critics, QUANTILES)
-    rate = optax.linear_schedule(
-        options.learning_rate, 0, off_policy.updates_of(options)
-    )
-    optimizer = optax.adam(rate)
+    optimizer = optax.adam(options.learning_rate)
 
     def draw(params, key, s):
         """Actions [B, A], differentiable in the policy, and log probabilities [B]."""
