@@ -5,14 +5,14 @@
 
 Three functions are learned together: what a board looks like inside, what a move makes
 of that and its reward, and the policy and value there. A search with them, mctx's
-Gumbel MuZero, chooses the moves of the games that the agent plays with itself; nothing
-but the board's legal first moves is told to it. The first moves of a game are drawn, of
-each game another number: else it would soon play one game again and again, and know no
-other. From each later position the model is unrolled along the moves that were made,
-and learns the search's policies, the rewards and how the games went on. What is good
-for one player is bad for the other: the discount is -1. A step is one move of
-self-play; the score is that against an opponent who plays perfectly, where 0, always a
-draw, is the best possible.
+Gumbel MuZero, chooses the moves of the games that the agent plays with itself. All that
+it is told are the legal first moves, and that boards may be turned and mirrored. The
+first moves of a game are drawn, of each game another number: else it would soon play
+one game again and again, and know no other. From later positions the model is unrolled
+along the moves that were made, and learns the search's policies, the rewards and how
+the games went on. What is good for one player is bad for the other: the discount is -1.
+A step is one move of self-play; the score is that against an opponent who plays
+perfectly, where 0, always a draw, is the best possible.
 Sources: Schrittwieser et al., 2020, Mastering Atari, Go, Chess and Shogi by Planning
 with a Learned Model, arXiv:1911.08265; Danihelka et al., 2022, Policy Improvement by
 Planning with Gumbel, https://openreview.net/forum?id=bERaNdoegnO.
@@ -28,7 +28,7 @@ import mctx
 import optax
 import replay
 import tic_tac_toe
-from tic_tac_toe import CELLS, LONGEST, RULES
+from tic_tac_toe import CELLS, LONGEST, RULES, SYMMETRIES
 
 import haiku as hk
 import rlax
@@ -36,21 +36,26 @@ import rlax
 parser = experiment.parser(
     __doc__,
     environment="TicTacToe-perfect",
-    steps=92_160,
+    steps=184_320,
     episodes=200,
     evaluations=10,
 )
 add = parser.add_argument
 add("--games", type=int, default=64, help="side by side; %(default)s")
-add("--simulations", type=int, default=16, help="of a search; %(default)s")
-add("--opening", type=int, default=5, help="moves drawn at most; %(default)s")
+add("--simulations", type=int, default=32, help="of a search; %(default)s")
+add("--opening", type=int, default=4, help="moves drawn at most; %(default)s")
 add("--unroll", type=int, default=4, help="moves of the model; %(default)s")
 add("--capacity", type=int, default=2048, help="games kept; %(default)s")
-add("--batch-size", type=int, default=32, help="games of an update; %(default)s")
-add("--updates", type=int, default=16, help="after each round of games; %(default)s")
+add("--batch-size", type=int, default=128, help="positions; %(default)s")
+add("--updates", type=int, default=32, help="after each round of games; %(default)s")
 add("--rounds", type=int, default=10, help="in one compiled call; %(default)s")
-add("--learning-rate", type=float, default=2e-3, help="%(default)s, sinks to 0")
-SIMULATIONS = 32  # of a search in play for the score
+add("--learning-rate", type=float, default=1e-3, help="%(default)s, sinks to 0")
+SIMULATIONS = 64  # of a search in play for the score
+WIDTH = 128  # of all layers
+# Stretched to a range, as by default, values of equally good moves would differ much.
+QTRANSFORM = functools.partial(
+    mctx.qtransform_completed_by_mix_value, rescale_values=False, value_scale=0.2
+)
 
 
 class Game(NamedTuple):
@@ -75,7 +80,7 @@ class Inside(NamedTuple):
 
 def predict(state, reward):
     """The policy and the value of a state inside the model."""
-    hidden = hk.nets.MLP([64, 64], activate_final=True, name="predict")(state)
+    hidden = hk.nets.MLP([WIDTH, WIDTH], activate_final=True, name="predict")(state)
     logits = hk.Linear(CELLS, name="policy")(hidden)
     value = jnp.tanh(hk.Linear(1, name="value")(hidden))[..., 0]
     return Inside(state, reward, logits, value)
@@ -84,15 +89,15 @@ def predict(state, reward):
 def look(s):
     """Boards [B, 3, 3, 2] inside the model."""
     seen = hk.Flatten()(jnp.asarray(s, jnp.float32))
-    state = jnp.tanh(hk.nets.MLP([64, 64], name="look")(seen))
+    state = jnp.tanh(hk.nets.MLP([WIDTH, WIDTH], name="look")(seen))
     return predict(state, jnp.zeros(len(state)))
 
 
 def move(state, a):
     """What moves [B] make of states [B, D]."""
     both = jnp.concatenate([state, jax.nn.one_hot(a, CELLS)], -1)
-    hidden = hk.nets.MLP([64, 64], activate_final=True, name="move")(both)
-    after = jnp.tanh(hk.Linear(64, name="after")(hidden))
+    hidden = hk.nets.MLP([WIDTH, WIDTH], activate_final=True, name="move")(both)
+    after = jnp.tanh(hk.Linear(WIDTH, name="after")(hidden))
     reward = jnp.tanh(hk.Linear(1, name="reward")(hidden))[..., 0]
     return predict(after, reward)
 
@@ -132,6 +137,7 @@ def search(params, key, s, simulations: int, gumbel_scale=1.0):
         recurrent,
         simulations,
         invalid_actions=jnp.any(s.reshape(-1, CELLS, 2) > 0, -1),
+        qtransform=QTRANSFORM,
         gumbel_scale=gumbel_scale,
     )
 
@@ -144,14 +150,14 @@ def play(params, key, options) -> Game:
         s_tm1, on = state.observation, ~state.terminated
         found = search(params, keys[0], s_tm1, options.simulations)
         legal = jnp.where(state.legal_action_mask, 0.0, -jnp.inf)
-        searched = time >= drawn
+        searched = on & (time >= drawn)  # after the end any move is made
         a_tm1 = jnp.where(
             searched, found.action, jax.random.categorical(keys[1], legal)
         )
         after = jax.vmap(RULES.step)(state, a_tm1)
         mover = state.current_player[:, None]
         r_t = jnp.take_along_axis(after.rewards, mover, 1)[:, 0]
-        row = Game(s_tm1, a_tm1, found.action_weights, r_t * on, on, on & searched)
+        row = Game(s_tm1, a_tm1, found.action_weights, r_t * on, on, searched)
         return after, row
 
     start_key, drawn_key, *keys = jax.random.split(key, 4)
@@ -177,10 +183,24 @@ def targets(game: Game, unroll: int):
     return jax.tree.map(following, rows)
 
 
-def loss(params, game: Game, unroll: int):
-    """The mean over the positions of one game."""
-    a, pi, z, r, on = targets(game, unroll)
-    inside, total = look_at(params, game.s_tm1), 0.0
+def position(game: Game, key, unroll: int):
+    """A board of one game, drawn among those searched, and what followed [K + 1]."""
+    at = jax.random.categorical(key, jnp.where(game.searched_tm1, 0.0, -jnp.inf))
+    return jax.tree.map(lambda x: x[at], (game.s_tm1, targets(game, unroll)))
+
+
+def turned(s, followed, order):
+    """The same on a turned or mirrored board, whose cells are these of before, [9]."""
+    a, pi, *others = followed
+    s = s.reshape(CELLS, 2)[order].reshape(s.shape)
+    return s, (jnp.argsort(order)[a], pi[:, order], *others)
+
+
+def loss(params, s, followed):
+    """The mean over positions [B, ...]."""
+    a, pi, z, r, on = followed
+    unroll = a.shape[1] - 1
+    inside, total = look_at(params, s), 0.0
     for k in range(unroll + 1):
         cross_entropy = optax.softmax_cross_entropy(inside.logits, pi[:, k])
         value = rlax.l2_loss(inside.value, z[:, k])
@@ -191,21 +211,24 @@ def loss(params, game: Game, unroll: int):
         # Half of each step's gradient goes on to the step before it.
         state = rlax.scale_gradient(inside.state, 0.5)
         inside = move_on(params, state, a[:, k])
-    weights = game.searched_tm1
-    return jnp.sum(total * weights) / jnp.maximum(weights.sum(), 1)
+    return jnp.mean(total)
 
 
 def updater(optimizer, options):
     """Makes the compiled function of several rounds: play, then learn."""
 
-    def mean_loss(params, some: Game):
-        one = functools.partial(loss, params, unroll=options.unroll)
-        return jax.vmap(one)(some).mean()
+    @jax.vmap
+    def draw(game, key):
+        keys = jax.random.split(key)
+        order = jax.random.choice(keys[1], SYMMETRIES)
+        return turned(*position(game, keys[0], options.unroll), order)
 
     def update(carry, key):
         params, state, memory = carry
-        some = replay.sample(memory, key, options.batch_size)
-        value, gradient = jax.value_and_grad(mean_loss)(params, some)
+        game_key, key = jax.random.split(key)
+        some = replay.sample(memory, game_key, options.batch_size)
+        batch = draw(some, jax.random.split(key, options.batch_size))
+        value, gradient = jax.value_and_grad(loss)(params, *batch)
         updates, state = optimizer.update(gradient, state)
         return (optax.apply_updates(params, updates), state, memory), value
 

@@ -22,6 +22,7 @@ QUANTILES = 10
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
 parser = value_agent.parser(__doc__, updates=64, copy_period=128)
+parser.add_argument("--kappa", type=float, default=0.1, help="of Huber; %(default)s")
 
 
 def network(actions: int):
@@ -42,6 +43,7 @@ def rule(actions: int, options):
 
     def loss(params, target_params, key, transitions):
         s_tm1, a_tm1, r_t, discount_t, s_t = transitions
+        r_t = (1 - options.discount) * r_t  # in units of the best, as in dqn.py
         quantiles_tm1 = net.apply(params, s_tm1)
         quantiles_t = net.apply(target_params, s_t)
 
@@ -54,7 +56,7 @@ def rule(actions: int, options):
                 discount_t,
                 quantiles_t,  # selects the next action
                 quantiles_t,  # values it
-                huber_param=1.0,
+                huber_param=options.kappa,
             )
 
         return jax.vmap(quantile_loss)(

@@ -22,6 +22,10 @@ ROWS = np.array(
     [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8],
      [2, 4, 6]]
 )  # fmt: skip
+BOARD = np.arange(CELLS).reshape(3, 3)
+SYMMETRIES = np.array(  # which cell comes where, [8, 9]
+    [np.rot90(x, k).ravel() for x in (BOARD, BOARD.T) for k in range(4)]
+)
 
 
 def won(cells) -> bool:

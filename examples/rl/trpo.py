@@ -6,8 +6,9 @@ Each update goes up the advantage of what was done as far as a bound on the KL
 divergence from the policy that did it allows. Near that policy the divergence is a
 quadratic form, whose matrix is Fisher's: the best direction solves a linear system with
 it, by conjugate gradients that need only products with the matrix. The step is then
-halved until the true divergence keeps the bound and the advantage rises. Values are
-learned as in ppo.py, whose advantages these are too.
+halved until the true divergence keeps the bound and the advantage rises. The bound
+sinks to 0, as learning rates do: so the last policies differ little. Values are learned
+as in ppo.py, whose advantages these are too.
 Source: Schulman et al., 2015, Trust Region Policy Optimization, arXiv:1502.05477.
 """
 
@@ -27,16 +28,16 @@ parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
 add = parser.add_argument
 add("--environments", type=int, default=8, help="side by side; %(default)s")
 add("--length", type=int, default=128, help="steps before an update; %(default)s")
-add("--divergence", type=float, default=0.01, help="bound of the KL; %(default)s")
-add("--damping", type=float, default=0.1, help="of Fisher's matrix; %(default)s")
+add("--divergence", type=float, default=0.01, help="of KL; %(default)s, sinks to 0")
+add("--damping", type=float, default=1e-3, help="of Fisher's matrix; %(default)s")
 add("--halvings", type=int, default=10, help="of a step at most; %(default)s")
-add("--value-updates", type=int, default=20, help="with these steps; %(default)s")
+add("--value-updates", type=int, default=40, help="with these steps; %(default)s")
 add("--learning-rate", type=float, default=1e-3, help="of values; %(default)s")
 add("--discount", type=float, default=0.99, help="%(default)s")
-add("--lambda", type=float, default=0.95, dest="lambda_", help="%(default)s")
+add("--lambda", type=float, default=0.98, dest="lambda_", help="%(default)s")
 
 
-def natural_step(gain, divergence, params, options):
+def natural_step(gain, divergence, params, bound, options):
     """The parameters after one step up the gain, with the divergence in bounds.
 
     `gain` and `divergence` are functions of the parameters; both are 0 here.
@@ -48,7 +49,7 @@ def natural_step(gain, divergence, params, options):
     direction = rlax.conjugate_gradient(product, gradient)
     # Half of this form is the divergence of a step, were it quadratic.
     form = optax.tree.vdot(direction, product(direction))
-    longest = jnp.sqrt(2 * options.divergence / jnp.maximum(form, 1e-12))
+    longest = jnp.sqrt(2 * bound / jnp.maximum(form, 1e-12))
 
     def moved(halvings):
         scale = longest * 0.5**halvings
@@ -56,7 +57,7 @@ def natural_step(gain, divergence, params, options):
 
     def fails(halvings):
         after = moved(halvings)
-        good = (divergence(after) <= options.divergence) & (gain(after) > 0)
+        good = (divergence(after) <= bound) & (gain(after) > 0)
         return ~good & (halvings < options.halvings)
 
     halvings = jax.lax.while_loop(fails, lambda n: n + 1, 0)
@@ -74,7 +75,7 @@ def updater(network, optimizer, options):
     """Makes the compiled function that takes in one rollout."""
 
     @jax.jit
-    def update(params, state, rollout):
+    def update(params, state, rollout, bound):
         batch, adv_tm1, target_tm1 = ppo.steps(network, params, rollout, options)
         adv_tm1 = rlax.normalize_advantages(adv_tm1)
         log_prob = functools.partial(rlax.softmax().logprob, batch.a_tm1)
@@ -101,7 +102,7 @@ def updater(network, optimizer, options):
             updates, state = optimizer.update(jax.grad(value_loss)(valuing), state)
             return (optax.apply_updates(valuing, updates), state), None
 
-        after = natural_step(gain, divergence, acting, options)
+        after = natural_step(gain, divergence, acting, bound, options)
         carry = valuing, state
         (valuing, state), _ = jax.lax.scan(descend, carry, length=options.value_updates)
         return {**after, **valuing}, state
@@ -120,7 +121,8 @@ def learn(options, seed, report):
     update = updater(network, optimizer, options)
     for step in range(first, options.steps, options.length * options.environments):
         report(step, params, (params, state))
-        params, state = update(params, state, actor(params, options.length))
+        bound = options.divergence * (1 - step / options.steps)
+        params, state = update(params, state, actor(params, options.length), bound)
     environments.close()
     return params
 

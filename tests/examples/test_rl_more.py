@@ -140,15 +140,50 @@ def test_muzero_draws_openings(load):
     pytest.importorskip("mctx")
     pytest.importorskip("pgx")
     muzero = load("muzero")
-    options = muzero.parser.parse_args(
-        ["--games", "6", "--simulations", "2", "--opening", "9"]
-    )
+    options = muzero.parser.parse_args(["--games", "6", "--simulations", "2"])
     params = muzero.model.init(jax.random.key(0), jnp.zeros([1, 3, 3, 2]))
     game = jax.jit(lambda key: muzero.play(params, key, options))(jax.random.key(1))
     searched, on = np.asarray(game.searched_tm1), np.asarray(game.on_tm1)
     assert not np.any(searched & ~on) and np.any(on & ~searched) and np.any(searched)
     for moves, still in zip(np.asarray(game.a_tm1), on):
         assert len({*moves[still]}) == still.sum() >= 5
+    draw = jax.vmap(lambda game, key: muzero.position(game, key, 2))
+    boards, (a, *_) = draw(game, jax.random.split(jax.random.key(2), 6))
+    at = np.asarray(boards).sum((1, 2, 3))  # as many stones as moves before
+    rows = np.arange(6)
+    assert searched[rows, at].all()
+    np.testing.assert_array_equal(a[:, 0], game.a_tm1[rows, at])
+
+
+def test_muzero_s_search_wins_and_blocks(load, monkeypatch):
+    """In a model that is the game itself, which says nothing of policy and value."""
+    pytest.importorskip("mctx")
+    pytest.importorskip("pgx")
+    muzero, rules = load("muzero"), load("tic_tac_toe")
+
+    def inside(boards, over, reward):
+        logits = jnp.where(boards.any(-1), -1e9, 0.0)
+        return muzero.Inside((boards, over), reward, logits, 0 * reward)
+
+    def look_at(params, s):
+        nothing = jnp.zeros(len(s))
+        return inside(s.reshape(-1, 9, 2) > 0, nothing > 0, nothing)
+
+    def move_on(params, state, a):
+        boards, over = state
+        mine = boards[..., 0] | (jnp.arange(9) == a[:, None])
+        won = mine[:, rules.ROWS].all(-1).any(-1) & ~over
+        boards = jnp.stack([boards[..., 1], mine], -1)  # as the other one sees it
+        return inside(boards, over | won, jnp.float32(won))
+
+    monkeypatch.setattr(muzero, "look_at", look_at)
+    monkeypatch.setattr(muzero, "move_on", move_on)
+    boards = np.zeros([2, 9, 2], bool)
+    boards[0, [0, 1], 0] = boards[0, [3, 8], 1] = True  # wins at 2
+    boards[1, [0, 8], 0] = boards[1, [3, 4], 1] = True  # must block at 5
+    search = jax.jit(lambda s: muzero.search(None, jax.random.key(0), s, 64, 0.0))
+    found = search(jnp.asarray(boards.reshape(2, 3, 3, 2)))
+    np.testing.assert_array_equal(found.action, [2, 5])
 
 
 # The deep sea, and curiosity.
@@ -237,15 +272,15 @@ def test_a_natural_step_stays_in_the_trust_region(load):
     def divergence(x):
         return 0.5 * x @ matrix @ x
 
-    options = argparse.Namespace(damping=0.0, divergence=0.01, halvings=5)
+    options = argparse.Namespace(damping=0.0, halvings=5)
     start = jnp.zeros(2)
-    after = trpo.natural_step(lambda x: slope @ x, divergence, start, options)
+    after = trpo.natural_step(lambda x: slope @ x, divergence, start, 0.01, options)
     wanted = jnp.linalg.solve(matrix, slope)
     np.testing.assert_allclose(after / after[0], wanted / wanted[0], rtol=1e-4)
     np.testing.assert_allclose(divergence(after), 0.01, rtol=0.01)
     # Where nothing is gained, the policy stays.
     still = trpo.natural_step(
-        lambda x: slope @ x - 1e6 * x @ x, divergence, start, options
+        lambda x: slope @ x - 1e6 * x @ x, divergence, start, 0.01, options
     )
     np.testing.assert_array_equal(still, start)
 

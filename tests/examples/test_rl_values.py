@@ -133,9 +133,9 @@ def test_qr_dqn_loss(load):
         values = np.asarray(network(target_params, s_t))[i, :, best]
         ours = np.asarray(network(params, s_tm1))[i, :, a_tm1[i]]
         for tau, x in zip(np.asarray(agent.TAU), ours):
-            error = r_t[i] + discount_t[i] * values - x
+            error = 0.01 * r_t[i] + discount_t[i] * values - x
             size = np.abs(error)
-            huber = np.where(size < 1, error**2 / 2, size - 0.5)
+            huber = np.where(size < 0.1, error**2 / 2, 0.1 * (size - 0.05))
             total += np.mean(np.abs(tau - (error < 0)) * huber)
     np.testing.assert_allclose(loss, total / 2, rtol=1e-4)
 
