@@ -104,7 +104,7 @@ EXAMPLES = {
     "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn", seeds=3),
     "munchausen_dqn": agent("munchausen_dqn", seeds=3),
     "c51": agent("c51", seeds=3),
-    "qr_dqn": agent("qr_dqn", seeds=3),
+    "qr_dqn": agent("qr_dqn", "--evaluations 10", seeds=3),
     "iqn": agent("iqn", seeds=3),
     "rainbow": agent("rainbow", seeds=3),
     "pqn": agent("pqn", seeds=3),
@@ -112,6 +112,7 @@ EXAMPLES = {
     "ppo_lstm": agent("ppo_lstm"),
     "a2c": agent("a2c"),
     "vmpo": agent("vmpo"),
+    "muzero": agent("muzero", seeds=3),
     "trpo": agent("trpo", "--evaluations 5", seeds=3),
     "impala": agent("impala", "--evaluations 10", seeds=3),
     "anakin": Example(
