@@ -3,13 +3,14 @@
     make bench-ppo
     .venv-ppo/bin/python benchmarks/ppo_loops.py --rounds 1 --games CartPole-v1
 
-All learn by the settings that purejaxrl publishes: the same nets, steps, minibatches,
-rates and weights. Ours (examples/rl/anakin.py) and rejax compile environments and
-learning into one program; stable-baselines3 steps gymnasium's environments in Python.
-Breakout is MinAtar's: gymnax's in the compiled loops, for stable-baselines3 the
-original. Each learns in a process of its own on one core, in turns. A step's time is
-CPU time, without compiling; the score is the mean return of 128 episodes by the last
-parameters, with drawn actions as in learning. Medians of the rounds; each has its seed.
+All learn by the same nets, steps, minibatches, rates and weights: on CartPole those
+that purejaxrl publishes; those on Breakout are meant to be, and not confirmed. Ours
+(examples/rl/anakin.py) and rejax compile environments and learning into one program;
+stable-baselines3 steps gymnasium's environments in Python. Breakout is MinAtar's:
+gymnax's in the compiled loops, for stable-baselines3 the original. Each learns in a
+process of its own on one core, in turns. A step's time is CPU time, without compiling;
+the score is the mean return of 128 episodes by the last parameters, with drawn actions
+as in learning. Medians of the rounds; each has its seed.
 """
 
 import argparse
