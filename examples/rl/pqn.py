@@ -32,6 +32,9 @@ import rlax
 
 def game_of(name: str) -> games.Game:
     """CartPole-v1, or one of MinAtar's games."""
+    if name not in (cartpole.GAME.name, *minatar.GAMES):
+        known = ", ".join((cartpole.GAME.name, *minatar.GAMES))
+        raise ValueError(f"Played in JAX are {known}, not {name!r}.")
     return cartpole.GAME if name == cartpole.GAME.name else minatar.game(name)
 
 

@@ -162,8 +162,8 @@ def test_anakin_says_what_it_can_t_do(load, tmp_path):
     anakin = load("anakin")
     with pytest.raises(ValueError, match="Give --cpu-devices 9 to make the CPU so"):
         run(anakin, tmp_path, f"{TINY} --devices 9")
-    with pytest.raises(ValueError, match="MinAtar has asterix, .* not 'Walker'"):
-        anakin.pqn.game_of("Walker")
+    with pytest.raises(ValueError, match="CartPole-v1, asterix, .* not 'Acrobot-v1'"):
+        run(anakin, tmp_path, "--environment Acrobot-v1")
 
 
 def test_anakin_plays_boards(load, monkeypatch):
