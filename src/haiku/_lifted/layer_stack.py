@@ -14,7 +14,13 @@ from haiku._core.modules.module import Module
 from haiku._core.runs.frame import Contents, Frame, Values, current_frame
 from haiku._core.runs.random_keys import next_rng_key
 from haiku._core.transforms.transform import run_in_frame
-from haiku._lifted.layers_apart import is_apart, noted_stack, of_layer, of_layers
+from haiku._lifted.layers_apart import (
+    is_apart,
+    noted_stack,
+    numbers_of_layers,
+    of_layer,
+    of_layers,
+)
 from haiku._lifted.lift import inside, under
 from haiku._lifted.loops import traced_if_empty
 
@@ -310,6 +316,11 @@ def _apply_apart(
 ) -> tuple[Any, Any]:
     """Runs layers that have arrays of their own, one after the other."""
     number = layers.num_layers
+    for found in {*numbers_of_layers(params), *numbers_of_layers(state)} - {number}:
+        raise ValueError(
+            f"hk.layer_stack of {number} layers got arrays of {found}: its parameters, "
+            "or its state, are those of another stack."
+        )
     outputs, states = [None] * number, [{}] * number
     for i in reversed(range(number)) if layers.reverse else range(number):
         key = None if keys is None else keys[i]

@@ -52,6 +52,15 @@ def is_apart(values: Mapping[str, Mapping[str, Any]]) -> bool:
     )
 
 
+def numbers_of_layers(values: Mapping[str, Mapping[str, Any]]) -> list[int]:
+    """Of each array, apart or stacked, how many layers it has."""
+    return [
+        len(x.layers) if isinstance(x, Apart) else np.shape(x)[0]
+        for named in values.values()
+        for x in named.values()
+    ]
+
+
 _each = jax.jit(tuple)  # the layers of an array
 
 
@@ -73,7 +82,9 @@ def taken_apart(
     def apart(path: str, value: Any) -> Any:
         within = f"{path}/".startswith(tuple(stacks))
         stays = not within or isinstance(value, Apart) or is_packed(value)
-        return value if stays else Apart(_each(value))
+        if stays or not np.shape(value)[0]:  # of no layers the shape would be lost
+            return value
+        return Apart(_each(value))
 
     return {
         path: {name: apart(path, value) for name, value in named.items()}

@@ -157,6 +157,22 @@ def test_what_is_no_stack(stacks, words):
         hk.unstack_layers(params, *stacks)
 
 
+def test_a_stack_of_no_layers_stays():
+    params = {"blocks/linear": {"w": jnp.ones([0, 4, 4])}}
+    own = hk.unstack_layers(params, "blocks")
+    assert own["blocks/linear"]["w"].shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_layers_of_another_stack(number):
+    def f(x):
+        return hk.layer_stack(number, name="blocks")(lambda x: hk.Linear(4)(x))(x)
+
+    own = hk.unstack_layers(made(), "blocks")
+    with pytest.raises(ValueError, match=f"of {number} layers got arrays of 3"):
+        hk.transform(f).apply(own, None, X)
+
+
 def test_a_decoder_makes_its_cache_in_the_same_form():
     config = hk.nets.DecoderConfig(
         vocab_size=5, model_size=8, num_layers=3, num_heads=2, hidden_size=8
