@@ -81,10 +81,10 @@ def taken_apart(
 
     def apart(path: str, value: Any) -> Any:
         within = f"{path}/".startswith(tuple(stacks))
-        stays = not within or isinstance(value, Apart) or is_packed(value)
-        if stays or not np.shape(value)[0]:  # of no layers the shape would be lost
+        if not within or isinstance(value, Apart) or is_packed(value):
             return value
-        return Apart(_each(value))
+        # Of no layers the shape would be lost.
+        return Apart(_each(value)) if np.shape(value)[0] else value
 
     return {
         path: {name: apart(path, value) for name, value in named.items()}
