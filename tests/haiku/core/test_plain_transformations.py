@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from tables import check_row, rows
 
 import haiku as hk
+from haiku._core.leaks.jax_transformations import transformations
 from haiku._core.leaks.watch import JaxUsageError
 
 pytestmark = pytest.mark.tables
@@ -247,6 +248,21 @@ def test_row(name):
         ]
         cells.append(" / ".join(dict.fromkeys(found)))
     check_row("jax_transformations", name, cells)
+
+
+@pytest.mark.filterwarnings("ignore:.*pmap.*:DeprecationWarning")
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_which_transformation_comes_first_does_not_matter(name):
+    """They are found at the first need, which may be inside any of them."""
+    expected, found = transformations(), []
+
+    def f(x):
+        transformations.cache_clear()
+        found.append(transformations())
+        return x
+
+    TRANSFORMATIONS[name](f)(X)
+    assert found[0] == expected
 
 
 # Functions of JAX that take a function and have no row, and why.

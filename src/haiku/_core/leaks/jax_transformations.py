@@ -10,6 +10,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -110,17 +111,10 @@ class Transformations(NamedTuple):
 @functools.cache
 def transformations() -> Transformations:
     """Finds the code of JAX's transformations by calling each once."""
-    seen: list[tuple[str, list[CodeType], type]] = []
-
-    def call_each(x: Any, xs: Any) -> None:
-        for name, call in _CALLS:
-            _look_around(name, call, x, xs, seen)
-
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
-    several = jax.ShapeDtypeStruct((1,), jnp.float32)
-    with jax.disable_jit(False), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        jax.eval_shape(call_each, scalar, several)
+    # In a thread of its own: the first call may come from inside a transformation, and
+    # inside `jax.shard_map` JAX refuses one of another mesh.
+    with ThreadPoolExecutor(1) as thread:
+        seen = thread.submit(_call_each).result()
 
     # JAX wraps one function around most of its own, to shorten tracebacks.
     first = [codes[0] for _, codes, _ in seen]
@@ -133,6 +127,22 @@ def transformations() -> Transformations:
         made_of[name].update(entries[code] for code in codes if code in entries)
     not_staged = {kind for name, _, kind in seen if name in NOT_STAGING}
     return Transformations(entries, made_of, tuple(not_staged))
+
+
+def _call_each() -> list[tuple[str, list[CodeType], type]]:
+    """Names of transformations, the code that each runs, and a value's type inside."""
+    seen: list[tuple[str, list[CodeType], type]] = []
+
+    def call_each(x: Any, xs: Any) -> None:
+        for name, call in _CALLS:
+            _look_around(name, call, x, xs, seen)
+
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    several = jax.ShapeDtypeStruct((1,), jnp.float32)
+    with jax.disable_jit(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        jax.eval_shape(call_each, scalar, several)
+    return seen
 
 
 def _look_around(name, call, x, xs, seen) -> None:
