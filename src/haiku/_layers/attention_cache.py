@@ -155,12 +155,20 @@ class Cache:
         if steps == 1:  # written in place
             slot = self.length % self.slots if self.ring else self.length
             slot = jnp.where(valid[:, 0], slot, _NOWHERE)
-            return jax.tree.map(
-                lambda held, x: held.at[rows, slot].set(
-                    x[:, 0].astype(held.dtype), mode="drop", unique_indices=True
-                ),
-                *(self.kept, new),
-            )
+            if valid.shape[0] == 1:
+                # XLA makes a single write an update of a slice, and fuses that anew with
+                # each that reads the cache, which it copies for it. So it gets company,
+                # which writes nothing.
+                rows = jnp.zeros(2, jnp.int32)
+                slot = jnp.append(slot, jnp.int32(_NOWHERE - 1))
+
+            def written(held: jax.Array, x: jax.Array) -> jax.Array:
+                x = jnp.broadcast_to(x[:, 0], (*rows.shape, *x.shape[2:]))
+                return held.at[rows, slot].set(
+                    x.astype(held.dtype), mode="drop", unique_indices=True
+                )
+
+            return jax.tree.map(written, self.kept, new)
         # Slots pick their steps: XLA runs a scatter of many step by step on CPUs.
         slots = Cache(self.kept, length, self.ring)._seen()
         which = slots.numbers - self.length[:, None]
