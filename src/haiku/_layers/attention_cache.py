@@ -156,9 +156,9 @@ class Cache:
             slot = self.length % self.slots if self.ring else self.length
             slot = jnp.where(valid[:, 0], slot, _NOWHERE)
             if valid.shape[0] == 1:
-                # XLA makes a single write an update of a slice, and fuses that anew with
-                # each that reads the cache, which it copies for it. So it gets company,
-                # which writes nothing.
+                # XLA makes a single write an update of a slice, fuses that with each
+                # product that reads the cache, and copies the cache for each. A second
+                # write, which writes nothing, keeps it from that.
                 rows = jnp.zeros(2, jnp.int32)
                 slot = jnp.append(slot, jnp.int32(_NOWHERE - 1))
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from haiku._core import Module, get_parameter
 from haiku._layers.explicit_axes import looked_up
+from haiku._layers.product import product
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["Embed", "EmbedLookupStyle"]
@@ -131,7 +132,7 @@ class Embed(Module):
         if style is EmbedLookupStyle.ARRAY_INDEX:
             return looked_up(self.embeddings, ids)
         rows = jax.nn.one_hot(ids, self.vocab_size)
-        return jnp.dot(rows, self.embeddings, precision=precision or self.precision)
+        return product(rows, self.embeddings, precision or self.precision)
 
 
 def _init_from(matrix: jax.Array) -> Initializer:

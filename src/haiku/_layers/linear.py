@@ -11,6 +11,7 @@ import numpy as np
 from haiku._core import Module, get_parameter
 from haiku._layers.cached_tracing import compiled
 from haiku._layers.loop_weight_gradients import Factors, is_collected, sum_of_products
+from haiku._layers.product import product
 from haiku.initializers import Initializer, TruncatedNormal
 
 __all__ = ["Bias", "Linear"]
@@ -96,7 +97,7 @@ class Linear(Module):
 
 @compiled("affine", "precision")
 def _affine(x, w, b, *, precision):
-    y = jnp.dot(x, w, precision=precision)
+    y = product(x, w, precision)
     return y + jnp.broadcast_to(b, y.shape)
 
 

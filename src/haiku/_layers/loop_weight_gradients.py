@@ -21,6 +21,7 @@ from jax.core import Tracer
 from haiku._core.leaks.watch import trace_state
 from haiku._core.runs.frame import current_frame
 from haiku._core.runs.stack import Stack
+from haiku._layers.product import product
 
 __all__ = [
     "Factors",
@@ -50,7 +51,7 @@ class Factors(NamedTuple):
         """Returns ``x w``."""
         x, w, columns, precision = self
         w = w[:, slice(*columns)] if columns else w
-        return jnp.dot(x, w, precision=precision)
+        return product(x, w, precision)
 
 
 def sum_of_products(*products: Factors) -> jax.Array:

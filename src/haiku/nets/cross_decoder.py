@@ -11,6 +11,7 @@ from haiku._core import get_state, name_scope, part_of_init, set_state
 from haiku._layers.attention_cache import check_room
 from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
+from haiku._layers.product import product
 from haiku.nets.relative import relative_bias
 from haiku.nets.transformer import (
     dropped,
@@ -73,7 +74,7 @@ def run_decoder(
 def logits_of(config: Any, h: jax.Array, embed: Embed) -> jax.Array:
     """Logits ``[B, T, V]`` of a hidden state, by the embeddings or the head."""
     if config.tied:
-        return jnp.einsum("btd,vd->btv", h, embed.embeddings)
+        return product(h, embed.embeddings.T)
     return Linear(config.vocab_size, False, name="head")(h)
 
 

@@ -17,6 +17,7 @@ from haiku._core import (
 from haiku._layers.attention_cache import check_room
 from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
+from haiku._layers.product import product
 from haiku.nets.decoder_config import DecoderConfig
 from haiku.nets.transformer import (
     BLOCK_AXES,
@@ -129,7 +130,7 @@ class Decoder(Module):
         if config.head == "classes":
             return Linear(config.num_classes or 0, False, name="head")(_last(h, mask))
         if config.tied:
-            logits = jnp.einsum("btd,vd->btv", h, embed.embeddings)
+            logits = product(h, embed.embeddings.T)
         else:
             logits = Linear(config.vocab_size, False, name="head")(h)
         cap = config.final_soft_cap

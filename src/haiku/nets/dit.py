@@ -14,6 +14,7 @@ from haiku._layers.inputs import as_array, known_size
 from haiku._layers.linear import Linear
 from haiku._layers.patch_embed import PatchEmbed
 from haiku._layers.positions import sinusoidal_positions
+from haiku._layers.product import product
 from haiku._layers.wide_norm import WideNorm
 from haiku._lifted.layer_stack import layer_stack
 from haiku.initializers import TruncatedNormal
@@ -124,7 +125,7 @@ class DiT(Module):
         h = AdaptiveNorm(size, name="norm")(h, condition)
         if not with_head:
             return h
-        y = jnp.dot(h, w)
+        y = product(h, w)
         y = y + jnp.broadcast_to(b, y.shape)
 
         def image_of(y):

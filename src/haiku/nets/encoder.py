@@ -14,6 +14,7 @@ from haiku._core import (
 )
 from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
+from haiku._layers.product import product
 from haiku.nets.encoder_config import EncoderConfig
 from haiku.nets.relative import relative_bias
 from haiku.nets.transformer import (
@@ -112,7 +113,7 @@ class Encoder(Module):
             return Linear(config.num_classes or 0, name="head")(h)
         if not config.tied:
             return Linear(config.vocab_size, name="head")(h)
-        logits = jnp.einsum("btd,vd->btv", h, embed.embeddings)
+        logits = product(h, embed.embeddings.T)
         with name_scope("head"):
             b = get_parameter("b", [config.vocab_size], logits.dtype, init=jnp.zeros)
         return logits + jnp.broadcast_to(b, logits.shape)

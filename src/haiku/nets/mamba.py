@@ -18,6 +18,7 @@ from haiku._layers.embedding import Embed
 from haiku._layers.linear import Linear
 from haiku._layers.mamba1 import Mamba1
 from haiku._layers.mamba2 import Mamba2
+from haiku._layers.product import product
 from haiku._layers.sequence_layer import SequenceLayer, wide_dtype
 from haiku._layers.wide_norm import WideNorm
 from haiku.nets.layer_plan import run_layers
@@ -97,7 +98,7 @@ class Mamba(Module):
         if self.config.head is None:
             return h
         if self.config.tied:
-            return jnp.einsum("btd,vd->btv", h, embed.embeddings)
+            return product(h, embed.embeddings.T)
         return Linear(self.config.vocab_size, False, name="head")(h)
 
     @name_like("__call__")
