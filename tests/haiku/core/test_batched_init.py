@@ -35,11 +35,9 @@ def mixed(x):
     return hk.BatchNorm(True, True, 0.9)(hk.Linear(5)(x), True)
 
 
+@pytest.mark.tables
 @pytest.mark.plain_xla
-@pytest.mark.parametrize(
-    "make_key",
-    [jax.random.key, pytest.param(jax.random.PRNGKey, marks=pytest.mark.tables)],
-)
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
 def test_same_numbers_as_one_by_one(make_key, monkeypatch):
     x = jnp.ones([2, 4])
     init = hk.transform_with_state(mixed).init

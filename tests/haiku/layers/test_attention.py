@@ -187,6 +187,30 @@ def test_more_steps_than_room_raise_or_give_nan():
     assert np.isfinite(y[0, 0]).all() and np.isnan(y[1]).all()
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_steps_write_the_cache_in_place(batch):
+    """No copies: XLA made them for each product, where the batch is one text."""
+    slots, steps = 37, 5
+    model, x = layer(), X[:batch, :1]
+    _, model = jax.jit(lambda m, x: m.updating(x, cache_size=slots))(model, x)
+
+    @jax.jit
+    def write(model, x):
+        def step(carry, _):
+            model, x = carry
+            y, model = model.updating(x, cache_size=slots)
+            return (model, y), y
+
+        return jax.lax.scan(step, (model, x), length=steps)[1]
+
+    program = write.lower(model, x).compile().as_text()
+    cache = f"f32[{batch},{slots},2,6]"
+    loop = program[: program.index("ENTRY")]
+    assert cache in loop
+    copies = [x for x in loop.splitlines() if f"= {cache}" in x and " copy(" in x]
+    assert not copies, copies
+
+
 def test_a_prefix_is_used_many_times():
     model = layer("rotary")
     _, prefix = update(model, X[:, :4], cache_size=8)

@@ -82,6 +82,7 @@ def test_the_state_goes_on_where_a_call_ended(name):
     close((jnp.concatenate([first, second], axis=1), last), (y, state))
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_step_without_batch(name):
     def step(x, batch):
@@ -175,6 +176,7 @@ def test_half_precision(name):
     assert {s.dtype for s in jax.tree.leaves(after)} == {jnp.dtype(jnp.bfloat16)}
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_strict_promotion_with_a_mask(name):
     model, mask, state = made(name), jnp.ones([B, T], bool), some_state(name)
@@ -202,12 +204,14 @@ def test_inside_vmap_and_scan(name):
         close(jax.jit(net)(x), want)
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_leaks(name):
     with checking_leaks():
         jax.eval_shape(lambda: one_by_one(name).init(0, X)(X))
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_strong_and_weak_inputs_give_finite_gradients(name):
     model = parallel(name).init(0, X)

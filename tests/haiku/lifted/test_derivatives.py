@@ -88,6 +88,7 @@ def test_numbers_and_side_effects(name):
     )
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", ["jit", "jvp", "hessian"])
 def test_names_go_on_and_leaks_are_none(name):
     lifted, _ = CASES[name]
@@ -162,6 +163,7 @@ def test_jit_compiles_nothing_in():
     np.testing.assert_allclose(changed, 2 * out, rtol=1e-6)
 
 
+@pytest.mark.tables
 @pytest.mark.parametrize("name", ["jit", "jacfwd", "jacrev", "hessian"])
 def test_outside_of_transform(name):
     with pytest.raises(ValueError, match=f"`hk.{name}` must be used as part of an"):
