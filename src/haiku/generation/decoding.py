@@ -48,8 +48,7 @@ class Texts(NamedTuple):
     keys: Any
 
 
-@functools.partial(jax.jit, static_argnames=("sizes", "stacks"))
-def begin(
+def _begin(
     model: Bound,
     prompt: Prompt,
     rules: Rules,
@@ -80,10 +79,7 @@ def begin(
     )
 
 
-@functools.partial(
-    jax.jit, static_argnames=("sizes", "processor", "loops"), donate_argnames="texts"
-)
-def advance(
+def _advance(
     model: Bound,
     prompt: Prompt,
     rules: Rules,
@@ -122,6 +118,22 @@ def advance(
     if not loops:
         return write(texts)
     return jax.lax.while_loop(lambda texts: jnp.any(going(texts)), write, texts)
+
+
+_compiled_begin = functools.partial(
+    jax.jit, _begin, static_argnames=("sizes", "stacks")
+)
+_compiled_advance = functools.partial(
+    *(jax.jit, _advance),
+    static_argnames=("sizes", "processor", "loops"),
+    donate_argnames="texts",
+)
+begin, advance = _compiled_begin(), _compiled_advance()
+# By default XLA on CPUs begins all that it can, and so holds the floats of all integers
+# of a layer. In this order it holds those of one matrix.
+_ONE_BY_ONE = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+begin_packed = _compiled_begin(compiler_options=_ONE_BY_ONE)
+advance_packed = _compiled_advance(compiler_options=_ONE_BY_ONE)
 
 
 def goes_on(texts: Texts, until: Any) -> jax.Array:

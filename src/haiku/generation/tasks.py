@@ -9,11 +9,20 @@ import numpy as np
 from jax.core import Tracer
 
 from haiku._bound import Bound
+from haiku._core.keys.batched_init import is_staged
 from haiku._core.keys.key_sequence import as_key
 from haiku._lifted.layers_apart import noting_stacks, taken_apart
 from haiku.generation.cache_dtypes import check_cache_dtype, with_cache_dtype
 from haiku.generation.callers import Prompt, Sizes, call, check_model, prompt_of
-from haiku.generation.decoding import Ends, Texts, advance, begin, goes_on
+from haiku.generation.decoding import (
+    Ends,
+    Texts,
+    advance,
+    advance_packed,
+    begin,
+    begin_packed,
+    goes_on,
+)
 from haiku.generation.sampling import Rules, checked_rules
 from haiku.generation.stacks import small_stacks, unpacked_in_loops
 
@@ -81,14 +90,16 @@ class Task:
         model, key = self.model, self.key if key is None else key
         if self.unpacked_in_loops:  # that over its layers is one
             model = self.stepping.replace(state=model.state)
-        return begin(model, *fixed, key, self.sizes, self.stacks)
+        packed = self.unpacked_in_loops and not is_staged()
+        reads = begin_packed if packed else begin
+        return reads(model, *fixed, key, self.sizes, self.stacks)
 
     def advanced(self, texts: Texts, until: Any, prompt: Prompt | None = None) -> Texts:
         """The texts with `until` tokens, after the task's prompts or others."""
         fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
         loops = not self.unpacked_in_loops or isinstance(texts.lengths, Tracer)
         steps = functools.partial(
-            advance,
+            advance if loops else advance_packed,
             *(self.stepping, *fixed),
             until=until,
             sizes=self.sizes,
