@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from haiku._layers.cached_tracing import recomputed
+from haiku._layers.inputs import whole_on_cpu
 
 __all__ = ["attend"]
 
@@ -245,7 +246,7 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
         query, key = query.astype(wide), key.astype(wide)
     key = key.astype(query.dtype)
     options = seen, bias, soft_cap, sinks, scale
-    if _is_one(steps) and not _in_parts():  # a step of a decoder
+    if _is_one(steps) and whole_on_cpu(query, key, value):  # a step of a decoder
         query = jnp.swapaxes(query.reshape(batch, groups, each, size), 2, 3)
         logits = jnp.matmul(
             key.reshape(batch, keys, groups * size),
@@ -268,11 +269,6 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     weights = weights.reshape(batch, groups, each, steps, keys)
     y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
     return y.reshape(batch, steps, heads, value.shape[-1])
-
-
-def _in_parts() -> bool:
-    """Whether a mesh may have the heads on several devices."""
-    return not jax.sharding.get_abstract_mesh().empty
 
 
 def _in_blocks(query):

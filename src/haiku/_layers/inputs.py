@@ -1,4 +1,4 @@
-"""Inputs: converting them to arrays, and comparing their shapes."""
+"""Inputs: converting them to arrays, comparing their shapes, and where they lie."""
 
 from typing import Any
 
@@ -20,6 +20,17 @@ def shapes_broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two shapes, possibly symbolic, broadcast together."""
     pairs = zip(reversed(one), reversed(other))
     return one == other or all(n == m or 1 in (n, m) for n, m in pairs)
+
+
+def whole_on_cpu(*arrays: Any) -> bool:
+    """Whether arrays lie whole on a CPU, as far as that is known when they are traced.
+
+    Then axes may be merged where XLA for CPUs is faster so. Merging those of an array
+    that is split over devices would gather it, or be an error.
+    """
+    meshes = [jax.sharding.get_abstract_mesh()]
+    meshes += [jax.typeof(x).sharding.mesh for x in arrays]
+    return jax.default_backend() == "cpu" and all(mesh.empty for mesh in meshes)
 
 
 def known_size(size: Any, why: str) -> None:

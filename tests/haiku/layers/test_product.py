@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from haiku._layers.product import product
 
@@ -60,6 +61,17 @@ def test_on_a_mesh_the_axes_stay_apart():
     with jax.set_mesh(mesh):
         products = gradient_of_the_matrix(2, 3)
     assert products and all("2x3x" in x for x in products)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("spec", [P("data"), P("data", "seq"), P(None, "seq")])
+def test_what_is_split_without_a_mesh_around_it_stays_so(spec, kind):
+    mesh = jax.make_mesh((2, 2), ("data", "seq"), axis_types=(kind, kind))
+    x = jax.device_put(rows(4, 6), NamedSharding(mesh, spec))
+    for f in (product, jax.jit(product)):
+        y = f(x, W)
+        np.testing.assert_allclose(y, jnp.dot(np.asarray(x), W), 1e-6, 1e-6)
+        assert y.sharding.is_equivalent_to(x.sharding, 3)
 
 
 def test_sizes_that_are_symbols():
