@@ -1,6 +1,5 @@
 """The loop that writes texts, token by token, as two compiled functions."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -120,20 +119,22 @@ def _advance(
     return jax.lax.while_loop(lambda texts: jnp.any(going(texts)), write, texts)
 
 
-_compiled_begin = functools.partial(
-    jax.jit, _begin, static_argnames=("sizes", "stacks")
-)
-_compiled_advance = functools.partial(
-    *(jax.jit, _advance),
-    static_argnames=("sizes", "processor", "loops"),
-    donate_argnames="texts",
-)
-begin, advance = _compiled_begin(), _compiled_advance()
 # By default XLA on CPUs begins all that it can, and so holds the floats of all integers
 # of a layer. In this order it holds those of one matrix.
 _ONE_BY_ONE = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-begin_packed = _compiled_begin(compiler_options=_ONE_BY_ONE)
-advance_packed = _compiled_advance(compiler_options=_ONE_BY_ONE)
+
+
+def _compiled(f: Any, **options: Any) -> tuple[Any, Any]:
+    """A function compiled as usual, and for packed weights on a CPU."""
+    return jax.jit(f, **options), jax.jit(f, **options, compiler_options=_ONE_BY_ONE)
+
+
+begin, begin_packed = _compiled(_begin, static_argnames=("sizes", "stacks"))
+advance, advance_packed = _compiled(
+    _advance,
+    static_argnames=("sizes", "processor", "loops"),
+    donate_argnames="texts",
+)
 
 
 def goes_on(texts: Texts, until: Any) -> jax.Array:

@@ -88,16 +88,17 @@ class Task:
         """The texts of the task's prompts or others, before the first new token."""
         fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
         model, key = self.model, self.key if key is None else key
+        reads = begin
         if self.unpacked_in_loops:  # that over its layers is one
             model = self.stepping.replace(state=model.state)
-        packed = self.unpacked_in_loops and not is_staged()
-        reads = begin_packed if packed else begin
+            reads = begin if is_staged() else begin_packed
         return reads(model, *fixed, key, self.sizes, self.stacks)
 
     def advanced(self, texts: Texts, until: Any, prompt: Prompt | None = None) -> Texts:
         """The texts with `until` tokens, after the task's prompts or others."""
         fixed = self.prompt if prompt is None else prompt, self.rules, self.ends
-        loops = not self.unpacked_in_loops or isinstance(texts.lengths, Tracer)
+        traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(texts))
+        loops = traced or not self.unpacked_in_loops
         steps = functools.partial(
             advance if loops else advance_packed,
             *(self.stepping, *fixed),

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from drawn_models import drawn_model
 
 import haiku as hk
@@ -66,6 +67,19 @@ def test_under_jit_it_is_a_loop():
     inside = jax.jit(lambda m: generate(m, TOKENS, max_new_tokens=4).tokens)(small)
     outside = generate(small, TOKENS, max_new_tokens=4).tokens
     np.testing.assert_array_equal(inside, outside)
+
+
+# JAX warns that texts alike for all members can't be donated, with any weights.
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_under_vmap_outside_of_jit():
+    _, small = models()
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def write(key):
+        options = {"max_new_tokens": 4, "temperature": 1.0, "rng_key": key}
+        return generate(small, TOKENS, **options).tokens
+
+    np.testing.assert_array_equal(jax.vmap(write)(keys), [write(key) for key in keys])
 
 
 def test_programs_hold_the_weights_once():
