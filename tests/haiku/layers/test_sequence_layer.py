@@ -176,7 +176,6 @@ def test_half_precision(name):
     assert {s.dtype for s in jax.tree.leaves(after)} == {jnp.dtype(jnp.bfloat16)}
 
 
-@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_strict_promotion_with_a_mask(name):
     model, mask, state = made(name), jnp.ones([B, T], bool), some_state(name)
@@ -204,7 +203,6 @@ def test_inside_vmap_and_scan(name):
         close(jax.jit(net)(x), want)
 
 
-@pytest.mark.tables
 @pytest.mark.parametrize("name", LAYERS)
 def test_leaks(name):
     with checking_leaks():

@@ -163,7 +163,6 @@ def test_jit_compiles_nothing_in():
     np.testing.assert_allclose(changed, 2 * out, rtol=1e-6)
 
 
-@pytest.mark.tables
 @pytest.mark.parametrize("name", ["jit", "jacfwd", "jacrev", "hessian"])
 def test_outside_of_transform(name):
     with pytest.raises(ValueError, match=f"`hk.{name}` must be used as part of an"):
