@@ -253,9 +253,11 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
             _in_blocks(query),
             preferred_element_type=wide,
         )  # [B, S, H]
-        weights = _weights(logits, *options, by_key=True).astype(value.dtype)
-        value = value.reshape(batch, keys, groups * value.shape[-1])
-        return _of_blocks(jnp.matmul(jnp.swapaxes(weights, 1, 2), value), groups)
+        weights, total = _weights(logits, *options, by_key=True)
+        weights = jnp.swapaxes(weights, 1, 2).astype(value.dtype)
+        y = jnp.matmul(weights, value.reshape(batch, keys, -1))  # [B, H, K * V]
+        y = _of_blocks(y / total.reshape(batch, heads, 1), groups)
+        return y.astype(value.dtype)
     if each == 1:  # XLA lays this out better than groups of one head
         logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
     else:
@@ -263,7 +265,8 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
         logits = jnp.einsum(
             "btkgd,bskd->bkgts", query, key, preferred_element_type=wide
         ).reshape(batch, heads, steps, keys)
-    weights = _weights(logits, *options).astype(value.dtype)
+    weights, total = _weights(logits, *options)
+    weights = (weights / total).astype(value.dtype)
     if each == 1:
         return jnp.einsum("bhts,bshd->bthd", weights, value)
     weights = weights.reshape(batch, groups, each, steps, keys)
@@ -287,12 +290,15 @@ def _of_blocks(y, groups: int):
     """Of values of all groups, ``[B, H, K * V]``, each head's own, ``[B, 1, H, V]``."""
     batch, heads, size = y.shape
     y = y.reshape(batch, groups, heads // groups, groups, size // groups)
-    y = jnp.einsum("bkgkv->bkgv", y)
-    return y.reshape(batch, 1, heads, size // groups)
+    pairs = jnp.swapaxes(y, 2, 3).reshape(batch, groups**2, heads // groups, -1)
+    return pairs[:, :: groups + 1].reshape(batch, 1, heads, -1)  # the diagonal
 
 
 def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
-    """The softmax of logits ``[B, H, T, S]``, or of one step's ``[B, S, H]``."""
+    """The softmax of logits ``[B, H, T, S]``, or of one step's ``[B, S, H]``.
+
+    As weights of at most 1, and their sum over the keys, by which they are divided.
+    """
     heads = logits.shape[2 if by_key else 1]
     if by_key:
         bias, seen = (
@@ -317,7 +323,7 @@ def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
     total = jnp.sum(weights, axis=axis, keepdims=True)
     if sinks is not None:
         total = total + jnp.exp(sinks - largest)
-    return weights / jnp.where(total == 0, 1, total)
+    return weights, jnp.where(total == 0, 1, total)
 
 
 def _is_one(steps: Any) -> bool:
