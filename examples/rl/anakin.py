@@ -15,7 +15,6 @@ Source: Hessel et al., 2021, Podracer architectures for scalable Reinforcement L
 arXiv:2104.06272.
 """
 
-import copy
 import functools
 import time
 from typing import Any, NamedTuple
@@ -28,9 +27,9 @@ import jax.numpy as jnp
 import minatar
 import numpy as np
 import ppo
-import pqn
 import tqdm
 import value_agent
+from compiled import game_of
 from jax.sharding import AxisType
 from rollouts import Rollout
 
@@ -152,7 +151,7 @@ class Trained(NamedTuple):
 
 def train(options, seed: int, devices: int, report) -> Trained:
     """Trains on the first so many devices."""
-    game, optimizer = pqn.game_of(options.environment), ppo.optimizer(options)
+    game, optimizer = game_of(options.environment), ppo.optimizer(options)
     seen = jax.eval_shape(lambda: game.observe(game.start(jax.random.key(0))))
     net = network(seen.shape, int(game.action_space.n))
     with jax.set_mesh(mesh(devices)):
@@ -212,9 +211,7 @@ def act(params, observations, memory):
 
 def main(argv=None, **others):
     """Learns with each seed, or compares numbers of devices."""
-    options = copy.deepcopy(parser)
-    if parser.parse_known_args(argv)[0].environment in minatar.GAMES:
-        options.set_defaults(**BOARDS)
+    options = experiment.tuned(parser, dict.fromkeys(minatar.GAMES, BOARDS), argv)
     chosen = options.parse_args(argv)
     if chosen.cpu_devices:
         jax.config.update("jax_num_cpu_devices", chosen.cpu_devices)

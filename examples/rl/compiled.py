@@ -7,12 +7,29 @@ evaluations. Nothing else differs from `off_policy.learn`.
 
 import functools
 
+import cartpole
 import games
 import jax
 import jax.numpy as jnp
+import minatar
 import numpy as np
 import off_policy
+import pendulum
 import replay
+
+
+def game_of(name: str) -> games.Game:
+    """The game of this name, if it is written in JAX."""
+    if name in minatar.GAMES:
+        return minatar.game(name)
+    games_here = {x.name: x for x in (cartpole.GAME, pendulum.GAME)}
+    if name not in games_here:
+        known = ", ".join((*games_here, *minatar.GAMES))
+        raise ValueError(
+            f"In one program are played {known}, not {name!r}: where --compiled is an "
+            "option leave it out, or write the game in JAX (games.py) and name it here."
+        )
+    return games_here[name]
 
 
 def random_actions(space, key, count: int):
@@ -26,17 +43,21 @@ def random_actions(space, key, count: int):
 
 def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report):
     """Trains with one seed; returns what it learned."""
-    if options.n_step != 1 or options.every % options.environments:
-        raise ValueError("--n-step must be 1, and --environments divide --every.")
+    if options.every % options.environments:
+        raise ValueError(
+            f"--every {options.every} must be a multiple of --environments "
+            f"{options.environments}."
+        )
     count, space = options.environments, game.action_space
     key, init_key, start_key = jax.random.split(jax.random.key(seed), 3)
     states = jax.vmap(game.start)(jax.random.split(start_key, count))
     observations = jax.vmap(game.observe)(states)
     actions = random_actions(space, key, count)
     state = jax.jit(agent.init)(init_key, observations, actions)
-    one = off_policy.Transition(observations[0], actions[0], 0.0, 0.0, observations[0])
-    training = state, replay.empty(options.capacity, one), states
+    memory = off_policy.empty(agent, observations[0], actions[0], options)
+    training = state, memory, states
     (state, memory, states), first = report.resume(training)
+    learn_from = off_policy.learner(agent, options)
 
     def act(learning, carry, step):
         state, memory, states = carry
@@ -51,16 +72,11 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
             states, actions, jax.random.split(play_key, count)
         )
         discount_t = options.discount * ~played.ended_t
-        transition = off_policy.Transition(
-            played.s_tm1, actions, played.r_t, discount_t, played.s_t
+        over_t = played.ended_t | played.cut_t
+        taken = off_policy.Step(
+            played.s_tm1, actions, played.r_t, discount_t, over_t, played.s_t
         )
-        memory = replay.add(memory, transition)
-        return (state, memory, states), (played.r_t, played.ended_t | played.cut_t)
-
-    def update(memory, state, update_key):
-        keys = jax.random.split(update_key)
-        batch = replay.sample(memory, keys[0], options.batch_size)
-        return agent.update(state, keys[1], batch), None
+        return (state, replay.add(memory, taken), states), (played.r_t, over_t)
 
     def round_(learning, carry, first):
         steps = first + jnp.arange(0, options.every, count)
@@ -68,12 +84,12 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
             functools.partial(act, learning), carry, steps
         )
         if learning:
-            keys = jax.random.fold_in(key, 2 * first + 1)
-            keys = jax.random.split(keys, options.updates)
-            state = jax.lax.scan(functools.partial(update, memory), state, keys)[0]
+            round_key = jax.random.fold_in(key, 2 * first + 1)
+            share = first / options.steps
+            state, memory = learn_from(state, memory, round_key, share)
         return (state, memory, states), played
 
-    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
     def rounds(learning, carry, firsts):
         return jax.lax.scan(functools.partial(round_, learning), carry, firsts)
 
@@ -92,3 +108,11 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
             report.played(*row)
         first += len(firsts) * every
     return agent.learned(carry[0])
+
+
+def train(agent: off_policy.Agent, options, seed: int, report, **others):
+    """Trains in one program with --compiled, else by `off_policy.learn`."""
+    if options.compiled:
+        game = game_of(options.environment)
+        return learn(game, agent, options, seed, report)
+    return off_policy.learn(agent, options, seed, report, **others)

@@ -5,7 +5,6 @@ and to those of the environment, by the bounds that its spaces state. `off_polic
 has the loop; `compiled.py` has it in one program, for --compiled.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,11 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import off_policy
-import pendulum
 
 import haiku as hk
-
-GAMES = {"Pendulum-v1": pendulum.GAME}  # which --compiled plays
 
 
 class Rule(NamedTuple):
@@ -99,11 +95,6 @@ def parser(description: str, **defaults):
     )
     off_policy.add_options(options, environments=4, batch_size=256)
     options.add_argument(
-        "--compiled",
-        action="store_true",
-        help="the loop as one program, with games in JAX",
-    )
-    options.add_argument(
         "--learning-rate", type=float, default=1e-3, help="%(default)s"
     )
     options.set_defaults(**defaults)
@@ -151,29 +142,14 @@ def ensemble(count: int, outputs: int, sizes=(64, 64)):
     return critics
 
 
-def online(agent, options, seed, report):
-    """Learns from what it does itself."""
-    if options.compiled:
-        if options.environment not in GAMES:
-            raise ValueError(
-                f"--compiled plays {', '.join(GAMES)}, not {options.environment}: "
-                "leave it out, or write the game in JAX and name it in GAMES."
-            )
-        game = GAMES[options.environment]
-        return compiled.learn(game, agent, options, seed, report)
-    return off_policy.learn(agent, options, seed, report)
-
-
-def main(rule, parser, recipes=None, loop=online):
+def main(rule, parser, recipes=None, loop=compiled.train):
     """Makes the program of `rule(number of actions, options) -> Rule`.
 
     `recipes` are other defaults for some environments.
     """
 
     def run(argv=None):
-        chosen = parser.parse_known_args(argv)[0].environment
-        defaults = copy.deepcopy(parser)
-        defaults.set_defaults(**(recipes or {}).get(chosen, {}))
+        defaults = experiment.tuned(parser, recipes or {}, argv)
         options = defaults.parse_args(argv)
         environments = experiment.vector(options.environment, 1)
         (size,) = environments.single_action_space.shape

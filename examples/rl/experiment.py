@@ -29,6 +29,7 @@ memory is None at the start of an episode, and stays None in a feed-forward poli
 
 import argparse
 import collections
+import copy
 import functools
 import json
 import pathlib
@@ -72,6 +73,15 @@ def parser(description: str, *, environment: str, steps: int, **defaults):
     add("--save-every", type=float, default=20, help="seconds; %(default)s")
     add("--show", type=pathlib.Path, metavar="FOLDER", help="play what it learned")
     options.set_defaults(**defaults)
+    return options
+
+
+def tuned(options, recipes: dict, argv=None):
+    """The options, with other defaults where the environment has a recipe."""
+    options = copy.deepcopy(options)
+    options.set_defaults(
+        **recipes.get(options.parse_known_args(argv)[0].environment, {})
+    )
     return options
 
 

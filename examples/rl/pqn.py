@@ -16,7 +16,7 @@ arXiv:2407.04811.
 
 import functools
 
-import cartpole
+import compiled
 import experiment
 import games
 import jax
@@ -28,14 +28,6 @@ import value_agent
 
 import haiku as hk
 import rlax
-
-
-def game_of(name: str) -> games.Game:
-    """CartPole-v1, or one of MinAtar's games."""
-    if name not in (cartpole.GAME.name, *minatar.GAMES):
-        known = ", ".join((cartpole.GAME.name, *minatar.GAMES))
-        raise ValueError(f"Played in JAX are {known}, not {name!r}.")
-    return cartpole.GAME if name == cartpole.GAME.name else minatar.game(name)
 
 
 def network(actions: int):
@@ -123,7 +115,7 @@ def updater(net, game, optimizer, options):
 
 
 def learn(options, seed, report):
-    game = game_of(options.environment)
+    game = compiled.game_of(options.environment)
     net = network(int(game.action_space.n))
     steps = options.length * options.environments
     count = -(-options.steps // steps) * options.epochs * options.minibatches
@@ -160,7 +152,7 @@ add("--epsilon", type=float, default=0.2, help="at least; %(default)s")
 
 
 def main(argv=None):
-    game = game_of(parser.parse_args(argv).environment)
+    game = compiled.game_of(parser.parse_args(argv).environment)
     net = network(int(game.action_space.n))
 
     def act(params, observations, memory):

@@ -63,9 +63,11 @@ def rows(replay: Replay, at):
     return jax.tree.map(lambda x: x[at], replay.columns)
 
 
-def places(replay: Replay, key, shape):
-    """Places drawn uniformly and with replacement."""
-    return jax.random.randint(key, shape, 0, size(replay))
+def places(replay: Replay, key, shape, newest: int = 0):
+    """Places drawn uniformly and with replacement, but none of so many newest."""
+    oldest = replay.added - size(replay)
+    number = jax.random.randint(key, shape, 0, size(replay) - newest)
+    return (oldest + number) % capacity(replay)
 
 
 def sample(replay: Replay, key, count: int):
@@ -73,17 +75,22 @@ def sample(replay: Replay, key, count: int):
     return rows(replay, places(replay, key, [count]))
 
 
-def prioritised_places(replay: Replay, key, shape, exponent, correction):
+def prioritised_places(
+    replay: Replay, key, shape, exponent, correction, newest: int = 0
+):
     """Places drawn by priority to this power, and the weights that make up for it.
 
     With a correction of 1 the weighted mean of a loss is as of uniform draws, up to a
-    factor; with 0 all weights are 1.
+    factor; with 0 all weights are 1. None of so many newest is drawn.
     """
-    there = jnp.arange(capacity(replay)) < size(replay)
+    oldest = replay.added - size(replay)
+    after = (jnp.arange(capacity(replay)) - oldest) % capacity(replay)
+    there = after < size(replay) - newest
     chances = rlax.prioritized_probabilities(replay.priorities, exponent, mask=there)
     # Each place owns a piece of [0, 1], as long as its chance.
     ends = jnp.cumsum(chances)
     number = jax.random.uniform(key, shape, maxval=ends[-1])
-    at = jnp.minimum(jnp.searchsorted(ends, number, side="right"), size(replay) - 1)
+    number = jnp.minimum(number, jnp.nextafter(ends[-1], 0))  # roundings reach the end
+    at = jnp.searchsorted(ends, number, side="right")
     weights = rlax.importance_sampling_weights(chances[at].ravel(), correction)
     return at, weights.reshape(shape)

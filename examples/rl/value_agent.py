@@ -11,6 +11,7 @@ parameters. `off_policy.py` has the loop.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import compiled
 import experiment
 import jax
 import jax.numpy as jnp
@@ -116,11 +117,15 @@ def agent(rule: Rule, options) -> off_policy.Agent:
     )
 
 
-def main(rule, parser):
-    """Makes the program of `rule(actions, options)`."""
+def main(rule, parser, recipes=None):
+    """Makes the program of `rule(actions, options)`.
+
+    `recipes` are other defaults for some environments.
+    """
 
     def run(argv=None):
-        options = parser.parse_args(argv)
+        defaults = experiment.tuned(parser, recipes or {}, argv)
+        options = defaults.parse_args(argv)
         environments = minatar.vector(options.environment, 1)
         chosen = rule(int(environments.single_action_space.n), options)
         environments.close()
@@ -130,8 +135,8 @@ def main(rule, parser):
 
         def learn(options, seed, report):
             rule = agent(chosen, options)
-            return off_policy.learn(rule, options, seed, report, vector=minatar.vector)
+            return compiled.train(rule, options, seed, report, vector=minatar.vector)
 
-        return experiment.main(learn, act, parser, vector=minatar.vector, argv=argv)
+        return experiment.main(learn, act, defaults, vector=minatar.vector, argv=argv)
 
     return run

@@ -244,23 +244,35 @@ def test_pendulums_start_anywhere(load):
 
 
 def test_the_compiled_loop_remembers_what_happens(load):
-    """An agent that learns nothing, and shows which transitions it was given."""
+    """An agent that learns nothing, and shows which transitions it was given.
+
+    They are of three steps, or fewer where an episode is cut off.
+    """
     compiled, off_policy = load("compiled"), load("off_policy")
     pendulum, steps = load("pendulum"), "--steps 1024 --warm-up 64 --every 16"
-    rest = "--updates 3 --environments 4 --evaluations 4 --capacity 100"
+    rest = "--updates 3 --environments 4 --evaluations 4 --capacity 100 --n-step 3"
     options = load("sac").parser.parse_args([*steps.split(), *rest.split()])
 
     def update(state, key, batch):
         wrong = jnp.abs(batch.a_tm1 - 0.5).max()  # the batch may hold random actions
         angle = jnp.arctan2(batch.s_tm1[:, 1], batch.s_tm1[:, 0])
-        rod = pendulum.Pendulum(angle, batch.s_tm1[:, 2], 0)
-        rod, reward = pendulum.step(rod, batch.a_tm1[:, 0])
+        rod, r_t = pendulum.Pendulum(angle, batch.s_tm1[:, 2], 0), 0.0
+        count = jnp.round(jnp.log(batch.discount_t) / jnp.log(0.99))
+        for i in range(3):
+            after, reward = pendulum.step(rod, batch.a_tm1[:, 0])
+            rod = jax.tree.map(functools.partial(jnp.where, i < count), after, rod)
+            r_t += (i < count) * 0.99**i * reward
         s_t = jax.vmap(pendulum.observation)(rod._replace(steps=angle))
-        gap = jnp.abs(s_t - batch.s_t).max(), jnp.abs(reward - batch.r_t).max()
-        return {"updates": state["updates"] + 1, "gap": jnp.stack(gap), "wrong": wrong}
+        gap = jnp.abs(s_t - batch.s_t).max(), jnp.abs(r_t - batch.r_t).max()
+        return {
+            "updates": state["updates"] + 1,
+            "gap": jnp.maximum(state["gap"], jnp.stack(gap)),
+            "wrong": wrong,
+            "cut": state["cut"] + (count < 3).sum(),
+        }
 
     agent = off_policy.Agent(
-        lambda key, s, a: {"updates": 0, "gap": jnp.zeros(2), "wrong": 0.0},
+        lambda key, s, a: {"updates": 0, "gap": jnp.zeros(2), "wrong": 0.0, "cut": 0},
         lambda state, key, s, share: jnp.full([4, 1], 0.5),
         update,
         lambda state: state,
@@ -270,6 +282,7 @@ def test_the_compiled_loop_remembers_what_happens(load):
     learned = compiled.learn(pendulum.GAME, agent, options, 0, report)
     assert learned["updates"] == (1024 - 64) // 16 * 3
     assert np.all(learned["gap"] < 1e-3) and learned["wrong"] == 0
+    assert learned["cut"] > 0
     assert report.played.call_count == 1024 // 4
     overs = np.stack([call.args[1] for call in report.played.call_args_list])
     assert overs.sum() == 4 and overs[199].all()  # each is cut off after 200 steps

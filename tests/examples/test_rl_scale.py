@@ -170,7 +170,7 @@ def test_anakin_plays_boards(load, monkeypatch):
     """Each layer of the network for boards learns."""
     anakin, catch = load("anakin"), load("catch")
     game = catch.GAME._replace(observe=lambda state: catch.board(state)[..., None] > 0)
-    monkeypatch.setattr(anakin.pqn, "game_of", {"breakout": game}.get)
+    monkeypatch.setattr(anakin, "game_of", {"breakout": game}.get)
     options = options_of(
         anakin, f"{TINY} --environment breakout --epochs 1 --updates 1"
     )

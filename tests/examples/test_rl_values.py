@@ -6,6 +6,7 @@ import pathlib
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +15,8 @@ for needed in ("matplotlib", "optax", "orbax.checkpoint", "tqdm"):
     pytest.importorskip(needed)
 
 AGENTS = pathlib.Path(__file__).parents[2] / "examples" / "rl"
-VALUE_AGENTS = "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn", "rainbow"
+COMPILED = "rainbow --compiled"
+VALUE_AGENTS = "dqn --double", "c51", "qr_dqn", "iqn", "munchausen_dqn", COMPILED
 CATCH_AGENTS = "catch_q", "catch_q_lambda", "catch_popart"
 
 
@@ -232,9 +234,8 @@ def test_convolution(load):
 
 
 def test_transitions_bootstrap_where_an_episode_is_cut_off(load, short_cart_pole):
-    columns = remembered(load, short_cart_pole, "--n-step", "1")
-    s_tm1, a_tm1, r_t, discount_t, s_t = columns
-    assert len(s_t) == 632 and np.all(r_t == 1)
+    _, (s_tm1, a_tm1, r_t, discount_t, over_t, s_t) = remembered(load, short_cart_pole)
+    assert len(s_t) == 640 and np.all(r_t == 1)
     # By the physics of CartPole: each s_t follows its s_tm1, also at the end.
     np.testing.assert_allclose(s_t[:, 0], s_tm1[:, 0] + 0.02 * s_tm1[:, 1], atol=1e-6)
     np.testing.assert_allclose(s_t[:, 2], s_tm1[:, 2] + 0.02 * s_tm1[:, 3], atol=1e-6)
@@ -244,23 +245,24 @@ def test_transitions_bootstrap_where_an_episode_is_cut_off(load, short_cart_pole
     np.testing.assert_allclose(discount_t[~fallen], 0.99)
     # Each environment's next observation is another one where an episode was cut off.
     following = s_tm1.reshape(-1, 8, 4)[1:]
-    cut = np.any(following != s_t.reshape(-1, 8, 4)[:-1], -1).ravel() & ~fallen[:-8]
-    assert cut.sum() > 10
+    new = np.any(following != s_t.reshape(-1, 8, 4)[:-1], -1).ravel()
+    np.testing.assert_array_equal(over_t[:-8], new)
+    assert (new & ~fallen[:-8]).sum() > 10
 
 
 def test_transitions_of_three_steps(load, short_cart_pole):
     """They add up rewards to the end of an episode, and not beyond."""
-    single = remembered(load, short_cart_pole, "--n-step", "1")
-    joined = remembered(load, short_cart_pole, "--n-step", "3")
-    count = len(joined.r_t)
-    assert count == 632 - 2 * 8
-    over = np.any(single.s_tm1[8:] != single.s_t[:-8], -1)  # by environment
-    for i in range(count - 8):
+    off_policy = load("off_policy")
+    memory, single = remembered(load, short_cart_pole)
+    options = mock.Mock(n_step=3, environments=8)
+    count = 640 - 2 * 8
+    joined = off_policy.transitions(memory, jnp.arange(count), options)
+    for i in range(count):
         total, discount, at = 0.0, 1.0, i
         for at in (i, i + 8, i + 16):
             total += discount * single.r_t[at]
             discount *= single.discount_t[at]
-            if over[at]:
+            if single.over_t[at]:
                 break
         np.testing.assert_array_equal(joined.s_tm1[i], single.s_tm1[i])
         np.testing.assert_array_equal(joined.s_t[i], single.s_t[at])
@@ -269,12 +271,54 @@ def test_transitions_of_three_steps(load, short_cart_pole):
     assert set(np.round(joined.r_t.tolist(), 4)) == {1, 1.99, 2.9701}
 
 
-def remembered(load, environment, *more):
-    """The transitions of 632 random steps, in a row."""
+def test_what_was_remembered_before_a_stop_has_no_next_step(load, short_cart_pole):
+    off_policy = load("off_policy")
+    memory, single = remembered(load, short_cart_pole)
+    last = np.arange(640 - 8, 640)
+    after = off_policy.cut_off(memory, 8)
+    over_t = after.columns.over_t[:640]
+    assert np.all(over_t[last]) and not np.all(single.over_t[last])
+    np.testing.assert_array_equal(over_t[: last[0]], single.over_t[: last[0]])
+    # A value still counts there: only what follows does not.
+    after = replay_of_more(load, after)
+    options = mock.Mock(n_step=3, environments=8)
+    joined = off_policy.transitions(after, jnp.asarray(last), options)
+    np.testing.assert_array_equal(joined.s_t, single.s_t[last])
+    np.testing.assert_array_equal(joined.discount_t, single.discount_t[last])
+
+
+def replay_of_more(load, memory):
+    """The memory with one more step of eight environments, unlike the others."""
+    shapes = jax.tree.map(lambda x: x[:8], memory.columns)
+    return load("replay").add(memory, jax.tree.map(lambda x: x + 7, shapes))
+
+
+def test_transitions_go_round_the_ring(load):
+    """Where the memory is full, the next step may lie before."""
+    off_policy, replay = load("off_policy"), load("replay")
+    step = off_policy.Step(0, 0, 0.0, 0.0, False, 0)
+    memory = replay.empty(7, step)
+    for t in range(6):  # two environments: 5 of the 12 steps are gone
+        numbers = np.array([10 * t, 10 * t + 1])
+        ones = np.ones(2, np.float32)
+        new = off_policy.Step(
+            numbers, numbers, ones, 0.5 * ones, ones < 0, numbers + 10
+        )
+        memory = replay.add(memory, new)
+    at = replay.places(memory, jax.random.key(0), [1000], newest=4)
+    options = mock.Mock(n_step=3, environments=2)
+    drawn = off_policy.transitions(memory, at, options)
+    assert set(drawn.s_tm1.tolist()) == {21, 30, 31}
+    np.testing.assert_array_equal(drawn.s_t, drawn.s_tm1 + 30)
+    np.testing.assert_array_equal(drawn.r_t, np.full(1000, 1.75))
+    np.testing.assert_array_equal(drawn.discount_t, np.full(1000, 0.125))
+
+
+def remembered(load, environment):
+    """The memory after 640 random steps, and these in a row."""
     dqn, off_policy, value_agent = map(load, ("dqn", "off_policy", "value_agent"))
-    random = "--steps 640 --warm-up 10000 --capacity 700"
-    argv = [*random.split(), "--environment", environment, *more]
-    options = dqn.parser.parse_args(argv)
+    random = "--steps 648 --warm-up 10000 --capacity 700"
+    options = dqn.parser.parse_args([*random.split(), "--environment", environment])
 
     class Report:
         def resume(self, training):
@@ -289,8 +333,8 @@ def remembered(load, environment, *more):
     report = Report()
     agent = value_agent.agent(dqn.rule(2, options), options)
     off_policy.learn(agent, options, 0, report)
-    columns, added, _ = report.memory
-    return jax.tree.map(lambda x: x[:added], columns)
+    memory = jax.tree.map(jnp.asarray, report.memory)
+    return memory, jax.tree.map(lambda x: x[: memory.added], report.memory.columns)
 
 
 # What agents share.
@@ -368,6 +412,8 @@ def test_replay_by_priority(load):
     np.testing.assert_allclose(counts / 8000, [2 / 6, 0, 1 / 6, 3 / 6], atol=0.02)
     expected = np.array([1 / 2, 0, 1, 1 / 3])[np.asarray(at)]
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    at, _ = draw(memory, jax.random.key(1), (2, 4000), 0.5, 1.0, 1)  # not the newest
+    np.testing.assert_array_equal(np.unique(at), [0, 2])
     later = replay.add(memory, np.arange(2))
     np.testing.assert_array_equal(later.priorities[:6], [4, 0, 1, 9, 9, 9])
 
