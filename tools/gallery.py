@@ -2,9 +2,10 @@
 
     python tools/gallery.py            # all of them: 90 minutes on two cores
     python tools/gallery.py vae dqn    # these
+    python tools/gallery.py --left demo/rl dqn ppo   # of agents that were trained
 
-Pictures go to docs/images/gallery as small PNGs, of as many colours as fit; what a
-program printed goes beside them as text. The examples need
+Pictures go to docs/images/gallery as small PNGs, of as many colours as fit, and films
+as GIFs; what a program printed goes beside them as text. The examples need
 `pip install 'renga-jax[demo,interop]'`, and fashion Debian's package
 dataset-fashion-mnist.
 """
@@ -14,6 +15,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,16 +36,22 @@ class Example:
     pictures: dict[str, str] = dataclasses.field(default_factory=dict)  # name: file
     text: bool = False  # whether to keep what it prints
     writes: bool = True  # whether it takes --out
+    film: str = ""  # the folder of an agent, of which an episode is filmed
 
 
 def agent(
-    file: str, options: str = "", name: str | None = None, *, seeds: int = 1
+    file: str,
+    options: str = "",
+    name: str | None = None,
+    *,
+    seeds: int = 1,
+    film: bool = False,
 ) -> Example:
-    """An agent's learning curves; with three seeds that of the table of scores."""
+    """An agent's learning curves; with three seeds those of the table of scores."""
     name = name or file
     command = f"python examples/rl/{file}.py {options}".strip()
     command += "" if seeds == 3 else f" --seeds {seeds}"
-    return Example(command, {name: f"{name}.png"})
+    return Example(command, {name: f"{name}.png"}, film=f"{name}-0" if film else "")
 
 
 EXAMPLES = {
@@ -100,15 +108,36 @@ EXAMPLES = {
     "catch_q_lambda": agent("catch_q_lambda"),
     "catch_popart": agent("catch_popart"),
     "catch_plain": agent("catch_popart", "--plain --name catch_plain", "catch_plain"),
-    "dqn": agent("dqn", seeds=3),
+    "dqn": agent("dqn", seeds=3, film=True),
+    "dqn_mountain_car": agent(
+        "dqn",
+        "--environment MountainCar-v0 --steps 120000 --name dqn_mountain_car",
+        "dqn_mountain_car",
+        seeds=3,
+        film=True,
+    ),
     "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn", seeds=3),
     "munchausen_dqn": agent("munchausen_dqn", seeds=3),
     "c51": agent("c51", seeds=3),
-    "qr_dqn": agent("qr_dqn", "--evaluations 10", seeds=3),
+    "qr_dqn": agent("qr_dqn", seeds=3),
     "iqn": agent("iqn", seeds=3),
     "rainbow": agent("rainbow", seeds=3),
     "pqn": agent("pqn", seeds=3),
     "ppo": agent("ppo"),
+    "ppo_acrobot": agent(
+        "ppo",
+        "--environment Acrobot-v1 --name ppo_acrobot",
+        "ppo_acrobot",
+        seeds=3,
+        film=True,
+    ),
+    "ppo_lander": agent(
+        "ppo",
+        "--environment LunarLander-v3 --name ppo_lander",
+        "ppo_lander",
+        seeds=3,
+        film=True,
+    ),
     "ppo_lstm": agent("ppo_lstm"),
     "a2c": agent("a2c"),
     "vmpo": agent("vmpo"),
@@ -126,15 +155,18 @@ EXAMPLES = {
         {"sebulba_actors": "sebulba.png"},
         text=True,
     ),
-    "sac": agent("sac", seeds=3),
+    "sac": agent("sac", seeds=3, film=True),
     "sac_car": agent(
         "sac",
         "--environment MountainCarContinuous-v0 --name sac_car",
         "sac_car",
         seeds=3,
+        film=True,
     ),
     "td3": agent("td3", "--compiled", seeds=3),
     "ddpg": agent("ddpg", "--compiled", seeds=3),
+    "tqc": agent("tqc", "--compiled", seeds=3),
+    "crossq": agent("crossq", "--compiled", seeds=3),
     "td3_bc": agent("td3_bc", seeds=3),
     "iql": agent("iql", "--expectile 0.9", seeds=3),
     "rnd": agent("rnd", "--evaluations 5", seeds=3),
@@ -160,31 +192,42 @@ def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:
             return
 
 
-def run(name: str, example: Example) -> None:
-    """Runs one program in its own folder, and keeps the files it writes."""
+def run(name: str, example: Example, left: pathlib.Path | None) -> None:
+    """Keeps what a program leaves: in a folder that is given, or one where it runs."""
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        _, *words = example.command.split()
-        if example.writes:
-            words += ["--out", folder]
-        path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        shown = "demo/rl" if "/rl/" in example.command else "demo"
-        printed = re.sub(re.escape(folder), shown, done.stdout)
-        print(printed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = left or pathlib.Path(temporary)
+        if left is None:
+            printed = program(example, folder)
+            print(printed)
+            if example.text:
+                lines = [line.rstrip() for line in printed.rstrip().splitlines()]
+                text = "\n".join(lines) + "\n"
+                (KEPT / f"{name}.txt").write_text(text, encoding="utf-8")
         for kept, file in example.pictures.items():
-            shrink(pathlib.Path(folder) / file, KEPT / f"{kept}.png")
-    if example.text:
-        lines = [line.rstrip() for line in printed.rstrip().splitlines()]
-        (KEPT / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            shrink(folder / file, KEPT / f"{kept}.png")
+        if example.film:
+            program(example, folder, "--show", str(folder / example.film))
+            shutil.copy(folder / f"{example.film}.gif", KEPT / f"{name}.gif")
     print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def program(example: Example, folder: pathlib.Path, *more: str) -> str:
+    """Runs it, writing into a folder; what it prints names the usual one."""
+    words = [*example.command.split()[1:], *more]
+    if example.writes:
+        words += ["--out", str(folder)]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    shown = "demo/rl" if "/rl/" in example.command else "demo"
+    return re.sub(re.escape(str(folder)), shown, done.stdout)
 
 
 def main() -> None:
@@ -192,11 +235,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", choices=[[], *EXAMPLES], metavar="NAME")
-    names = parser.parse_args().names or EXAMPLES
+    parser.add_argument("--left", type=pathlib.Path, help="where the programs ran")
+    options = parser.parse_args()
+    names = options.names or EXAMPLES
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in names:
         print(EXAMPLES[name].command, flush=True)
-        run(name, EXAMPLES[name])
+        run(name, EXAMPLES[name], options.left)
 
 
 if __name__ == "__main__":

@@ -90,24 +90,27 @@ def learn(game: games.Game, agent: off_policy.Agent, options, seed: int, report)
         return (state, memory, states), played
 
     @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def rounds(learning, carry, firsts):
+    def rounds(learning, memory, state, states, firsts):
+        carry = state, memory, states
         return jax.lax.scan(functools.partial(round_, learning), carry, firsts)
 
     # Warm-up in one piece, the rest in pieces of one length, since each is compiled.
-    every, carry = options.every, (state, memory, states)
+    every = options.every
     warm = -(-options.warm_up // every)
     rest = max(0, options.steps // every - warm)
     most = max(1, options.steps // options.evaluations // every)
     piece = max(i for i in range(1, most + 1) if rest % i == 0)
     while first < options.steps // every * every:
-        report(first, agent.learned(carry[0]), carry)
+        report(first, agent.learned(state), (state, memory, states))
         learning = first >= warm * every
         firsts = first + every * jnp.arange(piece if learning else warm)
-        carry, (rewards, over) = rounds(learning, carry, firsts)
-        for row in zip(*(np.asarray(x).reshape(-1, count) for x in (rewards, over))):
+        (state, memory, states), played = rounds(
+            learning, memory, state, states, firsts
+        )
+        for row in zip(*(np.asarray(x).reshape(-1, count) for x in played)):
             report.played(*row)
         first += len(firsts) * every
-    return agent.learned(carry[0])
+    return agent.learned(state)
 
 
 def train(agent: off_policy.Agent, options, seed: int, report, **others):

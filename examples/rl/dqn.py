@@ -2,6 +2,7 @@
 
     python examples/rl/dqn.py
     python examples/rl/dqn.py --double --name double_dqn
+    python examples/rl/dqn.py --environment breakout --compiled --name dqn_breakout
 
 A network predicts the return of each action. It learns from transitions drawn from a
 memory of the past, toward the value that an older copy of it gives the next state.
@@ -19,7 +20,7 @@ import value_agent
 import haiku as hk
 import rlax
 
-parser = value_agent.parser(__doc__)
+parser = value_agent.parser(__doc__, updates=64, copy_period=128)
 parser.add_argument("--double", action="store_true", help="double Q-learning")
 
 

@@ -1,6 +1,7 @@
 """Proximal policy optimisation (PPO).
 
     python examples/rl/ppo.py
+    python examples/rl/ppo.py --environment LunarLander-v3 --name ppo_lander
 
 The policy acts for a while, and what it did is learned from several times over. Going
 up the advantage of what was done is right only near the policy that did it, so the gain
@@ -10,8 +11,6 @@ cut off by the clock, the value of its last state stands for what would have com
 Sources: Schulman et al., 2017, Proximal Policy Optimization Algorithms,
 arXiv:1707.06347; Schulman et al., 2016, arXiv:1506.02438 (GAE).
 """
-
-import functools
 
 import experiment
 import jax
@@ -181,7 +180,21 @@ def learn(options, seed, report):
 
 parser = experiment.parser(__doc__, environment="CartPole-v1", steps=100_000)
 add_options(parser)
-main = functools.partial(experiment.main, learn, act, parser)
+
+# Other defaults for some environments.
+ACROBOT = {"steps": 500_000, "length": 128, "epochs": 4, "minibatches": 4}
+ACROBOT |= {"discount": 0.99, "lambda_": 0.95}
+LANDER = {"steps": 1_000_000, "environments": 16, "length": 1024, "epochs": 4}
+LANDER |= {"minibatches": 256, "learning_rate": 3e-4, "entropy": 0.01}
+LANDER |= {"discount": 0.999, "lambda_": 0.98}
+RECIPES = {"Acrobot-v1": ACROBOT, "LunarLander-v3": LANDER}
+
+
+def main(argv=None):
+    """Learns with each seed."""
+    options = experiment.tuned(parser, RECIPES, argv)
+    return experiment.main(learn, act, options, argv=argv)
+
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,7 @@
-r"""Rainbow: six improvements of deep Q-learning at once.
+"""Rainbow: six improvements of deep Q-learning at once.
 
     python examples/rl/rainbow.py
-    python examples/rl/rainbow.py --environment breakout --highest 20 --every 32 \
-        --updates 8 --batch-size 32 --name rainbow_breakout
+    python examples/rl/rainbow.py --environment breakout --compiled --name breakout
 
 C51 (`c51.py`), with
 - double Q-learning: the network chooses the next action, its older copy values it;
@@ -119,7 +118,7 @@ def rule(actions: int, options):
     return value_agent.Rule(net.init, loss, q_values, noisy, options.priority)
 
 
-main = value_agent.main(rule, parser)
+main = value_agent.main(rule, parser, value_agent.BOARDS | {"highest": 20.0})
 
 if __name__ == "__main__":
     main()

@@ -24,7 +24,7 @@ import rlax
 QUANTILES = 25
 TAU = (jnp.arange(QUANTILES) + 0.5) / QUANTILES
 
-parser = control.parser(__doc__, steps=10_000, batch_size=128)
+parser = control.parser(__doc__, batch_size=128)
 parser.add_argument("--follow", type=float, default=0.005, help="of the copies; 0.005")
 parser.add_argument("--critics", type=int, default=2, help="%(default)s")
 parser.add_argument("--drop", type=int, default=2, help="of each critic's; %(default)s")

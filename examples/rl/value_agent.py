@@ -22,6 +22,10 @@ import optax
 import haiku as hk
 import rlax
 
+# Other defaults for MinAtar's games.
+BOARDS = {"steps": 100_000, "warm_up": 5000, "evaluations": 5, "episodes": 100}
+BOARDS |= {"updates": 16, "batch_size": 32, "learning_rate": 1e-3, "copy_period": 64}
+
 
 def parser(description: str, *, environment="CartPole-v1", steps=50_000, **defaults):
     """The options of these agents."""
@@ -117,14 +121,12 @@ def agent(rule: Rule, options) -> off_policy.Agent:
     )
 
 
-def main(rule, parser, recipes=None):
-    """Makes the program of `rule(actions, options)`.
-
-    `recipes` are other defaults for some environments.
-    """
+def main(rule, parser, boards=BOARDS):
+    """Makes the program of `rule(actions, options)`."""
 
     def run(argv=None):
-        defaults = experiment.tuned(parser, recipes or {}, argv)
+        recipes = dict.fromkeys(minatar.GAMES, boards)
+        defaults = experiment.tuned(parser, recipes, argv)
         options = defaults.parse_args(argv)
         environments = minatar.vector(options.environment, 1)
         chosen = rule(int(environments.single_action_space.n), options)

@@ -23,13 +23,45 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_agent(load, tmp_path, name):
-    options = f"--seeds 1 --evaluations 2 --episodes 3 --out {tmp_path} --name agent"
-    mean, *others = load(name).main(argv=f"{options} {SMALL[name]}".split())
+def test_agent(load, tmp_path, name, monkeypatch):
+    """It learns, and goes on where it was stopped: bit for bit where a game is kept."""
+    agent = load(name)
+
+    def run(name_of_run, *more):
+        options = f"--seeds 1 --evaluations 2 --episodes 3 --save-every 0 {SMALL[name]}"
+        out = f"--out {tmp_path} --name {name_of_run}"
+        mean, *others = agent.main(argv=[*options.split(), *out.split(), *more])
+        written = json.loads((tmp_path / f"{name_of_run}.json").read_text())
+        curve = written["seeds"][0]["curve"]
+        assert not others and len(curve) == 3 and curve[-1][1] == mean
+        return curve
+
+    whole = run("whole")
     low, high = {"r2d2": (-1, 1), "dreamer": (8, 500)}[name]
-    assert not others and low <= mean <= high
-    curve = json.loads((tmp_path / "agent.json").read_text())["seeds"][0]["curve"]
-    assert len(curve) == 3 and curve[-1][1] == mean
+    assert low <= whole[-1][1] <= high
+
+    report, called = agent.experiment.Report, agent.experiment.Report.__call__
+
+    def stop(self, step, *training):
+        called(self, step, *training)
+        if step >= 64:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(report, "__call__", stop)
+        run("stopped")
+    firsts, resume = [], report.resume
+
+    def seen(self, training):
+        training, first = resume(self, training)
+        firsts.append(first)
+        return training, first
+
+    monkeypatch.setattr(report, "resume", seen)
+    curve = run("stopped", "--resume")
+    assert firsts == [64] and curve[:2] == whole[:2]
+    if name == "dreamer":
+        assert curve == whole
 
 
 # R2D2.
