@@ -161,7 +161,6 @@ EXAMPLES = {
         "--environment MountainCarContinuous-v0 --name sac_car",
         "sac_car",
         seeds=3,
-        film=True,
     ),
     "td3": agent("td3", "--compiled", seeds=3),
     "ddpg": agent("ddpg", "--compiled", seeds=3),
@@ -176,6 +175,22 @@ EXAMPLES = {
     "grpo": agent("grpo", seeds=3),
     "atari": Example("python examples/rl/atari.py --steps 5120 --seeds 1", text=True),
 }
+MINATAR = {
+    "breakout": ("dqn", "rainbow"),
+    "asterix": ("dqn",),
+    "freeway": ("dqn", "anakin"),
+    "space_invaders": ("anakin",),
+}
+for game, files in MINATAR.items():
+    for file in files:
+        options = "--evaluations 4" if file == "anakin" else "--compiled"
+        EXAMPLES[f"{file}_{game}"] = agent(
+            file,
+            f"--environment {game} {options} --name {file}_{game}",
+            f"{file}_{game}",
+            seeds=3,
+            film=file == "dqn",
+        )
 
 
 def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:

@@ -300,12 +300,12 @@ def show(act, folder: pathlib.Path, make, episodes: int):
 def write(options, results, means):
     """The figures as JSON, the curves as a picture, and a line for people."""
     options.out.mkdir(parents=True, exist_ok=True)
-    file = options.out / options.name
+    file = str(options.out / options.name)  # a name may hold dots
     about = {k: str(v) for k, v in vars(options).items()}
     figures = json.dumps({"options": about, "seeds": results}, indent=1)
-    file.with_suffix(".json").write_text(figures + "\n")
+    pathlib.Path(f"{file}.json").write_text(figures + "\n")
     title = f"{options.name} on {options.environment}"
-    pictures.curves([x["curve"] for x in results], title, file.with_suffix(".png"))
+    pictures.curves([x["curve"] for x in results], title, f"{file}.png")
     training = [x["training"] for x in results]
     if None not in training:
         print(f"the last 100 episodes of learning: {spread(training)}")
