@@ -28,6 +28,7 @@ def test_what_is_shown_was_made_by_the_command_beside_it():
         assert f"    {example.command}\n" in PAGE
         kept |= {f"{picture}.png" for picture in example.pictures}
         kept |= {f"{name}.txt"} if example.text else set()
+        kept |= {f"{name}.gif"} if example.film else set()
     assert {p.name for p in (ROOT / "docs/images/gallery").iterdir()} == kept
     for file in kept:
         assert f"../images/gallery/{file}" in PAGE
