@@ -120,8 +120,8 @@ def learn(agent: Agent, options, seed: int, report, *, vector=experiment.vector)
         report.played(rewards, ended | cut)
         s_t = experiment.last_observations(observations, info)
         discounts = np.float32(options.discount * ~ended)
-        step_taken = Step(s_tm1, actions, rewards, discounts, ended | cut, s_t)
-        memory = remember(memory, step_taken)
+        taken = Step(s_tm1, actions, rewards, discounts, ended | cut, s_t)
+        memory = remember(memory, taken)
         done = step + count
         if done > options.warm_up and done % options.every < count:
             state, memory = learn_round(state, memory, step)
@@ -174,6 +174,12 @@ def learner(agent: Agent, options):
     before the round; what it changes counts in the next.
     """
     newest = (options.n_step - 1) * options.environments  # what follows isn't there yet
+    if not newest < min(options.warm_up, options.capacity):
+        raise ValueError(
+            f"--warm-up {options.warm_up} and --capacity {options.capacity} must be "
+            f"more than the {newest} steps that have no transition yet: --n-step less "
+            "one, in each of --environments."
+        )
     shape = options.updates, options.batch_size
 
     def learn_from(state, memory, key, share):

@@ -162,7 +162,7 @@ def test_anakin_says_what_it_can_t_do(load, tmp_path):
     anakin = load("anakin")
     with pytest.raises(ValueError, match="Give --cpu-devices 9 to make the CPU so"):
         run(anakin, tmp_path, f"{TINY} --devices 9")
-    with pytest.raises(ValueError, match="CartPole-v1, asterix, .* not 'Acrobot-v1'"):
+    with pytest.raises(ValueError, match="CartPole-v1, .*asterix, .* not 'Acrobot-v1'"):
         run(anakin, tmp_path, "--environment Acrobot-v1")
 
 

@@ -289,8 +289,9 @@ def test_what_was_remembered_before_a_stop_has_no_next_step(load, short_cart_pol
 
 def replay_of_more(load, memory):
     """The memory with one more step of eight environments, unlike the others."""
-    shapes = jax.tree.map(lambda x: x[:8], memory.columns)
-    return load("replay").add(memory, jax.tree.map(lambda x: x + 7, shapes))
+    first = jax.tree.map(lambda x: x[:8], memory.columns)
+    other = first._replace(s_tm1=first.s_tm1 + 7, s_t=first.s_t + 7)
+    return load("replay").add(memory, other)
 
 
 def test_transitions_go_round_the_ring(load):
@@ -312,6 +313,16 @@ def test_transitions_go_round_the_ring(load):
     np.testing.assert_array_equal(drawn.s_t, drawn.s_tm1 + 30)
     np.testing.assert_array_equal(drawn.r_t, np.full(1000, 1.75))
     np.testing.assert_array_equal(drawn.discount_t, np.full(1000, 0.125))
+
+
+@pytest.mark.parametrize("few", ["--warm-up 16", "--capacity 16"])
+def test_too_little_memory_for_transitions_is_named(load, few):
+    off_policy, dqn, value_agent = map(load, ("off_policy", "dqn", "value_agent"))
+    argv = f"--n-step 3 --environments 8 {few}".split()
+    options = dqn.parser.parse_args(argv)
+    agent = value_agent.agent(dqn.rule(2, options), options)
+    with pytest.raises(ValueError, match="more than the 16 steps"):
+        off_policy.learner(agent, options)
 
 
 def remembered(load, environment):
