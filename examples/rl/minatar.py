@@ -1,7 +1,8 @@
 """MinAtar's five games, as pgx has them in JAX.
 
 Small boards [10, 10, C] of what Atari's games show; each channel is one kind of thing.
-With a chance of 0.1 the action is the one before, as in MinAtar.
+With a chance of 0.1 the action is the one before, as in MinAtar. A game is cut off
+after 5000 steps: a submarine that stays on the surface would play for ever.
 Source: Young and Tian, 2019, MinAtar: An Atari-Inspired Testbed for Thorough and
 Reproducible Reinforcement Learning Experiments, arXiv:1903.03176; Koyamada et al.,
 2023, Pgx, arXiv:2303.17503.
@@ -9,15 +10,26 @@ Reproducible Reinforcement Learning Experiments, arXiv:1903.03176; Koyamada et a
 
 import colorsys
 import functools
+from typing import Any, NamedTuple
 
 import experiment
 import games
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pgx
 import pictures
 
 GAMES = "asterix", "breakout", "freeway", "seaquest", "space_invaders"
+LONGEST = 5000  # steps
+
+
+class Timed(NamedTuple):
+    """A game, and how many steps it has taken."""
+
+    state: Any
+    steps: jax.Array
 
 
 @functools.cache
@@ -27,17 +39,21 @@ def game(name: str) -> games.Game:
         raise ValueError(f"MinAtar has {', '.join(GAMES)}, not {name!r}.")
     rules = pgx.make(f"minatar-{name}")
 
-    def step(state, action, key):
-        state = rules.step(state, action, key)
-        return state, state.rewards[0], state.terminated, state.truncated
+    def start(key):
+        return Timed(rules.init(key), jnp.zeros([], jnp.int32))
+
+    def step(timed, action, key):
+        state, steps = rules.step(timed.state, action, key), timed.steps + 1
+        timed = Timed(state, steps)
+        return timed, state.rewards[0], state.terminated, steps >= LONGEST
 
     return games.Game(
         name,
-        rules.init,
+        start,
         step,
-        lambda state: state.observation,
+        lambda timed: timed.state.observation,
         gymnasium.spaces.Discrete(rules.num_actions),
-        lambda state: draw(state.observation),
+        lambda timed: draw(timed.state.observation),
     )
 
 

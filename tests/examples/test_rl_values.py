@@ -348,6 +348,22 @@ def remembered(load, environment):
     return memory, jax.tree.map(lambda x: x[: memory.added], report.memory.columns)
 
 
+def test_a_submarine_on_the_surface_is_cut_off(load, monkeypatch):
+    pytest.importorskip("pgx")
+    minatar = load("minatar")
+    monkeypatch.setattr(minatar, "LONGEST", 40)
+    environments = minatar.vector("seaquest", 2)
+    environments.reset(seed=0)
+    ends = []
+    for _ in range(80):
+        _, _, ended, cut, _ = environments.step(np.array([0, 0]))  # stays where it is
+        ends.append((ended, cut))
+    ended, cut = np.array(ends).swapaxes(0, 1)
+    assert not ended.any()
+    np.testing.assert_array_equal(np.flatnonzero(cut[:, 0]), [39, 79])
+    minatar.game.cache_clear()  # of this length
+
+
 # What agents share.
 
 
