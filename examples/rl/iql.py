@@ -26,8 +26,8 @@ import rlax
 
 parser = offline.parser(__doc__)
 parser.add_argument("--follow", type=float, default=0.005, help="of the copies; 0.005")
-parser.add_argument("--expectile", type=float, default=0.7, help="0.7")
-parser.add_argument("--beta", type=float, default=3.0, help="of advantages; 3")
+parser.add_argument("--expectile", type=float, default=0.8, help="%(default)s")
+parser.add_argument("--beta", type=float, default=10.0, help="of advantages; 10")
 parser.add_argument("--clone", action="store_true", help="all weights are 1")
 
 
@@ -66,6 +66,7 @@ def rule(size: int, options) -> control.Rule:
 
     def loss(params, target, batch):
         s_tm1, a_tm1, r_t, discount_t, s_t = batch
+        r_t = (1 - options.discount) * r_t  # values in units of a reward, as in dqn.py
         followers_q_tm1 = critics.apply(target, s_tm1, a_tm1)[..., 0]  # [B, 2]
         v_tm1 = value.apply(params.value, s_tm1)
         value_losses = jax.vmap(rlax.iql_value_loss, [0, 0, None])(
