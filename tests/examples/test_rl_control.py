@@ -148,11 +148,12 @@ def data(tmp_path):
     return tmp_path / "data.npz"
 
 
-@pytest.mark.parametrize("name", ["td3_bc", "iql"])
-def test_offline_agents_find_the_better_actions(load, data, tmp_path, name):
+@pytest.mark.parametrize("agent", ["td3_bc", "iql --beta 300"])
+def test_offline_agents_find_the_better_actions(load, data, tmp_path, agent):
+    name, *more = agent.split()
     module, offline = load(name), load("offline")
     argv = "--steps 400 --evaluations 2 --batch-size 64 --learning-rate 3e-3 --data"
-    options = module.parser.parse_args([*argv.split(), str(data)])
+    options = module.parser.parse_args([*argv.split(), str(data), *more])
     rule, report = module.rule(1, options), mock.Mock()
     report.resume.side_effect = lambda training: (training, 0)
     scales = load("control").scales(gymnasium.make_vec("Pendulum-v1", 1))
