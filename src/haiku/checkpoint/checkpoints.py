@@ -259,8 +259,8 @@ class Checkpoints:
         """Opens the folder; clears what was half written, where nobody is writing."""
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            alone = jax.process_index() != 0 or self._is_alone()
-            self._folder = OrbaxFolder(self._path, self._keep, clear=alone)
+            clear = jax.process_index() == 0 and self._is_alone()
+            self._folder = OrbaxFolder(self._path, self._keep, clear)
             self._lock.release()
         except OSError as error:
             raise CheckpointError(

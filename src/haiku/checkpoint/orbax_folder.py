@@ -10,6 +10,7 @@ after reading, so a file that is damaged for one of them would leave the others 
 """
 
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,12 +34,15 @@ class OrbaxFolder:
 
         self._ocp = ocp
         self._folder = folder
+        if clear:  # Orbax would go on with this in a thread, while others may write.
+            for path in folder.iterdir():
+                if ocp.utils.is_tmp_checkpoint(path):
+                    shutil.rmtree(path)
         self._manager = ocp.CheckpointManager(
             folder,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep,
                 create=True,
-                cleanup_tmp_directories=clear,
                 async_options=ocp.AsyncOptions(timeout_secs=_PATIENCE),
             ),
         )

@@ -25,6 +25,8 @@ def test_a_full_disk(tmp_path):
         assert told[name].endswith(f"Whole are: {whole}.")
     assert told["steps:"] == "[0]"
     assert told["restore:"] == "0" and told["again:"] == "True"
+    assert any("tmp" in path.name for path in folder.iterdir())
     with hk.checkpoint.Checkpoints(folder) as checkpoints:
+        assert not any("tmp" in path.name for path in folder.iterdir())
         assert checkpoints.steps() == [0, 4]
     assert not any("tmp" in path.name for path in folder.iterdir())
