@@ -254,10 +254,17 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
             preferred_element_type=wide,
         )  # [B, S, H]
         weights, total = _weights(logits, *options, by_key=True)
-        weights = jnp.swapaxes(weights, 1, 2).astype(value.dtype)
-        y = jnp.matmul(weights, value.reshape(batch, keys, -1))  # [B, H, K * V]
+        kind = value.dtype
+        # A sum of values over the keys may be beyond what half precision holds.
+        wide = jnp.promote_types(wide, kind)
+        value = value.astype(wide) if kind == jnp.float16 else value
+        y = jnp.matmul(
+            jnp.swapaxes(weights, 1, 2).astype(value.dtype),
+            value.reshape(batch, keys, -1),
+            preferred_element_type=wide,
+        )  # [B, H, K * V]
         y = _of_blocks(y / total.reshape(batch, heads, 1), groups)
-        return y.astype(value.dtype)
+        return y.astype(kind)
     if each == 1:  # XLA lays this out better than groups of one head
         logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
     else:
@@ -297,7 +304,7 @@ def _of_blocks(y, groups: int):
 def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
     """The softmax of logits ``[B, H, T, S]``, or of one step's ``[B, S, H]``.
 
-    As weights of at most 1, and their sum over the keys, by which they are divided.
+    As weights of at most 1, and what they are divided by.
     """
     heads = logits.shape[2 if by_key else 1]
     if by_key:

@@ -217,6 +217,17 @@ def test_dtype_is_kept(dtype, soft_cap):
         np.testing.assert_allclose(np.asarray(y, float), want, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_mean_of_many_values_is_no_larger_than_they_are(dtype, steps):
+    """Their sum is beyond float16."""
+    query = jnp.ones([1, steps, 2, 8], dtype)
+    value = jnp.full([1, 4096, 2, 8], 100, dtype)
+    y = hk.attend(query, jnp.zeros_like(value), value)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(np.float32(y), 100, rtol=1e-2)
+
+
 def test_values_may_have_another_size_than_keys():
     value = np.concatenate([VALUE, VALUE], -1)
     y = hk.attend(*(jnp.asarray(x, jnp.float32) for x in (QUERY, KEY, value)))
