@@ -48,9 +48,9 @@ def agent(
     film: bool = False,
 ) -> Example:
     """An agent's learning curves; with three seeds those of the table of scores."""
-    name = name or file
-    command = f"python examples/rl/{file}.py {options}".strip()
-    command += "" if seeds == 3 else f" --seeds {seeds}"
+    words = [f"python examples/rl/{file}.py", options, f"--name {name}" if name else ""]
+    words.append("" if seeds == 3 else f"--seeds {seeds}")
+    name, command = name or file, " ".join(filter(None, words))
     return Example(command, {name: f"{name}.png"}, film=f"{name}-0" if film else "")
 
 
@@ -107,16 +107,16 @@ EXAMPLES = {
     "catch_q": agent("catch_q"),
     "catch_q_lambda": agent("catch_q_lambda"),
     "catch_popart": agent("catch_popart"),
-    "catch_plain": agent("catch_popart", "--plain --name catch_plain", "catch_plain"),
+    "catch_plain": agent("catch_popart", "--plain", "catch_plain"),
     "dqn": agent("dqn", seeds=3, film=True),
     "dqn_mountain_car": agent(
         "dqn",
-        "--environment MountainCar-v0 --steps 120000 --name dqn_mountain_car",
+        "--environment MountainCar-v0 --steps 120000",
         "dqn_mountain_car",
         seeds=3,
         film=True,
     ),
-    "double_dqn": agent("dqn", "--double --name double_dqn", "double_dqn", seeds=3),
+    "double_dqn": agent("dqn", "--double", "double_dqn", seeds=3),
     "munchausen_dqn": agent("munchausen_dqn", seeds=3),
     "c51": agent("c51", seeds=3),
     "qr_dqn": agent("qr_dqn", seeds=3),
@@ -125,18 +125,10 @@ EXAMPLES = {
     "pqn": agent("pqn", seeds=3),
     "ppo": agent("ppo"),
     "ppo_acrobot": agent(
-        "ppo",
-        "--environment Acrobot-v1 --name ppo_acrobot",
-        "ppo_acrobot",
-        seeds=3,
-        film=True,
+        "ppo", "--environment Acrobot-v1", "ppo_acrobot", seeds=3, film=True
     ),
     "ppo_lander": agent(
-        "ppo",
-        "--environment LunarLander-v3 --name ppo_lander",
-        "ppo_lander",
-        seeds=3,
-        film=True,
+        "ppo", "--environment LunarLander-v3", "ppo_lander", seeds=3, film=True
     ),
     "ppo_lstm": agent("ppo_lstm"),
     "a2c": agent("a2c"),
@@ -157,10 +149,7 @@ EXAMPLES = {
     ),
     "sac": agent("sac", seeds=3, film=True),
     "sac_car": agent(
-        "sac",
-        "--environment MountainCarContinuous-v0 --name sac_car",
-        "sac_car",
-        seeds=3,
+        "sac", "--environment MountainCarContinuous-v0", "sac_car", seeds=3
     ),
     "td3": agent("td3", "--compiled", seeds=3),
     "ddpg": agent("ddpg", "--compiled", seeds=3),
@@ -186,7 +175,7 @@ for game, files in MINATAR.items():
         options = "--evaluations 4" if file == "anakin" else "--compiled"
         EXAMPLES[f"{file}_{game}"] = agent(
             file,
-            f"--environment {game} {options} --name {file}_{game}",
+            f"--environment {game} {options}",
             f"{file}_{game}",
             seeds=3,
             film=file == "dqn",
@@ -210,6 +199,8 @@ def shrink(picture: pathlib.Path, to: pathlib.Path) -> None:
 def run(name: str, example: Example, left: pathlib.Path | None) -> None:
     """Keeps what a program leaves: in a folder that is given, or one where it runs."""
     start = time.perf_counter()
+    if left and example.text:
+        raise SystemExit(f"What {name} prints is kept too: run it, without --left.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = left or pathlib.Path(temporary)
         if left is None:

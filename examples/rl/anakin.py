@@ -29,7 +29,7 @@ import numpy as np
 import ppo
 import tqdm
 import value_agent
-from compiled import game_of
+from compiled import DISCRETE, game_of
 from jax.sharding import AxisType
 from rollouts import Rollout
 
@@ -151,7 +151,7 @@ class Trained(NamedTuple):
 
 def train(options, seed: int, devices: int, report) -> Trained:
     """Trains on the first so many devices."""
-    game, optimizer = game_of(options.environment), ppo.optimizer(options)
+    game, optimizer = game_of(options.environment, DISCRETE), ppo.optimizer(options)
     seen = jax.eval_shape(lambda: game.observe(game.start(jax.random.key(0))))
     net = network(seen.shape, int(game.action_space.n))
     with jax.set_mesh(mesh(devices)):

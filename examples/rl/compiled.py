@@ -17,19 +17,21 @@ import off_policy
 import pendulum
 import replay
 
+# Games in JAX by name, for agents that choose one of some actions, and for others.
+DISCRETE = {cartpole.GAME.name: lambda: cartpole.GAME}
+DISCRETE |= {name: functools.partial(minatar.game, name) for name in minatar.GAMES}
+CONTINUOUS = {pendulum.GAME.name: lambda: pendulum.GAME}
 
-def game_of(name: str) -> games.Game:
-    """The game of this name, if it is written in JAX."""
-    if name in minatar.GAMES:
-        return minatar.game(name)
-    games_here = {x.name: x for x in (cartpole.GAME, pendulum.GAME)}
-    if name not in games_here:
-        known = ", ".join((*games_here, *minatar.GAMES))
+
+def game_of(name: str, known=DISCRETE | CONTINUOUS) -> games.Game:
+    """The game of this name, one of these."""
+    if name not in known:
         raise ValueError(
-            f"In one program are played {known}, not {name!r}: where --compiled is an "
-            "option leave it out, or write the game in JAX (games.py) and name it here."
+            f"In one program this plays {', '.join(known)}, not {name!r}: where "
+            "--compiled is an option leave it out, or write the game in JAX (games.py) "
+            "and name it in compiled.py."
         )
-    return games_here[name]
+    return known[name]()
 
 
 def random_actions(space, key, count: int):

@@ -174,11 +174,12 @@ def learner(agent: Agent, options):
     before the round; what it changes counts in the next.
     """
     newest = (options.n_step - 1) * options.environments  # what follows isn't there yet
-    if not newest < min(options.warm_up, options.capacity):
+    first = min(max(options.warm_up + 1, options.every), options.capacity)
+    if newest >= first:
         raise ValueError(
-            f"--warm-up {options.warm_up} and --capacity {options.capacity} must be "
-            f"more than the {newest} steps that have no transition yet: --n-step less "
-            "one, in each of --environments."
+            f"The first round of learning finds {first} steps, by --warm-up, --every "
+            f"or --capacity. It must find more than the {newest} that have no "
+            "transition yet: --n-step less one, in each of --environments."
         )
     shape = options.updates, options.batch_size
 

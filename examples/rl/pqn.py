@@ -115,7 +115,7 @@ def updater(net, game, optimizer, options):
 
 
 def learn(options, seed, report):
-    game = compiled.game_of(options.environment)
+    game = compiled.game_of(options.environment, compiled.DISCRETE)
     net = network(int(game.action_space.n))
     steps = options.length * options.environments
     count = -(-options.steps // steps) * options.epochs * options.minibatches
@@ -152,7 +152,7 @@ add("--epsilon", type=float, default=0.2, help="at least; %(default)s")
 
 
 def main(argv=None):
-    game = compiled.game_of(parser.parse_args(argv).environment)
+    game = compiled.game_of(parser.parse_args(argv).environment, compiled.DISCRETE)
     net = network(int(game.action_space.n))
 
     def act(params, observations, memory):

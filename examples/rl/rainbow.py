@@ -1,7 +1,8 @@
-"""Rainbow: six improvements of deep Q-learning at once.
+r"""Rainbow: six improvements of deep Q-learning at once.
 
     python examples/rl/rainbow.py
-    python examples/rl/rainbow.py --environment breakout --compiled --name breakout
+    python examples/rl/rainbow.py --environment breakout --compiled \
+        --name rainbow_breakout
 
 C51 (`c51.py`), with
 - double Q-learning: the network chooses the next action, its older copy values it;
