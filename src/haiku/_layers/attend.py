@@ -253,17 +253,19 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
             _in_blocks(query),
             preferred_element_type=wide,
         )  # [B, S, H]
-        weights, total = _weights(logits, *options, by_key=True)
+        # Else XLA turns the products round instead of the logits, to slower ones.
+        logits = jnp.swapaxes(jax.lax.optimization_barrier(logits), 1, 2)
+        weights, total = _weights(logits[:, :, None], *options)
         kind = value.dtype
         # A sum of values over the keys may be beyond what half precision holds.
         wide = jnp.promote_types(wide, kind)
         value = value.astype(wide) if kind == jnp.float16 else value
         y = jnp.matmul(
-            jnp.swapaxes(weights, 1, 2).astype(value.dtype),
+            weights[:, :, 0].astype(value.dtype),
             value.reshape(batch, keys, -1),
             preferred_element_type=wide,
         )  # [B, H, K * V]
-        y = _of_blocks(y / total.reshape(batch, heads, 1), groups)
+        y = _of_blocks(y / total[:, :, 0], groups)
         return y.astype(kind)
     if each == 1:  # XLA lays this out better than groups of one head
         logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
@@ -301,17 +303,11 @@ def _of_blocks(y, groups: int):
     return pairs[:, :: groups + 1].reshape(batch, 1, heads, -1)  # the diagonal
 
 
-def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
-    """The softmax of logits ``[B, H, T, S]``, or of one step's ``[B, S, H]``.
+def _weights(logits, seen, bias, soft_cap, sinks, scale):
+    """The softmax of logits ``[B, H, T, S]``.
 
     As weights of at most 1, and what they are divided by.
     """
-    heads = logits.shape[2 if by_key else 1]
-    if by_key:
-        bias, seen = (
-            None if x is None else jnp.swapaxes(x[:, :, 0], 1, 2) for x in (bias, seen)
-        )
-    axis = 1 if by_key else 3
     logits = logits * scale
     if soft_cap is not None:
         logits = soft_cap * jnp.tanh(logits / soft_cap)
@@ -319,15 +315,14 @@ def _weights(logits, seen, bias, soft_cap, sinks, scale, by_key=False):
         logits = logits + bias.astype(logits.dtype)
     if seen is not None:
         logits = jnp.where(seen, logits, -jnp.inf)
-    largest = jnp.expand_dims(jax.lax.reduce_max(logits, (axis,)), axis)  # -inf of none
+    largest = jax.lax.reduce_max(logits, (3,))[..., None]  # -inf of none
     if sinks is not None:
-        shape = (1, 1, heads) if by_key else (1, heads, 1, 1)
-        sinks = sinks.astype(logits.dtype).reshape(shape)
+        sinks = sinks.astype(logits.dtype).reshape(1, -1, 1, 1)
         largest = jnp.maximum(largest, sinks)
     # -inf where a query sees nothing: all its weights are 0.
     largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
     weights = jnp.exp(logits - largest)
-    total = jnp.sum(weights, axis=axis, keepdims=True)
+    total = jnp.sum(weights, axis=3, keepdims=True)
     if sinks is not None:
         total = total + jnp.exp(sinks - largest)
     return weights, jnp.where(total == 0, 1, total)
