@@ -98,7 +98,8 @@ def attend(
     by_rules = by_index or not (causal or window)
     capped = soft_cap is not None or sinks is not None
     rules = by_rules and not capped and not _is_one(sizes.queries)
-    if rules and _fits_jax(query, value, sizes):
+    fits = rules and _fits_jax(query, value, sizes)
+    if fits and not whole_on_cpu(query, key, value):  # where it is the slower one
         return recomputed(
             lambda q, k, v, masks, bias: _fused(
                 q, k, v, causal, window, masks, bias, scale
@@ -238,60 +239,69 @@ def _fused(query, key, value, causal, window, masks, bias, scale):
 
 
 def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
-    """The same in plain operations, with soft caps and sinks."""
+    """The same in plain operations, with soft caps and sinks.
+
+    Passes over ``[B, H, T, S]`` take most of the time on a CPU. So queries are scaled,
+    not logits, and sums of values are divided by the sum of weights, not the weights.
+    """
     (batch, steps, heads, size), (keys, groups) = query.shape, key.shape[1:3]
-    each = heads // groups
+    each, kind = heads // groups, value.dtype
     wide = jnp.float64 if query.dtype == jnp.float64 else jnp.float32
     if query.dtype == jnp.float16:  # CPUs don't add up products in another precision
         query, key = query.astype(wide), key.astype(wide)
     key = key.astype(query.dtype)
-    options = seen, bias, soft_cap, sinks, scale
-    if _is_one(steps) and whole_on_cpu(query, key, value):  # a step of a decoder
-        query = jnp.swapaxes(query.reshape(batch, groups, each, size), 2, 3)
+    if query.dtype == wide:
+        query, scale = query * scale, None
+    wide_sum = jnp.promote_types(wide, kind)
+    # A sum of values over the keys may be beyond what half precision holds.
+    value = value.astype(wide_sum) if kind == jnp.float16 else value
+    query = query.reshape(batch, steps, groups, each, size)
+    on_cpu = whole_on_cpu(query, key, value)
+    # The heads of a group are rows of one product, of which XLA turns nothing.
+    rows = (each * steps,) if on_cpu else (each, steps)
+    one = _is_one(steps) and on_cpu  # a step of a decoder
+    if one:
         logits = jnp.matmul(
             key.reshape(batch, keys, groups * size),
-            _in_blocks(query),
+            _in_blocks(query[:, 0]),
             preferred_element_type=wide,
         )  # [B, S, H]
         # Else XLA turns the products round instead of the logits, to slower ones.
         logits = jnp.swapaxes(jax.lax.optimization_barrier(logits), 1, 2)
-        weights, total = _weights(logits[:, :, None], *options)
-        kind = value.dtype
-        # A sum of values over the keys may be beyond what half precision holds.
-        wide = jnp.promote_types(wide, kind)
-        value = value.astype(wide) if kind == jnp.float16 else value
-        y = jnp.matmul(
-            weights[:, :, 0].astype(value.dtype),
-            value.reshape(batch, keys, -1),
-            preferred_element_type=wide,
-        )  # [B, H, K * V]
-        y = _of_blocks(y / total[:, :, 0], groups)
-        return y.astype(kind)
-    if each == 1:  # XLA lays this out better than groups of one head
-        logits = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=wide)
     else:
-        query = query.reshape(batch, steps, groups, each, size)
+        query = jnp.moveaxis(query, 1, 3).reshape(batch, groups, *rows, size)
         logits = jnp.einsum(
-            "btkgd,bskd->bkgts", query, key, preferred_element_type=wide
-        ).reshape(batch, heads, steps, keys)
-    weights, total = _weights(logits, *options)
-    weights = (weights / total).astype(value.dtype)
-    if each == 1:
-        return jnp.einsum("bhts,bshd->bthd", weights, value)
-    weights = weights.reshape(batch, groups, each, steps, keys)
-    y = jnp.einsum("bkgts,bskd->btkgd", weights, value)
-    return y.reshape(batch, steps, heads, value.shape[-1])
+            "bk...d,bskd->bk...s", query, key, preferred_element_type=wide
+        )
+    logits = logits.reshape(batch, heads, steps, keys)
+    logits = logits if scale is None else logits * scale
+    weights, total = _weights(logits, seen, bias, soft_cap, sinks)
+    weights = weights.astype(value.dtype)
+    if one:
+        y = jnp.matmul(
+            weights[:, :, 0],
+            value.reshape(batch, keys, groups * value.shape[3]),
+            preferred_element_type=wide_sum,
+        )  # [B, H, K * V]
+        y = _of_blocks(y, groups)
+    else:
+        weights = weights.reshape(batch, groups, *rows, keys)
+        y = jnp.einsum(
+            "bk...s,bskd->bk...d", weights, value, preferred_element_type=wide_sum
+        )
+        y = jnp.moveaxis(y.reshape(batch, heads, steps, value.shape[-1]), 1, 2)
+    return (y / jnp.swapaxes(total, 1, 2)).astype(kind)
 
 
 def _in_blocks(query):
-    """Queries ``[B, K, D, G]`` as a block for each group, ``[B, K * D, K * G]``.
+    """Queries ``[B, K, G, D]`` as a block for each group, ``[B, K * D, K * G]``.
 
     With zeros elsewhere, one product takes the cache ``[B, S, K * D]`` as it lies; XLA
     copies and transposes it, in each step, for a product per group.
     """
-    batch, groups, size, each = query.shape
+    batch, groups, each, size = query.shape
     own = jnp.eye(groups, dtype=bool)[None, :, None, :, None]
-    blocks = jnp.where(own, jnp.swapaxes(query, 1, 2)[:, None], 0)
+    blocks = jnp.where(own, jnp.moveaxis(query, 3, 1)[:, None], 0)
     return blocks.reshape(batch, groups * size, groups * each)
 
 
@@ -303,29 +313,30 @@ def _of_blocks(y, groups: int):
     return pairs[:, :: groups + 1].reshape(batch, 1, heads, -1)  # the diagonal
 
 
-def _weights(logits, seen, bias, soft_cap, sinks, scale):
+def _weights(logits, seen, bias, soft_cap, sinks):
     """The softmax of logits ``[B, H, T, S]``.
 
-    As weights of at most 1, and what they are divided by.
+    As weights of at most 1, and what their sums are divided by.
     """
-    logits = logits * scale
     if soft_cap is not None:
         logits = soft_cap * jnp.tanh(logits / soft_cap)
     if bias is not None:
         logits = logits + bias.astype(logits.dtype)
     if seen is not None:
         logits = jnp.where(seen, logits, -jnp.inf)
-    largest = jax.lax.reduce_max(logits, (3,))[..., None]  # -inf of none
+    largest = jax.lax.reduce_max(logits, (3,))[..., None]
     if sinks is not None:
         sinks = sinks.astype(logits.dtype).reshape(1, -1, 1, 1)
         largest = jnp.maximum(largest, sinks)
-    # -inf where a query sees nothing: all its weights are 0.
-    largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
+    may_be_blind = seen is not None or bias is not None or logits.shape[3] == 0
+    if may_be_blind:  # all weights of a query that sees nothing are 0
+        largest = jnp.where(largest == -jnp.inf, 0, largest)
+    largest = jax.lax.stop_gradient(largest)
     weights = jnp.exp(logits - largest)
     total = jnp.sum(weights, axis=3, keepdims=True)
     if sinks is not None:
         total = total + jnp.exp(sinks - largest)
-    return weights, jnp.where(total == 0, 1, total)
+    return weights, jnp.where(total == 0, 1, total) if may_be_blind else total
 
 
 def _is_one(steps: Any) -> bool:

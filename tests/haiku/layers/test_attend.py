@@ -110,6 +110,13 @@ CASES = {
 EQUAL = "soft cap", "sinks", "all"  # also with as many key heads as query heads
 
 
+@pytest.fixture(autouse=True, params=["one CPU", "elsewhere"])
+def where(request, monkeypatch):
+    """On one CPU, and as where `jax.nn.dot_product_attention` may be called."""
+    if request.param == "elsewhere":
+        monkeypatch.setattr("haiku._layers.attend.whole_on_cpu", lambda *_: False)
+
+
 def call(name, query, key, value):
     options, written = CASES[name]
     options = options | written
@@ -226,6 +233,16 @@ def test_the_mean_of_many_values_is_no_larger_than_they_are(dtype, steps):
     y = hk.attend(query, jnp.zeros_like(value), value)
     assert y.dtype == dtype
     np.testing.assert_allclose(np.float32(y), 100, rtol=1e-2)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_no_keys_at_all_give_zeros(steps):
+    nothing = jnp.zeros([1, 0, 2, 4])
+    query = jnp.ones([1, steps, 2, 4])
+    y, slopes = jax.value_and_grad(lambda *x: hk.attend(*x).sum(), (0, 1, 2))(
+        *(query, nothing, nothing)
+    )
+    assert y == 0 and not np.any(slopes[0])
 
 
 def test_values_may_have_another_size_than_keys():
