@@ -166,9 +166,10 @@ EXAMPLES = {
 }
 MINATAR = {
     "breakout": ("dqn", "rainbow"),
-    "asterix": ("dqn",),
-    "freeway": ("dqn", "anakin"),
-    "space_invaders": ("anakin",),
+    "asterix": ("dqn", "rainbow"),
+    "freeway": ("dqn", "rainbow", "anakin"),
+    "space_invaders": ("dqn", "rainbow", "anakin"),
+    "seaquest": ("dqn", "rainbow", "anakin"),
 }
 for game, files in MINATAR.items():
     for file in files:
