@@ -252,7 +252,7 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
     key = key.astype(query.dtype)
     if query.dtype == wide:
         query, scale = query * scale, None
-    wide_sum = jnp.promote_types(wide, kind)
+    wide_sum = jnp.float64 if kind == jnp.float64 else wide
     # A sum of values over the keys may be beyond what half precision holds.
     value = value.astype(wide_sum) if kind == jnp.float16 else value
     query = query.reshape(batch, steps, groups, each, size)
@@ -290,7 +290,7 @@ def _plain(query, key, value, seen, bias, soft_cap, sinks, scale):
             "bk...s,bskd->bk...d", weights, value, preferred_element_type=wide_sum
         )
         y = jnp.moveaxis(y.reshape(batch, heads, steps, value.shape[-1]), 1, 2)
-    return (y / jnp.swapaxes(total, 1, 2)).astype(kind)
+    return (y / jnp.swapaxes(total, 1, 2).astype(wide_sum)).astype(kind)
 
 
 def _in_blocks(query):
@@ -308,9 +308,10 @@ def _in_blocks(query):
 def _of_blocks(y, groups: int):
     """Of values of all groups, ``[B, H, K * V]``, each head's own, ``[B, 1, H, V]``."""
     batch, heads, size = y.shape
-    y = y.reshape(batch, groups, heads // groups, groups, size // groups)
-    pairs = jnp.swapaxes(y, 2, 3).reshape(batch, groups**2, heads // groups, -1)
-    return pairs[:, :: groups + 1].reshape(batch, 1, heads, -1)  # the diagonal
+    each, size = heads // groups, size // groups
+    y = jnp.swapaxes(y.reshape(batch, groups, each, groups, size), 2, 3)
+    diagonal = y.reshape(batch, groups**2, each, size)[:, :: groups + 1]
+    return diagonal.reshape(batch, 1, heads, size)
 
 
 def _weights(logits, seen, bias, soft_cap, sinks):
