@@ -86,8 +86,10 @@ def test_every_transformation_has_a_row():
         "fast_eval_shape",
         "lift_with_state",
         "optimize_rng_use",
+        "stack_layers",
         "transparent_lift",
         "transparent_lift_with_state",
+        "unstack_layers",
     }
     public = {
         name
