@@ -330,14 +330,16 @@ def _weights(logits, seen, bias, soft_cap, sinks):
         sinks = sinks.astype(logits.dtype).reshape(1, -1, 1, 1)
         largest = jnp.maximum(largest, sinks)
     may_be_blind = seen is not None or bias is not None or logits.shape[3] == 0
-    if may_be_blind:  # all weights of a query that sees nothing are 0
-        largest = jnp.where(largest == -jnp.inf, 0, largest)
+    # All weights of a query that sees nothing are 0. Literals are floats for jax2onnx,
+    # which takes others for integers in a loop.
+    if may_be_blind:
+        largest = jnp.where(largest == -jnp.inf, 0.0, largest)
     largest = jax.lax.stop_gradient(largest)
     weights = jnp.exp(logits - largest)
     total = jnp.sum(weights, axis=3, keepdims=True)
     if sinks is not None:
         total = total + jnp.exp(sinks - largest)
-    return weights, jnp.where(total == 0, 1, total) if may_be_blind else total
+    return weights, jnp.where(total == 0, 1.0, total) if may_be_blind else total
 
 
 def _is_one(steps: Any) -> bool:
